@@ -1,0 +1,1 @@
+//! Workloads of Larder with raw redb beside them.

@@ -1,0 +1,431 @@
+//! JSON: the dialect of REST, of fixtures and of everything that is read by people.
+//!
+//! UUIDs and moments (RFC 3339) are strings, bytes are base64 (RFC 4648, 4), integers outside of 64 bits are strings
+//! of digits, enums are written as serde writes them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Number, Value as Json_};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kind::{EnumDef, IntKind, Kind, Tagging, VariantDef};
+use crate::mutation::FieldSet;
+use crate::row::{Record, Row};
+use crate::schema::{FieldDef, Schema};
+use crate::serdes::{Decoded, Serdes};
+use crate::value::{Item, Nested, Value, ValueRef, VariantValue};
+
+/// The name of the dialect, as in `#[model(json(…))]`.
+pub const DIALECT: &str = "json";
+
+/// The JSON codec.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json;
+
+impl Serdes for Json {
+    type Encoded = Json_;
+
+    fn dialect(&self) -> &'static str {
+        DIALECT
+    }
+
+    fn encode(&self, schema: &'static Schema, row: &dyn Row) -> Result<Json_> {
+        self.encode_some(schema, row, |_| true)
+    }
+
+    fn decode(&self, schema: &'static Schema, encoded: &Json_) -> Result<Decoded> {
+        self.decode_with(schema, encoded, Missing::Refuse)
+    }
+}
+
+/// What to do about a required field that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Refuse,
+    Absent,
+}
+
+impl Json {
+    /// Encodes the fields of `row` that are in `fields`.
+    ///
+    /// # Errors
+    /// As [`encode`](Serdes::encode).
+    pub fn encode_fields(self, schema: &'static Schema, row: &dyn Row, fields: &FieldSet) -> Result<Json_> {
+        self.encode_some(schema, row, |at| fields.contains(at))
+    }
+
+    /// Decodes an answer that may lack fields: what is missing is absent, default or not.
+    ///
+    /// # Errors
+    /// As [`decode`](Serdes::decode), but for missing fields.
+    pub fn decode_partial(self, schema: &'static Schema, encoded: &Json_) -> Result<Decoded> {
+        self.decode_with(schema, encoded, Missing::Absent)
+    }
+
+    fn encode_some(self, schema: &'static Schema, row: &dyn Row, wanted: impl Fn(usize) -> bool) -> Result<Json_> {
+        let mut object = Map::new();
+        for (at, field) in schema.fields.iter().enumerate().filter(|(at, _)| wanted(*at)) {
+            let shown = row.field(at).map_err(|fault| schema.fault(at, fault).during("encode"))?;
+            write_field(&mut object, field, shown)
+                .map_err(|error| error.at(field.name).model(schema.model).during("encode"))?;
+        }
+        Ok(Json_::Object(object))
+    }
+
+    fn decode_with(self, schema: &'static Schema, encoded: &Json_, missing: Missing) -> Result<Decoded> {
+        let Json_::Object(object) = encoded else {
+            return Err(mismatch("an object", encoded).model(schema.model).during("decode"));
+        };
+        let mut fields = Vec::with_capacity(schema.fields.len());
+        for field in schema.fields {
+            let read = read_field(object, field, missing)
+                .map_err(|error| error.at(field.name).model(schema.model).during("decode"))?;
+            fields.push(read);
+        }
+        Ok(Decoded { record: Record::new(fields), extra: extra(schema, object) })
+    }
+}
+
+/// What the object has and the model has not.
+fn extra(schema: &'static Schema, object: &Map<String, Json_>) -> Option<std::sync::Arc<str>> {
+    let known = |name: &str| {
+        schema.fields.iter().any(|field| field.name_in(DIALECT) == name || field.alias_in(DIALECT).contains(&name))
+    };
+    let rest: Map<_, _> =
+        object.iter().filter(|(name, _)| !known(name)).map(|(name, json)| (name.clone(), json.clone())).collect();
+    (!rest.is_empty()).then(|| Json_::Object(rest).to_string().into())
+}
+
+fn write_field(object: &mut Map<String, Json_>, field: &'static FieldDef, value: ValueRef<'_>) -> Result<()> {
+    let special = field.dialect(DIALECT);
+    if matches!(value, ValueRef::Absent) || special.is_some_and(|special| special.skip_write) {
+        return Ok(());
+    }
+    let json = match special.and_then(|special| special.convert) {
+        Some(convert) => (convert.write)(value).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal))?,
+        None => write(value, &field.kind)?,
+    };
+    object.insert(field.name_in(DIALECT).to_owned(), json);
+    Ok(())
+}
+
+fn read_field(object: &Map<String, Json_>, field: &'static FieldDef, missing: Missing) -> Result<Option<Value>> {
+    let special = field.dialect(DIALECT);
+    if special.is_some_and(|special| special.skip_read) {
+        return Ok(None);
+    }
+    let found = object
+        .get(field.name_in(DIALECT))
+        .or_else(|| field.alias_in(DIALECT).iter().find_map(|alias| object.get(*alias)));
+    let Some(json) = found else {
+        if missing == Missing::Absent {
+            return Ok(None);
+        }
+        return field.default_in(DIALECT).map(Some).ok_or_else(|| {
+            Error::new(ErrorKind::Serialization, "required, but not there; give the field a default if it may be")
+        });
+    };
+    match special.and_then(|special| special.convert) {
+        Some(convert) => (convert.read)(json).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal)),
+        None => read(json, &field.kind),
+    }
+    .map(Some)
+}
+
+#[cold]
+fn mismatch(expected: &str, found: &Json_) -> Error {
+    let found = match found {
+        Json_::Null => "null",
+        Json_::Bool(_) => "a bool",
+        Json_::Number(number) if number.is_f64() => "a float",
+        Json_::Number(_) => "an integer",
+        Json_::String(_) => "a string",
+        Json_::Array(_) => "an array",
+        Json_::Object(_) => "an object",
+    };
+    Error::new(ErrorKind::Serialization, format!("expected {expected}, found {found}"))
+}
+
+fn inexpressible(what: &str) -> Error {
+    Error::new(ErrorKind::Serialization, format!("{what} can't be written as JSON"))
+}
+
+// ---- writing ----
+
+/// Writes a value of type `kind`.
+///
+/// # Errors
+/// `Serialization` with the path, for what JSON can't express: a float that is no number.
+pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
+    let fault = |fault: crate::Fault| Error::new(ErrorKind::Serialization, fault.to_string());
+    let kind = kind.inner();
+    Ok(match value {
+        ValueRef::Absent | ValueRef::Null => Json_::Null,
+        ValueRef::Bool(v) => Json_::Bool(v),
+        ValueRef::Int(v) => match (i64::try_from(v), u64::try_from(v)) {
+            (Ok(v), _) => v.into(),
+            (_, Ok(v)) => v.into(),
+            _ => v.to_string().into(),
+        },
+        ValueRef::Float(v) => {
+            Number::from_f64(v).map(Json_::Number).ok_or_else(|| inexpressible("a float that is no finite number"))?
+        }
+        ValueRef::Char(v) => v.to_string().into(),
+        ValueRef::Str(v) => match kind {
+            Kind::Enum(def) => write_variant(def, v, None)?,
+            _ => v.into(),
+        },
+        ValueRef::Bytes(v) => BASE64.encode(v).into(),
+        ValueRef::Uuid(v) => v.to_string().into(),
+        ValueRef::Time(v) => v.to_string().into(),
+        ValueRef::List(nested) => {
+            let Kind::List(of) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let values = flat(nested).map_err(fault)?;
+            let element = |(i, value): (usize, &ValueRef<'_>)| write(*value, of).map_err(|error| error.at(format!("[{i}]")));
+            Json_::Array(values.iter().enumerate().map(element).collect::<Result<_>>()?)
+        }
+        ValueRef::Map(nested) => {
+            let Kind::Map(_, of) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let mut entries = Vec::new();
+            nested
+                .each(&mut |item| {
+                    if let Item::Entry(key, value) = item {
+                        entries.push((key, value));
+                    }
+                    Ok(())
+                })
+                .map_err(fault)?;
+            let entry = |(key, value): (ValueRef<'_>, ValueRef<'_>)| {
+                let key = map_key(key)?;
+                let value = write(value, of).map_err(|error| error.at(&key))?;
+                Ok((key, value))
+            };
+            Json_::Object(entries.into_iter().map(entry).collect::<Result<_>>()?)
+        }
+        ValueRef::Struct(nested) => {
+            let Kind::Struct(def) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            Json_::Object(write_fields(def.fields, &flat(nested).map_err(fault)?)?)
+        }
+        ValueRef::Variant(nested) => {
+            let Kind::Enum(def) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let name = nested.variant().map_err(fault)?.unwrap_or_default();
+            write_variant(def, name, Some(&flat(nested).map_err(fault)?))?
+        }
+    })
+}
+
+fn flat(nested: Nested<'_>) -> Result<Vec<ValueRef<'_>>, crate::Fault> {
+    let mut values = Vec::new();
+    nested.each(&mut |item| {
+        if let Item::Value(value) = item {
+            values.push(value);
+        }
+        Ok(())
+    })?;
+    Ok(values)
+}
+
+fn write_fields(defs: &'static [FieldDef], values: &[ValueRef<'_>]) -> Result<Map<String, Json_>> {
+    let mut object = Map::new();
+    for (def, value) in defs.iter().zip(values) {
+        write_field(&mut object, def, *value).map_err(|error| error.at(def.name))?;
+    }
+    Ok(object)
+}
+
+fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_>]>) -> Result<Json_> {
+    let variant = def.variant(name).ok_or_else(|| unknown_variant(def, name))?;
+    let tag = variant.name_in(DIALECT);
+    let content = match fields {
+        None | Some([]) => None,
+        Some([one]) if variant.tuple => Some(write(*one, &variant.fields[0].kind)?),
+        Some(many) if variant.tuple => {
+            let element = |(def, value): (&'static FieldDef, &ValueRef<'_>)| write(*value, &def.kind);
+            Some(Json_::Array(variant.fields.iter().zip(many).map(element).collect::<Result<_>>()?))
+        }
+        Some(many) => Some(Json_::Object(write_fields(variant.fields, many)?)),
+    };
+    Ok(match (def.tagging, content) {
+        (_, None) if def.is_unit() => tag.into(),
+        (Tagging::External, None) => tag.into(),
+        (Tagging::External, Some(content)) => object([(tag, content)]),
+        (Tagging::Internal { tag: at }, None) => object([(at, tag.into())]),
+        (Tagging::Internal { tag: at }, Some(Json_::Object(mut fields))) => {
+            fields.insert(at.to_owned(), tag.into());
+            Json_::Object(fields)
+        }
+        (Tagging::Internal { .. }, Some(_)) => return Err(inexpressible("an internally tagged variant without named fields")),
+        (Tagging::Adjacent { tag: at, .. }, None) => object([(at, tag.into())]),
+        (Tagging::Adjacent { tag: at, content: to }, Some(content)) => object([(at, tag.into()), (to, content)]),
+    })
+}
+
+fn object<const N: usize>(members: [(&str, Json_); N]) -> Json_ {
+    Json_::Object(members.into_iter().map(|(name, json)| (name.to_owned(), json)).collect())
+}
+
+fn map_key(key: ValueRef<'_>) -> Result<String> {
+    Ok(match key {
+        ValueRef::Str(v) => v.to_owned(),
+        ValueRef::Int(v) => v.to_string(),
+        ValueRef::Uuid(v) => v.to_string(),
+        ValueRef::Bool(v) => v.to_string(),
+        ValueRef::Char(v) => v.to_string(),
+        other => return Err(inexpressible(&format!("{} as the key of a map", other.describe()))),
+    })
+}
+
+// ---- reading ----
+
+/// Reads a value of type `kind`.
+///
+/// # Errors
+/// `Serialization` with the path, for another type, a number out of range, an unknown variant, a missing field.
+pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
+    match (kind, json) {
+        (Kind::Option(_), Json_::Null) => Ok(Value::Null),
+        (Kind::Option(inner), json) => read(json, inner),
+        (Kind::Bool, Json_::Bool(v)) => Ok(Value::Bool(*v)),
+        (Kind::Int(int), json) => read_int(json, *int).map(Value::Int),
+        (Kind::F32 | Kind::F64, Json_::Number(v)) => {
+            v.as_f64().map(Value::Float).ok_or_else(|| mismatch("a float", json))
+        }
+        (Kind::Str, Json_::String(v)) => Ok(Value::Str(v.as_str().into())),
+        (Kind::Char, Json_::String(v)) => single_char(v).map(Value::Char).ok_or_else(|| mismatch("one character", json)),
+        (Kind::Bytes, Json_::String(v)) => read_bytes(v),
+        (Kind::Uuid, Json_::String(v)) => parsed(v, "a uuid").map(Value::Uuid),
+        (Kind::Time, Json_::String(v)) => parsed(v, "a moment (RFC 3339)").map(Value::Time),
+        (Kind::List(of), Json_::Array(elements)) => {
+            let element = |(i, json): (usize, &Json_)| read(json, of).map_err(|error| error.at(format!("[{i}]")));
+            elements.iter().enumerate().map(element).collect::<Result<_>>().map(Value::List)
+        }
+        (Kind::Map(of_key, of), Json_::Object(members)) => {
+            let entry = |(name, json): (&String, &Json_)| {
+                let read = read_map_key(name, of_key).and_then(|key| Ok((key, read(json, of)?)));
+                read.map_err(|error| error.at(name))
+            };
+            members.iter().map(entry).collect::<Result<_>>().map(Value::Map)
+        }
+        (Kind::Struct(def), Json_::Object(members)) => read_fields(members, def.fields).map(Value::Struct),
+        (Kind::Enum(def), json) => read_enum(json, def),
+        (Kind::Bool, _) => Err(mismatch("a bool", json)),
+        (Kind::F32 | Kind::F64, _) => Err(mismatch("a float", json)),
+        (Kind::Str, _) => Err(mismatch("a string", json)),
+        (Kind::Char, _) => Err(mismatch("one character", json)),
+        (Kind::Bytes, _) => Err(mismatch("bytes in base64", json)),
+        (Kind::Uuid, _) => Err(mismatch("a uuid", json)),
+        (Kind::Time, _) => Err(mismatch("a moment (RFC 3339)", json)),
+        (Kind::List(_), _) => Err(mismatch("an array", json)),
+        (Kind::Map(..) | Kind::Struct(_), _) => Err(mismatch("an object", json)),
+    }
+}
+
+fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
+    let value = match json {
+        Json_::Number(number) if !number.is_f64() => {
+            number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+        }
+        Json_::String(digits) if int == IntKind::I128 => digits.parse().ok(),
+        _ => None,
+    };
+    let value = value.ok_or_else(|| mismatch("an integer", json))?;
+    let (least, greatest) = int.range();
+    if value < least || value > greatest {
+        return Err(Error::new(ErrorKind::Serialization, format!("{value} is not between {least} and {greatest}")));
+    }
+    Ok(value)
+}
+
+fn single_char(text: &str) -> Option<char> {
+    let mut chars = text.chars();
+    chars.next().filter(|_| chars.next().is_none())
+}
+
+fn read_bytes(text: &str) -> Result<Value> {
+    let packed: String = text.chars().filter(|char| !char.is_ascii_whitespace()).collect();
+    let bytes = BASE64
+        .decode(packed)
+        .map_err(|error| Error::new(ErrorKind::Serialization, "expected bytes in base64").because(error))?;
+    Ok(Value::Bytes(bytes.into()))
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, expected: &str) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse::<T>().map_err(|error| {
+        Error::new(ErrorKind::Serialization, format!("expected {expected}, found another string")).because(error)
+    })
+}
+
+fn read_map_key(name: &str, kind: &'static Kind) -> Result<Value> {
+    match kind {
+        Kind::Int(int) => {
+            let value: i128 = parsed(name, "an integer as a key")?;
+            let (least, greatest) = int.range();
+            if value < least || value > greatest {
+                return Err(Error::new(ErrorKind::Serialization, format!("{value} is not between {least} and {greatest}")));
+            }
+            Ok(Value::Int(value))
+        }
+        Kind::Bool => parsed(name, "a bool as a key").map(Value::Bool),
+        kind => read(&Json_::String(name.to_owned()), kind),
+    }
+}
+
+fn read_fields(members: &Map<String, Json_>, defs: &'static [FieldDef]) -> Result<Vec<Value>> {
+    let field = |def: &'static FieldDef| {
+        let read = read_field(members, def, Missing::Refuse).map_err(|error| error.at(def.name))?;
+        // A nested field that is not read has nothing to be merged with: it takes its default.
+        read.or_else(|| def.default_in(DIALECT))
+            .ok_or_else(|| Error::new(ErrorKind::Serialization, "not read, and without a default").at(def.name))
+    };
+    defs.iter().map(field).collect()
+}
+
+fn unknown_variant(def: &EnumDef, name: &str) -> Error {
+    let known: Vec<_> = def.variants.iter().map(|variant| variant.name_in(DIALECT)).collect();
+    Error::new(
+        ErrorKind::Serialization,
+        format!("unknown variant `{name}` of {}, expected one of {}", def.name, known.join(", ")),
+    )
+}
+
+fn read_enum(json: &Json_, def: &'static EnumDef) -> Result<Value> {
+    let find = |name: &str| def.variant_in(DIALECT, name).ok_or_else(|| unknown_variant(def, name));
+    if def.is_unit() {
+        let Json_::String(name) = json else { return Err(mismatch("the name of a variant", json)) };
+        return Ok(Value::Str(find(name)?.name.into()));
+    }
+    let tag_of = |members: &Map<String, Json_>, tag: &str| match members.get(tag) {
+        Some(Json_::String(name)) => find(name),
+        Some(other) => Err(mismatch("the name of a variant", other).at(tag)),
+        None => Err(Error::new(ErrorKind::Serialization, "the tag of the variant is missing").at(tag)),
+    };
+    match (def.tagging, json) {
+        (Tagging::External, Json_::String(name)) => read_variant(find(name)?, None),
+        (Tagging::External, Json_::Object(members)) if members.len() == 1 => match members.iter().next() {
+            Some((name, content)) => read_variant(find(name)?, Some(content)).map_err(|error| error.at(name)),
+            None => Err(mismatch("a variant", json)),
+        },
+        (Tagging::Internal { tag }, Json_::Object(members)) => read_variant(tag_of(members, tag)?, Some(json)),
+        (Tagging::Adjacent { tag, content }, Json_::Object(members)) => {
+            read_variant(tag_of(members, tag)?, members.get(content)).map_err(|error| error.at(content))
+        }
+        (_, other) => Err(mismatch("a variant", other)),
+    }
+}
+
+fn read_variant(variant: &'static VariantDef, content: Option<&Json_>) -> Result<Value> {
+    let fields = match (variant.fields, content) {
+        ([], _) => Vec::new(),
+        ([one], Some(content)) if variant.tuple => vec![read(content, &one.kind)?],
+        (many, Some(Json_::Array(elements))) if variant.tuple && elements.len() == many.len() => {
+            many.iter().zip(elements).map(|(def, json)| read(json, &def.kind)).collect::<Result<_>>()?
+        }
+        (many, Some(Json_::Object(members))) if !variant.tuple => read_fields(members, many)?,
+        (_, Some(other)) => return Err(mismatch("the content of the variant", other)),
+        (_, None) => return Err(Error::new(ErrorKind::Serialization, "the content of the variant is missing")),
+    };
+    Ok(Value::Variant(Box::new(VariantValue { name: variant.name.into(), fields })))
+}

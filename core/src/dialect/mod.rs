@@ -1,0 +1,3 @@
+//! The dialects that ship with the contracts.
+
+pub mod json;

@@ -1,0 +1,191 @@
+//! The types that a field can have, as static data.
+
+use crate::schema::FieldDef;
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Kind {
+    /// `bool`
+    Bool,
+    /// Any integer up to `i128`.
+    Int(IntKind),
+    /// `f32`
+    F32,
+    /// `f64`
+    F64,
+    /// `char`
+    Char,
+    /// `String`
+    Str,
+    /// `Vec<u8>`
+    Bytes,
+    /// `uuid::Uuid`
+    Uuid,
+    /// `jiff::Timestamp`
+    Time,
+    /// `Option` of another type.
+    Option(&'static Kind),
+    /// A list or a set.
+    List(&'static Kind),
+    /// A map; its keys are text, integers, UUIDs or enums without data.
+    Map(&'static Kind, &'static Kind),
+    /// A nested struct.
+    Struct(&'static StructDef),
+    /// An enum, with or without data.
+    Enum(&'static EnumDef),
+}
+
+/// The integer types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is named after its type")]
+pub enum IntKind {
+    I8,
+    I16,
+    I32,
+    I64,
+    I128,
+    U8,
+    U16,
+    U32,
+    U64,
+}
+
+impl IntKind {
+    /// The least and the greatest value.
+    #[must_use]
+    pub fn range(self) -> (i128, i128) {
+        match self {
+            Self::I8 => (i8::MIN.into(), i8::MAX.into()),
+            Self::I16 => (i16::MIN.into(), i16::MAX.into()),
+            Self::I32 => (i32::MIN.into(), i32::MAX.into()),
+            Self::I64 => (i64::MIN.into(), i64::MAX.into()),
+            Self::I128 => (i128::MIN, i128::MAX),
+            Self::U8 => (0, u8::MAX.into()),
+            Self::U16 => (0, u16::MAX.into()),
+            Self::U32 => (0, u32::MAX.into()),
+            Self::U64 => (0, u64::MAX.into()),
+        }
+    }
+}
+
+impl Kind {
+    /// True for [`Kind::Option`].
+    #[must_use]
+    pub const fn is_nullable(&self) -> bool {
+        matches!(self, Self::Option(_))
+    }
+
+    /// The type inside an option, or the type itself.
+    #[must_use]
+    pub const fn inner(&self) -> &Self {
+        match self {
+            Self::Option(inner) => inner,
+            other => other,
+        }
+    }
+
+    /// The type's name, for messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Int(_) => "integer",
+            Self::F32 | Self::F64 => "float",
+            Self::Char => "char",
+            Self::Str => "string",
+            Self::Bytes => "bytes",
+            Self::Uuid => "uuid",
+            Self::Time => "timestamp",
+            Self::Option(inner) => inner.name(),
+            Self::List(_) => "list",
+            Self::Map(..) => "map",
+            Self::Struct(def) => def.name,
+            Self::Enum(def) => def.name,
+        }
+    }
+}
+
+/// A nested struct.
+#[derive(Debug)]
+pub struct StructDef {
+    /// The Rust name.
+    pub name: &'static str,
+    /// The fields in the order in which the struct shows them.
+    pub fields: &'static [FieldDef],
+}
+
+/// An enum.
+#[derive(Debug)]
+pub struct EnumDef {
+    /// The Rust name.
+    pub name: &'static str,
+    /// The variants in the order of their declaration.
+    pub variants: &'static [VariantDef],
+    /// How a variant with data is written in JSON.
+    pub tagging: Tagging,
+}
+
+impl EnumDef {
+    /// True if no variant carries data: such an enum is shown as its variant's name.
+    #[must_use]
+    pub fn is_unit(&self) -> bool {
+        self.variants.iter().all(|variant| variant.fields.is_empty())
+    }
+
+    /// The variant that is called `name` in the model.
+    #[must_use]
+    pub fn variant(&self, name: &str) -> Option<&'static VariantDef> {
+        self.variants.iter().find(|variant| variant.name == name)
+    }
+
+    /// The variant that is called `name` in `dialect`, under its name there or an alias.
+    #[must_use]
+    pub fn variant_in(&self, dialect: &str, name: &str) -> Option<&'static VariantDef> {
+        self.variants.iter().find(|variant| {
+            variant.name_in(dialect) == name || variant.alias.iter().any(|alias| *alias == name)
+        })
+    }
+}
+
+/// A variant of an enum.
+#[derive(Debug)]
+pub struct VariantDef {
+    /// The Rust name.
+    pub name: &'static str,
+    /// The names in dialects that have their own.
+    pub names: &'static [(&'static str, &'static str)],
+    /// Former names, accepted on reading in every dialect.
+    pub alias: &'static [&'static str],
+    /// The fields; those of a tuple variant are called `0`, `1` …
+    pub fields: &'static [FieldDef],
+    /// True if the fields have no names.
+    pub tuple: bool,
+}
+
+impl VariantDef {
+    /// The variant's name in `dialect`.
+    #[must_use]
+    pub fn name_in(&self, dialect: &str) -> &'static str {
+        self.names.iter().find(|(of, _)| *of == dialect).map_or(self.name, |(_, name)| name)
+    }
+}
+
+/// How a variant with data is written in JSON: as serde does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tagging {
+    /// `{"Circle": {"radius": 1}}`
+    External,
+    /// `{"type": "Circle", "radius": 1}`
+    Internal {
+        /// The name of the tag.
+        tag: &'static str,
+    },
+    /// `{"type": "Circle", "value": {"radius": 1}}`
+    Adjacent {
+        /// The name of the tag.
+        tag: &'static str,
+        /// The name of the content.
+        content: &'static str,
+    },
+}

@@ -1,0 +1,74 @@
+//! The contracts of Larder.
+//!
+//! Everything that the other crates agree on stands here, and nothing that does I/O: no task is started, no clock is
+//! read, no database and no HTTP crate is named.
+//!
+//! - What an application stores: [`Model`], described by its [`Schema`], shown field by field as a [`Row`].
+//! - What it asks: [`Query`] (object-safe) and its typed face, [`Field`], [`Where`] and [`Select`].
+//! - Who answers: [`Provider`], and [`Store`] for a local side that commits [`Batch`]es atomically.
+//! - How a row meets bytes: [`Serdes`], with the dialects [`json`](dialect::json) and [`packed`].
+//! - What the outside world supplies: [`Runtime`] (time, randomness, tasks) and [`Connectivity`].
+//!
+//! Implementors of providers start at [`Provider`] and [`Store`]; users of Larder depend on the crate `larder`
+//! instead, which re-exports what they need.
+
+pub mod connectivity;
+pub mod context;
+pub mod datum;
+pub mod dialect;
+pub mod error;
+pub mod key;
+pub mod kind;
+pub mod meta;
+pub mod mutation;
+pub mod ordered;
+pub mod outbox;
+pub mod packed;
+pub mod provider;
+pub mod query;
+pub mod row;
+pub mod runtime;
+pub mod schema;
+pub mod serdes;
+pub mod store;
+pub mod value;
+
+pub use connectivity::{AlwaysOnline, Connectivity};
+pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
+pub use datum::{Convert, Datum};
+pub use error::{Error, ErrorKind, Fault, Result, Sent};
+pub use key::Key;
+pub use kind::{EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
+pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
+pub use mutation::{FieldSet, Mutation, MutationId, Operation};
+pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark};
+pub use provider::{
+    Applied, Capabilities, Change, Changed, Delta, DeltaPage, Done, Idempotency, OpenProvider, Opening, Outcome, Page,
+    PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
+};
+pub use query::{
+    Assigned, CompareOp, Direction, Field, Holds, Needle, Operand, Order, OrderBy, Predicate, Query, Select,
+    TextOp, Where,
+};
+pub use row::{Model, Record, Row};
+pub use runtime::{Runtime, RuntimeExt};
+pub use schema::{Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
+pub use serdes::{Decoded, Serdes};
+pub use store::{
+    Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Op, OpenStore, OutboxCounts, Sink, Store, StoredRow,
+    Tail, Touched,
+};
+pub use value::{Item, Nested, Value, ValueRef, View};
+
+pub use jiff::Timestamp;
+pub use uuid::Uuid;
+
+/// What the code that the derives write names. Not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::*;
+    pub use core::any::Any;
+    pub use core::option::Option::{self, None, Some};
+    pub use core::result::Result::{self, Err, Ok};
+    pub use serde_json;
+}

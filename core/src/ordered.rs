@@ -1,0 +1,213 @@
+//! Bytes that sort as the values do: keys and index entries.
+//!
+//! Each value is a tag and a payload that no other payload is a prefix of, so values can be strung together:
+//! integers by length and then big-endian, text and bytes with zeros escaped and a terminator, floats by their total
+//! order. Comparing two encodings with `memcmp` equals comparing the values with [`query::eval::order`].
+
+use crate::error::Fault;
+use crate::key::Key;
+use crate::query::eval;
+use crate::value::{Item, Nested, ValueRef};
+
+const NULL: u8 = 0x05;
+const FALSE: u8 = 0x10;
+const TRUE: u8 = 0x11;
+/// Tag of the integer zero; up to sixteen bytes of magnitude on either side.
+const ZERO: u8 = 0x40;
+const FLOAT: u8 = 0x60;
+const CHAR: u8 = 0x64;
+const STR: u8 = 0x68;
+const BYTES: u8 = 0x6c;
+const UUID: u8 = 0x70;
+const TIME: u8 = 0x74;
+const LIST: u8 = 0x78;
+const MAP: u8 = 0x7c;
+const STRUCT: u8 = 0x80;
+const VARIANT: u8 = 0x84;
+const COMPOSITE: u8 = 0x88;
+/// Ends a composite; lower than every tag.
+const END: u8 = 0x01;
+
+/// Appends the encoding of `value`.
+///
+/// # Errors
+/// The fault of an element that can't be shown.
+pub fn encode(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match value {
+        ValueRef::Absent | ValueRef::Null => out.push(NULL),
+        ValueRef::Bool(v) => out.push(if v { TRUE } else { FALSE }),
+        ValueRef::Int(v) => encode_int(v, out),
+        ValueRef::Float(v) => {
+            out.push(FLOAT);
+            out.extend_from_slice(&eval::float_rank(v).to_be_bytes());
+        }
+        ValueRef::Char(v) => {
+            out.push(CHAR);
+            out.extend_from_slice(&u32::from(v).to_be_bytes());
+        }
+        ValueRef::Str(v) => encode_bytes(STR, v.as_bytes(), out),
+        ValueRef::Bytes(v) => encode_bytes(BYTES, v, out),
+        ValueRef::Uuid(v) => {
+            out.push(UUID);
+            out.extend_from_slice(v.as_bytes());
+        }
+        ValueRef::Time(v) => {
+            out.push(TIME);
+            encode_int(v.as_nanosecond(), out);
+        }
+        ValueRef::List(nested) => encode_nested(LIST, nested, out)?,
+        ValueRef::Map(nested) => encode_nested(MAP, nested, out)?,
+        ValueRef::Struct(nested) => encode_nested(STRUCT, nested, out)?,
+        ValueRef::Variant(nested) => {
+            out.push(VARIANT);
+            encode_bytes(STR, nested.variant()?.unwrap_or_default().as_bytes(), out);
+            encode_nested(STRUCT, nested, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Appends the encoding of `key`.
+pub fn encode_key(key: &Key, out: &mut Vec<u8>) {
+    match key {
+        Key::Singleton => out.push(NULL),
+        Key::Bool(v) => out.push(if *v { TRUE } else { FALSE }),
+        Key::Int(v) => encode_int(*v, out),
+        Key::Str(v) => encode_bytes(STR, v.as_bytes(), out),
+        Key::Bytes(v) => encode_bytes(BYTES, v, out),
+        Key::Uuid(v) => {
+            out.push(UUID);
+            out.extend_from_slice(v.as_bytes());
+        }
+        Key::Composite(parts) => {
+            out.push(COMPOSITE);
+            parts.iter().for_each(|part| encode_key(part, out));
+            out.push(END);
+        }
+    }
+}
+
+/// Reads a key back from the front of `bytes`; gives the rest as well.
+///
+/// # Errors
+/// [`Fault::Malformed`] if the bytes are no key.
+pub fn decode_key(bytes: &[u8]) -> Result<(Key, &[u8]), Fault> {
+    let (&tag, rest) = bytes.split_first().ok_or(Fault::Malformed)?;
+    Ok(match tag {
+        NULL => (Key::Singleton, rest),
+        FALSE => (Key::Bool(false), rest),
+        TRUE => (Key::Bool(true), rest),
+        STR => {
+            let (text, rest) = decode_bytes(rest)?;
+            let text = String::from_utf8(text).map_err(|_| Fault::Malformed)?;
+            (Key::Str(text.into()), rest)
+        }
+        BYTES => {
+            let (bytes, rest) = decode_bytes(rest)?;
+            (Key::Bytes(bytes.into()), rest)
+        }
+        UUID => {
+            let (id, rest) = rest.split_first_chunk::<16>().ok_or(Fault::Malformed)?;
+            (Key::Uuid(uuid::Uuid::from_bytes(*id)), rest)
+        }
+        COMPOSITE => {
+            let (mut parts, mut rest) = (Vec::new(), rest);
+            while rest.first() != Some(&END) {
+                let (part, after) = decode_key(rest)?;
+                parts.push(part);
+                rest = after;
+            }
+            (Key::Composite(parts.into()), &rest[1..])
+        }
+        _ => {
+            let (value, rest) = decode_int(tag, rest)?;
+            (Key::Int(value), rest)
+        }
+    })
+}
+
+/// The least byte string that sorts after everything that begins with `prefix`; `None` if there is none.
+#[must_use]
+pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let keep = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=keep].to_vec();
+    end[keep] += 1;
+    Some(end)
+}
+
+fn encode_int(value: i128, out: &mut Vec<u8>) {
+    let magnitude = value.unsigned_abs();
+    let len = (16 - magnitude.leading_zeros() / 8) as u8;
+    let bytes = &magnitude.to_be_bytes()[16 - usize::from(len)..];
+    if value < 0 {
+        out.push(ZERO - len);
+        out.extend(bytes.iter().map(|byte| !byte));
+    } else {
+        out.push(ZERO + len);
+        out.extend_from_slice(bytes);
+    }
+}
+
+fn decode_int(tag: u8, rest: &[u8]) -> Result<(i128, &[u8]), Fault> {
+    let len = usize::from(tag.abs_diff(ZERO));
+    let negative = tag < ZERO;
+    if len > 16 || rest.len() < len {
+        return Err(Fault::Malformed);
+    }
+    let (bytes, rest) = rest.split_at(len);
+    let magnitude = bytes.iter().fold(0_u128, |sum, byte| {
+        (sum << 8) | u128::from(if negative { !byte } else { *byte })
+    });
+    let value = if negative { 0_i128.wrapping_sub_unsigned(magnitude) } else { magnitude.cast_signed() };
+    Ok((value, rest))
+}
+
+/// Zeros are escaped as `00 ff`; `00 00` ends the text, so a text sorts before its continuations.
+fn encode_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    for byte in bytes {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+fn decode_bytes(bytes: &[u8]) -> Result<(Vec<u8>, &[u8]), Fault> {
+    let mut text = Vec::new();
+    let mut at = 0;
+    loop {
+        match (bytes.get(at), bytes.get(at + 1)) {
+            (Some(0), Some(0)) => return Ok((text, &bytes[at + 2..])),
+            (Some(0), Some(0xff)) => {
+                text.push(0);
+                at += 2;
+            }
+            (Some(0) | None, _) => return Err(Fault::Malformed),
+            (Some(byte), _) => {
+                text.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// The encoding of a text up to its terminator: what all texts that begin with `text` have in common.
+pub fn encode_text_prefix(text: &str, out: &mut Vec<u8>) {
+    encode_bytes(STR, text.as_bytes(), out);
+    out.truncate(out.len() - 2);
+}
+
+fn encode_nested(tag: u8, nested: Nested<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    out.push(tag);
+    nested.each(&mut |item| match item {
+        Item::Value(value) => encode(value, out),
+        Item::Entry(key, value) => {
+            encode(key, out)?;
+            encode(value, out)
+        }
+    })?;
+    out.push(END);
+    Ok(())
+}

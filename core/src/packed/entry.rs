@@ -1,0 +1,180 @@
+//! Outbox entries as they are stored: a checksum, a head as named MessagePack, and two bodies.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::record::{corrupt, seal, verify};
+use super::{FORMAT, write_body};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::mutation::{FieldSet, MutationId, Operation};
+use crate::outbox::{Entry, EntryState, Failure, SendMark};
+use crate::row::Row;
+use crate::schema::Schema;
+
+/// The head of a stored entry. Named, so that later versions can add to it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head<'a> {
+    prev: u64,
+    id: MutationId,
+    model: Cow<'a, str>,
+    model_version: u32,
+    key: Key,
+    operation: Operation,
+    /// The names of the changed fields: positions move when the model changes.
+    changed: Vec<Cow<'a, str>>,
+    base_version: Option<Arc<str>>,
+    extra: Option<Arc<str>>,
+    account: Option<Arc<str>>,
+    created: i64,
+    state: EntryState,
+    mark: Option<i64>,
+    attempts: u32,
+    strikes: u32,
+    first_strike: Option<i64>,
+    not_before: Option<i64>,
+    failure: Option<Cow<'a, Failure>>,
+}
+
+/// Encodes `entry`; its rows have the shape `shape`. The sequence number is the store's key and not part of it.
+///
+/// # Errors
+/// `Serialization`, with model and field, if a row shows something that its schema does not allow.
+pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
+    let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
+    let head = Head {
+        prev: entry.prev,
+        id: entry.id,
+        model: entry.schema.model.into(),
+        model_version: entry.model_version,
+        key: entry.key.clone(),
+        operation: entry.operation,
+        changed: entry.changed.iter().filter_map(|at| entry.schema.fields.get(at)).map(|field| field.name.into()).collect(),
+        base_version: entry.base_version.clone(),
+        extra: entry.extra.clone(),
+        account: entry.account.clone(),
+        created: entry.created.as_microsecond(),
+        state: entry.state,
+        mark: entry.mark.map(|mark| mark.first.as_microsecond()),
+        attempts: entry.attempts,
+        strikes: entry.strikes,
+        first_strike: micros(entry.first_strike),
+        not_before: micros(entry.not_before),
+        failure: entry.failure.as_ref().map(Cow::Borrowed),
+    };
+    let unwritable = |error: rmp_serde::encode::Error| {
+        Error::new(ErrorKind::Serialization, "the outbox entry can't be encoded").because(error)
+    };
+    let head = rmp_serde::to_vec_named(&head).map_err(unwritable)?;
+    let mut out = vec![0; 4];
+    out.push(FORMAT);
+    section(&mut out, |out| {
+        out.extend_from_slice(&head);
+        Ok(())
+    })?;
+    for row in [&entry.row, &entry.base] {
+        section(&mut out, |out| row.as_ref().map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row)))?;
+    }
+    seal(&mut out);
+    Ok(out)
+}
+
+/// Appends what `write` writes, behind its length.
+fn section(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out)?;
+    let len = u32::try_from(out.len() - at - 4)
+        .map_err(|_| Error::new(ErrorKind::Serialization, "an outbox entry of more than 4 GiB can't be stored"))?;
+    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+    Ok(())
+}
+
+/// A stored entry, taken apart and verified, before its rows are bound to today's model.
+#[derive(Debug)]
+pub struct EncodedEntry<'a> {
+    head: Head<'static>,
+    /// The body of the intent.
+    pub row: Option<&'a [u8]>,
+    /// The body of the base.
+    pub base: Option<&'a [u8]>,
+}
+
+/// Takes a stored entry apart and verifies its checksum.
+///
+/// # Errors
+/// `Corrupt` if the checksum does not fit, the entry ends too early, or its format is newer.
+pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
+    verify(bytes)?;
+    let mut rest = &bytes[5..];
+    let mut take = || {
+        let (len, after) = rest.split_first_chunk::<4>()?;
+        let (taken, after) = after.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        rest = after;
+        Some(taken)
+    };
+    let mut next = || take().ok_or_else(|| corrupt("an outbox entry ends too early"));
+    let (head, row, base) = (next()?, next()?, next()?);
+    let head = rmp_serde::from_slice(head).map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
+    let body = |bytes: &'_ [u8]| -> Option<()> { (!bytes.is_empty()).then_some(()) };
+    Ok(EncodedEntry { head, row: body(row).map(|()| row), base: body(base).map(|()| base) })
+}
+
+impl EncodedEntry<'_> {
+    /// The model that the entry belongs to.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.head.model
+    }
+
+    /// True if the entry is parked.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self.head.state, EntryState::Parked(_))
+    }
+
+    /// The entry for today's model.
+    #[must_use]
+    pub fn into_entry(
+        self,
+        seq: u64,
+        schema: &'static Schema,
+        row: Option<Arc<dyn Row>>,
+        base: Option<Arc<dyn Row>>,
+    ) -> Entry {
+        let moment = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
+        let head = self.head;
+        let position = |name: &Cow<'_, str>| {
+            schema.position(name).or_else(|| {
+                schema.fields.iter().position(|field| field.alias_in(super::DIALECT).contains(&&**name))
+            })
+        };
+        let changed: FieldSet = head.changed.iter().filter_map(position).collect();
+        Entry {
+            seq,
+            prev: head.prev,
+            id: head.id,
+            schema,
+            model_version: head.model_version,
+            key: head.key,
+            operation: head.operation,
+            row,
+            changed,
+            base,
+            base_version: head.base_version,
+            extra: head.extra,
+            account: head.account,
+            created: moment(head.created),
+            state: head.state,
+            mark: head.mark.map(|first| SendMark { first: moment(first) }),
+            attempts: head.attempts,
+            strikes: head.strikes,
+            first_strike: head.first_strike.map(moment),
+            not_before: head.not_before.map(moment),
+            failure: head.failure.map(Cow::into_owned),
+        }
+    }
+}

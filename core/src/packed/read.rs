@@ -1,0 +1,292 @@
+//! Reads values from MessagePack, borrowed: nothing is allocated, and no length is believed before it is checked.
+
+use jiff::Timestamp;
+use rmp::Marker;
+use uuid::Uuid;
+
+use super::bind::{Bind, BoundVariant, Slot};
+use super::ext;
+use crate::error::Fault;
+use crate::value::{Each, Item, Nested, ValueRef};
+
+/// A composite as it lies in a stored row.
+#[derive(Clone, Copy)]
+pub struct PackedView<'a> {
+    bytes: &'a [u8],
+    bind: &'a Bind,
+}
+
+impl std::fmt::Debug for PackedView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut list = f.debug_list();
+        let shown = self.each(&mut |item| {
+            list.entry(&item);
+            Ok(())
+        });
+        if let Err(fault) = shown {
+            list.entry(&fault);
+        }
+        list.finish()
+    }
+}
+
+impl<'a> PackedView<'a> {
+    pub(crate) fn len(self) -> Result<usize, Fault> {
+        match self.bind {
+            Bind::Struct(slots) => Ok(slots.len()),
+            Bind::Enum(_) => Ok(self.bound_variant()?.0.slots.len()),
+            Bind::Map(..) => Ok(Cursor(self.bytes).map()?),
+            _ => Ok(Cursor(self.bytes).array()?),
+        }
+    }
+
+    pub(crate) fn variant(self) -> Result<Option<&'a str>, Fault> {
+        match self.bind {
+            Bind::Enum(_) => Ok(Some(self.bound_variant()?.0.name)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(crate) fn each(self, f: Each<'a, '_>) -> Result<(), Fault> {
+        let mut cursor = Cursor(self.bytes);
+        match self.bind {
+            Bind::List(of) => {
+                for _ in 0..cursor.array()? {
+                    f(Item::Value(cursor.value(of)?))?;
+                }
+                Ok(())
+            }
+            Bind::Map(of_key, of_value) => {
+                for _ in 0..cursor.map()? {
+                    f(Item::Entry(cursor.value(of_key)?, cursor.value(of_value)?))?;
+                }
+                Ok(())
+            }
+            Bind::Struct(slots) => {
+                let len = cursor.array()?;
+                slots_in_order(slots, cursor, len, f)
+            }
+            Bind::Enum(_) => {
+                let (variant, fields, len) = self.bound_variant()?;
+                slots_in_order(&variant.slots, fields, len, f)
+            }
+            Bind::Scalar | Bind::Names(_) => Err(Fault::Malformed),
+        }
+    }
+
+    /// The variant, the bytes of its fields and their number.
+    fn bound_variant(self) -> Result<(&'a BoundVariant, Cursor<'a>, usize), Fault> {
+        let Bind::Enum(variants) = self.bind else { return Err(Fault::Malformed) };
+        let mut cursor = Cursor(self.bytes);
+        let len = cursor.array()?.checked_sub(1).ok_or(Fault::Malformed)?;
+        let ValueRef::Int(at) = cursor.value(&Bind::Scalar)? else { return Err(Fault::Malformed) };
+        let at = usize::try_from(at).map_err(|_| Fault::Malformed)?;
+        let variant = variants.get(at).ok_or(Fault::Malformed)?.as_ref().ok_or(Fault::Variant)?;
+        Ok((variant, cursor, len))
+    }
+}
+
+/// Shows today's fields out of the stored ones. Fields mostly stand in the order of their slots, so this is one walk;
+/// a field that was moved costs a second one.
+fn slots_in_order<'a>(slots: &'a [Slot], start: Cursor<'a>, len: usize, f: Each<'a, '_>) -> Result<(), Fault> {
+    let (mut cursor, mut position) = (start, 0);
+    for slot in slots {
+        let value = match slot {
+            Slot::At(at, bind) => {
+                let at = usize::from(*at);
+                if at >= len {
+                    return Err(Fault::Malformed);
+                }
+                if at < position {
+                    (cursor, position) = (start, 0);
+                }
+                while position < at {
+                    cursor.skip()?;
+                    position += 1;
+                }
+                position += 1;
+                cursor.value(bind)?
+            }
+            Slot::Default(value) => value.show(),
+            Slot::Missing => ValueRef::Absent,
+            Slot::Broken(fault) => return Err(*fault),
+        };
+        f(Item::Value(value))?;
+    }
+    Ok(())
+}
+
+/// Reads one value that fills `bytes`.
+pub(super) fn value<'a>(bytes: &'a [u8], bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
+    Cursor(bytes).value(bind)
+}
+
+/// What is left to read.
+#[derive(Clone, Copy)]
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(Fault::Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Fault::Malformed)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn marker(&mut self) -> Result<Marker, Fault> {
+        self.chunk::<1>().map(|[byte]| Marker::from_u8(byte))
+    }
+
+    fn size(&mut self, width: u8) -> Result<usize, Fault> {
+        Ok(match width {
+            1 => usize::from(self.chunk::<1>()?[0]),
+            2 => usize::from(u16::from_be_bytes(self.chunk()?)),
+            _ => u32::from_be_bytes(self.chunk()?) as usize,
+        })
+    }
+
+    /// The length of an array; never more than there are bytes left.
+    fn array(&mut self) -> Result<usize, Fault> {
+        let len = match self.marker()? {
+            Marker::FixArray(len) => usize::from(len),
+            Marker::Array16 => self.size(2)?,
+            Marker::Array32 => self.size(4)?,
+            _ => return Err(Fault::Malformed),
+        };
+        if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
+    }
+
+    fn map(&mut self) -> Result<usize, Fault> {
+        let len = match self.marker()? {
+            Marker::FixMap(len) => usize::from(len),
+            Marker::Map16 => self.size(2)?,
+            Marker::Map32 => self.size(4)?,
+            _ => return Err(Fault::Malformed),
+        };
+        if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
+    }
+
+    fn value(&mut self, bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
+        match bind {
+            Bind::Scalar => self.scalar(),
+            Bind::Names(def) => match self.scalar()? {
+                ValueRef::Str(name) => {
+                    Ok(ValueRef::Str(def.variant_in(super::DIALECT, name).map_or(name, |variant| variant.name)))
+                }
+                other => Ok(other),
+            },
+            composite => {
+                if self.0.first() == Some(&Marker::Null.to_u8()) {
+                    self.take(1)?;
+                    return Ok(ValueRef::Null);
+                }
+                let start = self.0;
+                self.skip()?;
+                let bytes = &start[..start.len() - self.0.len()];
+                let nested = Nested::Packed(PackedView { bytes, bind: composite });
+                Ok(match composite {
+                    Bind::List(_) => ValueRef::List(nested),
+                    Bind::Map(..) => ValueRef::Map(nested),
+                    Bind::Struct(_) => ValueRef::Struct(nested),
+                    _ => ValueRef::Variant(nested),
+                })
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Result<ValueRef<'a>, Fault> {
+        Ok(match self.marker()? {
+            Marker::Null => ValueRef::Null,
+            Marker::True => ValueRef::Bool(true),
+            Marker::False => ValueRef::Bool(false),
+            Marker::FixPos(v) => ValueRef::Int(v.into()),
+            Marker::FixNeg(v) => ValueRef::Int(v.into()),
+            Marker::U8 => ValueRef::Int(u8::from_be_bytes(self.chunk()?).into()),
+            Marker::U16 => ValueRef::Int(u16::from_be_bytes(self.chunk()?).into()),
+            Marker::U32 => ValueRef::Int(u32::from_be_bytes(self.chunk()?).into()),
+            Marker::U64 => ValueRef::Int(u64::from_be_bytes(self.chunk()?).into()),
+            Marker::I8 => ValueRef::Int(i8::from_be_bytes(self.chunk()?).into()),
+            Marker::I16 => ValueRef::Int(i16::from_be_bytes(self.chunk()?).into()),
+            Marker::I32 => ValueRef::Int(i32::from_be_bytes(self.chunk()?).into()),
+            Marker::I64 => ValueRef::Int(i64::from_be_bytes(self.chunk()?).into()),
+            Marker::F32 => ValueRef::Float(f32::from_be_bytes(self.chunk()?).into()),
+            Marker::F64 => ValueRef::Float(f64::from_be_bytes(self.chunk()?)),
+            Marker::FixStr(len) => self.text(usize::from(len))?,
+            Marker::Str8 => self.size(1).and_then(|len| self.text(len))?,
+            Marker::Str16 => self.size(2).and_then(|len| self.text(len))?,
+            Marker::Str32 => self.size(4).and_then(|len| self.text(len))?,
+            Marker::Bin8 => self.size(1).and_then(|len| self.take(len)).map(ValueRef::Bytes)?,
+            Marker::Bin16 => self.size(2).and_then(|len| self.take(len)).map(ValueRef::Bytes)?,
+            Marker::Bin32 => self.size(4).and_then(|len| self.take(len)).map(ValueRef::Bytes)?,
+            Marker::FixExt1 => self.extension(1)?,
+            Marker::FixExt2 => self.extension(2)?,
+            Marker::FixExt4 => self.extension(4)?,
+            Marker::FixExt8 => self.extension(8)?,
+            Marker::FixExt16 => self.extension(16)?,
+            Marker::Ext8 => self.size(1).and_then(|len| self.extension(len))?,
+            _ => return Err(Fault::Malformed),
+        })
+    }
+
+    fn text(&mut self, len: usize) -> Result<ValueRef<'a>, Fault> {
+        std::str::from_utf8(self.take(len)?).map(ValueRef::Str).map_err(|_| Fault::Malformed)
+    }
+
+    fn extension(&mut self, len: usize) -> Result<ValueRef<'a>, Fault> {
+        let tag = i8::from_be_bytes(self.chunk()?);
+        let mut body = Cursor(self.take(len)?);
+        Ok(match tag {
+            ext::CHAR => ValueRef::Char(char::from_u32(u32::from_be_bytes(body.chunk()?)).ok_or(Fault::Malformed)?),
+            ext::UUID => ValueRef::Uuid(Uuid::from_bytes(body.chunk()?)),
+            ext::INT => ValueRef::Int(i128::from_be_bytes(body.chunk()?)),
+            ext::TIME => {
+                let (second, nanosecond) = (i64::from_be_bytes(body.chunk()?), i32::from_be_bytes(body.chunk()?));
+                ValueRef::Time(Timestamp::new(second, nanosecond).map_err(|_| Fault::Malformed)?)
+            }
+            _ => return Err(Fault::Malformed),
+        })
+    }
+
+    /// Goes past one value, however deep it is, without recursion.
+    fn skip(&mut self) -> Result<(), Fault> {
+        let mut left = 1_usize;
+        while left > 0 {
+            left -= 1;
+            let (bytes, children) = match self.marker()? {
+                Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => (0, 0),
+                Marker::U8 | Marker::I8 => (1, 0),
+                Marker::U16 | Marker::I16 => (2, 0),
+                Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+                Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+                Marker::FixStr(len) => (usize::from(len), 0),
+                Marker::Str8 | Marker::Bin8 => (self.size(1)?, 0),
+                Marker::Str16 | Marker::Bin16 => (self.size(2)?, 0),
+                Marker::Str32 | Marker::Bin32 => (self.size(4)?, 0),
+                Marker::FixExt1 => (2, 0),
+                Marker::FixExt2 => (3, 0),
+                Marker::FixExt4 => (5, 0),
+                Marker::FixExt8 => (9, 0),
+                Marker::FixExt16 => (17, 0),
+                Marker::Ext8 => (self.size(1)? + 1, 0),
+                Marker::FixArray(len) => (0, usize::from(len)),
+                Marker::Array16 => (0, self.size(2)?),
+                Marker::Array32 => (0, self.size(4)?),
+                Marker::FixMap(len) => (0, 2 * usize::from(len)),
+                Marker::Map16 => (0, 2 * self.size(2)?),
+                Marker::Map32 => (0, self.size(4)?.checked_mul(2).ok_or(Fault::Malformed)?),
+                Marker::Ext16 | Marker::Ext32 | Marker::Reserved => return Err(Fault::Malformed),
+            };
+            self.take(bytes)?;
+            left = left.checked_add(children).ok_or(Fault::Malformed)?;
+            if left > self.0.len() {
+                return Err(Fault::Malformed);
+            }
+        }
+        Ok(())
+    }
+}

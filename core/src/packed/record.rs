@@ -1,0 +1,337 @@
+//! Records and bodies: see the module's page for the layout.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::bind::{Bound, Slot};
+use super::{FORMAT, read, write};
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::meta::{MetaRef, RowState, SyncState};
+use crate::row::Row;
+use crate::schema::Schema;
+use crate::value::ValueRef;
+
+const TOMBSTONE: u8 = 1;
+const TAIL: u8 = 2;
+const VERSION: u8 = 4;
+const EXTRA: u8 = 8;
+const WIDE: u8 = 1;
+
+/// Appends the record of a row.
+///
+/// # Errors
+/// `Serialization`, with model and field, if the row shows something that its schema does not allow, or is too long.
+pub fn write_record(
+    out: &mut Vec<u8>,
+    schema: &Schema,
+    shape: u16,
+    row: &dyn Row,
+    meta: MetaRef<'_>,
+) -> Result<()> {
+    let start = out.len();
+    write_header(out, meta, 0).map_err(|error| error.model(schema.model))?;
+    write_body(out, schema, shape, row)?;
+    seal(&mut out[start..]);
+    Ok(())
+}
+
+/// Appends the record of a deleted row.
+///
+/// # Errors
+/// `Serialization` if the remote's version is longer than 65,535 bytes.
+pub fn write_tombstone(out: &mut Vec<u8>, meta: MetaRef<'_>) -> Result<()> {
+    let start = out.len();
+    write_header(out, meta, TOMBSTONE)?;
+    seal(&mut out[start..]);
+    Ok(())
+}
+
+pub(super) fn seal(record: &mut [u8]) {
+    let checksum = crc32fast::hash(&record[4..]);
+    record[..4].copy_from_slice(&checksum.to_le_bytes());
+}
+
+fn write_header(out: &mut Vec<u8>, meta: MetaRef<'_>, flags: u8) -> Result<()> {
+    let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+    let flags = flags
+        | flag(meta.tail != 0, TAIL)
+        | flag(meta.version.is_some(), VERSION)
+        | flag(meta.extra.is_some(), EXTRA);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[FORMAT, flags, state_code(meta.sync.state)]);
+    out.extend_from_slice(&meta.revision.to_le_bytes());
+    out.extend_from_slice(&meta.sync.since.as_microsecond().to_le_bytes());
+    if meta.tail != 0 {
+        out.extend_from_slice(&meta.tail.to_le_bytes());
+    }
+    let too_long = |what: &str| Error::new(ErrorKind::Serialization, format!("{what} is too long to be stored"));
+    if let Some(version) = meta.version {
+        let len = u16::try_from(version.len()).map_err(|_| too_long("the remote's version"))?;
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(version.as_bytes());
+    }
+    if let Some(extra) = meta.extra {
+        let len = u32::try_from(extra.len()).map_err(|_| too_long("what the model does not have"))?;
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(extra.as_bytes());
+    }
+    Ok(())
+}
+
+/// Appends the body of a row.
+///
+/// # Errors
+/// `Serialization`, with model and field, if the row shows something that its schema does not allow, or is too long.
+pub fn write_body(out: &mut Vec<u8>, schema: &Schema, shape: u16, row: &dyn Row) -> Result<()> {
+    let start = out.len();
+    if try_body::<2>(out, schema, shape, row)? {
+        return Ok(());
+    }
+    out.truncate(start);
+    if try_body::<4>(out, schema, shape, row)? {
+        return Ok(());
+    }
+    out.truncate(start);
+    Err(Error::new(ErrorKind::Serialization, "a row of more than 4 GiB can't be stored").model(schema.model))
+}
+
+/// `false` if the ends of the fields don't fit `W` bytes.
+fn try_body<const W: usize>(out: &mut Vec<u8>, schema: &Schema, shape: u16, row: &dyn Row) -> Result<bool> {
+    let count = schema.fields.len();
+    out.push(if W == 4 { WIDE } else { 0 });
+    out.extend_from_slice(&shape.to_le_bytes());
+    out.extend_from_slice(&(count as u16).to_le_bytes());
+    let ends = out.len();
+    out.resize(ends + count * W, 0);
+    let values = out.len();
+    for (at, field) in schema.fields.iter().enumerate() {
+        let written = match row.field(at) {
+            Ok(ValueRef::Absent) => Ok(()),
+            Ok(value) => write::value(out, value, &field.kind),
+            Err(fault) => Err(fault),
+        };
+        written.map_err(|fault| schema.fault(at, fault).during("encode"))?;
+        let end = (out.len() - values) as u64;
+        if end >> (8 * W) != 0 {
+            return Ok(false);
+        }
+        out[ends + at * W..ends + (at + 1) * W].copy_from_slice(&end.to_le_bytes()[..W]);
+    }
+    Ok(true)
+}
+
+/// A record, taken apart and verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// What stands beside the fields.
+    pub meta: MetaRef<'a>,
+    /// The body; `None` for a tombstone.
+    pub body: Option<&'a [u8]>,
+}
+
+impl<'a> Stored<'a> {
+    /// Takes a record apart and verifies its checksum.
+    ///
+    /// # Errors
+    /// `Corrupt` if the checksum does not fit, the record ends too early, or its format is newer.
+    pub fn parse(record: &'a [u8]) -> Result<Self> {
+        verify(record)?;
+        parse_header(record).ok_or_else(|| corrupt("a record ends too early"))
+    }
+}
+
+pub(super) fn verify(record: &[u8]) -> Result<()> {
+    let (sum, rest) = record.split_first_chunk::<4>().ok_or_else(|| corrupt("a record is shorter than its header"))?;
+    if crc32fast::hash(rest) != u32::from_le_bytes(*sum) {
+        return Err(corrupt("the checksum of a record does not fit"));
+    }
+    match rest.first() {
+        Some(&FORMAT) => Ok(()),
+        Some(format) => Err(corrupt(&format!("a record has format {format}, newer than {FORMAT}: update the application"))),
+        None => Err(corrupt("a record is shorter than its header")),
+    }
+}
+
+#[cold]
+pub(super) fn corrupt(message: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+fn parse_header(record: &[u8]) -> Option<Stored<'_>> {
+    fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+        let (taken, left) = rest.split_at_checked(len)?;
+        *rest = left;
+        Some(taken)
+    }
+    let mut rest = record.get(5..)?;
+    let [flags, state] = *take(&mut rest, 2)?.first_chunk()?;
+    let revision = u64::from_le_bytes(*take(&mut rest, 8)?.first_chunk()?);
+    let since = i64::from_le_bytes(*take(&mut rest, 8)?.first_chunk()?);
+    let mut tail = 0;
+    if flags & TAIL != 0 {
+        tail = u64::from_le_bytes(*take(&mut rest, 8)?.first_chunk()?);
+    }
+    let (mut version, mut extra) = (None, None);
+    if flags & VERSION != 0 {
+        let len = u16::from_le_bytes(*take(&mut rest, 2)?.first_chunk()?);
+        version = Some(std::str::from_utf8(take(&mut rest, len.into())?).ok()?);
+    }
+    if flags & EXTRA != 0 {
+        let len = u32::from_le_bytes(*take(&mut rest, 4)?.first_chunk()?);
+        extra = Some(std::str::from_utf8(take(&mut rest, len as usize)?).ok()?);
+    }
+    let sync = SyncState { state: state_of(state)?, since: Timestamp::from_microsecond(since).ok()? };
+    let body = (flags & TOMBSTONE == 0).then_some(rest);
+    Some(Stored { meta: MetaRef { revision, tail, sync, version, extra }, body })
+}
+
+fn state_code(state: RowState) -> u8 {
+    match state {
+        RowState::Synced => 0,
+        RowState::Pending => 1,
+        RowState::InFlight => 2,
+        RowState::Parked => 3,
+        RowState::Conflicted => 4,
+    }
+}
+
+fn state_of(code: u8) -> Option<RowState> {
+    Some(match code {
+        0 => RowState::Synced,
+        1 => RowState::Pending,
+        2 => RowState::InFlight,
+        3 => RowState::Parked,
+        4 => RowState::Conflicted,
+        _ => return None,
+    })
+}
+
+/// Where things are in a body.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    shape: u16,
+    count: usize,
+    wide: bool,
+}
+
+const BODY_HEAD: usize = 5;
+
+impl Layout {
+    fn of(body: &[u8]) -> Option<Self> {
+        let [flags, s0, s1, n0, n1] = *body.first_chunk::<BODY_HEAD>()?;
+        let layout = Self {
+            shape: u16::from_le_bytes([s0, s1]),
+            count: usize::from(u16::from_le_bytes([n0, n1])),
+            wide: flags & WIDE != 0,
+        };
+        (body.len() >= layout.values_at()).then_some(layout)
+    }
+
+    fn width(self) -> usize {
+        if self.wide { 4 } else { 2 }
+    }
+
+    fn values_at(self) -> usize {
+        BODY_HEAD + self.count * self.width()
+    }
+
+    fn end(self, body: &[u8], at: usize) -> Option<usize> {
+        let from = BODY_HEAD + at * self.width();
+        Some(if self.wide {
+            u32::from_le_bytes(*body.get(from..)?.first_chunk()?) as usize
+        } else {
+            usize::from(u16::from_le_bytes(*body.get(from..)?.first_chunk()?))
+        })
+    }
+
+    /// The bytes of the stored field `at`.
+    fn bytes(self, body: &[u8], at: usize) -> Option<&[u8]> {
+        if at >= self.count {
+            return None;
+        }
+        let start = if at == 0 { 0 } else { self.end(body, at - 1)? };
+        let values = &body[self.values_at()..];
+        values.get(start..self.end(body, at)?)
+    }
+
+    fn field<'a>(self, body: &'a [u8], bound: &'a Bound, i: usize) -> Result<ValueRef<'a>, Fault> {
+        match bound.slots.get(i) {
+            Some(Slot::At(at, bind)) => match self.bytes(body, usize::from(*at)) {
+                Some([]) => Ok(ValueRef::Absent),
+                Some(bytes) => read::value(bytes, bind),
+                None => Err(Fault::Malformed),
+            },
+            Some(Slot::Default(value)) => Ok(value.show()),
+            Some(Slot::Missing) => Ok(ValueRef::Absent),
+            Some(Slot::Broken(fault)) => Err(*fault),
+            None => Err(Fault::NoSuchField),
+        }
+    }
+}
+
+/// The id of the shape of `body`, and what is needed to show its fields.
+///
+/// # Errors
+/// `Corrupt` if the body ends too early.
+pub fn parse_body(body: &[u8]) -> Result<(u16, BodyLayout)> {
+    let layout = Layout::of(body).ok_or_else(|| corrupt("a row ends too early"))?;
+    Ok((layout.shape, BodyLayout(layout)))
+}
+
+/// Where the fields of a body are.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLayout(Layout);
+
+/// A stored row, borrowed from the store's pages.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedRow<'a> {
+    body: &'a [u8],
+    layout: Layout,
+    bound: &'a Bound,
+}
+
+impl<'a> PackedRow<'a> {
+    /// Shows `body` through the binding of its shape.
+    #[must_use]
+    pub fn new(body: &'a [u8], layout: BodyLayout, bound: &'a Bound) -> Self {
+        Self { body, layout: layout.0, bound }
+    }
+}
+
+impl Row for PackedRow<'_> {
+    fn field(&self, i: usize) -> Result<ValueRef<'_>, Fault> {
+        self.layout.field(self.body, self.bound, i)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
+}
+
+/// A stored row that has left the store's pages.
+#[derive(Clone, Debug)]
+pub struct PackedBuf {
+    body: Arc<[u8]>,
+    layout: Layout,
+    bound: Arc<Bound>,
+}
+
+impl PackedBuf {
+    /// Copies `body`.
+    #[must_use]
+    pub fn new(body: &[u8], layout: BodyLayout, bound: Arc<Bound>) -> Self {
+        Self { body: body.into(), layout: layout.0, bound }
+    }
+}
+
+impl Row for PackedBuf {
+    fn field(&self, i: usize) -> Result<ValueRef<'_>, Fault> {
+        self.layout.field(&self.body, &self.bound, i)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}

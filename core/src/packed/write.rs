@@ -1,0 +1,105 @@
+//! Writes values as MessagePack.
+
+use rmp::encode as mp;
+
+use super::ext;
+use crate::error::Fault;
+use crate::kind::Kind;
+use crate::schema::FieldDef;
+use crate::value::{Item, Nested, ValueRef};
+
+/// Appends `value`, which is of type `kind`.
+pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Result<(), Fault> {
+    let kind = kind.inner();
+    match value {
+        ValueRef::Absent | ValueRef::Null => sized(mp::write_nil(out)),
+        ValueRef::Bool(v) => sized(mp::write_bool(out, v)),
+        ValueRef::Int(v) => int(out, v),
+        ValueRef::Float(v) => sized(mp::write_f64(out, v)),
+        ValueRef::Char(v) => extension(out, ext::CHAR, &u32::from(v).to_be_bytes()),
+        ValueRef::Str(v) => sized(mp::write_str(out, v)),
+        ValueRef::Bytes(v) => sized(mp::write_bin(out, v)),
+        ValueRef::Uuid(v) => extension(out, ext::UUID, v.as_bytes()),
+        ValueRef::Time(v) => {
+            let mut bytes = [0; 12];
+            bytes[..8].copy_from_slice(&v.as_second().to_be_bytes());
+            bytes[8..].copy_from_slice(&v.subsec_nanosecond().to_be_bytes());
+            extension(out, ext::TIME, &bytes)
+        }
+        ValueRef::List(nested) => {
+            let Kind::List(of) = kind else { return Err(mismatch(value, kind)) };
+            array(out, nested.len()?)?;
+            nested.each(&mut |item| match item {
+                Item::Value(element) => self::value(out, element, of),
+                Item::Entry(..) => Err(Fault::Malformed),
+            })
+        }
+        ValueRef::Map(nested) => {
+            let Kind::Map(of_key, of_value) = kind else { return Err(mismatch(value, kind)) };
+            mp::write_map_len(out, length(nested.len()?)?).map_err(|_| Fault::Malformed)?;
+            nested.each(&mut |item| match item {
+                Item::Entry(key, element) => {
+                    self::value(out, key, of_key)?;
+                    self::value(out, element, of_value)
+                }
+                Item::Value(_) => Err(Fault::Malformed),
+            })
+        }
+        ValueRef::Struct(nested) => {
+            let Kind::Struct(def) = kind else { return Err(mismatch(value, kind)) };
+            array(out, def.fields.len())?;
+            fields(out, nested, def.fields)
+        }
+        ValueRef::Variant(nested) => {
+            let Kind::Enum(def) = kind else { return Err(mismatch(value, kind)) };
+            let name = nested.variant()?.ok_or(Fault::Variant)?;
+            let at = def.variants.iter().position(|variant| variant.name == name).ok_or(Fault::Variant)?;
+            let variant = &def.variants[at];
+            array(out, variant.fields.len() + 1)?;
+            int(out, at as i128)?;
+            fields(out, nested, variant.fields)
+        }
+    }
+}
+
+fn fields(out: &mut Vec<u8>, nested: Nested<'_>, defs: &'static [FieldDef]) -> Result<(), Fault> {
+    let mut defs = defs.iter();
+    nested.each(&mut |item| match (item, defs.next()) {
+        (Item::Value(element), Some(def)) => value(out, element, &def.kind),
+        _ => Err(Fault::Malformed),
+    })?;
+    if defs.next().is_some() { Err(Fault::Missing) } else { Ok(()) }
+}
+
+fn int(out: &mut Vec<u8>, value: i128) -> Result<(), Fault> {
+    if let Ok(value) = i64::try_from(value) {
+        sized(mp::write_sint(out, value))
+    } else if let Ok(value) = u64::try_from(value) {
+        sized(mp::write_uint(out, value))
+    } else {
+        extension(out, ext::INT, &value.to_be_bytes())
+    }
+}
+
+fn extension(out: &mut Vec<u8>, tag: i8, bytes: &[u8]) -> Result<(), Fault> {
+    mp::write_ext_meta(out, length(bytes.len())?, tag).map_err(|_| Fault::Malformed)?;
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+fn array(out: &mut Vec<u8>, len: usize) -> Result<(), Fault> {
+    mp::write_array_len(out, length(len)?).map(drop).map_err(|_| Fault::Malformed)
+}
+
+fn length(len: usize) -> Result<u32, Fault> {
+    u32::try_from(len).map_err(|_| Fault::Range { expected: "2^32 elements" })
+}
+
+/// A `Vec` does not refuse bytes.
+fn sized<T, E>(written: Result<T, E>) -> Result<(), Fault> {
+    written.map(drop).map_err(|_| Fault::Malformed)
+}
+
+fn mismatch(value: ValueRef<'_>, kind: &Kind) -> Fault {
+    value.mismatch(kind.name())
+}

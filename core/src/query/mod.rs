@@ -1,0 +1,126 @@
+//! What an application asks for.
+//!
+//! A query names model fields, never columns or JSON names, and gives the same rows in the same order on every
+//! provider. [`Query`] and [`Predicate`] are plain data below the typed face ([`Field`], [`Where`], [`Select`]); one
+//! evaluator and one comparator ([`eval`]) decide what they mean.
+
+pub mod eval;
+mod predicate;
+mod typed;
+
+pub use predicate::{CompareOp, Predicate, TextOp};
+pub use typed::{Assigned, Field, Holds, Needle, Operand, OrderBy, Select, Where};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::key::Key;
+use crate::provider::{Done, PageRow};
+use crate::row::Row;
+use crate::schema::Schema;
+
+/// A filter, an order and a window over one model, without its type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Query {
+    /// Which rows.
+    pub filter: Predicate,
+    /// In which order; the key is always the last tie-break.
+    pub order: Vec<Order>,
+    /// At most this many.
+    pub limit: Option<u64>,
+    /// Without the first so many.
+    pub offset: u64,
+}
+
+/// One field of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Order {
+    /// The field's position.
+    pub field: u16,
+    /// Rising or falling.
+    pub direction: Direction,
+}
+
+/// Rising or falling. Nulls come first when rising and last when falling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    /// From the least to the greatest.
+    Ascending,
+    /// From the greatest to the least.
+    Descending,
+}
+
+impl Query {
+    /// All rows, in the order of their keys.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// The row with this key.
+    #[must_use]
+    pub fn key(key: Key) -> Self {
+        Self::filter(Predicate::Key(key))
+    }
+
+    /// The rows that `filter` lets through, in the order of their keys.
+    #[must_use]
+    pub fn filter(filter: Predicate) -> Self {
+        Self { filter, ..Self::default() }
+    }
+
+    /// The key, if the query asks for nothing but the row with one key.
+    #[must_use]
+    pub fn as_key(&self) -> Option<&Key> {
+        match &self.filter {
+            Predicate::Key(key) if self.offset == 0 && self.limit != Some(0) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The same query without its window.
+    #[must_use]
+    pub fn unlimited(&self) -> Self {
+        Self { limit: None, offset: 0, ..self.clone() }
+    }
+
+    /// Does to `rows` what a provider has not done yet, so that all providers answer alike.
+    ///
+    /// # Errors
+    /// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
+    pub fn finish(&self, schema: &Schema, done: Done, mut rows: Vec<PageRow>) -> Result<Vec<PageRow>> {
+        if !done.filter {
+            let mut kept = Vec::with_capacity(rows.len());
+            for row in rows {
+                if self.filter.matches(schema, &*row.row)? {
+                    kept.push(row);
+                }
+            }
+            rows = kept;
+        }
+        if !done.order || !done.filter {
+            self.sort(schema, &mut rows, |row| &*row.row)?;
+        }
+        if !done.window {
+            let skip = usize::try_from(self.offset).unwrap_or(usize::MAX).min(rows.len());
+            rows.drain(..skip);
+            rows.truncate(self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
+        }
+        Ok(rows)
+    }
+
+    /// Sorts by the query's order, the key last.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn sort<T>(&self, schema: &Schema, rows: &mut [T], show: impl Fn(&T) -> &dyn Row) -> Result<()> {
+        let mut fault = None;
+        rows.sort_by(|a, b| {
+            eval::compare(schema, &self.order, show(a), show(b)).unwrap_or_else(|error| {
+                fault.get_or_insert(error);
+                std::cmp::Ordering::Equal
+            })
+        });
+        fault.map_or(Ok(()), Err)
+    }
+}

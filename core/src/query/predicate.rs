@@ -1,0 +1,161 @@
+//! Conditions on a row: a boolean tree over field positions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
+use crate::value::Value;
+
+/// A condition that a row meets or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Predicate {
+    /// Every row.
+    #[default]
+    All,
+    /// The row with this key.
+    Key(Key),
+    /// The rows with these keys.
+    Keys(Vec<Key>),
+    /// A field compared with a value.
+    Compare {
+        /// The field's position.
+        field: u16,
+        /// How.
+        op: CompareOp,
+        /// With what.
+        value: Value,
+    },
+    /// A field between two values, both included.
+    Between {
+        /// The field's position.
+        field: u16,
+        /// The least value.
+        low: Value,
+        /// The greatest value.
+        high: Value,
+    },
+    /// A field equal to one of several values; of none if there are none.
+    In {
+        /// The field's position.
+        field: u16,
+        /// The values.
+        values: Vec<Value>,
+    },
+    /// A text that holds another.
+    Text {
+        /// The field's position.
+        field: u16,
+        /// Where.
+        op: TextOp,
+        /// The other text.
+        needle: Box<str>,
+        /// Upper and lower case are the same, by Unicode simple case folding.
+        ignore_case: bool,
+        /// The complement, among rows whose field is not null.
+        negated: bool,
+    },
+    /// A list that has a value as its member.
+    Member {
+        /// The field's position.
+        field: u16,
+        /// The member.
+        value: Value,
+        /// The complement, among rows whose field is not null.
+        negated: bool,
+    },
+    /// All of these.
+    And(Vec<Predicate>),
+    /// Any of these.
+    Or(Vec<Predicate>),
+    /// Not this: negates the answer, so rows whose field is null are included.
+    Not(Box<Predicate>),
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CompareOp {
+    /// Equal; with null: is null.
+    Eq,
+    /// Not equal, and not null; with null: is not null.
+    Ne,
+    /// Less, by the total order of the type.
+    Lt,
+    /// Less or equal.
+    Le,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Ge,
+}
+
+/// Where in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TextOp {
+    /// Anywhere.
+    Contains,
+    /// At its start.
+    StartsWith,
+    /// At its end.
+    EndsWith,
+}
+
+impl Predicate {
+    /// No row.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::Or(Vec::new())
+    }
+
+    /// Both; trees of the same operator are flattened.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, other) => other,
+            (one, Self::All) => one,
+            (Self::And(mut all), Self::And(more)) => {
+                all.extend(more);
+                Self::And(all)
+            }
+            (Self::And(mut all), other) => {
+                all.push(other);
+                Self::And(all)
+            }
+            (one, other) => Self::And(vec![one, other]),
+        }
+    }
+
+    /// Either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Or(mut any), Self::Or(more)) => {
+                any.extend(more);
+                Self::Or(any)
+            }
+            (Self::Or(mut any), other) => {
+                any.push(other);
+                Self::Or(any)
+            }
+            (one, other) => Self::Or(vec![one, other]),
+        }
+    }
+
+    /// The conditions that must all hold.
+    #[must_use]
+    pub fn conjuncts(&self) -> &[Self] {
+        match self {
+            Self::And(all) => all,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// Sets whether case is ignored, in every text condition of the tree.
+    pub(super) fn set_ignore_case(&mut self) {
+        match self {
+            Self::Text { ignore_case, .. } => *ignore_case = true,
+            Self::And(all) | Self::Or(all) => all.iter_mut().for_each(Self::set_ignore_case),
+            Self::Not(one) => one.set_ignore_case(),
+            _ => {}
+        }
+    }
+}

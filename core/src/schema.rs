@@ -1,0 +1,250 @@
+//! A model as static data: what the derive writes and everything below the typed face reads.
+
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::key::Key;
+use crate::kind::Kind;
+use crate::row::Row;
+use crate::value::{Value, ValueRef};
+
+/// A model, described once.
+///
+/// Schemas are `static`, so one model has one address; they are built by the derive, or by hand:
+///
+/// ```
+/// use larder_core::{FieldDef, KeyDef, Kind, Schema};
+///
+/// static TAG: Schema = Schema::new("Tag", &[FieldDef::new("name", Kind::Str)], KeyDef::natural(&[0]));
+/// assert_eq!(TAG.position("name"), Some(0));
+/// ```
+#[derive(Debug)]
+pub struct Schema {
+    /// The Rust name; the name under which rows are stored.
+    pub model: &'static str,
+    /// The version of the model, counted by its author; 1 unless said otherwise.
+    pub version: u32,
+    /// The fields in the order in which a row shows them.
+    pub fields: &'static [FieldDef],
+    /// The key.
+    pub key: KeyDef,
+    /// Secondary indexes.
+    pub indexes: &'static [IndexDef],
+}
+
+impl Schema {
+    /// A model of version 1 without indexes.
+    #[must_use]
+    pub const fn new(model: &'static str, fields: &'static [FieldDef], key: KeyDef) -> Self {
+        Self { model, version: 1, fields, key, indexes: &[] }
+    }
+
+    /// Sets the version of the model.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets the secondary indexes.
+    #[must_use]
+    pub const fn indexes(mut self, indexes: &'static [IndexDef]) -> Self {
+        self.indexes = indexes;
+        self
+    }
+
+    /// The position of the field that is called `name` in the model.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+
+    /// The field at `position`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if there is none.
+    pub fn field(&self, position: usize) -> Result<&'static FieldDef> {
+        self.fields.get(position).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, format!("there is no field {position}")).model(self.model)
+        })
+    }
+
+    /// The key of `row`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Serialization`] if a key field is null, missing or can't be a key.
+    pub fn key_of(&self, row: &dyn Row) -> Result<Key> {
+        let part = |position: usize| {
+            let named = |fault: Fault| fault.error(self.model, self.fields[position].name);
+            row.field(position).and_then(Key::take).map_err(named)
+        };
+        match self.key.fields {
+            [] => Ok(Key::Singleton),
+            [one] => part(*one),
+            many => Ok(Key::Composite(many.iter().map(|at| part(*at)).collect::<Result<_>>()?)),
+        }
+    }
+
+    /// Gives a fault of field `position` its place.
+    #[cold]
+    #[must_use]
+    pub fn fault(&self, position: usize, fault: Fault) -> Error {
+        fault.error(self.model, self.fields.get(position).map_or("?", |field| field.name))
+    }
+}
+
+/// Two schemas are the same if they are the same `static`.
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Schema {}
+
+/// A field of a model, of a nested struct or of a variant.
+#[derive(Debug)]
+pub struct FieldDef {
+    /// The Rust name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What a reader gets where the field is missing; a constant, so that a filter and a decode agree.
+    pub default: Option<fn() -> Value>,
+    /// What is special in some dialect.
+    pub dialects: &'static [(&'static str, FieldDialect)],
+}
+
+impl FieldDef {
+    /// A field that is called and written the same everywhere.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, default: None, dialects: &[] }
+    }
+
+    /// Sets the default for reading.
+    #[must_use]
+    pub const fn with_default(mut self, default: fn() -> Value) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// Sets what is special per dialect.
+    #[must_use]
+    pub const fn with_dialects(mut self, dialects: &'static [(&'static str, FieldDialect)]) -> Self {
+        self.dialects = dialects;
+        self
+    }
+
+    /// What is special in `dialect`.
+    #[must_use]
+    pub fn dialect(&self, dialect: &str) -> Option<&'static FieldDialect> {
+        self.dialects.iter().find(|(name, _)| *name == dialect).map(|(_, special)| special)
+    }
+
+    /// The name in `dialect`.
+    #[must_use]
+    pub fn name_in(&self, dialect: &str) -> &'static str {
+        self.dialect(dialect).and_then(|special| special.name).unwrap_or(self.name)
+    }
+
+    /// The former names in `dialect`.
+    #[must_use]
+    pub fn alias_in(&self, dialect: &str) -> &'static [&'static str] {
+        self.dialect(dialect).map_or(&[], |special| special.alias)
+    }
+
+    /// What a reader of `dialect` gets where the field is missing: the dialect's default, the field's, or null for an
+    /// option; `None` if the field is required.
+    #[must_use]
+    pub fn default_in(&self, dialect: &str) -> Option<Value> {
+        let special = self.dialect(dialect).and_then(|special| special.default);
+        match special.or(self.default) {
+            Some(make) => Some(make()),
+            None if self.kind.is_nullable() => Some(Value::Null),
+            None => None,
+        }
+    }
+}
+
+/// What is special about a field in one dialect.
+#[derive(Debug)]
+pub struct FieldDialect {
+    /// Its name there.
+    pub name: Option<&'static str>,
+    /// Former names, accepted on reading.
+    pub alias: &'static [&'static str],
+    /// Not read: a row that comes from there does not have the field.
+    pub skip_read: bool,
+    /// Not written.
+    pub skip_write: bool,
+    /// What a reader gets where the field is missing, if that differs from the field's default.
+    pub default: Option<fn() -> Value>,
+    /// How the value is written there, if that differs.
+    pub convert: Option<Converter>,
+}
+
+impl FieldDialect {
+    /// Nothing special.
+    pub const PLAIN: Self =
+        Self { name: None, alias: &[], skip_read: false, skip_write: false, default: None, convert: None };
+}
+
+/// Maps a field between its stored representation and JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Converter {
+    /// Makes the JSON; an error is a lower-case fragment.
+    pub write: fn(ValueRef<'_>) -> Result<serde_json::Value, String>,
+    /// Reads the JSON; an error is a lower-case fragment.
+    pub read: fn(&serde_json::Value) -> Result<Value, String>,
+}
+
+/// The key of a model.
+#[derive(Debug)]
+pub struct KeyDef {
+    /// The positions of its fields: none for a singleton, several for a composite key.
+    pub fields: &'static [usize],
+    /// Where keys come from.
+    pub kind: KeyKind,
+}
+
+impl KeyDef {
+    /// A key that the data brings with it.
+    #[must_use]
+    pub const fn natural(fields: &'static [usize]) -> Self {
+        Self { fields, kind: KeyKind::Natural }
+    }
+
+    /// A UUIDv7 that the client makes.
+    #[must_use]
+    pub const fn client(fields: &'static [usize]) -> Self {
+        Self { fields, kind: KeyKind::Client }
+    }
+
+    /// The key of the only row of its model.
+    #[must_use]
+    pub const fn singleton() -> Self {
+        Self { fields: &[], kind: KeyKind::Singleton }
+    }
+}
+
+/// Where the keys of a model come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// A UUIDv7, made by the client.
+    Client,
+    /// The data brings it: a name, a number.
+    Natural,
+    /// The model has one row.
+    Singleton,
+}
+
+/// A secondary index.
+#[derive(Debug)]
+pub struct IndexDef {
+    /// Its name, stable over versions of the model.
+    pub name: &'static str,
+    /// The positions of its fields.
+    pub fields: &'static [usize],
+    /// True if no two rows may agree in all fields; rows with a null in one of them never collide.
+    pub unique: bool,
+}

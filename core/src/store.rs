@@ -1,0 +1,272 @@
+//! A provider that can be the local side: it commits batches atomically and keeps the outbox.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::meta::{Meta, MetaRef};
+use crate::outbox::Entry;
+use crate::provider::{OpenProvider, Opening, Provider};
+use crate::query::Query;
+use crate::row::Row;
+use crate::schema::Schema;
+
+/// Takes rows as they are lent, one call a row.
+pub type Sink<'f> = &'f mut (dyn FnMut(MetaRef<'_>, &dyn Row) -> Result<()> + Send);
+
+/// A provider that keeps rows, outbox and cursors together.
+///
+/// What an implementor promises beyond [`Provider`]:
+///
+/// - A batch is applied as a whole, durably, before [`commit`](Self::commit) returns, or not at all.
+/// - Each batch gets a revision, rising by at least one; the rows that it writes carry it.
+/// - Sequence numbers of outbox entries rise and are never used twice, not even after a reopening.
+/// - Reads see committed batches only, and never wait for a writer.
+/// - Observers are told in the order of the revisions: see [`CommitObserver`].
+/// - Everything that is asked of `get` it does itself: its pages are [`Done::ALL`](crate::Done::ALL).
+#[async_trait]
+pub trait Store: Provider {
+    /// Applies `batch`, unless one of its expectations does not hold.
+    ///
+    /// A caller that stops waiting does not undo a batch that is already on its way.
+    ///
+    /// # Errors
+    /// `Conflict` naming both rows if a unique index would be broken; `Full` or `Storage` if the medium fails;
+    /// `Serialization` if a row can't be encoded. Nothing is changed then.
+    async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome>;
+
+    /// Lends the rows that answer `query` on the calling thread, from the newest committed state. `false`: not
+    /// without waiting, use [`Provider::get`].
+    ///
+    /// # Errors
+    /// As [`Provider::get`], and whatever `sink` returns.
+    fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool>;
+
+    /// What is stored under `key`, a tombstone included.
+    ///
+    /// # Errors
+    /// `Storage` or `Corrupt`.
+    async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>>;
+
+    /// The revision of the newest batch that readers see.
+    fn revision(&self) -> u64;
+
+    /// Outbox entries after the sequence number `after`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// `Storage`; an entry that can't be read is in [`Loaded::unreadable`] and hides no other.
+    async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded>;
+
+    /// One outbox entry.
+    ///
+    /// # Errors
+    /// `Storage`, `Corrupt`, or `Serialization` if today's model can't read it.
+    async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>>;
+
+    /// How much is in the outbox.
+    ///
+    /// # Errors
+    /// `Storage`.
+    async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts>;
+
+    /// The value that was stored under `scope` by [`Op::Cursor`].
+    ///
+    /// # Errors
+    /// `Storage` or `Corrupt`.
+    async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>>;
+
+    /// Removes all rows, entries and cursors, in place. Revisions and sequence numbers go on rising.
+    ///
+    /// # Errors
+    /// `Storage` or `Full`; nothing is removed then.
+    async fn wipe(&self, cx: &Context) -> Result<()>;
+
+    /// Tells `observer` of every batch from now on, for as long as it lives elsewhere.
+    fn observe(&self, observer: std::sync::Weak<dyn CommitObserver>);
+}
+
+/// Changes that are applied together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// What must still hold for the batch to be applied.
+    pub expect: Vec<Expect>,
+    /// The changes, in order.
+    pub ops: Vec<Op>,
+}
+
+/// What a batch relies on.
+#[derive(Clone, Debug)]
+pub enum Expect {
+    /// The row has this revision, tombstones included; 0: nothing is stored under the key.
+    Row {
+        /// The model.
+        schema: &'static Schema,
+        /// The row.
+        key: Key,
+        /// Its revision.
+        revision: u64,
+    },
+    /// No row of the model was written after this revision.
+    Model {
+        /// The model.
+        schema: &'static Schema,
+        /// The revision.
+        revision: u64,
+    },
+}
+
+/// A change within a batch.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Writes a row, index entries included. The store sets `meta.revision`.
+    Put {
+        /// The model.
+        schema: &'static Schema,
+        /// The row's key.
+        key: Key,
+        /// Its fields.
+        row: Arc<dyn Row>,
+        /// What stands beside them; `tail` below replaces its own.
+        meta: Meta,
+        /// The row's newest outbox entry.
+        tail: Tail,
+    },
+    /// Hides a row and leaves a trace of it, until the remote has confirmed its deletion.
+    Tombstone {
+        /// The model.
+        schema: &'static Schema,
+        /// The row's key.
+        key: Key,
+        /// What stands beside the trace; `tail` below replaces its own.
+        meta: Meta,
+        /// The row's newest outbox entry.
+        tail: Tail,
+    },
+    /// Removes a row or a tombstone.
+    Remove {
+        /// The model.
+        schema: &'static Schema,
+        /// The row's key.
+        key: Key,
+    },
+    /// Adds an outbox entry; the store sets its `seq`.
+    Enqueue(Box<Entry>),
+    /// Replaces the outbox entry of the same `seq`; nothing happens if it is gone.
+    Revise(Box<Entry>),
+    /// Removes an outbox entry.
+    Dequeue(u64),
+    /// Stores a value under a name, or removes it.
+    Cursor {
+        /// The name.
+        scope: String,
+        /// The value.
+        value: Option<String>,
+    },
+}
+
+/// The newest outbox entry of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// The entry with this sequence number; 0: none.
+    At(u64),
+    /// The n-th entry that the same batch enqueues, counted from 0.
+    New(usize),
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It is durable and readers see it.
+    Committed(Committed),
+    /// An expectation did not hold; nothing was changed. Read again.
+    Stale,
+}
+
+/// What the store handed out to a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The revision of the rows that it wrote.
+    pub revision: u64,
+    /// The sequence numbers of the entries that it enqueued, in order.
+    pub seqs: Vec<u64>,
+}
+
+/// What is stored under a key.
+#[derive(Clone, Debug)]
+pub struct StoredRow {
+    /// What stands beside the fields.
+    pub meta: Meta,
+    /// The fields; `None` for a tombstone.
+    pub row: Option<Arc<dyn Row>>,
+}
+
+/// Entries read from the outbox.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// Entries that can't be read by today's application, by sequence number. They stay stored.
+    pub unreadable: Vec<(u64, Error)>,
+    /// The last sequence number that was looked at; 0 if there was none.
+    pub last: u64,
+}
+
+/// How much is in the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxCounts {
+    /// All entries, parked ones included.
+    pub entries: u64,
+    /// Parked entries.
+    pub parked: u64,
+}
+
+/// What a batch touched.
+#[derive(Clone, Debug)]
+pub struct Touched {
+    /// Its revision.
+    pub revision: u64,
+    /// The rows that it wrote or removed.
+    pub rows: Vec<(&'static Schema, Key)>,
+    /// True if it changed the outbox.
+    pub outbox: bool,
+    /// True if everything was removed.
+    pub wiped: bool,
+}
+
+/// Is told of committed batches, on the thread that commits, in the order of the revisions. Must not block.
+pub trait CommitObserver: Send + Sync {
+    /// The batch is durable, and no reader has seen it yet: the moment to drop cached rows.
+    fn durable(&self, touched: &Touched);
+
+    /// Readers see the batch: the moment to wake whoever watches.
+    fn published(&self, touched: &Touched);
+}
+
+/// A configured store that is not open yet.
+#[async_trait]
+pub trait OpenStore: Debug + Send + 'static {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `Storage` if the medium can't be reached or is in use by another process; `Corrupt` if it is damaged, foreign
+    /// or of a newer format; `Invalid` for a configuration that makes no sense.
+    async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Store>>;
+}
+
+#[async_trait]
+impl OpenStore for Arc<dyn Store> {
+    async fn open(self: Box<Self>, _: &Opening) -> Result<Arc<dyn Store>> {
+        Ok(*self)
+    }
+}
+
+#[async_trait]
+impl OpenProvider for Arc<dyn Store> {
+    async fn open(self: Box<Self>, _: &Opening) -> Result<Arc<dyn Provider>> {
+        Ok(*self)
+    }
+}

@@ -1,0 +1,1 @@
+//! The conformance suites that every provider runs, and the reference evaluator.

@@ -1,0 +1,1 @@
+//! A store in memory: the reference that every other provider is compared with.

@@ -1,0 +1,1 @@
+//! An embedded store on redb: durable, checksummed, with indexes and group commit.

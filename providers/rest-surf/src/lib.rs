@@ -1,0 +1,1 @@
+//! surf as a transport of larder-rest, and larder-rest's client offered to surf.

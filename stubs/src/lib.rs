@@ -1,0 +1,1 @@
+//! Replays JSON fixtures per endpoint variant, as an HTTP transport that opens no socket.
