@@ -12,9 +12,11 @@ pub type RemoteVersion = Arc<str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RowState {
-    /// As the remote has it, or kept locally by choice.
+    /// As the remote has it.
     #[default]
     Synced,
+    /// Kept here by choice and never sent; a remote that does not have it does not delete it.
+    Local,
     /// Changed here; the change waits in the outbox.
     Pending,
     /// The change is on its way.

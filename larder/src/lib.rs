@@ -1,1 +1,52 @@
-//! An offline-first data layer: one repository over a memory cache, an embedded store and a remote.
+//! An offline-first data layer: read and write models locally, stay in step with a server, lose nothing.
+//!
+//! An application talks to one [`Repository`]. Reads come from a memory cache, then an embedded store, then the remote;
+//! writes are durable locally together with an outbox entry, in one transaction, and reach the server when it can be
+//! reached. Start with [`Repository::builder`] and [`derive@Model`].
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `memory` (default) | [`Memory`], a store in memory |
+//! | `redb` (default) | [`Redb`], an embedded store in a file |
+//! | `rest` | [`Rest`](https://docs.rs/larder-rest), a remote over HTTP |
+//!
+//! Who writes a provider starts at [`core`].
+
+mod cache;
+mod changes;
+mod driver;
+mod engine;
+mod fates;
+mod repository;
+mod runtime;
+mod status;
+
+pub use repository::{
+    Builder, Deleted, Origin, Outbox, Progress, QueuedMutation, Repository, Rows, Stored, Sync, SyncReport, Target,
+    Transaction, Watch, WouldLose,
+};
+pub use runtime::TokioRuntime;
+pub use status::Status;
+
+pub use larder_core::{
+    AlwaysOnline, Connectivity, Convert, Datum, Error, ErrorKind, Failure, Field, Idempotency, Key, Model, MutationId,
+    Operation, ParkReason, ReadPolicy, Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Where,
+    WritePolicy,
+};
+pub use larder_derive::{Datum, Model};
+
+/// The contracts, for those who write providers, layers and dialects.
+pub use larder_core as core;
+
+#[doc(hidden)]
+pub use larder_core::__private;
+
+#[cfg(feature = "memory")]
+pub use larder_memory::Memory;
+#[cfg(feature = "redb")]
+pub use larder_redb::Redb;
+/// The REST provider and its configuration.
+#[cfg(feature = "rest")]
+pub use larder_rest as rest;
+#[cfg(feature = "rest")]
+pub use larder_rest::Rest;

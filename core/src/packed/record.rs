@@ -194,6 +194,7 @@ fn state_code(state: RowState) -> u8 {
         RowState::InFlight => 2,
         RowState::Parked => 3,
         RowState::Conflicted => 4,
+        RowState::Local => 5,
     }
 }
 
@@ -204,6 +205,7 @@ fn state_of(code: u8) -> Option<RowState> {
         2 => RowState::InFlight,
         3 => RowState::Parked,
         4 => RowState::Conflicted,
+        5 => RowState::Local,
         _ => return None,
     })
 }

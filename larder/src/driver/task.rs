@@ -1,0 +1,236 @@
+//! The task: waits for whatever comes first, asks the engine, starts what it says.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use larder_core::runtime::BoxFuture;
+use larder_core::{Connectivity, Key, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::act::Acts;
+use crate::changes::Changes;
+use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
+use crate::status::Status;
+
+/// What the repository asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Tell the engine.
+    Tell(Event),
+    /// Try everything now, and answer when nothing more can be done.
+    Drain(oneshot::Sender<()>),
+    /// Stop as soon as nothing is under way.
+    Close(oneshot::Sender<()>),
+}
+
+/// The repository's end of the driver.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
+}
+
+impl Handle {
+    pub(crate) fn tell(&self, event: Event) {
+        // A driver that has stopped has nothing to be told.
+        let _ = self.commands.send(Command::Tell(event));
+    }
+
+    /// Waits until the outbox is empty or stuck.
+    pub(crate) async fn drain(&self) {
+        let (done, drained) = oneshot::channel();
+        if self.commands.send(Command::Drain(done)).is_ok() {
+            let _ = drained.await;
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(done)).is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+/// Starts the driver.
+pub(crate) fn start(
+    acts: Arc<Acts>,
+    changes: Arc<Changes>,
+    connectivity: Arc<dyn Connectivity>,
+    settings: Settings,
+    paused: bool,
+) -> Handle {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let mut engine = Engine::new(settings);
+    let (status, seen) = watch::channel(Status::default());
+    let in_flight = Arc::<Mutex<BTreeSet<_>>>::default();
+    if paused {
+        engine.on(Instants { mono: Duration::ZERO, wall: Timestamp::UNIX_EPOCH }, Event::Pause, &mut Vec::new());
+    }
+    let runtime = Arc::clone(&acts.runtime);
+    let task = Task {
+        acts,
+        changes,
+        connectivity,
+        engine,
+        work: FuturesUnordered::new(),
+        inbox,
+        status,
+        in_flight: Arc::clone(&in_flight),
+        waiting: Vec::new(),
+        closing: None,
+    };
+    runtime.spawn("larder outbox", Box::pin(task.run()));
+    Handle { commands, status: seen, in_flight }
+}
+
+struct Task {
+    acts: Arc<Acts>,
+    changes: Arc<Changes>,
+    connectivity: Arc<dyn Connectivity>,
+    engine: Engine,
+    work: FuturesUnordered<BoxFuture<'static, Event>>,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    status: watch::Sender<Status>,
+    in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
+    /// Those who wait for the outbox to come to rest.
+    waiting: Vec<oneshot::Sender<()>>,
+    closing: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// Tells those who wait; they may have stopped waiting.
+fn answer(waiting: Vec<oneshot::Sender<()>>) {
+    for done in waiting {
+        let _ = done.send(());
+    }
+}
+
+/// What came first.
+enum Next {
+    Event(Event),
+    Command(Command),
+    Closed,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut online = self.connectivity.is_online();
+        self.feed(Event::Connectivity(online));
+        loop {
+            if let Some(done) = self.closing.take_if(|_| self.work.is_empty()) {
+                answer(done);
+                return;
+            }
+            match self.next(online).await {
+                Next::Event(Event::Connectivity(now)) => {
+                    online = now;
+                    self.feed(Event::Connectivity(now));
+                }
+                Next::Event(event) => self.feed(event),
+                Next::Command(Command::Tell(event)) => self.feed(event),
+                Next::Command(Command::Drain(done)) => {
+                    self.waiting.push(done);
+                    self.feed(Event::Nudge);
+                }
+                Next::Command(Command::Close(done)) => {
+                    self.engine_pause();
+                    self.closing.get_or_insert_default().push(done);
+                }
+                Next::Closed => {
+                    self.engine_pause();
+                    self.closing.get_or_insert_default();
+                    // Whoever held the repository is gone; what is under way comes to its end.
+                    while let Some(event) = self.work.next().await {
+                        self.feed(event);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn engine_pause(&mut self) {
+        self.feed(Event::Pause);
+    }
+
+    async fn next(&mut self, online: bool) -> Next {
+        let timer = match self.engine.wait_until() {
+            Some(until) => {
+                let wait = until.saturating_sub(self.acts.runtime.monotonic());
+                self.acts.runtime.sleep(wait)
+            }
+            None => Box::pin(std::future::pending()),
+        };
+        let connectivity = Arc::clone(&self.connectivity);
+        let changed = async move {
+            connectivity.changed(online).await;
+            connectivity.is_online()
+        };
+        let work = &mut self.work;
+        let finished = async {
+            match work.next().await {
+                Some(event) => event,
+                None => std::future::pending().await,
+            }
+        };
+        let (timer, changed, finished) = (timer.fuse(), changed.fuse(), finished.fuse());
+        let outbox = self.changes.outbox.notified().fuse();
+        let command = self.inbox.recv().fuse();
+        futures_util::pin_mut!(timer, changed, finished, outbox, command);
+        futures_util::select_biased! {
+            event = finished => Next::Event(event),
+            command = command => command.map_or(Next::Closed, Next::Command),
+            () = outbox => Next::Event(Event::Stored),
+            now = changed => Next::Event(Event::Connectivity(now)),
+            () = timer => Next::Event(Event::Tick),
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let accepted = matches!(event, Event::Settled { verdict: Verdict::Accept, .. });
+        let runtime = &self.acts.runtime;
+        let now = Instants { mono: runtime.monotonic(), wall: runtime.now() };
+        let mut effects = Vec::new();
+        self.engine.on(now, event, &mut effects);
+        for effect in effects {
+            let acts = Arc::clone(&self.acts);
+            self.work.push(match effect {
+                Effect::Load { after, limit } => Box::pin(async move { acts.load(after, limit).await }),
+                Effect::Mark(seqs) => Box::pin(async move { acts.mark(seqs).await }),
+                Effect::Send { seq, repeated } => Box::pin(async move { acts.send(seq, repeated).await }),
+                Effect::Probe(seq) => Box::pin(async move { acts.probe(seq).await }),
+                Effect::Settle(seq, verdict) => Box::pin(async move { acts.settle(seq, verdict).await }),
+            });
+        }
+        self.publish(accepted, now.wall);
+        if self.engine.at_rest() {
+            answer(std::mem::take(&mut self.waiting));
+        }
+    }
+
+    fn publish(&mut self, accepted: bool, now: Timestamp) {
+        let counts = self.engine.counts();
+        let next = Status {
+            online: self.engine.reachable(),
+            unauthorized: self.engine.unauthorized(),
+            paused: self.engine.paused(),
+            pending: counts.waiting,
+            in_flight: counts.in_flight,
+            parked: counts.parked,
+            conflicts: counts.conflicts,
+            last_pushed: if accepted { Some(now) } else { self.status.borrow().last_pushed },
+            last_pulled: self.status.borrow().last_pulled,
+        };
+        let in_flight = self.engine.in_flight().map(|(model, key)| (model, key.clone())).collect();
+        *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
+        self.status.send_if_modified(|status| {
+            let modified = *status != next;
+            *status = next;
+            modified
+        });
+    }
+}

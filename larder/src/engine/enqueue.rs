@@ -1,0 +1,141 @@
+//! From a write to the batch that makes it durable: row, outbox entry and base in one transaction.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use larder_core::query::eval;
+use larder_core::{
+    Batch, Entry, EntryState, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState, Schema,
+    StoredRow, SyncState, Tail, Timestamp,
+};
+
+/// What the application wants.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    /// The row shall be like this.
+    Put(Arc<dyn Row>),
+    /// The row shall be gone.
+    Delete,
+}
+
+/// What a write is made from.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    pub(crate) schema: &'static Schema,
+    pub(crate) key: Key,
+    pub(crate) write: Write,
+    /// `None` for a write that is never sent.
+    pub(crate) id: Option<MutationId>,
+    pub(crate) account: Option<Arc<str>>,
+    pub(crate) now: Timestamp,
+}
+
+/// Adds `intent` to `batch`, seen from what is stored; `false` if it changes nothing. At most one intent a row.
+///
+/// # Errors
+/// `Serialization` or `Corrupt` if the stored row can't be compared with the new one.
+pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Intent) -> Result<bool> {
+    let Intent { schema, key, write, id, account, now } = intent;
+    let row = stored.and_then(|stored| stored.row.as_ref());
+    let changed = match (&write, row) {
+        (Write::Put(new), Some(old)) => differences(schema, &**old, &**new)?,
+        (Write::Put(_), None) => (0..schema.fields.len()).collect(),
+        (Write::Delete, _) => FieldSet::default(),
+    };
+    let nothing_to_put = matches!(write, Write::Put(_)) && row.is_some() && changed.is_empty();
+    // A row that is unknown here may well be known to the remote; a tombstone is deleted already.
+    let nothing_to_delete = matches!(write, Write::Delete) && row.is_none() && (stored.is_some() || id.is_none());
+    let revision = stored.map_or(0, |stored| stored.meta.revision);
+    batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
+    if nothing_to_put || nothing_to_delete {
+        return Ok(false);
+    }
+    let before = stored.map(|stored| stored.meta.clone());
+    let local = before.as_ref().is_some_and(|meta| meta.sync.state == RowState::Local && meta.tail == 0);
+    let tail_before = before.as_ref().map_or(0, |meta| meta.tail);
+    // A row that the remote never had needs no word to the remote to be gone.
+    let id = if local && matches!(write, Write::Delete) { None } else { id };
+    let Some(id) = id else {
+        batch.ops.push(unsent(schema, key, write, before, now));
+        return Ok(true);
+    };
+    let operation = match (&write, row) {
+        (Write::Delete, _) => Operation::Delete,
+        (Write::Put(_), Some(_)) if !local => Operation::Update,
+        (Write::Put(_), _) => Operation::Insert,
+    };
+    let mut meta = before.unwrap_or_else(|| Meta::synced(now));
+    let base_version = meta.version.clone();
+    if meta.tail == 0 {
+        meta.sync = SyncState { state: RowState::Pending, since: now };
+    }
+    let tail = Tail::New(batch.ops.iter().filter(|op| matches!(op, Op::Enqueue(_))).count());
+    batch.ops.push(Op::Enqueue(Box::new(Entry {
+        seq: 0,
+        prev: tail_before,
+        id,
+        schema,
+        model_version: schema.version,
+        key: key.clone(),
+        operation,
+        row: match &write {
+            Write::Put(row) => Some(Arc::clone(row)),
+            Write::Delete => None,
+        },
+        changed,
+        base: row.cloned(),
+        base_version,
+        extra: meta.extra.clone(),
+        account,
+        created: now,
+        state: EntryState::Ready,
+        mark: None,
+        attempts: 0,
+        strikes: 0,
+        first_strike: None,
+        not_before: None,
+        failure: None,
+    })));
+    batch.ops.push(match write {
+        Write::Put(row) => Op::Put { schema, key, row, meta, tail },
+        Write::Delete => Op::Tombstone { schema, key, meta, tail },
+    });
+    Ok(true)
+}
+
+/// The change of a row that the remote is not told of.
+fn unsent(schema: &'static Schema, key: Key, write: Write, before: Option<Meta>, now: Timestamp) -> Op {
+    match write {
+        Write::Put(row) => {
+            let mut meta = before.unwrap_or_else(|| Meta::synced(now));
+            if meta.tail == 0 {
+                meta.sync = SyncState { state: RowState::Local, since: now };
+            }
+            let tail = Tail::At(meta.tail);
+            Op::Put { schema, key, row, meta, tail }
+        }
+        // What is pending for the row stays in the outbox; the trace keeps it together.
+        Write::Delete => match before {
+            Some(meta) if meta.tail != 0 => {
+                let tail = Tail::At(meta.tail);
+                Op::Tombstone { schema, key, meta, tail }
+            }
+            _ => Op::Remove { schema, key },
+        },
+    }
+}
+
+/// The fields in which two rows differ.
+///
+/// # Errors
+/// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
+pub(crate) fn differences(schema: &'static Schema, a: &dyn Row, b: &dyn Row) -> Result<FieldSet> {
+    let mut changed = FieldSet::default();
+    for at in 0..schema.fields.len() {
+        let same = a.field(at).and_then(|a| Ok((a, b.field(at)?))).and_then(|(a, b)| eval::order(a, b));
+        if same.map_err(|fault| schema.fault(at, fault))? != Ordering::Equal {
+            changed.insert(at);
+        }
+    }
+    Ok(changed)
+}

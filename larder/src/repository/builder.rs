@@ -1,0 +1,185 @@
+//! Configuration of a repository; `build` opens.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use larder_core::{
+    AlwaysOnline, Connectivity, Error, ErrorKind, Model, OpenProvider, OpenStore, Opening, Result, Runtime, Schema,
+};
+
+use super::{Options, Remote, Repository, Shared, fetch};
+use crate::cache::Caches;
+use crate::changes::Changes;
+use crate::driver::{self, Acts};
+use crate::engine::Settings;
+use crate::fates::Fates;
+use crate::runtime::TokioRuntime;
+
+/// How many rows of each model the memory cache keeps, unless told otherwise.
+const CACHE: usize = 10_000;
+
+/// Configures a [`Repository`].
+#[derive(Default)]
+#[must_use = "nothing is opened before `build`"]
+pub struct Builder {
+    store: Option<Box<dyn OpenStore>>,
+    remote: Option<Box<dyn OpenProvider>>,
+    models: Vec<Registration>,
+    runtime: Option<Arc<dyn Runtime>>,
+    connectivity: Option<Arc<dyn Connectivity>>,
+    cache: Option<usize>,
+    settings: Settings,
+    paused: bool,
+}
+
+struct Registration {
+    of: TypeId,
+    schema: &'static Schema,
+    cache: fn(&mut Caches, usize),
+}
+
+impl Builder {
+    /// The local side: `Memory::new()`, `Redb::at("app.redb")`, or an open `Arc<dyn Store>`.
+    pub fn store(mut self, store: impl OpenStore) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// The remote: `Rest::at("https://…")`, any other provider's configuration, or an open `Arc<dyn Provider>`.
+    /// Without one, everything is local and nothing is queued.
+    pub fn remote(mut self, remote: impl OpenProvider) -> Self {
+        self.remote = Some(Box::new(remote));
+        self
+    }
+
+    /// Registers a model.
+    pub fn model<M: Model>(mut self) -> Self {
+        let registration =
+            Registration { of: TypeId::of::<M>(), schema: M::schema(), cache: |caches, capacity| caches.add::<M>(capacity) };
+        self.models.push(registration);
+        self
+    }
+
+    /// Where time, tasks and randomness come from; the running tokio runtime unless told otherwise.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// What tells whether the device is connected; unless told otherwise, only the outcome of requests counts.
+    pub fn connectivity(mut self, connectivity: Arc<dyn Connectivity>) -> Self {
+        self.connectivity = Some(connectivity);
+        self
+    }
+
+    /// How many rows of each model the memory cache keeps (10,000 unless told otherwise); 0 switches it off.
+    pub fn cache(mut self, rows: usize) -> Self {
+        self.cache = Some(rows);
+        self
+    }
+
+    /// In whose name this repository writes. Entries of another account stay in the outbox and are never sent.
+    pub fn account(mut self, account: impl Into<Arc<str>>) -> Self {
+        self.settings.account = Some(account.into());
+        self
+    }
+
+    /// How many mutations may be on their way at a time (8 unless told otherwise); those of one row go one by one.
+    pub fn parallel(mut self, mutations: usize) -> Self {
+        self.settings.parallel = mutations.max(1);
+        self
+    }
+
+    /// The ceiling of the first wait and the highest ceiling; 500 ms and 5 minutes unless told otherwise.
+    pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
+        self.settings.backoff = crate::engine::backoff::Backoff { base, cap };
+        self
+    }
+
+    /// Sends nothing before [`Outbox::resume`](super::Outbox::resume).
+    pub fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
+    /// Opens store and remote, and starts sending what is queued.
+    ///
+    /// # Errors
+    /// `Invalid` without a store, with two models of one name, or outside of tokio without a runtime; what opening the
+    /// store and the remote reports.
+    pub async fn build(self) -> Result<Repository> {
+        let invalid = |what: String| Error::new(ErrorKind::Invalid, what).during("build the repository");
+        let store = self.store.ok_or_else(|| invalid("name a store: `.store(Memory::new())`".to_owned()))?;
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None => Arc::new(TokioRuntime::current()?),
+        };
+        let (mut models, mut caches) = (HashMap::new(), Caches::default());
+        let mut schemas: Vec<&'static Schema> = Vec::new();
+        for registration in &self.models {
+            if models.insert(registration.of, registration.schema).is_some() {
+                continue;
+            }
+            if schemas.iter().any(|schema| schema.model == registration.schema.model) {
+                return Err(invalid(format!("two models are called {}", registration.schema.model)));
+            }
+            schemas.push(registration.schema);
+            if self.cache != Some(0) {
+                (registration.cache)(&mut caches, self.cache.unwrap_or(CACHE));
+            }
+        }
+        let opening = Opening { runtime: Arc::clone(&runtime), schemas: schemas.clone().into() };
+        let store = store.open(&opening).await?;
+        let (caches, changes, fates) = (Arc::new(caches), Arc::new(Changes::new(&schemas)), Arc::<Fates>::default());
+        let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Caches>::clone(&caches);
+        store.observe(Arc::downgrade(&observer));
+        let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Changes>::clone(&changes);
+        store.observe(Arc::downgrade(&observer));
+        let account = self.settings.account.clone();
+        let remote = match self.remote {
+            None => None,
+            Some(remote) => {
+                let provider = remote.open(&opening).await?;
+                let acts = Arc::new(Acts {
+                    store: Arc::clone(&store),
+                    remote: Arc::clone(&provider),
+                    runtime: Arc::clone(&runtime),
+                    fates: Arc::clone(&fates),
+                    account: account.clone(),
+                    answers: Mutex::default(),
+                });
+                let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(AlwaysOnline));
+                let driver =
+                    driver::start(Arc::clone(&acts), Arc::clone(&changes), connectivity, self.settings, self.paused);
+                Some(Remote { provider, acts, driver })
+            }
+        };
+        let shared = Shared {
+            store,
+            remote,
+            runtime,
+            models,
+            caches,
+            changes,
+            fates,
+            flights: fetch::Flights::default(),
+            account,
+            last_pulled: Mutex::new(None),
+        };
+        Ok(Repository { shared: Arc::new(shared), options: Options::default() })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let models: Vec<_> = self.models.iter().map(|registration| registration.schema.model).collect();
+        f.debug_struct("Builder")
+            .field("store", &self.store)
+            .field("remote", &self.remote)
+            .field("models", &models)
+            .finish_non_exhaustive()
+    }
+}

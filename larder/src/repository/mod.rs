@@ -1,0 +1,240 @@
+//! The repository: what applications talk to.
+
+mod builder;
+mod fetch;
+mod outbox;
+mod read;
+mod rows;
+mod sync;
+mod target;
+mod transaction;
+mod watch;
+mod write;
+
+pub use builder::Builder;
+pub use outbox::{Outbox, QueuedMutation};
+pub use rows::{Origin, Rows};
+pub use sync::{Progress, Sync, SyncReport, WouldLose};
+pub use target::Target;
+pub use transaction::Transaction;
+pub use watch::Watch;
+pub use write::{Deleted, Stored};
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{
+    Context, Error, ErrorKind, Key, Model, MutationId, Provider, ReadPolicy, Result, RowState, Runtime, RuntimeExt,
+    Schema, Store, SyncState, Timestamp, WritePolicy,
+};
+
+use crate::cache::Caches;
+use crate::changes::Changes;
+use crate::driver::{Acts, Handle};
+use crate::fates::Fates;
+use crate::status::Status;
+
+/// Reads and writes models: locally, durably, and in step with the remote.
+///
+/// A repository is a handle: it has no type parameter and is cheap to clone. Policies are arguments and not settings:
+/// [`reading`](Self::reading) and [`writing`](Self::writing) give another handle on the same data.
+///
+/// ```
+/// use larder::{Memory, Model, Repository, Select};
+///
+/// #[derive(Model, Debug, PartialEq)]
+/// struct Label {
+///     #[model(key)]
+///     name: String,
+///     color: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> larder::Result<()> {
+/// let repo = Repository::builder().store(Memory::new()).model::<Label>().build().await?;
+/// repo.upsert(&Label { name: "bug".into(), color: "d73a4a".into() }).await?;
+///
+/// let bug = repo.find::<Label>("bug").await?.expect("it was stored");
+/// assert_eq!(bug.color, "d73a4a");
+/// assert_eq!(repo.get(Label::COLOR.starts_with("d7")).await?.len(), 1);
+/// assert_eq!(repo.get(Select::<Label>::all().limit(0)).await?.len(), 0);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A model that was not registered is an error that says so:
+///
+/// ```
+/// # use larder::{ErrorKind, Memory, Model, Repository};
+/// # #[derive(Model, Debug)]
+/// # struct Label { #[model(key)] name: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> larder::Result<()> {
+/// let repo = Repository::builder().store(Memory::new()).build().await?;
+/// let error = repo.find::<Label>("bug").await.expect_err("nobody registered Label");
+/// assert_eq!(error.kind(), ErrorKind::Invalid);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Repository {
+    shared: Arc<Shared>,
+    options: Options,
+}
+
+/// How this handle reads and writes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Options {
+    read: ReadPolicy,
+    write: WritePolicy,
+    max_age: Option<Duration>,
+    deadline: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    remote: Option<Remote>,
+    runtime: Arc<dyn Runtime>,
+    models: HashMap<TypeId, &'static Schema>,
+    caches: Arc<Caches>,
+    changes: Arc<Changes>,
+    fates: Arc<Fates>,
+    flights: fetch::Flights,
+    account: Option<Arc<str>>,
+    last_pulled: Mutex<Option<Timestamp>>,
+}
+
+/// The remote and the driver of the outbox.
+#[derive(Debug)]
+struct Remote {
+    provider: Arc<dyn Provider>,
+    acts: Arc<Acts>,
+    driver: Handle,
+}
+
+impl Repository {
+    /// Starts the configuration of a repository.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The same data, read by `policy`.
+    #[must_use]
+    pub fn reading(&self, policy: ReadPolicy) -> Self {
+        let mut other = self.clone();
+        other.options.read = policy;
+        other
+    }
+
+    /// The same data, written by `policy`.
+    #[must_use]
+    pub fn writing(&self, policy: WritePolicy) -> Self {
+        let mut other = self.clone();
+        other.options.write = policy;
+        other
+    }
+
+    /// The same data; an answer of the remote that is older than `age` does not count as known locally.
+    #[must_use]
+    pub fn max_age(&self, age: Duration) -> Self {
+        let mut other = self.clone();
+        other.options.max_age = Some(age);
+        other
+    }
+
+    /// The same data; a request to the remote that takes longer than `patience` is given up with `Timeout`.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        let mut other = self.clone();
+        other.options.deadline = Some(patience);
+        other
+    }
+
+    /// How the repository stands towards its remote.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut status = match &self.shared.remote {
+            Some(remote) => remote.driver.status.borrow().clone(),
+            None => Status::default(),
+        };
+        status.last_pulled = *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner);
+        status
+    }
+
+    /// Ends when the status is no longer `seen`, and gives it.
+    pub async fn status_changed(&self, seen: &Status) -> Status {
+        if let Some(remote) = &self.shared.remote {
+            let mut status = remote.driver.status.clone();
+            let differs = |now: &Status| Status { last_pulled: seen.last_pulled, ..now.clone() } != *seen;
+            if status.wait_for(differs).await.is_ok() {
+                return self.status();
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// How a row stands towards the remote, and since when; `None` if there is no such row.
+    ///
+    /// # Errors
+    /// `Invalid` if the model is not registered; `Storage` or `Corrupt`.
+    pub async fn sync_state<M: Model>(&self, key: impl Into<Key>) -> Result<Option<SyncState>> {
+        let (schema, key) = (self.schema::<M>()?, key.into());
+        let Some(stored) = self.shared.store.load(&self.cx(), schema, &key).await? else { return Ok(None) };
+        let mut sync = stored.meta.sync;
+        if let (Some(remote), RowState::Pending) = (&self.shared.remote, sync.state) {
+            let in_flight = remote.driver.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            if in_flight.contains(&(schema.model, key)) {
+                sync.state = RowState::InFlight;
+            }
+        }
+        Ok(Some(sync))
+    }
+
+    /// Says that there are new credentials: what waited for them goes on.
+    pub fn credentials_renewed(&self) {
+        if let Some(remote) = &self.shared.remote {
+            remote.driver.tell(crate::engine::Event::Credentials);
+        }
+    }
+
+    /// Stops sending, once nothing is on its way, and lets go of the store as soon as every handle is dropped.
+    pub async fn close(self) {
+        if let Some(remote) = &self.shared.remote {
+            remote.driver.close().await;
+        }
+    }
+
+    fn cx(&self) -> Context {
+        Context {
+            deadline: self.options.deadline.map(|patience| self.shared.runtime.monotonic() + patience),
+            read_policy: self.options.read,
+            account: self.shared.account.clone(),
+            ..Context::new()
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.runtime.now()
+    }
+
+    fn mint(&self) -> MutationId {
+        MutationId(self.shared.runtime.uuid())
+    }
+
+    fn schema<M: Model>(&self) -> Result<&'static Schema> {
+        self.shared.models.get(&TypeId::of::<M>()).copied().ok_or_else(|| {
+            let model = M::schema().model;
+            let what = format!("the repository does not know it: register it with `.model::<{model}>()`");
+            Error::new(ErrorKind::Invalid, what).model(model)
+        })
+    }
+
+    fn remote(&self) -> Result<&Remote> {
+        self.shared.remote.as_ref().ok_or_else(|| Error::new(ErrorKind::Offline, "the repository has no remote"))
+    }
+}
+

@@ -1,0 +1,92 @@
+//! What a read answers.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use larder_core::{Error, Timestamp};
+
+/// Rows, and what is known about the answer.
+///
+/// It is a slice of `Arc<M>`: an empty answer means that there are none.
+#[derive(Debug)]
+pub struct Rows<M> {
+    pub(super) rows: Vec<Arc<M>>,
+    pub(super) origin: Origin,
+    pub(super) known_since: Option<Timestamp>,
+    pub(super) pending: usize,
+    pub(super) stale: Option<Error>,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Local storage, without asking the remote.
+    Local,
+    /// Local storage, after the remote's answer went into it.
+    Remote,
+}
+
+impl<M> Rows<M> {
+    /// Where the answer comes from.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// When the remote last answered this query completely; `None` if it never did, and so rows may be missing.
+    #[must_use]
+    pub fn known_since(&self) -> Option<Timestamp> {
+        self.known_since
+    }
+
+    /// True if the remote has answered this query completely at some time.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.known_since.is_some()
+    }
+
+    /// Why the answer is not as fresh as was asked for; `None` if it is.
+    #[must_use]
+    pub fn stale(&self) -> Option<&Error> {
+        self.stale.as_ref()
+    }
+
+    /// How many of the rows have changes that the remote has not confirmed.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// The rows alone.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Arc<M>> {
+        self.rows
+    }
+}
+
+impl<M> Deref for Rows<M> {
+    type Target = [Arc<M>];
+
+    fn deref(&self) -> &[Arc<M>] {
+        &self.rows
+    }
+}
+
+impl<M> IntoIterator for Rows<M> {
+    type Item = Arc<M>;
+    type IntoIter = std::vec::IntoIter<Arc<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.into_iter()
+    }
+}
+
+impl<'a, M> IntoIterator for &'a Rows<M> {
+    type Item = &'a Arc<M>;
+    type IntoIter = std::slice::Iter<'a, Arc<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.iter()
+    }
+}

@@ -1,0 +1,51 @@
+//! What a delete can be told.
+
+use larder_core::{Key, Model, Result, Select, Uuid, Where};
+
+/// What is to be deleted: a key, a model, or all that answers a query.
+pub trait Target<M> {
+    /// The key or the query.
+    ///
+    /// # Errors
+    /// `Serialization` if a model has no key.
+    fn aim(self) -> Result<Aim<M>>;
+}
+
+/// A key or a query.
+#[derive(Debug)]
+pub enum Aim<M> {
+    /// One row.
+    Key(Key),
+    /// All rows that answer.
+    Select(Select<M>),
+}
+
+impl<M: Model> Target<M> for &M {
+    fn aim(self) -> Result<Aim<M>> {
+        self.key().map(Aim::Key)
+    }
+}
+
+impl<M> Target<M> for Where<M> {
+    fn aim(self) -> Result<Aim<M>> {
+        Ok(Aim::Select(self.into()))
+    }
+}
+
+impl<M> Target<M> for Select<M> {
+    fn aim(self) -> Result<Aim<M>> {
+        Ok(Aim::Select(self))
+    }
+}
+
+macro_rules! keys {
+    ($($key:ty),*) => {$(
+        impl<M: Model> Target<M> for $key {
+            fn aim(self) -> Result<Aim<M>> {
+                Ok(Aim::Key(self.into()))
+            }
+        }
+    )*};
+}
+
+keys!(Key, &str, String, Uuid, i32, i64, u32, u64);

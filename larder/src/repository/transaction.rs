@@ -1,0 +1,180 @@
+//! Several writes as one: all or nothing, and one notification.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use larder_core::provider::{Done, PageRow};
+use larder_core::{Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, Schema, Select, Timestamp};
+use tokio::sync::oneshot;
+
+use super::Repository;
+use super::target::{Aim, Target};
+use super::write::Change;
+use crate::engine::enqueue::Write;
+
+/// How often a transaction is run again because what it read has moved.
+const ATTEMPTS: usize = 1_000;
+
+/// The inside of [`Repository::transaction`]: reads its own writes and the committed state.
+pub struct Transaction<'a> {
+    repo: &'a Repository,
+    expect: Vec<Expect>,
+    writes: BTreeMap<(&'static str, Key), (&'static Schema, Option<Arc<dyn Row>>)>,
+}
+
+impl fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("writes", &self.writes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Runs `work` and commits what it wrote, in one transaction; gives what `work` gave. `work` is synchronous and
+    /// runs off the asynchronous threads; it is run again if what it read has moved meanwhile. If it fails, nothing
+    /// is written.
+    ///
+    /// ```
+    /// # use larder::{Memory, Model, Repository};
+    /// # #[derive(Model, Debug)]
+    /// # struct Account { #[model(key)] name: String, cents: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> larder::Result<()> {
+    /// # let repo = Repository::builder().store(Memory::new()).model::<Account>().build().await?;
+    /// # for (name, cents) in [("ada", 100), ("bob", 0)] {
+    /// #     repo.upsert(&Account { name: name.into(), cents }).await?;
+    /// # }
+    /// repo.transaction(|tx| {
+    ///     for (name, cents) in [("ada", -30), ("bob", 30)] {
+    ///         let account = tx.find::<Account>(name)?.expect("both exist");
+    ///         tx.upsert(&Account { name: name.into(), cents: account.cents + cents })?;
+    ///     }
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// assert_eq!(repo.find::<Account>("bob").await?.expect("it exists").cents, 30);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns; else as [`upsert`](Self::upsert).
+    pub async fn transaction<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Transaction<'_>) -> Result<T> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
+        for _ in 0..ATTEMPTS {
+            let (done, ran) = oneshot::channel();
+            let (repo, work) = (self.clone(), Arc::clone(&work));
+            let run = move || {
+                let mut tx = Transaction { repo: &repo, expect: Vec::new(), writes: BTreeMap::new() };
+                let value = work(&mut tx);
+                let Transaction { expect, writes, .. } = tx;
+                // The caller may have stopped waiting.
+                let _ = done.send(value.map(|value| (value, expect, writes)));
+            };
+            self.shared.runtime.blocking("larder transaction", Box::new(run));
+            let panicked = |_| Error::new(ErrorKind::Cancelled, "the transaction's closure panicked");
+            let (value, expect, writes) = ran.await.map_err(panicked)??;
+            if writes.is_empty() {
+                return Ok(value);
+            }
+            let change = |((_, key), (schema, row)): ((&'static str, Key), (&'static Schema, Option<Arc<dyn Row>>))| {
+                let write = row.map_or(Write::Delete, Write::Put);
+                Change { schema, key, write }
+            };
+            let changes = writes.into_iter().map(change).collect();
+            if self.write(changes, expect).await?.is_some() {
+                return Ok(value);
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict, "what the transaction reads was written again and again"))
+    }
+}
+
+impl Transaction<'_> {
+    /// The row with this key.
+    ///
+    /// # Errors
+    /// As [`Repository::find`], without the remote's.
+    pub fn find<M: Model>(&mut self, key: impl Into<Key>) -> Result<Option<Arc<M>>> {
+        let (schema, key) = (self.repo.schema::<M>()?, key.into());
+        if let Some((_, row)) = self.writes.get(&(schema.model, key.clone())) {
+            return row.as_ref().map(|row| M::from_row(&**row)).transpose().map(|row| row.map(Arc::new));
+        }
+        let store = &self.repo.shared.store;
+        let stored = block_on(store.load(&self.repo.cx(), schema, &key))?;
+        let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
+        self.expect.push(Expect::Row { schema, key, revision });
+        let row = stored.and_then(|stored| stored.row);
+        row.map(|row| M::from_row(&*row)).transpose().map(|row| row.map(Arc::new))
+    }
+
+    /// The rows that answer `query`.
+    ///
+    /// # Errors
+    /// As [`Repository::get`], without the remote's.
+    pub fn get<M: Model>(&mut self, query: impl Into<Select<M>>) -> Result<Vec<Arc<M>>> {
+        let schema = self.repo.schema::<M>()?;
+        let query = query.into().into_query();
+        let rows = self.rows(schema, &query)?;
+        rows.iter().map(|stored| M::from_row(&*stored.row).map(Arc::new)).collect()
+    }
+
+    fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        let store = &self.repo.shared.store;
+        // Taken before the read: a write in between makes the transaction run again.
+        self.expect.push(Expect::Model { schema, revision: store.revision() });
+        let mut rows = block_on(store.get(&self.repo.cx(), schema, &query.unlimited()))?.rows;
+        let own = |key: &Key| self.writes.contains_key(&(schema.model, key.clone()));
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows.drain(..) {
+            if !own(&schema.key_of(&*row.row)?) {
+                kept.push(row);
+            }
+        }
+        let written = self.writes.values().filter(|(of, _)| of.model == schema.model);
+        let row = |(_, row): &(_, Option<Arc<dyn Row>>)| {
+            row.clone().map(|row| PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row })
+        };
+        kept.extend(written.filter_map(row));
+        query.finish(schema, Done::default(), kept)
+    }
+
+    /// Stores `model`, new or not.
+    ///
+    /// # Errors
+    /// `Invalid` if the model is not registered; `Serialization` if it has no key.
+    pub fn upsert<M: Model>(&mut self, model: &M) -> Result<()> {
+        let schema = self.repo.schema::<M>()?;
+        let row: Arc<dyn Row> = Arc::new(M::from_row(model)?);
+        self.writes.insert((schema.model, model.key()?), (schema, Some(row)));
+        Ok(())
+    }
+
+    /// Deletes by key, by model or by query.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn delete<M: Model>(&mut self, target: impl Target<M>) -> Result<()> {
+        let schema = self.repo.schema::<M>()?;
+        let keys = match target.aim()? {
+            Aim::Key(key) => vec![key],
+            Aim::Select(select) => {
+                let rows = self.rows(schema, select.as_query())?;
+                rows.iter().map(|row| schema.key_of(&*row.row)).collect::<Result<_>>()?
+            }
+        };
+        for key in keys {
+            self.writes.insert((schema.model, key), (schema, None));
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a store on a thread that may block.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    pollster::block_on(future)
+}

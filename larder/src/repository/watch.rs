@@ -1,0 +1,151 @@
+//! Live queries.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{BoxStream, Stream, StreamExt};
+use larder_core::{Key, Model, Query, ReadPolicy, Result, Schema, Select};
+use tokio::sync::watch;
+
+use super::{Origin, Repository, Rows};
+
+/// The answers to a query, from now on.
+///
+/// The local answer comes first; then, if the policy asks the remote, what it brought; then every change, own or the
+/// remote's. A result that becomes empty is given as empty. Who reads slowly gets the latest state, never a backlog.
+/// An error is an item, and the stream goes on. Dropping the stream ends it.
+pub struct Watch<M> {
+    answers: BoxStream<'static, Result<Rows<M>>>,
+}
+
+impl<M> Watch<M> {
+    /// The next answer; waits until there is a different one. `None` once the repository is gone.
+    pub async fn next(&mut self) -> Option<Result<Rows<M>>> {
+        self.answers.next().await
+    }
+}
+
+impl<M> Stream for Watch<M> {
+    type Item = Result<Rows<M>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.answers.poll_next_unpin(cx)
+    }
+}
+
+impl<M> fmt::Debug for Watch<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+/// What a live query remembers between two answers.
+struct Live<M> {
+    repo: Repository,
+    schema: &'static Schema,
+    query: Query,
+    changed: watch::Receiver<u64>,
+    seen: Option<Vec<(Key, u64)>>,
+    phase: Phase,
+    of: std::marker::PhantomData<fn() -> M>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    First,
+    Remote,
+    Following,
+}
+
+impl Repository {
+    /// Watches `query`: see [`Watch`].
+    ///
+    /// ```
+    /// # use larder::{Memory, Model, Repository};
+    /// # #[derive(Model, Debug)]
+    /// # struct Label { #[model(key)] name: String, color: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> larder::Result<()> {
+    /// # let repo = Repository::builder().store(Memory::new()).model::<Label>().build().await?;
+    /// let mut red = repo.watch(Label::COLOR.eq("red"))?;
+    /// assert!(red.next().await.expect("the local answer")?.is_empty());
+    /// repo.upsert(&Label { name: "bug".into(), color: "red".into() }).await?;
+    /// assert_eq!(red.next().await.expect("the change")?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` if the model is not registered. What goes wrong later is an item of the stream.
+    pub fn watch<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Watch<M>> {
+        let schema = self.schema::<M>()?;
+        let unknown = || larder_core::Error::new(larder_core::ErrorKind::Invalid, "the model is not watched");
+        let changed = self.shared.changes.of(schema).ok_or_else(unknown)?;
+        let live = Live::<M> {
+            repo: self.clone(),
+            schema,
+            query: query.into().into_query(),
+            changed,
+            seen: None,
+            phase: Phase::First,
+            of: std::marker::PhantomData,
+        };
+        let answers = futures_util::stream::unfold(live, |mut live| async move {
+            let item = live.next().await?;
+            Some((item, live))
+        });
+        Ok(Watch { answers: answers.boxed() })
+    }
+}
+
+impl<M: Model> Live<M> {
+    async fn next(&mut self) -> Option<Result<Rows<M>>> {
+        loop {
+            match self.phase {
+                Phase::First => {
+                    let asks = self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly;
+                    self.phase = if asks { Phase::Remote } else { Phase::Following };
+                }
+                Phase::Remote => {
+                    self.phase = Phase::Following;
+                    match self.ask_remote().await {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                Phase::Following => self.changed.changed().await.ok()?,
+            }
+            // From here on, a later change is news.
+            self.changed.mark_unchanged();
+            match self.answer().await {
+                Ok(Some(rows)) => return Some(Ok(rows)),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// Brings the remote's answer in, if the policy wants it; `false` if it does not.
+    async fn ask_remote(&self) -> Result<bool> {
+        let known = self.repo.known_since(self.schema, &self.query).await?.is_some();
+        if self.repo.options.read == ReadPolicy::LocalFirst && known {
+            return Ok(false);
+        }
+        self.repo.fetch(self.schema, &self.query).await.map(|()| true)
+    }
+
+    /// The answer, if it differs from the one before.
+    async fn answer(&mut self) -> Result<Option<Rows<M>>> {
+        let local = self.repo.local::<M>(self.schema, &self.query).await?;
+        if self.seen.as_ref() == Some(&local.print) {
+            return Ok(None);
+        }
+        self.seen = Some(local.print);
+        let known_since = self.repo.known_since(self.schema, &self.query).await?;
+        let rows: Vec<Arc<M>> = local.rows;
+        Ok(Some(Rows { rows, origin: Origin::Local, known_since, pending: local.pending, stale: None }))
+    }
+}

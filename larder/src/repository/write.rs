@@ -1,0 +1,372 @@
+//! Writes: row and outbox entry in one transaction, or as the policy says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use larder_core::{
+    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Mutation, Op, Operation, PageRow, Record, Result,
+    Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
+};
+
+use super::target::{Aim, Target};
+use super::{Remote, Repository};
+use crate::engine::enqueue::{Intent, Write, differences, enqueue};
+use crate::fates::{Awaited, Fate};
+
+/// How often a write is made again because its row moved meanwhile.
+const ATTEMPTS: usize = 1_000;
+
+/// A write that is durable here.
+///
+/// That the *remote* has it as well is another word: [`accepted`](Self::accepted).
+#[derive(Debug)]
+#[must_use = "a stored write may still be refused by the remote; ask `accepted` or watch the status"]
+pub struct Stored<M> {
+    row: Arc<M>,
+    repo: Repository,
+    awaited: Option<Awaited>,
+}
+
+impl<M: Model> Stored<M> {
+    /// The row as it is stored.
+    #[must_use]
+    pub fn row(&self) -> &Arc<M> {
+        &self.row
+    }
+
+    /// The row as it is stored.
+    #[must_use]
+    pub fn into_row(self) -> Arc<M> {
+        self.row
+    }
+
+    /// True if the remote is still to be told.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// Waits for the remote's word, and gives the row with what the remote made of it. Waits for as long as the
+    /// remote can't be reached.
+    ///
+    /// # Errors
+    /// The remote's refusal, if the mutation is parked; `Cancelled` if it is discarded, or the repository is closed.
+    pub async fn accepted(self) -> Result<Arc<M>> {
+        let Some(awaited) = self.awaited else { return Ok(self.row) };
+        wait(awaited).await?;
+        let key = self.row.key()?;
+        Ok(self.repo.find_stored(M::schema(), &key).await?.unwrap_or(self.row))
+    }
+}
+
+impl<M> std::ops::Deref for Stored<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.row
+    }
+}
+
+/// Deletions that are durable here.
+#[derive(Debug)]
+#[must_use = "a stored delete may still be refused by the remote; ask `accepted` or watch the status"]
+pub struct Deleted {
+    count: usize,
+    awaited: Vec<Awaited>,
+}
+
+impl Deleted {
+    /// How many rows are gone here.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Waits for the remote's word on all of them.
+    ///
+    /// # Errors
+    /// As [`Stored::accepted`], the first of them.
+    pub async fn accepted(self) -> Result<()> {
+        for awaited in self.awaited {
+            wait(awaited).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn wait(awaited: Awaited) -> Result<()> {
+    match awaited.fate().await {
+        Some(Fate::Accepted) => Ok(()),
+        Some(Fate::Failed(error)) => Err(error),
+        None => Err(Error::new(ErrorKind::Cancelled, "the repository was closed; the mutation stays in the outbox")),
+    }
+}
+
+/// One row of a write.
+pub(super) struct Change {
+    pub(super) schema: &'static Schema,
+    pub(super) key: Key,
+    pub(super) write: Write,
+}
+
+/// What a commit of changes came to.
+pub(super) struct Written {
+    pub(super) revision: u64,
+    /// Per change: whether anything changed here, and who waits for its fate.
+    pub(super) changes: Vec<(bool, Option<Awaited>)>,
+}
+
+impl Repository {
+    /// Stores `model`, new or not.
+    ///
+    /// # Errors
+    /// `Invalid` if the model is not registered; `Unsupported` if the remote does not take such a write; `Conflict` if
+    /// a unique constraint forbids it; `Full`, `Storage`. Under [`WritePolicy::RequireRemote`] whatever the remote
+    /// says. Nothing is stored and nothing is queued then.
+    #[tracing::instrument(name = "larder::upsert", skip_all, fields(model = M::schema().model))]
+    pub async fn upsert<M: Model>(&self, model: &M) -> Result<Stored<M>> {
+        let schema = self.schema::<M>()?;
+        let row = Arc::new(M::from_row(model)?);
+        self.store_row(schema, row).await
+    }
+
+    async fn store_row<M: Model>(&self, schema: &'static Schema, row: Arc<M>) -> Result<Stored<M>> {
+        let key = row.key()?;
+        let shared: Arc<dyn Row> = Arc::<M>::clone(&row);
+        let change = Change { schema, key: key.clone(), write: Write::Put(shared) };
+        if self.options.write == WritePolicy::RequireRemote {
+            self.write_through(change).await?;
+            let row = self.find_stored(schema, &key).await?.unwrap_or(row);
+            return Ok(Stored { row, repo: self.clone(), awaited: None });
+        }
+        let mut written = self.write(vec![change], Vec::new()).await?.ok_or_else(moving)?;
+        let (changed, awaited) = written.changes.pop().unwrap_or_default();
+        if let (true, Some(cache)) = (changed, self.shared.caches.of::<M>()) {
+            cache.insert(key, Arc::clone(&row), written.revision);
+        }
+        Ok(Stored { row, repo: self.clone(), awaited })
+    }
+
+    /// Stores several models of one type, in one transaction and with one notification.
+    ///
+    /// # Errors
+    /// As [`upsert`](Self::upsert); `Unsupported` under [`WritePolicy::RequireRemote`].
+    #[tracing::instrument(name = "larder::upsert_many", skip_all, fields(model = M::schema().model))]
+    pub async fn upsert_many<'a, M: Model>(&self, models: impl IntoIterator<Item = &'a M>) -> Result<Vec<Stored<M>>> {
+        let schema = self.schema::<M>()?;
+        // Of two rows with one key, the later one counts.
+        let mut rows: BTreeMap<Key, Arc<M>> = BTreeMap::new();
+        for model in models {
+            rows.insert(model.key()?, Arc::new(M::from_row(model)?));
+        }
+        let change = |(key, row): (&Key, &Arc<M>)| {
+            let row: Arc<dyn Row> = Arc::<M>::clone(row);
+            Change { schema, key: key.clone(), write: Write::Put(row) }
+        };
+        let changes = rows.iter().map(change).collect();
+        let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
+        let stored = |(row, (_, awaited))| Stored { row, repo: self.clone(), awaited };
+        Ok(rows.into_values().zip(written.changes).map(stored).collect())
+    }
+
+    /// Edits the row that has the key of `model`, as it is stored now: what others have changed meanwhile stays.
+    /// `edit` is called again if the row moves while it is written.
+    ///
+    /// ```
+    /// # use larder::{Memory, Model, Repository};
+    /// # #[derive(Model, Debug)]
+    /// # struct Label { #[model(key)] name: String, color: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> larder::Result<()> {
+    /// # let repo = Repository::builder().store(Memory::new()).model::<Label>().build().await?;
+    /// let bug = repo.upsert(&Label { name: "bug".into(), color: "red".into() }).await?.into_row();
+    /// let bug = repo.update(&bug, |bug| bug.color = "blue".into()).await?;
+    /// assert_eq!(bug.color, "blue");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such row; `Invalid` if `edit` changes the key; else as [`upsert`](Self::upsert).
+    pub async fn update<M: Model>(&self, model: &M, mut edit: impl FnMut(&mut M)) -> Result<Stored<M>> {
+        let (schema, key) = (self.schema::<M>()?, model.key()?);
+        for _ in 0..ATTEMPTS {
+            let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
+            let (revision, row) = match stored {
+                Some(StoredRow { meta, row: Some(row) }) => (meta.revision, row),
+                _ => {
+                    let error = Error::new(ErrorKind::NotFound, "there is no such row to edit");
+                    return Err(error.during("update").model(schema.model).key(&key));
+                }
+            };
+            let mut edited = M::from_row(&*row)?;
+            edit(&mut edited);
+            if edited.key()? != key {
+                let error = Error::new(ErrorKind::Invalid, "an edit can't change the key: delete and insert");
+                return Err(error.during("update").model(schema.model).key(&key));
+            }
+            let edited = Arc::new(edited);
+            if self.options.write == WritePolicy::RequireRemote {
+                return self.store_row(schema, edited).await;
+            }
+            let shared: Arc<dyn Row> = Arc::<M>::clone(&edited);
+            let change = Change { schema, key: key.clone(), write: Write::Put(shared) };
+            let expect = Expect::Row { schema, key: key.clone(), revision };
+            if let Some(mut written) = self.write(vec![change], vec![expect]).await? {
+                let (_, awaited) = written.changes.pop().unwrap_or_default();
+                return Ok(Stored { row: edited, repo: self.clone(), awaited });
+            }
+        }
+        Err(moving())
+    }
+
+    /// Deletes by key (`repo.delete::<User>(id)`), by model (`repo.delete(&user)`) or by query
+    /// (`repo.delete(User::CITY.eq("Oslo"))`). A row that is not here is deleted at the remote all the same.
+    ///
+    /// # Errors
+    /// As [`upsert`](Self::upsert).
+    #[tracing::instrument(name = "larder::delete", skip_all, fields(model = M::schema().model))]
+    pub async fn delete<M: Model>(&self, target: impl Target<M>) -> Result<Deleted> {
+        let schema = self.schema::<M>()?;
+        let keys = match target.aim()? {
+            Aim::Key(key) => vec![key],
+            Aim::Select(select) => {
+                let local = self.local::<M>(schema, select.as_query()).await?;
+                local.print.into_iter().map(|(key, _)| key).collect()
+            }
+        };
+        if self.options.write == WritePolicy::RequireRemote {
+            let count = keys.len();
+            for key in keys {
+                self.write_through(Change { schema, key, write: Write::Delete }).await?;
+            }
+            return Ok(Deleted { count, awaited: Vec::new() });
+        }
+        let changes = keys.into_iter().map(|key| Change { schema, key, write: Write::Delete }).collect();
+        let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
+        let count = written.changes.iter().filter(|(changed, _)| *changed).count();
+        Ok(Deleted { count, awaited: written.changes.into_iter().filter_map(|(_, awaited)| awaited).collect() })
+    }
+
+    /// Commits `changes` in one transaction. With expectations of the caller's own, `None` says that they don't hold;
+    /// without, a row that moves is read again.
+    pub(super) async fn write(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Option<Written>> {
+        let queued = match (&self.shared.remote, self.options.write) {
+            (Some(remote), WritePolicy::OptimisticLocal) => Some(remote),
+            (_, WritePolicy::RequireRemote) => {
+                let what = "a transaction can't wait for the remote: write row by row, or by another policy";
+                return Err(Error::new(ErrorKind::Unsupported, what));
+            }
+            _ => None,
+        };
+        for _ in 0..ATTEMPTS {
+            let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
+            let mut written = Written { revision: 0, changes: Vec::with_capacity(changes.len()) };
+            for change in &changes {
+                let stored = self.shared.store.load(&self.cx(), change.schema, &change.key).await?;
+                let id = queued.map(|_| self.mint());
+                let intent = Intent {
+                    schema: change.schema,
+                    key: change.key.clone(),
+                    write: change.write.clone(),
+                    id,
+                    account: self.shared.account.clone(),
+                    now: self.now(),
+                };
+                let before = batch.ops.len();
+                let changed = enqueue(&mut batch, stored.as_ref(), intent)?;
+                let entry = batch.ops[before..].iter().find_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
+                let mut awaited = None;
+                if let (Some(entry), Some(remote)) = (entry, queued) {
+                    permit(remote, entry.operation)?;
+                    awaited = Some(self.shared.fates.await_fate(entry.id));
+                }
+                written.changes.push((changed, awaited));
+            }
+            if batch.ops.is_empty() && expect.is_empty() {
+                return Ok(Some(written));
+            }
+            match self.shared.store.commit(&self.cx(), batch).await? {
+                CommitOutcome::Committed(committed) => {
+                    written.revision = committed.revision;
+                    return Ok(Some(written));
+                }
+                CommitOutcome::Stale if expect.is_empty() => {}
+                CommitOutcome::Stale => return Ok(None),
+            }
+        }
+        Err(moving())
+    }
+
+    /// Remote first; local only after it has accepted. Nothing is queued.
+    async fn write_through(&self, change: Change) -> Result<()> {
+        let remote = self.remote()?;
+        let Change { schema, key, write } = change;
+        let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
+        let meta = stored.as_ref().map(|stored| stored.meta.clone());
+        if meta.as_ref().is_some_and(|meta| meta.tail != 0) {
+            let what = "earlier changes of the row wait in the outbox, and none may overtake them: sync first";
+            return Err(Error::new(ErrorKind::Conflict, what).model(schema.model).key(&key));
+        }
+        let before = stored.and_then(|stored| stored.row);
+        let local = meta.as_ref().is_some_and(|meta| meta.sync.state == RowState::Local);
+        let (operation, row) = match &write {
+            Write::Delete => (Operation::Delete, None),
+            Write::Put(row) if before.is_some() && !local => (Operation::Update, Some(Arc::clone(row))),
+            Write::Put(row) => (Operation::Insert, Some(Arc::clone(row))),
+        };
+        permit(remote, operation)?;
+        let changed = match (&row, &before) {
+            (Some(new), Some(old)) if operation == Operation::Update => Some(differences(schema, &**old, &**new)?),
+            _ => Some((0..schema.fields.len()).collect()),
+        };
+        let mutation = Mutation {
+            id: self.mint(),
+            schema,
+            key: key.clone(),
+            operation,
+            row: row.clone(),
+            changed,
+            base_version: meta.as_ref().and_then(|meta| meta.version.clone()),
+            extra: meta.as_ref().and_then(|meta| meta.extra.clone()),
+            repeated: false,
+        };
+        let applied = remote.provider.apply(&self.cx(), &mutation).await?;
+        let op = match row {
+            None => Op::Remove { schema, key },
+            Some(sent) => accepted_put(schema, key, sent, meta, applied.row, self.now())?,
+        };
+        self.shared.store.commit(&self.cx(), Batch { expect: Vec::new(), ops: vec![op] }).await.map(drop)
+    }
+}
+
+/// The row that was sent, with what the remote answered on top.
+fn accepted_put(
+    schema: &'static Schema,
+    key: Key,
+    sent: Arc<dyn Row>,
+    meta: Option<Meta>,
+    answer: Option<PageRow>,
+    now: larder_core::Timestamp,
+) -> Result<Op> {
+    let before = meta.and_then(|meta| meta.extra);
+    let (row, version, extra): (Arc<dyn Row>, _, _) = match answer {
+        None => (sent, None, before),
+        Some(answer) => {
+            let row = Arc::new(Record::overlay(schema, &*sent, &*answer.row)?);
+            (row, answer.meta.version, answer.meta.extra.or(before))
+        }
+    };
+    let sync = SyncState { state: RowState::Synced, since: now };
+    let meta = Meta { revision: 0, tail: 0, sync, version, extra };
+    Ok(Op::Put { schema, key, row, meta, tail: Tail::At(0) })
+}
+
+/// Refuses what the remote does not take, before anything is stored.
+fn permit(remote: &Remote, operation: Operation) -> Result<()> {
+    remote.provider.capabilities().permit(operation, remote.provider.name())
+}
+
+fn moving() -> Error {
+    Error::new(ErrorKind::Conflict, "the row was written by somebody else again and again")
+}
