@@ -191,7 +191,7 @@ impl Acts {
                 Verdict::Park(reason) => {
                     settle::parked(&entry, &self.view(&entry).await?, reason, error.map(failure), now)
                 }
-                Verdict::Note { counts, .. } => settle::noted(&entry, counts, error.map(failure), now),
+                Verdict::Note => settle::noted(&entry, error.map(failure), now),
             };
             match self.store.commit(&self.cx(), batch).await? {
                 CommitOutcome::Stale => continue,
@@ -203,7 +203,7 @@ impl Acts {
                     let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
                     self.fates.settle(entry.id, Fate::Failed(error));
                 }
-                Verdict::Note { .. } => {}
+                Verdict::Note => {}
             }
             return Ok(());
         }

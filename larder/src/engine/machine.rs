@@ -1,12 +1,12 @@
 //! The outbox's state machine.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Entry, EntryState, Error, ErrorKind, Idempotency, Key, ParkReason, Sent, Timestamp};
 
 use super::backoff::Backoff;
+use super::window::{Stage, Window};
 
 /// What the engine is configured with.
 #[derive(Clone, Debug)]
@@ -79,36 +79,6 @@ impl Head {
     }
 }
 
-/// Where an entry of the window stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Ready,
-    Waiting { until: Duration },
-    Marking,
-    Sending,
-    Probing,
-    /// The answer is known; the bookkeeping is not durable yet.
-    Settling,
-    /// Waits for credentials.
-    Held,
-    Parked,
-    /// Belongs to another account.
-    Foreign,
-}
-
-#[derive(Debug)]
-pub(super) struct Tracked {
-    pub(super) head: Head,
-    pub(super) stage: Stage,
-    pub(super) failures: u32,
-    /// An attempt may have arrived.
-    pub(super) maybe_sent: bool,
-    /// The remote was asked about that, and does not have it.
-    pub(super) reconciled: bool,
-    /// The probe that is under way was caused by a conflict.
-    pub(super) disputed: bool,
-}
-
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -126,7 +96,7 @@ pub(crate) enum Event {
     Answered { seq: u64, answer: Answer, jitter: u64 },
     /// What was decided about an entry is durable.
     Settled { seq: u64, verdict: Verdict },
-    /// What was decided about an entry is not durable yet; the driver tries again.
+    /// The device is connected, or no longer.
     Connectivity(bool),
     /// New credentials are there.
     Credentials,
@@ -173,6 +143,10 @@ impl Answer {
         !matches!(self, Self::Unreachable { sent: Sent::Never, .. } | Self::Unauthorized | Self::Unsendable | Self::NotThere)
     }
 
+    fn came_from_remote(self) -> bool {
+        matches!(self, Self::Accepted | Self::Conflict | Self::Refused | Self::NotThere | Self::Failed { .. })
+    }
+
     /// Reads an error.
     pub(crate) fn of(error: &Error) -> Self {
         let wait = error.retry_after();
@@ -204,8 +178,8 @@ pub(crate) enum Verdict {
     Accept,
     /// Keep it as a dead letter.
     Park(ParkReason),
-    /// Note the failure; `sent` tells whether it may have arrived.
-    Note { counts: bool, sent: Sent },
+    /// Note a failure that counts.
+    Note,
 }
 
 /// What is to be done.
@@ -236,8 +210,7 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(super) settings: Settings,
-    pub(super) entries: BTreeMap<u64, Tracked>,
-    pub(super) lanes: BTreeMap<(&'static str, Key), BTreeSet<u64>>,
+    pub(super) window: Window,
     /// Everything up to here has been loaded; `None` while a load is under way.
     pub(super) loaded: u64,
     pub(super) loading: bool,
@@ -250,14 +223,15 @@ pub(crate) struct Engine {
     /// The remote can't be reached: one entry at a time tries, not before this moment.
     pub(super) down: Option<Duration>,
     pub(super) down_failures: u32,
+    /// The monotonic moment of the last look at the schedule.
+    pub(super) seen: Duration,
 }
 
 impl Engine {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            entries: BTreeMap::new(),
-            lanes: BTreeMap::new(),
+            window: Window::default(),
             loaded: 0,
             loading: false,
             more: true,
@@ -267,6 +241,7 @@ impl Engine {
             held: false,
             down: None,
             down_failures: 0,
+            seen: Duration::ZERO,
         }
     }
 
@@ -280,26 +255,24 @@ impl Engine {
                 // A write that came in meanwhile has set `more` again.
                 self.more |= more;
                 self.loaded = self.loaded.max(last);
-                heads.into_iter().for_each(|head| self.track(head));
+                heads.into_iter().for_each(|head| self.window.add(head));
             }
             Event::LoadFailed { jitter } => {
                 self.loading = false;
                 self.more = true;
-                self.load_at = Some(now.mono + self.settings.backoff.wait(1, jitter).max(Duration::from_millis(10)));
+                let wait = self.settings.backoff.wait(1, jitter).max(Duration::from_millis(10));
+                self.load_at = Some(now.mono + wait);
             }
             Event::Marked { seqs, at } => {
                 for seq in seqs {
-                    if let Some(tracked) = self.entries.get_mut(&seq) {
+                    self.window.update(seq, |tracked| {
                         tracked.head.marked.get_or_insert(at);
-                        tracked.stage = Stage::Sending;
-                        out.push(Effect::Send { seq, repeated: false });
-                    }
+                        tracked.stage = Stage::Ready;
+                    });
                 }
             }
             Event::MarkFailed { seqs, jitter } => {
-                for seq in seqs {
-                    self.postpone(seq, now.mono, None, jitter);
-                }
+                seqs.into_iter().for_each(|seq| self.postpone(seq, now.mono, None, jitter));
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),
@@ -309,17 +282,13 @@ impl Engine {
                     self.hurry();
                 }
             }
-            Event::Credentials => {
-                self.release_held();
-                self.hurry();
-            }
+            Event::Credentials => self.nudge(),
             Event::Nudge => {
                 self.more = true;
-                self.release_held();
-                self.hurry();
+                self.nudge();
             }
             Event::Retried(seq) => {
-                if let Some(tracked) = self.entries.get_mut(&seq) {
+                self.window.update(seq, |tracked| {
                     tracked.stage = Stage::Ready;
                     tracked.failures = 0;
                     tracked.reconciled = false;
@@ -328,16 +297,15 @@ impl Engine {
                     tracked.head.marked = None;
                     tracked.head.strikes = 0;
                     tracked.head.first_strike = None;
-                }
+                });
                 self.hurry();
             }
-            Event::Discarded(seq) => self.forget(seq),
+            Event::Discarded(seq) => self.window.forget(seq),
             Event::Tick => {}
             Event::Pause => self.paused = true,
             Event::Resume => self.paused = false,
             Event::Wiped => {
-                self.entries.clear();
-                self.lanes.clear();
+                self.window = Window::default();
                 self.more = true;
             }
         }
@@ -346,18 +314,7 @@ impl Engine {
 
     /// How the outbox stands, as far as it is loaded.
     pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for tracked in self.entries.values() {
-            match tracked.stage {
-                Stage::Parked => {
-                    counts.parked += 1;
-                    counts.conflicts += usize::from(tracked.head.parked == Some(ParkReason::Conflict));
-                }
-                Stage::Sending | Stage::Probing | Stage::Marking | Stage::Settling => counts.in_flight += 1,
-                _ => counts.waiting += 1,
-            }
-        }
-        counts
+        self.window.counts()
     }
 
     /// Whether the last attempts reached the remote.
@@ -377,69 +334,29 @@ impl Engine {
 
     /// True if nothing is under way and nothing could go if it were tried now.
     pub(crate) fn at_rest(&self) -> bool {
-        let busy = |tracked: &Tracked| {
-            matches!(tracked.stage, Stage::Sending | Stage::Probing | Stage::Marking | Stage::Settling)
-        };
-        if self.loading || self.entries.values().any(busy) {
+        if self.loading || !self.window.busy().is_empty() {
             return false;
         }
         let stuck = self.paused || self.held || !self.connected || self.down.is_some();
-        stuck || (!self.more && !self.entries.values().any(|tracked| self.could_go(tracked)))
-    }
-
-    /// A head of its lane that waits for nothing but time.
-    fn could_go(&self, tracked: &Tracked) -> bool {
-        tracked.stage == Stage::Ready && self.is_first(&tracked.head)
+        stuck || !self.window.has_ready()
     }
 
     /// The rows whose entries are on their way.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = (&'static str, &Key)> {
-        self.entries
-            .values()
-            .filter(|tracked| matches!(tracked.stage, Stage::Sending | Stage::Probing | Stage::Settling))
-            .map(|tracked| (tracked.head.model, &tracked.head.key))
-    }
-
-    fn track(&mut self, head: Head) {
-        let stage = match head.parked {
-            _ if head.foreign => Stage::Foreign,
-            Some(_) => Stage::Parked,
-            None => Stage::Ready,
-        };
-        if self.entries.contains_key(&head.seq) {
-            return;
-        }
-        self.lanes.entry((head.model, head.key.clone())).or_default().insert(head.seq);
-        let maybe_sent = head.marked.is_some();
-        let tracked = Tracked { head, stage, failures: 0, maybe_sent, reconciled: false, disputed: false };
-        self.entries.insert(tracked.head.seq, tracked);
-    }
-
-    pub(super) fn forget(&mut self, seq: u64) {
-        let Some(tracked) = self.entries.remove(&seq) else { return };
-        let lane = (tracked.head.model, tracked.head.key);
-        if let Some(seqs) = self.lanes.get_mut(&lane) {
-            seqs.remove(&seq);
-            if seqs.is_empty() {
-                self.lanes.remove(&lane);
-            }
-        }
+        let tracked = self.window.busy().iter().filter_map(|seq| self.window.get(*seq));
+        tracked.filter(|tracked| tracked.stage != Stage::Marking).map(|tracked| (tracked.head.model, &tracked.head.key))
     }
 
     fn answered(&mut self, now: Instants, seq: u64, answer: Answer, jitter: u64, out: &mut Vec<Effect>) {
-        let Some(tracked) = self.entries.get_mut(&seq) else { return };
+        let Some(tracked) = self.window.get_mut(seq) else { return };
         let probing = tracked.stage == Stage::Probing;
         let disputed = std::mem::take(&mut tracked.disputed);
         let repeated = tracked.maybe_sent;
         tracked.maybe_sent |= answer.may_have_arrived();
-        let idempotency = tracked.head.idempotency;
-        match answer {
-            Answer::Accepted | Answer::Conflict | Answer::Refused | Answer::NotThere | Answer::Failed { .. } => {
-                // The remote answered, whatever it said.
-                self.down = None;
-                self.down_failures = 0;
-            }
-            _ => {}
+        let once = tracked.head.idempotency == Idempotency::AtMostOnce;
+        if answer.came_from_remote() {
+            self.down = None;
+            self.down_failures = 0;
         }
         let verdict = match answer {
             Answer::Accepted => Verdict::Accept,
@@ -447,14 +364,14 @@ impl Engine {
             Answer::NotThere => {
                 // Asked, and told that it never arrived: send it.
                 tracked.reconciled = true;
-                tracked.stage = Stage::Sending;
+                self.window.set(seq, Stage::Sending);
                 out.push(Effect::Send { seq, repeated: true });
                 return;
             }
             Answer::Conflict if repeated && !probing && !tracked.reconciled => {
                 // Our own success, whose answer was lost, looks like a conflict as well.
                 tracked.disputed = true;
-                tracked.stage = Stage::Probing;
+                self.window.set(seq, Stage::Probing);
                 out.push(Effect::Probe(seq));
                 return;
             }
@@ -462,67 +379,61 @@ impl Engine {
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
             Answer::Unauthorized => {
-                tracked.stage = Stage::Held;
                 self.held = true;
+                self.window.set(seq, Stage::Held);
                 return;
             }
-            Answer::Unreachable { sent, wait } => {
-                if !probing && sent != Sent::Never && idempotency == Idempotency::AtMostOnce {
-                    Verdict::Park(ParkReason::Uncertain)
-                } else {
-                    self.unreachable(now.mono, seq, wait, jitter);
-                    return;
-                }
-            }
-            Answer::Failed { .. } if !probing && idempotency == Idempotency::AtMostOnce => {
+            Answer::Unreachable { sent, .. } if once && !probing && sent != Sent::Never => {
                 Verdict::Park(ParkReason::Uncertain)
             }
+            Answer::Unreachable { wait, .. } => {
+                self.unreachable(now.mono, seq, wait, jitter);
+                return;
+            }
+            Answer::Failed { .. } if once && !probing => Verdict::Park(ParkReason::Uncertain),
             Answer::Failed { wait } => {
                 tracked.head.strikes += 1;
                 let first = *tracked.head.first_strike.get_or_insert(now.wall);
                 let span = Duration::try_from(now.wall.duration_since(first)).unwrap_or_default();
-                if tracked.head.strikes >= self.settings.strikes && span >= self.settings.strike_span {
-                    Verdict::Park(ParkReason::Exhausted)
-                } else {
+                if tracked.head.strikes < self.settings.strikes || span < self.settings.strike_span {
                     self.postpone(seq, now.mono, wait, jitter);
-                    out.push(Effect::Settle(seq, Verdict::Note { counts: true, sent: Sent::Maybe }));
+                    out.push(Effect::Settle(seq, Verdict::Note));
                     return;
                 }
+                Verdict::Park(ParkReason::Exhausted)
             }
         };
-        tracked.stage = Stage::Settling;
+        self.window.set(seq, Stage::Settling);
         out.push(Effect::Settle(seq, verdict));
     }
 
+    /// The remote can't be reached: it is left alone for a while, and then tried by one entry.
     fn unreachable(&mut self, mono: Duration, seq: u64, wait: Option<Duration>, jitter: u64) {
         self.down_failures = self.down_failures.saturating_add(1);
         let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(self.down_failures, jitter));
         self.down = Some(self.down.unwrap_or_default().max(mono + wait));
-        if let Some(tracked) = self.entries.get_mut(&seq) {
-            tracked.stage = Stage::Ready;
+        self.window.update(seq, |tracked| {
             tracked.reconciled = false;
-        }
+            tracked.stage = Stage::Ready;
+        });
     }
 
     /// Lets an entry wait for its backoff, or for as long as the remote asked.
     fn postpone(&mut self, seq: u64, mono: Duration, wait: Option<Duration>, jitter: u64) {
-        if let Some(tracked) = self.entries.get_mut(&seq) {
-            tracked.failures = tracked.failures.saturating_add(1);
-            let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(tracked.failures, jitter));
-            tracked.stage = Stage::Waiting { until: mono + wait };
-        }
+        let Some(tracked) = self.window.get_mut(seq) else { return };
+        tracked.failures = tracked.failures.saturating_add(1);
+        let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(tracked.failures, jitter));
+        self.window.set(seq, Stage::Waiting { until: mono + wait });
     }
 
     fn settled(&mut self, seq: u64, verdict: Verdict) {
         match verdict {
-            Verdict::Accept => self.forget(seq),
-            Verdict::Park(reason) => {
-                if let Some(tracked) = self.entries.get_mut(&seq) {
-                    tracked.stage = Stage::Parked;
-                    tracked.head.parked = Some(reason);
-                }
-            }
-            Verdict::Note { .. } => {}
+            Verdict::Accept => self.window.forget(seq),
+            Verdict::Park(reason) => self.window.update(seq, |tracked| {
+                tracked.head.parked = Some(reason);
+                tracked.stage = Stage::Parked;
+            }),
+            Verdict::Note => {}
         }
     }
 
@@ -530,24 +441,12 @@ impl Engine {
     fn hurry(&mut self) {
         self.down = None;
         self.down_failures = 0;
-        for tracked in self.entries.values_mut() {
-            if matches!(tracked.stage, Stage::Waiting { .. }) {
-                tracked.stage = Stage::Ready;
-            }
-        }
+        self.window.wake_all();
     }
 
-    fn release_held(&mut self) {
+    fn nudge(&mut self) {
         self.held = false;
-        for tracked in self.entries.values_mut() {
-            if tracked.stage == Stage::Held {
-                tracked.stage = Stage::Ready;
-            }
-        }
-    }
-
-    pub(super) fn is_first(&self, head: &Head) -> bool {
-        let lane = self.lanes.get(&(head.model, head.key.clone()));
-        lane.and_then(BTreeSet::first) == Some(&head.seq)
+        self.window.release_held();
+        self.hurry();
     }
 }

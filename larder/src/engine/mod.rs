@@ -9,6 +9,7 @@ pub(crate) mod backoff;
 pub(crate) mod enqueue;
 mod machine;
 mod schedule;
+mod window;
 pub(crate) mod settle;
 
 pub(crate) use machine::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use larder_core::Idempotency;
+use larder_core::{Idempotency, ParkReason};
 
-use super::machine::{Effect, Engine, Instants, Stage, Verdict};
+use super::machine::{Effect, Engine, Instants, Verdict};
+use super::window::{Stage, Tracked};
 
-/// What an entry that may go needs first.
+/// What an entry that was marked as sent needs.
 enum Step {
-    Mark { alone: bool },
-    Send,
+    Send { repeated: bool },
     Probe,
     Park,
 }
@@ -17,87 +17,73 @@ enum Step {
 impl Engine {
     /// Pushes everything that may go now.
     pub(super) fn schedule(&mut self, now: Instants, out: &mut Vec<Effect>) {
-        self.wake(now.mono);
+        self.seen = now.mono;
+        self.window.wake(now.mono);
         self.load_more(now.mono, out);
         if self.paused || self.held || !self.connected || self.down.is_some_and(|until| until > now.mono) {
             return;
         }
         // A remote that was unreachable is tried by one entry alone.
         let parallel = if self.down_failures > 0 { 1 } else { self.settings.parallel };
-        let busy = self.entries.values().filter(|tracked| is_busy(tracked.stage)).count();
-        let mut free = parallel.saturating_sub(busy);
-        let mut marks = Vec::new();
-        let mut firsts: Vec<u64> = self.lanes.values().filter_map(|lane| lane.first().copied()).collect();
-        firsts.sort_unstable();
-        for seq in firsts {
-            if free == 0 {
+        let on_its_way = |seq: &&u64| self.window.get(**seq).is_some_and(|tracked| tracked.stage != Stage::Marking);
+        let mut free = parallel.saturating_sub(self.window.busy().iter().filter(on_its_way).count());
+        while free > 0 {
+            let Some(seq) = self.window.sendable().first().copied() else { break };
+            self.start(seq, now, out);
+            free -= 1;
+        }
+        self.mark(free, parallel, out);
+    }
+
+    /// Starts an entry that is marked.
+    fn start(&mut self, seq: u64, now: Instants, out: &mut Vec<Effect>) {
+        let Some(tracked) = self.window.get(seq) else { return };
+        let (stage, effect) = match step(tracked, now) {
+            Step::Send { repeated } => (Stage::Sending, Effect::Send { seq, repeated }),
+            Step::Probe => (Stage::Probing, Effect::Probe(seq)),
+            Step::Park => (Stage::Settling, Effect::Settle(seq, Verdict::Park(ParkReason::Uncertain))),
+        };
+        self.window.set(seq, stage);
+        out.push(effect);
+    }
+
+    /// Marks what may go next: many at a time where a repeat does no harm, else one by one and only if it goes at once.
+    fn mark(&mut self, free: usize, parallel: usize, out: &mut Vec<Effect>) {
+        let marking = |seq: &u64| self.window.get(*seq).is_some_and(|tracked| tracked.stage == Stage::Marking);
+        if self.window.busy().iter().any(marking) {
+            return;
+        }
+        let most = if parallel == 1 { 1 } else { self.settings.marks };
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for seq in self.window.unmarked().iter().copied() {
+            let Some(tracked) = self.window.get(seq) else { continue };
+            if together.len() + alone.len() >= most {
                 break;
             }
-            let Some(step) = self.step(seq, now) else { continue };
-            free -= 1;
-            match step {
-                Step::Mark { alone: false } if marks.len() < self.settings.marks => marks.push(seq),
-                Step::Mark { .. } => out.push(Effect::Mark(vec![seq])),
-                Step::Send => out.push(Effect::Send { seq, repeated: self.maybe_sent(seq) }),
-                Step::Probe => out.push(Effect::Probe(seq)),
-                Step::Park => out.push(Effect::Settle(seq, Verdict::Park(larder_core::ParkReason::Uncertain))),
-            }
-        }
-        if !marks.is_empty() {
-            out.push(Effect::Mark(marks));
-        }
-    }
-
-    /// What the first entry of a lane needs, if it is ready; its stage changes accordingly.
-    fn step(&mut self, seq: u64, now: Instants) -> Option<Step> {
-        let tracked = self.entries.get_mut(&seq)?;
-        if tracked.stage != Stage::Ready {
-            return None;
-        }
-        let idempotency = tracked.head.idempotency;
-        let step = match tracked.head.marked {
-            None => Step::Mark { alone: matches!(idempotency, Idempotency::AtMostOnce | Idempotency::Probe) },
-            Some(_) if !tracked.maybe_sent || tracked.reconciled => Step::Send,
-            Some(first) => match idempotency {
-                Idempotency::Idempotent | Idempotency::Conditional => Step::Send,
-                Idempotency::Keyed { life } => {
-                    let age = Duration::try_from(now.wall.duration_since(first));
-                    // A clock that is found behind the mark makes the key count as expired.
-                    if age.is_ok_and(|age| age < life) { Step::Send } else { Step::Probe }
+            match tracked.head.idempotency {
+                Idempotency::AtMostOnce | Idempotency::Probe => {
+                    if alone.len() < free {
+                        alone.push(seq);
+                    }
                 }
-                Idempotency::AtMostOnce => Step::Park,
-                _ => Step::Probe,
-            },
-        };
-        tracked.stage = match step {
-            Step::Mark { .. } => Stage::Marking,
-            Step::Send => Stage::Sending,
-            Step::Probe => Stage::Probing,
-            Step::Park => Stage::Settling,
-        };
-        Some(step)
-    }
-
-    fn maybe_sent(&self, seq: u64) -> bool {
-        self.entries.get(&seq).is_some_and(|tracked| tracked.maybe_sent)
-    }
-
-    fn wake(&mut self, mono: Duration) {
-        for tracked in self.entries.values_mut() {
-            if matches!(tracked.stage, Stage::Waiting { until } if until <= mono) {
-                tracked.stage = Stage::Ready;
+                _ => together.push(seq),
             }
         }
-        if self.load_at.is_some_and(|at| at <= mono) {
-            self.load_at = None;
+        for seq in together.iter().chain(&alone) {
+            self.window.set(*seq, Stage::Marking);
         }
+        if !together.is_empty() {
+            out.push(Effect::Mark(together));
+        }
+        out.extend(alone.into_iter().map(|seq| Effect::Mark(vec![seq])));
     }
 
     fn load_more(&mut self, mono: Duration, out: &mut Vec<Effect>) {
-        let live = self.entries.values().filter(|tracked| !matches!(tracked.stage, Stage::Parked | Stage::Foreign));
-        let room = self.settings.window.saturating_sub(live.count());
-        let due = self.load_at.is_none_or(|at| at <= mono);
-        if self.more && !self.loading && due && room > self.settings.window / 2 {
+        if self.load_at.is_some_and(|at| at <= mono) {
+            self.load_at = None;
+        }
+        let room = self.settings.window.saturating_sub(self.window.live());
+        if self.more && !self.loading && self.load_at.is_none() && room > self.settings.window / 2 {
             self.loading = true;
             self.more = false;
             out.push(Effect::Load { after: self.loaded, limit: room });
@@ -109,16 +95,31 @@ impl Engine {
         if self.paused || self.held || !self.connected {
             return self.load_at;
         }
-        let waiting = self.entries.values().filter_map(|tracked| match tracked.stage {
-            Stage::Waiting { until } => Some(self.down.map_or(until, |down| down.max(until))),
-            Stage::Ready => self.down,
-            _ => None,
-        });
-        waiting.chain(self.load_at).min()
+        // A moment that has come already was acted upon: an entry is trying the remote.
+        let down = self.down.filter(|until| self.window.has_ready() && *until > self.seen);
+        let wake = self.window.next_wake().map(|at| self.down.map_or(at, |down| down.max(at)));
+        [down, wake, self.load_at].into_iter().flatten().min()
     }
 }
 
-fn is_busy(stage: Stage) -> bool {
-    matches!(stage, Stage::Sending | Stage::Probing | Stage::Marking | Stage::Settling)
+/// What an entry that is marked as sent needs, by what its endpoint makes of a repeat.
+fn step(tracked: &Tracked, now: Instants) -> Step {
+    if !tracked.maybe_sent {
+        return Step::Send { repeated: false };
+    }
+    if tracked.reconciled {
+        return Step::Send { repeated: true };
+    }
+    match (tracked.head.idempotency, tracked.head.marked) {
+        (Idempotency::Idempotent | Idempotency::Conditional, _) => Step::Send { repeated: true },
+        (Idempotency::Keyed { life }, Some(first)) => {
+            // A clock that is found behind the mark makes the key count as expired.
+            match Duration::try_from(now.wall.duration_since(first)) {
+                Ok(age) if age < life => Step::Send { repeated: true },
+                _ => Step::Probe,
+            }
+        }
+        (Idempotency::AtMostOnce, _) => Step::Park,
+        _ => Step::Probe,
+    }
 }
-

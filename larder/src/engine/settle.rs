@@ -81,15 +81,13 @@ pub(crate) fn parked(entry: &Entry, view: &View, reason: ParkReason, failure: Op
     restated(entry, view, state, now)
 }
 
-/// A failure that will be tried again.
-pub(crate) fn noted(entry: &Entry, counts: bool, failure: Option<Failure>, now: Timestamp) -> Batch {
+/// A failure that counts, and will be tried again.
+pub(crate) fn noted(entry: &Entry, failure: Option<Failure>, now: Timestamp) -> Batch {
     let mut entry = entry.clone();
     entry.failure = failure.or(entry.failure);
     entry.attempts += 1;
-    if counts {
-        entry.strikes += 1;
-        entry.first_strike.get_or_insert(now);
-    }
+    entry.strikes += 1;
+    entry.first_strike.get_or_insert(now);
     Batch { expect: Vec::new(), ops: vec![Op::Revise(Box::new(entry))] }
 }
 

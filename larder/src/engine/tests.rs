@@ -1,0 +1,369 @@
+//! The engine by itself: events in, effects out, time and chance as values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use larder_core::{Idempotency, Key, ParkReason, Sent, Timestamp};
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn at(seconds: u64) -> Instants {
+    let wall = Timestamp::from_second(1_700_000_000 + i64::try_from(seconds).unwrap()).unwrap();
+    Instants { mono: Duration::from_secs(seconds), wall }
+}
+
+fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
+    Head {
+        seq,
+        model: "Note",
+        key: Key::from(key),
+        idempotency,
+        foreign: false,
+        parked: None,
+        marked: None,
+        strikes: 0,
+        first_strike: None,
+    }
+}
+
+/// An engine that has loaded `heads`, and what it wants done.
+fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
+    let mut engine = Engine::new(Settings::default());
+    assert_eq!(tell(&mut engine, now, Event::Tick), [Effect::Load { after: 0, limit: 4096 }]);
+    let last = heads.last().map_or(0, |head| head.seq);
+    let effects = tell(&mut engine, now, Event::Loaded { heads, last, more: false });
+    (engine, effects)
+}
+
+fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    engine.on(now, event, &mut effects);
+    effects
+}
+
+fn marked(engine: &mut Engine, now: Instants, seqs: &[u64]) -> Vec<Effect> {
+    tell(engine, now, Event::Marked { seqs: seqs.to_vec(), at: now.wall })
+}
+
+fn answered(engine: &mut Engine, now: Instants, seq: u64, answer: Answer) -> Vec<Effect> {
+    tell(engine, now, Event::Answered { seq, answer, jitter: u64::MAX })
+}
+
+const UNREACHABLE: Answer = Answer::Unreachable { sent: Sent::Never, wait: None };
+const LOST: Answer = Answer::Unreachable { sent: Sent::Maybe, wait: None };
+const KEYED: Idempotency = Idempotency::KEYED;
+
+#[test]
+fn an_entry_is_marked_before_its_first_byte_goes_out() {
+    let (mut engine, effects) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    assert_eq!(marked(&mut engine, at(0), &[1]), [Effect::Send { seq: 1, repeated: false }]);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Accepted), [Effect::Settle(1, Verdict::Accept)]);
+    assert!(!engine.at_rest());
+    tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept });
+    assert!(engine.at_rest());
+}
+
+#[test]
+fn entries_of_one_key_go_one_by_one_and_those_of_others_beside_them() {
+    let heads = vec![head(1, "a", KEYED), head(2, "a", KEYED), head(3, "b", KEYED)];
+    let (mut engine, effects) = loaded(at(0), heads);
+    assert_eq!(effects, [Effect::Mark(vec![1, 3])]);
+    let sends = marked(&mut engine, at(0), &[1, 3]);
+    assert_eq!(sends, [Effect::Send { seq: 1, repeated: false }, Effect::Send { seq: 3, repeated: false }]);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept });
+    assert_eq!(next, [Effect::Mark(vec![2])]);
+}
+
+#[test]
+fn a_parked_entry_stops_its_own_key_and_nothing_else() {
+    let heads = vec![head(1, "a", KEYED), head(2, "a", KEYED), head(3, "b", KEYED)];
+    let (mut engine, _) = loaded(at(0), heads);
+    marked(&mut engine, at(0), &[1, 3]);
+    assert_eq!(
+        answered(&mut engine, at(0), 1, Answer::Refused),
+        [Effect::Settle(1, Verdict::Park(ParkReason::Rejected))]
+    );
+    let parked = Event::Settled { seq: 1, verdict: Verdict::Park(ParkReason::Rejected) };
+    assert_eq!(tell(&mut engine, at(0), parked), []);
+    assert_eq!(answered(&mut engine, at(0), 3, Answer::Accepted), [Effect::Settle(3, Verdict::Accept)]);
+    tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Accept });
+    assert_eq!((engine.counts().parked, engine.counts().waiting), (1, 1));
+    assert_eq!(tell(&mut engine, at(1), Event::Retried(1)), [Effect::Mark(vec![1])]);
+}
+
+#[rstest]
+#[case::idempotent(Idempotency::Idempotent, Effect::Send { seq: 1, repeated: true })]
+#[case::keyed(KEYED, Effect::Send { seq: 1, repeated: true })]
+#[case::conditional(Idempotency::Conditional, Effect::Send { seq: 1, repeated: true })]
+#[case::probe(Idempotency::Probe, Effect::Probe(1))]
+#[case::at_most_once(Idempotency::AtMostOnce, Effect::Settle(1, Verdict::Park(ParkReason::Uncertain)))]
+fn after_a_restart_the_endpoint_decides(#[case] idempotency: Idempotency, #[case] expected: Effect) {
+    let was_in_flight = Head { marked: Some(at(0).wall), ..head(1, "a", idempotency) };
+    let (_, effects) = loaded(at(60), vec![was_in_flight]);
+    assert_eq!(effects, [expected]);
+}
+
+#[rstest]
+#[case::alive(at(86_399), false)]
+#[case::expired(at(86_401), true)]
+fn a_key_that_may_have_expired_is_asked_about(#[case] now: Instants, #[case] probes: bool) {
+    let was_in_flight = Head { marked: Some(at(0).wall), ..head(1, "a", KEYED) };
+    let (_, effects) = loaded(now, vec![was_in_flight]);
+    assert_eq!(matches!(effects[..], [Effect::Probe(1)]), probes, "{effects:?}");
+}
+
+#[test]
+fn a_clock_found_behind_the_mark_makes_the_key_count_as_expired() {
+    let was_in_flight = Head { marked: Some(at(1000).wall), ..head(1, "a", KEYED) };
+    let (_, effects) = loaded(at(0), vec![was_in_flight]);
+    assert_eq!(effects, [Effect::Probe(1)]);
+}
+
+#[test]
+fn an_unreachable_remote_is_tried_by_one_entry_after_a_backoff() {
+    let heads = (1..=20).map(|seq| head(seq, &seq.to_string(), KEYED)).collect();
+    let (mut engine, effects) = loaded(at(0), heads);
+    let [Effect::Mark(seqs)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(seqs.len(), 20);
+    assert_eq!(marked(&mut engine, at(0), seqs).len(), 8);
+    for seq in 1..=8 {
+        assert_eq!(answered(&mut engine, at(0), seq, UNREACHABLE), []);
+    }
+    assert!(!engine.reachable());
+    let wake = engine.wait_until().expect("a next step is scheduled");
+    assert!(wake > Duration::ZERO && wake <= Settings::default().backoff.cap);
+    let later = at(wake.as_secs() + 1);
+    assert_eq!(tell(&mut engine, later, Event::Tick), [Effect::Send { seq: 1, repeated: false }]);
+    assert_eq!(answered(&mut engine, later, 1, Answer::Accepted).len(), 8, "one settles, seven more go");
+}
+
+#[rstest]
+#[case::connectivity(Event::Connectivity(true))]
+#[case::nudge(Event::Nudge)]
+#[case::credentials(Event::Credentials)]
+fn waiting_is_cut_short(#[case] event: Event) {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, LOST);
+    assert!(tell(&mut engine, at(0), event).contains(&Effect::Send { seq: 1, repeated: true }));
+}
+
+#[test]
+fn retry_after_is_obeyed() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Unreachable { sent: Sent::Never, wait: Some(LONG) });
+    assert_eq!(engine.wait_until(), Some(LONG));
+    assert_eq!(tell(&mut engine, at(3599), Event::Tick), []);
+    assert_eq!(tell(&mut engine, at(3600), Event::Tick).len(), 1);
+}
+
+#[test]
+fn refused_credentials_stop_everything_and_burn_no_attempt() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    marked(&mut engine, at(0), &[1, 2]);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Unauthorized), []);
+    assert_eq!(answered(&mut engine, at(0), 2, Answer::Unauthorized), []);
+    assert!(engine.unauthorized() && engine.at_rest());
+    assert_eq!(tell(&mut engine, at(9999), Event::Tick), []);
+    let again = tell(&mut engine, at(9999), Event::Credentials);
+    assert_eq!(again, [Effect::Send { seq: 1, repeated: false }, Effect::Send { seq: 2, repeated: false }]);
+}
+
+#[test]
+fn five_failures_over_ten_minutes_exhaust_an_entry() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Idempotent)]);
+    marked(&mut engine, at(0), &[1]);
+    for strike in 0..4 {
+        let now = at(strike * 200);
+        let noted = answered(&mut engine, now, 1, Answer::Failed { wait: None });
+        assert_eq!(noted, [Effect::Settle(1, Verdict::Note)], "strike {strike}");
+        let again = tell(&mut engine, at(strike * 200 + 199), Event::Tick);
+        assert_eq!(again, [Effect::Send { seq: 1, repeated: true }]);
+    }
+    let exhausted = answered(&mut engine, at(800), 1, Answer::Failed { wait: None });
+    assert_eq!(exhausted, [Effect::Settle(1, Verdict::Park(ParkReason::Exhausted))]);
+}
+
+#[test]
+fn a_lost_reply_of_an_at_most_once_endpoint_is_never_repeated() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::AtMostOnce)]);
+    marked(&mut engine, at(0), &[1]);
+    let parked = answered(&mut engine, at(0), 1, LOST);
+    assert_eq!(parked, [Effect::Settle(1, Verdict::Park(ParkReason::Uncertain))]);
+}
+
+#[test]
+fn our_own_success_after_a_lost_reply_is_no_conflict() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Conditional)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, LOST);
+    assert_eq!(tell(&mut engine, at(600), Event::Tick), [Effect::Send { seq: 1, repeated: true }]);
+    assert_eq!(answered(&mut engine, at(600), 1, Answer::Conflict), [Effect::Probe(1)]);
+    assert_eq!(answered(&mut engine, at(600), 1, Answer::Accepted), [Effect::Settle(1, Verdict::Accept)]);
+}
+
+#[test]
+fn a_conflict_at_the_first_attempt_is_a_conflict() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Conditional)]);
+    marked(&mut engine, at(0), &[1]);
+    let parked = answered(&mut engine, at(0), 1, Answer::Conflict);
+    assert_eq!(parked, [Effect::Settle(1, Verdict::Park(ParkReason::Conflict))]);
+}
+
+#[test]
+fn entries_of_another_account_stay() {
+    let foreign = Head { foreign: true, ..head(1, "a", KEYED) };
+    let (engine, effects) = loaded(at(0), vec![foreign]);
+    assert_eq!((effects.len(), engine.counts().waiting), (0, 1));
+}
+
+#[test]
+fn pausing_lets_what_is_on_its_way_end_and_starts_nothing() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    tell(&mut engine, at(0), Event::Pause);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    assert_eq!(tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept }), []);
+    assert_eq!(engine.counts().waiting, 1, "the unsent one is still there");
+    assert_eq!(tell(&mut engine, at(0), Event::Resume), [Effect::Mark(vec![2])]);
+}
+
+/// A remote that answers as chance has it, and what it saw.
+struct World {
+    engine: Engine,
+    now: u64,
+    pending: Vec<Effect>,
+    chance: u64,
+    calm: bool,
+    sent: BTreeMap<u64, usize>,
+    uncertain_once: BTreeSet<u64>,
+    gone: Vec<u64>,
+    parked: BTreeSet<u64>,
+}
+
+impl World {
+    fn roll(&mut self) -> u64 {
+        // SplitMix64, as in Steele et al., "Fast splittable pseudorandom number generators".
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn tell(&mut self, event: Event) {
+        let effects = tell(&mut self.engine, at(self.now), event);
+        self.pending.extend(effects);
+    }
+
+    fn act(&mut self, effect: Effect, heads: &BTreeMap<u64, Head>) {
+        let jitter = self.roll();
+        match effect {
+            Effect::Load { .. } => self.tell(Event::Loaded { heads: Vec::new(), last: 0, more: false }),
+            Effect::Mark(seqs) if !self.calm && jitter.is_multiple_of(5) => {
+                self.tell(Event::MarkFailed { seqs, jitter });
+            }
+            Effect::Mark(seqs) => self.tell(Event::Marked { seqs, at: at(self.now).wall }),
+            Effect::Send { seq, .. } => {
+                *self.sent.entry(seq).or_default() += 1;
+                assert!(!self.uncertain_once.contains(&seq), "{seq} was repeated blindly");
+                let answer = self.answer();
+                let arrived = matches!(answer, Answer::Failed { .. } | LOST);
+                if arrived && heads[&seq].idempotency == Idempotency::AtMostOnce {
+                    self.uncertain_once.insert(seq);
+                }
+                self.tell(Event::Answered { seq, answer, jitter });
+            }
+            Effect::Probe(seq) => {
+                let answer = if jitter.is_multiple_of(2) { Answer::Accepted } else { Answer::NotThere };
+                self.tell(Event::Answered { seq, answer, jitter });
+            }
+            Effect::Settle(seq, verdict) => {
+                match verdict {
+                    Verdict::Accept => self.gone.push(seq),
+                    Verdict::Park(_) => drop(self.parked.insert(seq)),
+                    Verdict::Note => {}
+                }
+                self.tell(Event::Settled { seq, verdict });
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Answer {
+        if self.calm {
+            return Answer::Accepted;
+        }
+        match self.roll() % 9 {
+            0 => UNREACHABLE,
+            1 => LOST,
+            2 => Answer::Failed { wait: None },
+            3 => Answer::Unauthorized,
+            4 => Answer::Conflict,
+            5 => Answer::Refused,
+            _ => Answer::Accepted,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever happens, every entry ends accepted or parked, none stops for ever, those of a key stay in order, and
+    /// an at-most-once entry that may have arrived is never sent again.
+    #[test]
+    fn every_entry_comes_to_an_end_in_order(seed in any::<u64>(), count in 1..40_u64, keys in 1..6_u64) {
+        let kinds = [Idempotency::Idempotent, KEYED, Idempotency::Probe, Idempotency::AtMostOnce];
+        let mut world = World {
+            engine: Engine::new(Settings::default()),
+            now: 0,
+            pending: Vec::new(),
+            chance: seed,
+            calm: false,
+            sent: BTreeMap::new(),
+            uncertain_once: BTreeSet::new(),
+            gone: Vec::new(),
+            parked: BTreeSet::new(),
+        };
+        let mut heads = BTreeMap::new();
+        for seq in 1..=count {
+            let (key, kind) = (world.roll() % keys, world.roll() % 4);
+            heads.insert(seq, head(seq, &key.to_string(), kinds[usize::try_from(kind).unwrap()]));
+        }
+        world.tell(Event::Tick);
+        world.pending.clear();
+        world.tell(Event::Loaded { heads: heads.values().cloned().collect(), last: count, more: false });
+        for step in 0..10_000 {
+            world.calm = step > 2_000;
+            if !world.pending.is_empty() {
+                let pick = usize::try_from(world.roll()).unwrap_or(0) % world.pending.len();
+                let effect = world.pending.swap_remove(pick);
+                world.act(effect, &heads);
+            } else if world.engine.unauthorized() {
+                world.tell(Event::Credentials);
+            } else if let Some(wake) = world.engine.wait_until() {
+                world.now = world.now.max(wake.as_secs() + 1);
+                world.tell(Event::Tick);
+            } else {
+                break;
+            }
+        }
+        let counts = world.engine.counts();
+        prop_assert_eq!(counts.in_flight, 0);
+        for (seq, head) in &heads {
+            let ended = world.gone.contains(seq) || world.parked.contains(seq);
+            let blocked = world.parked.iter().any(|parked| parked < seq && heads[parked].key == head.key);
+            prop_assert!(ended || blocked, "{} stopped for ever", seq);
+        }
+        for pair in world.gone.windows(2) {
+            let same_key = heads[&pair[0]].key == heads[&pair[1]].key;
+            prop_assert!(!same_key || pair[0] < pair[1]);
+        }
+    }
+}
