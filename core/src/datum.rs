@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -59,7 +60,12 @@ fn push<T: Datum>(list: &mut Vec<T>, item: Item<'_>) -> Result<(), Fault> {
 }
 
 /// Lets a type that is not a [`Datum`], or a second representation of one that is, stand in a field:
-/// `#[model(with = "Converter")]`. What `show` gives must be borrowed from the value or `Copy`.
+/// `#[model(with = "Converter")]`. What `show` gives must be borrowed from the value or `Copy`. A query compares and
+/// orders the representations.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not convert `{T}`",
+    note = "a converter implements `Convert` for the type of the field"
+)]
 pub trait Convert<T> {
     /// The representation as data.
     const KIND: Kind;
@@ -72,6 +78,54 @@ pub trait Convert<T> {
     /// # Errors
     /// A [`Fault`]; [`Fault::Refused`] where none fits better.
     fn take(value: ValueRef<'_>) -> Result<T, Fault>;
+}
+
+/// The type of a field that has a converter, as its token names it: it is compared and ordered by its representation,
+/// and takes values of `T` as operands.
+pub struct Converted<T, C> {
+    value: T,
+    by: PhantomData<fn() -> C>,
+}
+
+impl<T, C> Converted<T, C> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value, by: PhantomData }
+    }
+}
+
+impl<T, C: Convert<T>> Converted<T, C> {
+    /// Shows `value` as its representation.
+    pub(crate) fn show_by(value: &T) -> ValueRef<'_> {
+        C::show(value)
+    }
+
+    /// Takes the value itself.
+    #[doc(hidden)]
+    pub fn unwrap(value: ValueRef<'_>) -> Result<T, Fault> {
+        match value {
+            ValueRef::Absent if C::KIND.is_nullable() => C::take(ValueRef::Null),
+            ValueRef::Absent => Err(Fault::Missing),
+            value => C::take(value),
+        }
+    }
+}
+
+impl<T: std::fmt::Debug, C> std::fmt::Debug for Converted<T, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<T: Send + Sync + 'static, C: Convert<T> + 'static> Datum for Converted<T, C> {
+    const KIND: Kind = C::KIND;
+
+    fn show(&self) -> ValueRef<'_> {
+        C::show(&self.value)
+    }
+
+    fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
+        Self::unwrap(value).map(Self::new)
+    }
 }
 
 macro_rules! integers {
@@ -302,7 +356,7 @@ impl<T: Datum> View for Vec<T> {
 }
 
 macro_rules! set {
-    ($set:ident, [$($bound:tt)*], [$($hasher:ident)?], $sorted:expr) => {
+    ($set:ident, [$($bound:tt)*], [$($hasher:ident)?], $reserve:expr, $sorted:expr) => {
         impl<T: Datum + Ord $($bound)*, $($hasher: BuildHasher + Default + Send + Sync + 'static)?> Datum
             for $set<T, $($hasher)?>
         {
@@ -315,6 +369,8 @@ macro_rules! set {
             fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
                 let ValueRef::List(nested) = value else { return Err(value.mismatch("a list")) };
                 let mut set = Self::default();
+                #[allow(clippy::redundant_closure_call, reason = "the macro's way to reserve or not")]
+                ($reserve)(&mut set, nested.len()?.min(1 << 16));
                 nested.each(&mut |item| match item {
                     Item::Value(value) => {
                         set.insert(T::take(value)?);
@@ -343,15 +399,15 @@ macro_rules! set {
     };
 }
 
-set!(BTreeSet, [], [], |set: &'a BTreeSet<T>| set.iter());
-set!(HashSet, [+ Eq + Hash], [S], |set: &'a HashSet<T, S>| {
+set!(BTreeSet, [], [], |_: &mut Self, _: usize| {}, |set: &'a BTreeSet<T>| set.iter());
+set!(HashSet, [+ Eq + Hash], [S], |set: &mut Self, len: usize| set.reserve(len), |set: &'a HashSet<T, S>| {
     let mut sorted: Vec<&'a T> = set.iter().collect();
     sorted.sort_unstable();
     sorted
 });
 
 macro_rules! map {
-    ($map:ident, [$($bound:tt)*], [$($hasher:ident)?], $sorted:expr) => {
+    ($map:ident, [$($bound:tt)*], [$($hasher:ident)?], $reserve:expr, $sorted:expr) => {
         impl<K: Datum + Ord $($bound)*, V: Datum, $($hasher: BuildHasher + Default + Send + Sync + 'static)?> Datum
             for $map<K, V, $($hasher)?>
         {
@@ -364,6 +420,8 @@ macro_rules! map {
             fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
                 let ValueRef::Map(nested) = value else { return Err(value.mismatch("a map")) };
                 let mut map = Self::default();
+                #[allow(clippy::redundant_closure_call, reason = "the macro's way to reserve or not")]
+                ($reserve)(&mut map, nested.len()?.min(1 << 16));
                 nested.each(&mut |item| match item {
                     Item::Entry(key, value) => {
                         map.insert(K::take(key)?, V::take(value)?);
@@ -396,8 +454,8 @@ macro_rules! map {
     };
 }
 
-map!(BTreeMap, [], [], |map: &'a BTreeMap<K, V>| map.iter());
-map!(HashMap, [+ Eq + Hash], [S], |map: &'a HashMap<K, V, S>| {
+map!(BTreeMap, [], [], |_: &mut Self, _: usize| {}, |map: &'a BTreeMap<K, V>| map.iter());
+map!(HashMap, [+ Eq + Hash], [S], |map: &mut Self, len: usize| map.reserve(len), |map: &'a HashMap<K, V, S>| {
     let mut sorted: Vec<(&'a K, &'a V)> = map.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| *key);
     sorted

@@ -396,6 +396,13 @@ pub enum Fault {
         /// Today's version of the model.
         current: u32,
     },
+    /// The stored variant of an enum does not exist any more.
+    Gone {
+        /// The version of the model that wrote the row.
+        stored: u32,
+        /// Today's version of the model.
+        current: u32,
+    },
     /// The model has no field at that position.
     NoSuchField,
     /// A value was refused by its converter.
@@ -422,6 +429,13 @@ impl Fault {
                      rename the field or give it a migration"
                 ),
             ),
+            Self::Gone { stored, current } => (
+                ErrorKind::Serialization,
+                format!(
+                    "stored by version {stored} of the model as an enum variant that version {current} does not have; \
+                     keep the variant, or give another one its name as an alias"
+                ),
+            ),
             Self::NoSuchField => (ErrorKind::Invalid, "the model has no field at that position".to_owned()),
             Self::Refused => (ErrorKind::Serialization, "refused by its converter".to_owned()),
         };
@@ -438,6 +452,9 @@ impl fmt::Display for Fault {
             Self::Variant => f.write_str("unknown enum variant"),
             Self::Malformed => f.write_str("malformed"),
             Self::Retyped { stored, current } => write!(f, "retyped between versions {stored} and {current}"),
+            Self::Gone { stored, current } => {
+                write!(f, "an enum variant that went between versions {stored} and {current}")
+            }
             Self::NoSuchField => f.write_str("no such field"),
             Self::Refused => f.write_str("refused by its converter"),
         }

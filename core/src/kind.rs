@@ -1,6 +1,9 @@
 //! The types that a field can have, as static data.
 
-use crate::schema::FieldDef;
+use crate::schema::{ANY, FieldDef};
+
+/// How deep value types may nest: a type that contains itself has no finite shape.
+pub(crate) const DEPTH: usize = 64;
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +88,64 @@ impl Kind {
         }
     }
 
+    /// True if values of the type can be keys: see [`Key::take`](crate::Key::take).
+    #[must_use]
+    pub const fn is_key(&self) -> bool {
+        match self {
+            Self::Bool | Self::Int(_) | Self::Str | Self::Bytes | Self::Uuid | Self::Time => true,
+            Self::Enum(def) => def.is_unit(),
+            _ => false,
+        }
+    }
+
+    /// True for [`Kind::Uuid`].
+    #[must_use]
+    pub const fn is_uuid(&self) -> bool {
+        matches!(self, Self::Uuid)
+    }
+
+    /// False for a type that contains itself: it has no finite shape and can't be stored.
+    #[must_use]
+    pub const fn is_finite(&self) -> bool {
+        self.fits(DEPTH)
+    }
+
+    const fn fits(&self, depth: usize) -> bool {
+        if depth == 0 {
+            return false;
+        }
+        match self {
+            Self::Option(inner) | Self::List(inner) => inner.fits(depth - 1),
+            Self::Map(key, value) => key.fits(depth - 1) && value.fits(depth - 1),
+            Self::Struct(def) => fit(def.fields, depth - 1),
+            Self::Enum(def) => {
+                let mut at = 0;
+                while at < def.variants.len() {
+                    if !fit(def.variants[at].fields, depth - 1) {
+                        return false;
+                    }
+                    at += 1;
+                }
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// True if a tag that is called `tag` can stand among the fields: a struct without a field of that name in JSON.
+    #[must_use]
+    pub const fn takes_tag(&self, tag: &str) -> bool {
+        let Self::Struct(def) = self else { return false };
+        let mut at = 0;
+        while at < def.fields.len() {
+            if same(def.fields[at].name_in(crate::dialect::json::DIALECT), tag) {
+                return false;
+            }
+            at += 1;
+        }
+        true
+    }
+
     /// The type's name, for messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -104,6 +165,33 @@ impl Kind {
             Self::Enum(def) => def.name,
         }
     }
+}
+
+const fn fit(fields: &[FieldDef], depth: usize) -> bool {
+    let mut at = 0;
+    while at < fields.len() {
+        if !fields[at].kind.fits(depth) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// `a == b`, in constants too.
+pub(crate) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 /// A nested struct.
@@ -129,8 +217,15 @@ pub struct EnumDef {
 impl EnumDef {
     /// True if no variant carries data: such an enum is shown as its variant's name.
     #[must_use]
-    pub fn is_unit(&self) -> bool {
-        self.variants.iter().all(|variant| variant.fields.is_empty())
+    pub const fn is_unit(&self) -> bool {
+        let mut at = 0;
+        while at < self.variants.len() {
+            if !self.variants[at].fields.is_empty() {
+                return false;
+            }
+            at += 1;
+        }
+        true
     }
 
     /// The variant that is called `name` in the model.
@@ -153,7 +248,7 @@ impl EnumDef {
 pub struct VariantDef {
     /// The Rust name.
     pub name: &'static str,
-    /// The names in dialects that have their own.
+    /// The names in dialects that have their own; [`ANY`] stands for every dialect without an entry.
     pub names: &'static [(&'static str, &'static str)],
     /// Former names, accepted on reading in every dialect.
     pub alias: &'static [&'static str],
@@ -167,7 +262,8 @@ impl VariantDef {
     /// The variant's name in `dialect`.
     #[must_use]
     pub fn name_in(&self, dialect: &str) -> &'static str {
-        self.names.iter().find(|(of, _)| *of == dialect).map_or(self.name, |(_, name)| name)
+        let named = |wanted: &str| self.names.iter().find(|(of, _)| *of == wanted).map(|(_, name)| *name);
+        named(dialect).or_else(|| named(ANY)).unwrap_or(self.name)
     }
 }
 

@@ -35,7 +35,7 @@ pub mod value;
 
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
-pub use datum::{Convert, Datum};
+pub use datum::{Convert, Converted, Datum};
 pub use error::{Error, ErrorKind, Fault, Result, Sent};
 pub use key::Key;
 pub use kind::{EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
@@ -52,7 +52,7 @@ pub use query::{
 };
 pub use row::{Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};
-pub use schema::{Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
+pub use schema::{ANY, Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
 pub use serdes::{Decoded, Serdes};
 pub use store::{
     Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Op, OpenStore, OutboxCounts, Sink, Store, StoredRow,
@@ -61,6 +61,7 @@ pub use store::{
 pub use value::{Item, Nested, Value, ValueRef, View};
 
 pub use jiff::Timestamp;
+pub use async_trait::async_trait;
 pub use uuid::Uuid;
 
 /// What the code that the derives write names. Not for people.
@@ -71,4 +72,10 @@ pub mod __private {
     pub use core::option::Option::{self, None, Some};
     pub use core::result::Result::{self, Err, Ok};
     pub use serde_json;
+
+    /// What a default is shown as: a constant shows itself without a fault.
+    #[must_use]
+    pub fn constant(shown: ValueRef<'_>) -> Value {
+        shown.to_value().unwrap_or(Value::Null)
+    }
 }

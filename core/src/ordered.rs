@@ -87,11 +87,18 @@ pub fn encode_key(key: &Key, out: &mut Vec<u8>) {
     }
 }
 
+/// How deep composite keys may nest: stored bytes are not trusted to end.
+const DEPTH: usize = 16;
+
 /// Reads a key back from the front of `bytes`; gives the rest as well.
 ///
 /// # Errors
 /// [`Fault::Malformed`] if the bytes are no key.
 pub fn decode_key(bytes: &[u8]) -> Result<(Key, &[u8]), Fault> {
+    decode_part(bytes, DEPTH)
+}
+
+fn decode_part(bytes: &[u8], depth: usize) -> Result<(Key, &[u8]), Fault> {
     let (&tag, rest) = bytes.split_first().ok_or(Fault::Malformed)?;
     Ok(match tag {
         NULL => (Key::Singleton, rest),
@@ -111,9 +118,10 @@ pub fn decode_key(bytes: &[u8]) -> Result<(Key, &[u8]), Fault> {
             (Key::Uuid(uuid::Uuid::from_bytes(*id)), rest)
         }
         COMPOSITE => {
+            let depth = depth.checked_sub(1).ok_or(Fault::Malformed)?;
             let (mut parts, mut rest) = (Vec::new(), rest);
             while rest.first() != Some(&END) {
-                let (part, after) = decode_key(rest)?;
+                let (part, after) = decode_part(rest, depth)?;
                 parts.push(part);
                 rest = after;
             }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
-use crate::kind::Kind;
+use crate::kind::{Kind, same};
 use crate::row::Row;
 use crate::value::{Value, ValueRef};
 
@@ -100,6 +100,9 @@ impl PartialEq for Schema {
 
 impl Eq for Schema {}
 
+/// The dialect under which stands what holds in every dialect that has no entry of its own.
+pub const ANY: &str = "*";
+
 /// A field of a model, of a nested struct or of a variant.
 #[derive(Debug)]
 pub struct FieldDef {
@@ -109,7 +112,7 @@ pub struct FieldDef {
     pub kind: Kind,
     /// What a reader gets where the field is missing; a constant, so that a filter and a decode agree.
     pub default: Option<fn() -> Value>,
-    /// What is special in some dialect.
+    /// What is special in some dialect; [`ANY`] stands for every dialect without an entry.
     pub dialects: &'static [(&'static str, FieldDialect)],
 }
 
@@ -134,16 +137,30 @@ impl FieldDef {
         self
     }
 
-    /// What is special in `dialect`.
+    /// What is special in `dialect`: its own entry, or that of [`ANY`].
     #[must_use]
-    pub fn dialect(&self, dialect: &str) -> Option<&'static FieldDialect> {
-        self.dialects.iter().find(|(name, _)| *name == dialect).map(|(_, special)| special)
+    pub const fn dialect(&self, dialect: &str) -> Option<&'static FieldDialect> {
+        let (mut at, mut any) = (0, None);
+        while at < self.dialects.len() {
+            let (name, special) = &self.dialects[at];
+            if same(name, dialect) {
+                return Some(special);
+            }
+            if same(name, ANY) {
+                any = Some(special);
+            }
+            at += 1;
+        }
+        any
     }
 
     /// The name in `dialect`.
     #[must_use]
-    pub fn name_in(&self, dialect: &str) -> &'static str {
-        self.dialect(dialect).and_then(|special| special.name).unwrap_or(self.name)
+    pub const fn name_in(&self, dialect: &str) -> &'static str {
+        match self.dialect(dialect) {
+            Some(FieldDialect { name: Some(name), .. }) => name,
+            _ => self.name,
+        }
     }
 
     /// The former names in `dialect`.

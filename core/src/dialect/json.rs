@@ -3,6 +3,8 @@
 //! UUIDs and moments (RFC 3339) are strings, bytes are base64 (RFC 4648, 4), integers outside of 64 bits are strings
 //! of digits, enums are written as serde writes them.
 
+use std::cmp::Ordering;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Number, Value as Json_};
@@ -10,6 +12,7 @@ use serde_json::{Map, Number, Value as Json_};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::{EnumDef, IntKind, Kind, Tagging, VariantDef};
 use crate::mutation::FieldSet;
+use crate::query::eval;
 use crate::row::{Record, Row};
 use crate::schema::{FieldDef, Schema};
 use crate::serdes::{Decoded, Serdes};
@@ -168,6 +171,7 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
             _ => v.to_string().into(),
         },
         ValueRef::Float(v) => {
+            let v = if matches!(kind, Kind::F32) { shortest(v) } else { v };
             Number::from_f64(v).map(Json_::Number).ok_or_else(|| inexpressible("a float that is no finite number"))?
         }
         ValueRef::Char(v) => v.to_string().into(),
@@ -185,7 +189,7 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
             Json_::Array(values.iter().enumerate().map(element).collect::<Result<_>>()?)
         }
         ValueRef::Map(nested) => {
-            let Kind::Map(_, of) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let Kind::Map(of_key, of) = kind else { return Err(fault(value.mismatch(kind.name()))) };
             let mut entries = Vec::new();
             nested
                 .each(&mut |item| {
@@ -196,7 +200,7 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
                 })
                 .map_err(fault)?;
             let entry = |(key, value): (ValueRef<'_>, ValueRef<'_>)| {
-                let key = map_key(key)?;
+                let key = map_key(key, of_key)?;
                 let value = write(value, of).map_err(|error| error.at(&key))?;
                 Ok((key, value))
             };
@@ -212,6 +216,12 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
             write_variant(def, name, Some(&flat(nested).map_err(fault)?))?
         }
     })
+}
+
+/// The `f64` with the fewest digits that is the same `f32`: 0.1 and not 0.10000000149011612.
+#[allow(clippy::cast_possible_truncation, reason = "the value is a widened f32")]
+fn shortest(wide: f64) -> f64 {
+    (wide as f32).to_string().parse().unwrap_or(wide)
 }
 
 fn flat(nested: Nested<'_>) -> Result<Vec<ValueRef<'_>>, crate::Fault> {
@@ -264,15 +274,13 @@ fn object<const N: usize>(members: [(&str, Json_); N]) -> Json_ {
     Json_::Object(members.into_iter().map(|(name, json)| (name.to_owned(), json)).collect())
 }
 
-fn map_key(key: ValueRef<'_>) -> Result<String> {
-    Ok(match key {
-        ValueRef::Str(v) => v.to_owned(),
-        ValueRef::Int(v) => v.to_string(),
-        ValueRef::Uuid(v) => v.to_string(),
-        ValueRef::Bool(v) => v.to_string(),
-        ValueRef::Char(v) => v.to_string(),
-        other => return Err(inexpressible(&format!("{} as the key of a map", other.describe()))),
-    })
+/// The keys of a JSON object are text: what is written as a string or a number anyway can be one.
+fn map_key(key: ValueRef<'_>, kind: &'static Kind) -> Result<String> {
+    match write(key, kind)? {
+        Json_::String(text) => Ok(text),
+        json if matches!(key, ValueRef::Bool(_) | ValueRef::Int(_)) => Ok(json.to_string()),
+        _ => Err(inexpressible(&format!("{} as the key of a map", key.describe()))),
+    }
 }
 
 // ---- reading ----
@@ -287,9 +295,8 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
         (Kind::Option(inner), json) => read(json, inner),
         (Kind::Bool, Json_::Bool(v)) => Ok(Value::Bool(*v)),
         (Kind::Int(int), json) => read_int(json, *int).map(Value::Int),
-        (Kind::F32 | Kind::F64, Json_::Number(v)) => {
-            v.as_f64().map(Value::Float).ok_or_else(|| mismatch("a float", json))
-        }
+        (Kind::F64, Json_::Number(v)) => v.as_f64().map(Value::Float).ok_or_else(|| mismatch("a float", json)),
+        (Kind::F32, Json_::Number(v)) => read_f32(v.as_f64().ok_or_else(|| mismatch("a float", json))?),
         (Kind::Str, Json_::String(v)) => Ok(Value::Str(v.as_str().into())),
         (Kind::Char, Json_::String(v)) => single_char(v).map(Value::Char).ok_or_else(|| mismatch("one character", json)),
         (Kind::Bytes, Json_::String(v)) => read_bytes(v),
@@ -304,7 +311,9 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
                 let read = read_map_key(name, of_key).and_then(|key| Ok((key, read(json, of)?)));
                 read.map_err(|error| error.at(name))
             };
-            members.iter().map(entry).collect::<Result<_>>().map(Value::Map)
+            let mut entries = members.iter().map(entry).collect::<Result<Vec<_>>>()?;
+            entries.sort_by(|(a, _), (b, _)| order_keys(a, b, of_key));
+            Ok(Value::Map(entries))
         }
         (Kind::Struct(def), Json_::Object(members)) => read_fields(members, def.fields).map(Value::Struct),
         (Kind::Enum(def), json) => read_enum(json, def),
@@ -334,6 +343,16 @@ fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
         return Err(Error::new(ErrorKind::Serialization, format!("{value} is not between {least} and {greatest}")));
     }
     Ok(value)
+}
+
+/// Narrowed on reading, so that a filter sees what the model gets.
+fn read_f32(wide: f64) -> Result<Value> {
+    #[allow(clippy::cast_possible_truncation, reason = "checked below: only the range can be lost")]
+    let narrow = wide as f32;
+    if narrow.is_infinite() && wide.is_finite() {
+        return Err(Error::new(ErrorKind::Serialization, format!("{wide} is out of range for f32")));
+    }
+    Ok(Value::Float(narrow.into()))
 }
 
 fn single_char(text: &str) -> Option<char> {
@@ -371,6 +390,16 @@ fn read_map_key(name: &str, kind: &'static Kind) -> Result<Value> {
         Kind::Bool => parsed(name, "a bool as a key").map(Value::Bool),
         kind => read(&Json_::String(name.to_owned()), kind),
     }
+}
+
+/// The order in which a model's own map shows its keys: variants as they are declared.
+fn order_keys(a: &Value, b: &Value, kind: &'static Kind) -> Ordering {
+    let declared = |value: &Value| match (kind, value) {
+        (Kind::Enum(def), Value::Str(name)) => def.variants.iter().position(|variant| *variant.name == **name),
+        _ => None,
+    };
+    let by_value = || eval::order(a.show(), b.show()).unwrap_or(Ordering::Equal);
+    declared(a).cmp(&declared(b)).then_with(by_value)
 }
 
 fn read_fields(members: &Map<String, Json_>, defs: &'static [FieldDef]) -> Result<Vec<Value>> {

@@ -1,9 +1,9 @@
 //! Binds a stored shape to today's schema: once per pair, not once per row.
 
 use super::DIALECT;
-use super::shape::{Shape, ShapeField, ShapeKind};
+use super::shape::{Shape, ShapeField, ShapeKind, ShapeVariant};
 use crate::error::Fault;
-use crate::kind::{EnumDef, Kind};
+use crate::kind::{EnumDef, Kind, VariantDef};
 use crate::schema::{FieldDef, Schema};
 use crate::value::Value;
 
@@ -31,16 +31,20 @@ pub enum Slot {
 pub enum Bind {
     /// As it is.
     Scalar,
-    /// As the name of a variant, which may have been renamed.
-    Names(&'static EnumDef),
+    /// As the name of a variant, which may have been renamed; the fault is that of one that is gone.
+    Names(&'static EnumDef, Fault),
+    /// As the name of a variant of an enum that has got data since.
+    Grown(&'static EnumDef, Box<[BoundVariant]>, Fault),
+    /// As a variant whose enum has lost its data since, by its stored position.
+    Shrunk(Box<[Result<&'static str, Fault>]>),
     /// Element by element.
     List(Box<Bind>),
     /// Key by key and value by value.
     Map(Box<Bind>, Box<Bind>),
     /// Field by field.
     Struct(Box<[Slot]>),
-    /// By the stored position of the variant; `None` if today's enum does not have it.
-    Enum(Box<[Option<BoundVariant>]>),
+    /// By the stored position of the variant; a fault if today's enum does not have it.
+    Enum(Box<[Result<BoundVariant, Fault>]>),
 }
 
 /// A variant that today's enum has.
@@ -54,8 +58,8 @@ impl Bound {
     /// Binds `shape` to `schema`. A field that can't be bridged is an error when it is read, and no earlier.
     #[must_use]
     pub fn new(shape: &Shape, schema: &Schema) -> Self {
-        let retyped = Fault::Retyped { stored: shape.version, current: schema.version };
-        Self { slots: slots(&shape.fields, schema.fields, retyped) }
+        let versions = Versions { stored: shape.version, current: schema.version };
+        Self { slots: slots(&shape.fields, schema.fields, versions) }
     }
 
     /// The slots, by today's positions.
@@ -65,15 +69,32 @@ impl Bound {
     }
 }
 
-fn slots(stored: &[ShapeField], today: &'static [FieldDef], retyped: Fault) -> Box<[Slot]> {
+/// The two versions of the model, for faults.
+#[derive(Clone, Copy)]
+struct Versions {
+    stored: u32,
+    current: u32,
+}
+
+impl Versions {
+    fn retyped(self) -> Fault {
+        Fault::Retyped { stored: self.stored, current: self.current }
+    }
+
+    fn gone(self) -> Fault {
+        Fault::Gone { stored: self.stored, current: self.current }
+    }
+}
+
+fn slots(stored: &[ShapeField], today: &'static [FieldDef], versions: Versions) -> Box<[Slot]> {
     let slot = |field: &'static FieldDef| {
         let named = |name: &str| stored.iter().position(|stored| stored.name == name);
         let at = named(field.name_in(DIALECT))
             .or_else(|| field.alias_in(DIALECT).iter().find_map(|alias| named(alias)));
         match at {
-            Some(at) => match (bind(&stored[at].kind, &field.kind, retyped), u16::try_from(at)) {
+            Some(at) => match (bind(&stored[at].kind, &field.kind, versions), u16::try_from(at)) {
                 (Some(bind), Ok(at)) => Slot::At(at, bind),
-                _ => Slot::Broken(retyped),
+                _ => Slot::Broken(versions.retyped()),
             },
             None => field.default_in(DIALECT).map_or(Slot::Missing, Slot::Default),
         }
@@ -81,8 +102,8 @@ fn slots(stored: &[ShapeField], today: &'static [FieldDef], retyped: Fault) -> B
     today.iter().map(slot).collect()
 }
 
-fn bind(stored: &ShapeKind, today: &Kind, retyped: Fault) -> Option<Bind> {
-    let boxed = |stored: &ShapeKind, today: &Kind| bind(stored, today, retyped).map(Box::new);
+fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
+    let boxed = |stored: &ShapeKind, today: &Kind| bind(stored, today, versions).map(Box::new);
     let stored = if let ShapeKind::Option(inner) = stored { inner } else { stored };
     Some(match (stored, today.inner()) {
         (ShapeKind::Bool, Kind::Bool)
@@ -93,24 +114,32 @@ fn bind(stored: &ShapeKind, today: &Kind, retyped: Fault) -> Option<Bind> {
         | (ShapeKind::Bytes, Kind::Bytes)
         | (ShapeKind::Uuid, Kind::Uuid)
         | (ShapeKind::Time, Kind::Time) => Bind::Scalar,
-        (ShapeKind::Names, Kind::Enum(def)) if def.is_unit() => Bind::Names(def),
+        (ShapeKind::Names, Kind::Enum(def)) if def.is_unit() => Bind::Names(def, versions.gone()),
+        (ShapeKind::Names, Kind::Enum(def)) => {
+            let variants = def.variants.iter().map(|variant| bind_variant(&[], variant, versions)).collect();
+            Bind::Grown(def, variants, versions.gone())
+        }
         (ShapeKind::List(stored), Kind::List(today)) => Bind::List(boxed(stored, today)?),
         (ShapeKind::Map(key, value), Kind::Map(today_key, today_value)) => {
             Bind::Map(boxed(key, today_key)?, boxed(value, today_value)?)
         }
-        (ShapeKind::Struct(stored), Kind::Struct(today)) => Bind::Struct(slots(stored, today.fields, retyped)),
-        (ShapeKind::Enum(stored), Kind::Enum(today)) if !today.is_unit() => Bind::Enum(
-            stored
-                .iter()
-                .map(|stored| {
-                    let variant = today.variant_in(DIALECT, &stored.name)?;
-                    Some(BoundVariant {
-                        name: variant.name,
-                        slots: slots(&stored.fields, variant.fields, retyped),
-                    })
-                })
-                .collect(),
-        ),
+        (ShapeKind::Struct(stored), Kind::Struct(today)) => Bind::Struct(slots(stored, today.fields, versions)),
+        (ShapeKind::Enum(stored), Kind::Enum(today)) => {
+            let variants = stored.iter().map(|stored| {
+                let variant = today.variant_in(DIALECT, &stored.name).ok_or(versions.gone())?;
+                Ok((stored, variant))
+            });
+            if today.is_unit() {
+                Bind::Shrunk(variants.map(|found| found.map(|(_, variant)| variant.name)).collect())
+            } else {
+                let bound = |(stored, variant): (&ShapeVariant, _)| bind_variant(&stored.fields, variant, versions);
+                Bind::Enum(variants.map(|found| found.map(bound)).collect())
+            }
+        }
         _ => return None,
     })
+}
+
+fn bind_variant(stored: &[ShapeField], today: &'static VariantDef, versions: Versions) -> BoundVariant {
+    BoundVariant { name: today.name, slots: slots(stored, today.fields, versions) }
 }

@@ -34,7 +34,7 @@ impl<'a> PackedView<'a> {
     pub(crate) fn len(self) -> Result<usize, Fault> {
         match self.bind {
             Bind::Struct(slots) => Ok(slots.len()),
-            Bind::Enum(_) => Ok(self.bound_variant()?.0.slots.len()),
+            Bind::Enum(_) | Bind::Grown(..) => Ok(self.bound_variant()?.0.slots.len()),
             Bind::Map(..) => Ok(Cursor(self.bytes).map()?),
             _ => Ok(Cursor(self.bytes).array()?),
         }
@@ -42,7 +42,7 @@ impl<'a> PackedView<'a> {
 
     pub(crate) fn variant(self) -> Result<Option<&'a str>, Fault> {
         match self.bind {
-            Bind::Enum(_) => Ok(Some(self.bound_variant()?.0.name)),
+            Bind::Enum(_) | Bind::Grown(..) => Ok(Some(self.bound_variant()?.0.name)),
             _ => Ok(None),
         }
     }
@@ -66,23 +66,31 @@ impl<'a> PackedView<'a> {
                 let len = cursor.array()?;
                 slots_in_order(slots, cursor, len, f)
             }
-            Bind::Enum(_) => {
+            Bind::Enum(_) | Bind::Grown(..) => {
                 let (variant, fields, len) = self.bound_variant()?;
                 slots_in_order(&variant.slots, fields, len, f)
             }
-            Bind::Scalar | Bind::Names(_) => Err(Fault::Malformed),
+            Bind::Scalar | Bind::Names(..) | Bind::Shrunk(_) => Err(Fault::Malformed),
         }
     }
 
     /// The variant, the bytes of its fields and their number.
     fn bound_variant(self) -> Result<(&'a BoundVariant, Cursor<'a>, usize), Fault> {
-        let Bind::Enum(variants) = self.bind else { return Err(Fault::Malformed) };
         let mut cursor = Cursor(self.bytes);
-        let len = cursor.array()?.checked_sub(1).ok_or(Fault::Malformed)?;
-        let ValueRef::Int(at) = cursor.value(&Bind::Scalar)? else { return Err(Fault::Malformed) };
-        let at = usize::try_from(at).map_err(|_| Fault::Malformed)?;
-        let variant = variants.get(at).ok_or(Fault::Malformed)?.as_ref().ok_or(Fault::Variant)?;
-        Ok((variant, cursor, len))
+        match self.bind {
+            Bind::Enum(variants) => {
+                let (at, len) = cursor.variant()?;
+                let variant = variants.get(at).ok_or(Fault::Malformed)?.as_ref().map_err(|gone| *gone)?;
+                Ok((variant, cursor, len))
+            }
+            Bind::Grown(def, variants, gone) => {
+                let ValueRef::Str(name) = cursor.scalar()? else { return Err(Fault::Malformed) };
+                let today = def.variant_in(super::DIALECT, name).ok_or(*gone)?;
+                let variant = variants.iter().find(|variant| variant.name == today.name).ok_or(*gone)?;
+                Ok((variant, cursor, 0))
+            }
+            _ => Err(Fault::Malformed),
+        }
     }
 }
 
@@ -171,15 +179,29 @@ impl<'a> Cursor<'a> {
         if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
     }
 
+    /// The position of a variant, and the number of the fields that follow.
+    fn variant(&mut self) -> Result<(usize, usize), Fault> {
+        let len = self.array()?.checked_sub(1).ok_or(Fault::Malformed)?;
+        let ValueRef::Int(at) = self.scalar()? else { return Err(Fault::Malformed) };
+        Ok((usize::try_from(at).map_err(|_| Fault::Malformed)?, len))
+    }
+
     fn value(&mut self, bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
         match bind {
             Bind::Scalar => self.scalar(),
-            Bind::Names(def) => match self.scalar()? {
+            Bind::Names(def, gone) => match self.scalar()? {
                 ValueRef::Str(name) => {
-                    Ok(ValueRef::Str(def.variant_in(super::DIALECT, name).map_or(name, |variant| variant.name)))
+                    def.variant_in(super::DIALECT, name).map(|variant| ValueRef::Str(variant.name)).ok_or(*gone)
                 }
                 other => Ok(other),
             },
+            Bind::Shrunk(_) if self.0.first() == Some(&Marker::Null.to_u8()) => self.scalar(),
+            Bind::Shrunk(names) => {
+                let mut within = *self;
+                self.skip()?;
+                let (at, _) = within.variant()?;
+                names.get(at).ok_or(Fault::Malformed)?.map(ValueRef::Str)
+            }
             composite => {
                 if self.0.first() == Some(&Marker::Null.to_u8()) {
                     self.take(1)?;

@@ -17,7 +17,7 @@ pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Resu
         ValueRef::Int(v) => int(out, v),
         ValueRef::Float(v) => sized(mp::write_f64(out, v)),
         ValueRef::Char(v) => extension(out, ext::CHAR, &u32::from(v).to_be_bytes()),
-        ValueRef::Str(v) => sized(mp::write_str(out, v)),
+        ValueRef::Str(v) => sized(mp::write_str(out, stored_name(v, kind))),
         ValueRef::Bytes(v) => sized(mp::write_bin(out, v)),
         ValueRef::Uuid(v) => extension(out, ext::UUID, v.as_bytes()),
         ValueRef::Time(v) => {
@@ -59,6 +59,14 @@ pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Resu
             int(out, at as i128)?;
             fields(out, nested, variant.fields)
         }
+    }
+}
+
+/// A text, or the name that the variant of an enum without data has in the store.
+fn stored_name<'v>(text: &'v str, kind: &Kind) -> &'v str {
+    match kind {
+        Kind::Enum(def) => def.variant(text).map_or(text, |variant| variant.name_in(super::DIALECT)),
+        _ => text,
     }
 }
 

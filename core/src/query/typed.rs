@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Not;
 
 use super::{CompareOp, Direction, Order, Predicate, Query, TextOp};
-use crate::datum::Datum;
+use crate::datum::{Convert, Converted, Datum};
 use crate::error::Fault;
 use crate::row::Model;
 use crate::value::Value;
@@ -78,6 +78,18 @@ impl<T: Datum> Operand<Option<T>> for T {
 impl<T: Datum> Operand<Option<T>> for &T {
     fn value(self) -> Value {
         owned(self)
+    }
+}
+
+impl<T, C: Convert<T>> Operand<Converted<T, C>> for T {
+    fn value(self) -> Value {
+        Converted::<T, C>::show_by(&self).to_value().unwrap_or(Value::Null)
+    }
+}
+
+impl<T, C: Convert<T>> Operand<Converted<T, C>> for &T {
+    fn value(self) -> Value {
+        Converted::<T, C>::show_by(self).to_value().unwrap_or(Value::Null)
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// How long to wait after failures.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// The ceiling after the first failure.
-    pub base: Duration,
+    pub(crate) base: Duration,
     /// The highest ceiling.
-    pub cap: Duration,
+    pub(crate) cap: Duration,
 }
 
 impl Default for Backoff {
@@ -20,8 +20,7 @@ impl Default for Backoff {
 impl Backoff {
     /// The wait after the `failures`-th failure in a row, counted from 1: anywhere between nothing and the ceiling,
     /// as `jitter` says.
-    #[must_use]
-    pub fn wait(&self, failures: u32, jitter: u64) -> Duration {
+    pub(crate) fn wait(&self, failures: u32, jitter: u64) -> Duration {
         let doublings = failures.saturating_sub(1).min(32);
         let ceiling = self.base.saturating_mul(2_u32.saturating_pow(doublings)).min(self.cap);
         let nanos = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);

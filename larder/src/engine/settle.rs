@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Entry, EntryState, Expect, Failure, Key, Meta, Op, Operation, PageRow, ParkReason, Record, Result, Row,
-    RowState, Schema, StoredRow, SyncState, Tail, Timestamp,
+    Batch, Entry, EntryState, Expect, Failure, Key, Meta, Op, Operation, PageRow, ParkReason, Record, RemoteVersion, Result, Row,
+    RowState, Schema, StoredRow, SyncState, Tail, Timestamp, ValueRef,
 };
 
 /// A row as it is stored, and the entries of it that come after the one that is settled, oldest first.
@@ -53,20 +53,13 @@ pub(crate) fn accepted(entry: &Entry, view: &View, answer: Option<&PageRow>, now
     let version = answer.and_then(|answer| answer.meta.version.clone());
     let extra = answer.and_then(|answer| answer.meta.extra.clone()).or_else(|| stored.meta.extra.clone());
     let mut meta = Meta { version: version.clone(), extra, ..stored.meta.clone() };
-    if let Some((next, _)) = view.later.split_first() {
-        let mut next = next.clone();
-        next.base = Some(Arc::clone(&merged));
-        next.base_version = version;
-        batch.ops.push(Op::Revise(Box::new(next)));
-        let row = match &stored.row {
-            Some(_) => Some(replay(schema, &merged, &view.later)?),
-            None => None,
-        };
-        batch.ops.push(rewritten(schema, key, row, meta));
-    } else {
+    if view.later.is_empty() {
         meta.tail = 0;
         meta.sync = SyncState { state: RowState::Synced, since: now };
         batch.ops.push(Op::Put { schema, key, row: merged, meta, tail: Tail::At(0) });
+    } else {
+        let row = restack(&mut batch, schema, &merged, version, &view.later)?;
+        batch.ops.push(rewritten(schema, key, row, meta));
     }
     Ok(batch)
 }
@@ -121,25 +114,18 @@ pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Ba
     let mut batch = Batch { expect: vec![view.expect(entry)], ops: vec![Op::Dequeue(entry.seq)] };
     let (schema, key) = (entry.schema, entry.key.clone());
     let Some(stored) = &view.stored else { return Ok(batch) };
-    match (&entry.base, view.later.split_first()) {
-        (None, _) => {
+    match &entry.base {
+        None => {
             batch.ops.extend(view.later.iter().map(|later| Op::Dequeue(later.seq)));
             batch.ops.push(Op::Remove { schema, key });
         }
-        (Some(base), None) => {
+        Some(base) if view.later.is_empty() => {
             let sync = SyncState { state: RowState::Synced, since: now };
             let meta = Meta { tail: 0, sync, version: entry.base_version.clone(), ..stored.meta.clone() };
             batch.ops.push(Op::Put { schema, key, row: Arc::clone(base), meta, tail: Tail::At(0) });
         }
-        (Some(base), Some((next, _))) => {
-            let mut next = next.clone();
-            next.base = Some(Arc::clone(base));
-            next.base_version = entry.base_version.clone();
-            batch.ops.push(Op::Revise(Box::new(next)));
-            let row = match &stored.row {
-                Some(_) => Some(replay(schema, base, &view.later)?),
-                None => None,
-            };
+        Some(base) => {
+            let row = restack(&mut batch, schema, base, entry.base_version.clone(), &view.later)?;
             let sync = SyncState { state: RowState::Pending, since: now };
             batch.ops.push(rewritten(schema, key, row, Meta { sync, ..stored.meta.clone() }));
         }
@@ -147,21 +133,37 @@ pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Ba
     Ok(batch)
 }
 
-/// `base` with the changes of `entries` on top, oldest first.
-fn replay(schema: &'static Schema, base: &Arc<dyn Row>, entries: &[Entry]) -> Result<Arc<dyn Row>> {
-    let mut row = Record::copy(schema, &**base)?;
-    for entry in entries {
-        let Some(intent) = &entry.row else { continue };
-        if entry.base.is_none() {
-            row = Record::copy(schema, &**intent)?;
-            continue;
+/// Puts `later`, none of which has been sent, on another base: each keeps what it changes and takes the rest from what
+/// is under it. Gives the row on top; `None` if it is deleted.
+fn restack(
+    batch: &mut Batch,
+    schema: &'static Schema,
+    base: &Arc<dyn Row>,
+    version: Option<RemoteVersion>,
+    later: &[Entry],
+) -> Result<Option<Arc<dyn Row>>> {
+    let mut under = Some(Arc::clone(base));
+    for (at, entry) in later.iter().enumerate() {
+        let mut entry = entry.clone();
+        if at == 0 {
+            entry.base_version.clone_from(&version);
         }
-        for at in entry.changed.iter() {
-            let value = intent.field(at).and_then(larder_core::ValueRef::to_value);
-            row.set(at, value.map_err(|fault| schema.fault(at, fault))?);
-        }
+        entry.row = match (&entry.row, &under) {
+            (Some(intent), Some(under)) => {
+                let mut row = Record::copy(schema, &**under)?;
+                for at in entry.changed.iter() {
+                    let value = intent.field(at).and_then(ValueRef::to_value);
+                    row.set(at, value.map_err(|fault| schema.fault(at, fault))?);
+                }
+                Some(Arc::new(row))
+            }
+            (intent, _) => intent.clone(),
+        };
+        let top = entry.row.clone();
+        entry.base = std::mem::replace(&mut under, top);
+        batch.ops.push(Op::Revise(Box::new(entry)));
     }
-    Ok(Arc::new(row))
+    Ok(under)
 }
 
 /// What is stored under a key, with another meta.

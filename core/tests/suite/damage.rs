@@ -1,0 +1,196 @@
+//! Damaged bytes: an error or another value, never a panic.
+
+use std::sync::Arc;
+
+use larder_core::packed::{
+    Bound, Stored, decode_entry, encode_entry, write_record, write_tombstone,
+};
+use larder_core::{
+    Entry, EntryState, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp, Uuid, ordered,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use crate::evolution::{now, then, user};
+use crate::models::{Everything, everything};
+use crate::support::{SHAPE, bound, lend, pack, refusal};
+
+/// Looks at everything that a body shows. True if the model could be read.
+fn look<M: Model>(body: &[u8], bound: &Bound) -> bool {
+    let schema = M::schema();
+    let looked = lend(body, bound, |row| {
+        for at in 0..schema.fields.len() {
+            if let Ok(value) = row.field(at) {
+                let _ = (value.to_value(), format!("{value:?}"));
+            }
+        }
+        let _ = schema.key_of(row);
+        M::from_row(row).is_ok()
+    });
+    looked.unwrap_or(false)
+}
+
+/// Cuts `bytes` off everywhere and changes each byte in several ways.
+fn spoil(bytes: &[u8], mut f: impl FnMut(&[u8])) -> usize {
+    let mut spoilt = 0;
+    for end in 0..bytes.len() {
+        f(&bytes[..end]);
+        spoilt += 1;
+    }
+    let mut copy = bytes.to_vec();
+    for at in 0..bytes.len() {
+        for mask in [0x01, 0x0f, 0x10, 0x80, 0xff] {
+            copy[at] = bytes[at] ^ mask;
+            f(&copy);
+            spoilt += 1;
+        }
+        copy[at] = bytes[at];
+    }
+    spoilt
+}
+
+fn samples() -> Vec<Everything> {
+    let mut runner = TestRunner::deterministic();
+    (0..3).map(|_| everything().new_tree(&mut runner).expect("a sample").current()).collect()
+}
+
+#[test]
+fn spoilt_rows_never_panic() {
+    let bound = bound(Everything::schema(), Everything::schema());
+    let mut spoilt = 0;
+    for sample in samples() {
+        spoilt += spoil(&pack(&sample), |body| {
+            look::<Everything>(body, &bound);
+        });
+    }
+    assert!(spoilt > 5_000, "only {spoilt} rows were tried");
+}
+
+#[test]
+fn spoilt_rows_of_yesterday_never_panic() {
+    let bound = bound(then::User::schema(), now::User::schema());
+    let body = pack(&user());
+    assert!(look::<now::User>(&body, &bound));
+    let spoilt = spoil(&body, |body| {
+        look::<now::User>(body, &bound);
+    });
+    assert!(spoilt > 1_000, "only {spoilt} rows were tried");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_of_noise_never_panic(body in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let bound = bound(Everything::schema(), Everything::schema());
+        look::<Everything>(&body, &bound);
+    }
+
+    #[test]
+    fn values_of_noise_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..60), at in 0..40_usize) {
+        // A sound row in which one field is noise.
+        let count = Everything::schema().fields.len();
+        let mut body = vec![0, 7, 0, u8::try_from(count).expect("few fields"), 0];
+        for field in 0..count {
+            let end = if field < at { 0 } else { u16::try_from(noise.len()).expect("little noise") };
+            body.extend_from_slice(&end.to_le_bytes());
+        }
+        body.extend_from_slice(&noise);
+        let bound = bound(Everything::schema(), Everything::schema());
+        look::<Everything>(&body, &bound);
+    }
+
+    #[test]
+    fn keys_of_noise_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..60)) {
+        if let Ok((key, rest)) = ordered::decode_key(&noise) {
+            let mut again = Vec::new();
+            ordered::encode_key(&key, &mut again);
+            again.extend_from_slice(rest);
+            prop_assert!(again.len() <= noise.len() + 16);
+        }
+    }
+}
+
+#[test]
+fn a_key_without_end_is_refused_and_does_not_exhaust_the_stack() {
+    assert!(ordered::decode_key(&vec![0x88; 1 << 20]).is_err());
+}
+
+#[test]
+fn no_altered_record_is_ever_returned() {
+    let mut record = Vec::new();
+    let mut meta = Meta::synced(Timestamp::UNIX_EPOCH);
+    meta.version = Some("7".into());
+    write_record(&mut record, Everything::schema(), SHAPE, &samples()[0], meta.show()).expect("a record");
+    assert!(Stored::parse(&record).is_ok());
+    spoil(&record, |spoilt| assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt));
+
+    let mut tombstone = Vec::new();
+    write_tombstone(&mut tombstone, meta.show()).expect("a tombstone");
+    assert!(Stored::parse(&tombstone).expect("a tombstone").body.is_none());
+    spoil(&tombstone, |spoilt| assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt));
+}
+
+#[test]
+fn a_record_of_a_newer_format_asks_for_an_update() {
+    let mut record = Vec::new();
+    write_tombstone(&mut record, Meta::synced(Timestamp::UNIX_EPOCH).show()).expect("a tombstone");
+    record[4] += 1;
+    let checksum = crc32(&record[4..]);
+    record[..4].copy_from_slice(&checksum.to_le_bytes());
+    let error = refusal(Stored::parse(&record));
+    assert_eq!(
+        error.to_string(),
+        "stored data is corrupt: a record has format 2, newer than 1: update the application"
+    );
+}
+
+/// CRC-32 as the records have it, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let byte = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    };
+    !bytes.iter().fold(!0, byte)
+}
+
+fn entry(schema: &'static Schema, row: &Everything) -> Entry {
+    let row: Arc<dyn Row> = Arc::new(row.clone());
+    Entry {
+        seq: 0,
+        prev: 3,
+        id: MutationId(Uuid::from_u128(9)),
+        schema,
+        model_version: 1,
+        key: Key::from("k"),
+        operation: Operation::Update,
+        row: Some(row.clone()),
+        changed: [1, 3].into_iter().collect(),
+        base: Some(row),
+        base_version: Some("v".into()),
+        extra: None,
+        account: Some("ada".into()),
+        created: Timestamp::UNIX_EPOCH,
+        state: EntryState::Ready,
+        mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }),
+        attempts: 1,
+        strikes: 0,
+        first_strike: None,
+        not_before: None,
+        failure: None,
+    }
+}
+
+#[test]
+fn no_altered_outbox_entry_is_ever_returned() {
+    let row = &samples()[0];
+    let bytes = encode_entry(&entry(Everything::schema(), row), SHAPE).expect("an entry");
+    let decoded = decode_entry(&bytes).expect("a sound entry");
+    assert_eq!(decoded.model(), "Everything");
+    assert_eq!(decoded.row, Some(&pack(row)[..]));
+    assert_eq!(decoded.base, decoded.row);
+    let again = decoded.into_entry(5, Everything::schema(), None, None);
+    assert_eq!((again.seq, again.prev, again.key), (5, 3, Key::from("k")));
+    assert_eq!(again.changed, [1, 3].into_iter().collect());
+    spoil(&bytes, |spoilt| assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt));
+}

@@ -1,0 +1,13 @@
+//! The contracts of `larder-core`, tried from outside through derived models.
+
+mod damage;
+mod datum;
+mod errors;
+mod evaluation;
+mod evolution;
+mod json;
+mod models;
+mod ordered;
+mod query;
+mod round_trip;
+mod support;

@@ -1,0 +1,252 @@
+//! Models, a remote that misbehaves on demand, and short ways to say things.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests wait in real time")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use larder::core::{
+    Applied, Capabilities, Context, Delta, Mutation, OpenProvider, Opening, Page, Presence, Provider, Query,
+    Realtime, Schema, Sent, async_trait,
+};
+use larder::{Error, ErrorKind, Idempotency, Memory, Model, Operation, Repository, Result};
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Note {
+    #[model(key)]
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) stars: i64,
+    pub(crate) tag: Option<String>,
+}
+
+pub(crate) fn note(id: &str, text: &str, stars: i64) -> Note {
+    Note { id: id.into(), text: text.into(), stars, tag: None }
+}
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct User {
+    #[model(key)]
+    pub(crate) id: String,
+    #[model(unique)]
+    pub(crate) email: String,
+}
+
+/// What the remote does with the next requests.
+#[derive(Clone, Debug)]
+pub(crate) enum Turn {
+    /// Nothing reaches it.
+    Unreachable,
+    /// It does what it is told, and the answer is lost.
+    LoseReply,
+    /// It answers with this error.
+    Say(ErrorKind, u16),
+}
+
+/// The switches of a [`Net`], and what it has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Switches {
+    pub(crate) offline: Mutex<bool>,
+    pub(crate) turns: Mutex<VecDeque<Turn>>,
+    pub(crate) applied: Mutex<Vec<Mutation>>,
+    pub(crate) reads: Mutex<usize>,
+    pub(crate) idempotency: Mutex<Option<Idempotency>>,
+    pub(crate) open: Mutex<Option<Arc<dyn Provider>>>,
+}
+
+impl Switches {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn offline(&self, offline: bool) {
+        *self.offline.lock().unwrap() = offline;
+    }
+
+    pub(crate) fn next(&self, turn: Turn) {
+        self.turns.lock().unwrap().push_back(turn);
+    }
+
+    /// The operations that reached the remote, as "verb key".
+    pub(crate) fn seen(&self) -> Vec<String> {
+        let applied = self.applied.lock().unwrap();
+        applied.iter().map(|mutation| format!("{} {}", mutation.operation.verb(), mutation.key)).collect()
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        *self.reads.lock().unwrap()
+    }
+
+    /// The remote itself, behind the network.
+    pub(crate) fn server(&self) -> Arc<dyn Provider> {
+        self.open.lock().unwrap().clone().expect("the repository is built")
+    }
+
+    /// What the server has, as (key, text).
+    pub(crate) async fn notes(&self) -> Vec<(String, String)> {
+        let page = self.server().get(&Context::new(), Note::schema(), &Query::all()).await.unwrap();
+        let note = |row: &larder::core::PageRow| Note::from_row(&*row.row).unwrap();
+        page.rows.iter().map(note).map(|note| (note.id, note.text)).collect()
+    }
+
+    /// Somebody else writes to the server.
+    pub(crate) async fn elsewhere(&self, note: Note) {
+        let mutation = Mutation {
+            id: larder::MutationId(larder::Uuid::from_u128(rand())),
+            schema: Note::schema(),
+            key: note.key().unwrap(),
+            operation: Operation::Upsert,
+            row: Some(Arc::new(note)),
+            changed: None,
+            base_version: None,
+            extra: None,
+            repeated: false,
+        };
+        self.server().apply(&Context::new(), &mutation).await.unwrap();
+    }
+
+    pub(crate) async fn delete_elsewhere(&self, key: &str) {
+        let mutation = Mutation {
+            id: larder::MutationId(larder::Uuid::from_u128(rand())),
+            schema: Note::schema(),
+            key: key.into(),
+            operation: Operation::Delete,
+            row: None,
+            changed: None,
+            base_version: None,
+            extra: None,
+            repeated: false,
+        };
+        self.server().apply(&Context::new(), &mutation).await.unwrap();
+    }
+
+    fn pass(&self) -> Result<Option<Turn>> {
+        if *self.offline.lock().unwrap() {
+            return Err(Error::new(ErrorKind::Offline, "the switch is off").with_sent(Sent::Never));
+        }
+        match self.turns.lock().unwrap().pop_front() {
+            Some(Turn::Unreachable) => Err(Error::new(ErrorKind::Offline, "for this once").with_sent(Sent::Never)),
+            Some(Turn::Say(kind, status)) => {
+                Err(Error::new(kind, "as told").with_status(status).with_body("no").with_sent(Sent::Answered))
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+fn rand() -> u128 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) | 1 << 127
+}
+
+/// A memory store behind a network that misbehaves on demand.
+#[derive(Debug)]
+pub(crate) struct Net(pub(crate) Arc<Switches>);
+
+#[derive(Debug)]
+struct OpenNet {
+    inner: Arc<dyn Provider>,
+    switches: Arc<Switches>,
+}
+
+#[async_trait]
+impl OpenProvider for Net {
+    async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Provider>> {
+        let known = self.0.open.lock().unwrap().clone();
+        let inner = match known {
+            Some(inner) => inner,
+            None => OpenProvider::open(Box::new(Memory::new()), opening).await?,
+        };
+        *self.0.open.lock().unwrap() = Some(Arc::clone(&inner));
+        Ok(Arc::new(OpenNet { inner, switches: self.0 }))
+    }
+}
+
+#[async_trait]
+impl Provider for OpenNet {
+    fn name(&self) -> &str {
+        "net"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
+        self.switches.idempotency.lock().unwrap().unwrap_or(self.inner.idempotency(schema, operation))
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.switches.pass()?;
+        *self.switches.reads.lock().unwrap() += 1;
+        // A network takes its time.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.inner.get(cx, schema, query).await
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.switches.pass()?;
+        self.inner.exists(cx, schema, query).await
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        let turn = self.switches.pass()?;
+        self.switches.applied.lock().unwrap().push(mutation.clone());
+        let applied = self.inner.apply(cx, mutation).await?;
+        match turn {
+            Some(Turn::LoseReply) => {
+                Err(Error::new(ErrorKind::Transport, "the reply was lost").with_sent(Sent::Maybe))
+            }
+            _ => Ok(applied),
+        }
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        self.inner.delta()
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        self.inner.realtime()
+    }
+}
+
+/// A repository over memory, with a remote behind the switches.
+pub(crate) async fn repo(switches: &Arc<Switches>) -> Repository {
+    Repository::builder()
+        .store(Memory::new())
+        .remote(Net(Arc::clone(switches)))
+        .model::<Note>()
+        .model::<User>()
+        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .build()
+        .await
+        .unwrap()
+}
+
+/// Waits until nothing is queued.
+pub(crate) async fn settled(repo: &Repository) {
+    let wait = async {
+        while !repo.safe_to_wipe().await.unwrap().nothing() {
+            repo.outbox().drain().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("the outbox is empty in time");
+}
+
+/// Waits until `count` mutations are parked.
+pub(crate) async fn parked(repo: &Repository, count: usize) -> Vec<larder::QueuedMutation> {
+    let wait = async {
+        loop {
+            let parked = repo.outbox().parked().await.unwrap();
+            if parked.len() == count {
+                return parked;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("they are parked in time")
+}
