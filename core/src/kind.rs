@@ -2,9 +2,6 @@
 
 use crate::schema::{ANY, FieldDef};
 
-/// How deep value types may nest: a type that contains itself has no finite shape.
-pub(crate) const DEPTH: usize = 64;
-
 /// The type of a field.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -104,34 +101,6 @@ impl Kind {
         matches!(self, Self::Uuid)
     }
 
-    /// False for a type that contains itself: it has no finite shape and can't be stored.
-    #[must_use]
-    pub const fn is_finite(&self) -> bool {
-        self.fits(DEPTH)
-    }
-
-    const fn fits(&self, depth: usize) -> bool {
-        if depth == 0 {
-            return false;
-        }
-        match self {
-            Self::Option(inner) | Self::List(inner) => inner.fits(depth - 1),
-            Self::Map(key, value) => key.fits(depth - 1) && value.fits(depth - 1),
-            Self::Struct(def) => fit(def.fields, depth - 1),
-            Self::Enum(def) => {
-                let mut at = 0;
-                while at < def.variants.len() {
-                    if !fit(def.variants[at].fields, depth - 1) {
-                        return false;
-                    }
-                    at += 1;
-                }
-                true
-            }
-            _ => true,
-        }
-    }
-
     /// True if a tag that is called `tag` can stand among the fields: a struct without a field of that name in JSON.
     #[must_use]
     pub const fn takes_tag(&self, tag: &str) -> bool {
@@ -165,17 +134,6 @@ impl Kind {
             Self::Enum(def) => def.name,
         }
     }
-}
-
-const fn fit(fields: &[FieldDef], depth: usize) -> bool {
-    let mut at = 0;
-    while at < fields.len() {
-        if !fields[at].kind.fits(depth) {
-            return false;
-        }
-        at += 1;
-    }
-    true
 }
 
 /// `a == b`, in constants too.

@@ -50,7 +50,7 @@ pub use query::{
     Assigned, CompareOp, Direction, Field, Holds, Needle, Operand, Order, OrderBy, Predicate, Query, Select,
     TextOp, Where,
 };
-pub use row::{Model, Record, Row};
+pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};
 pub use schema::{ANY, Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
 pub use serdes::{Decoded, Serdes};

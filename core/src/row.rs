@@ -54,6 +54,31 @@ pub trait Model: Row + Sized + 'static {
     }
 }
 
+/// A model, or a model that is shared.
+pub trait AsModel: Send + Sync {
+    /// The model.
+    type Model: Model;
+
+    /// The model itself.
+    fn as_model(&self) -> &Self::Model;
+}
+
+impl<M: Model> AsModel for M {
+    type Model = M;
+
+    fn as_model(&self) -> &M {
+        self
+    }
+}
+
+impl<M: Model> AsModel for Arc<M> {
+    type Model = M;
+
+    fn as_model(&self) -> &M {
+        self
+    }
+}
+
 /// A row of owned values: what a remote's answer is decoded to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {

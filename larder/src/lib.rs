@@ -50,3 +50,15 @@ pub use larder_redb::Redb;
 pub use larder_rest as rest;
 #[cfg(feature = "rest")]
 pub use larder_rest::Rest;
+
+/// The example of the README, compiled and run.
+#[cfg(all(doctest, feature = "rest", feature = "redb"))]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
+
+/// The examples of the guide, compiled and run.
+#[cfg(all(doctest, feature = "rest", feature = "redb"))]
+#[doc = include_str!("../../docs/guide.md")]
+#[derive(Debug)]
+pub struct Guide;

@@ -121,7 +121,7 @@ async fn pending_edits_are_visible_in_every_answer_and_no_pull_overwrites_them()
     repo.sync().await.unwrap();
     repo.outbox().pause();
     let row = repo.find::<Note>("1").await.unwrap().unwrap();
-    let _ = repo.update(&*row, |note| note.text = "mine".into()).await.unwrap();
+    let _ = repo.update(&row, |note| note.text = "mine".into()).await.unwrap();
     let answer = repo.reading(RemoteOnly).get(Select::<Note>::all()).await.unwrap();
     assert_eq!((answer[0].text.as_str(), answer.pending()), ("mine", 1));
 }
@@ -252,4 +252,23 @@ async fn without_a_remote_everything_is_local() {
     assert!(!repo.upsert(&note("1", "text", 0)).await.unwrap().is_queued());
     assert_eq!(repo.sync().await.unwrap_err().kind(), ErrorKind::Offline);
     assert_eq!(Note::schema().model, "Note");
+}
+
+#[tokio::test]
+async fn a_list_that_tells_no_versions_takes_none_away_from_rows_that_are_what_they_were() {
+    let net = Switches::new();
+    *net.lists_without_versions.lock().unwrap() = true;
+    let repo = repo(&net).await;
+    for id in ["1", "2"] {
+        repo.upsert(&note(id, "mine", 0)).await.unwrap().accepted().await.unwrap();
+    }
+    net.elsewhere(note("2", "theirs", 0)).await;
+    assert_eq!(repo.sync().await.unwrap().changed, 1);
+    for id in ["1", "2"] {
+        let row = repo.find::<Note>(id).await.unwrap().unwrap();
+        repo.update(&row, |note| note.stars = 1).await.unwrap().accepted().await.unwrap();
+    }
+    let applied = net.applied.lock().unwrap();
+    let known: Vec<bool> = applied.iter().rev().take(2).map(|mutation| mutation.base_version.is_some()).collect();
+    assert_eq!(known, [false, true], "of the row that changed the version is not known any more");
 }

@@ -100,9 +100,9 @@ async fn a_discarded_update_rolls_the_row_back_under_later_changes() {
     repo.upsert(&note("1", "old", 1)).await.unwrap().accepted().await.unwrap();
     net.next(Turn::Say(ErrorKind::Rejected, 422));
     let row = repo.find::<Note>("1").await.unwrap().unwrap();
-    let refused = repo.update(&*row, |note| note.text = "refused".into()).await.unwrap();
+    let refused = repo.update(&row, |note| note.text = "refused".into()).await.unwrap();
     refused.accepted().await.unwrap_err();
-    let _ = repo.update(&*row, |note| note.stars = 9).await.unwrap();
+    let _ = repo.update(&row, |note| note.stars = 9).await.unwrap();
 
     let parked = parked(&repo, 1).await;
     repo.outbox().discard(parked[0].seq).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_conflict_is_kept_with_the_servers_answer() {
     let repo = repo(&net).await;
     let row = repo.upsert(&note("1", "mine", 1)).await.unwrap().accepted().await.unwrap();
     net.elsewhere(note("1", "theirs", 1)).await;
-    repo.update(&*row, |note| note.text = "mine again".into()).await.unwrap().accepted().await.unwrap_err();
+    repo.update(&row, |note| note.text = "mine again".into()).await.unwrap().accepted().await.unwrap_err();
     assert_eq!(repo.sync_state::<Note>("1").await.unwrap().unwrap().state, RowState::Conflicted);
     assert_eq!(repo.status().conflicts, 1);
     assert_eq!(net.notes().await, [("1".to_owned(), "theirs".to_owned())]);
@@ -175,8 +175,8 @@ async fn a_second_write_during_the_flight_of_the_first_is_not_overwritten_by_its
     repo.upsert(&note("1", "base", 0)).await.unwrap().accepted().await.unwrap();
     repo.outbox().pause();
     let row = repo.find::<Note>("1").await.unwrap().unwrap();
-    let first = repo.update(&*row, |note| note.text = "first".into()).await.unwrap();
-    let second = repo.update(&*row, |note| note.text = "second".into()).await.unwrap();
+    let first = repo.update(&row, |note| note.text = "first".into()).await.unwrap();
+    let second = repo.update(&row, |note| note.text = "second".into()).await.unwrap();
     repo.outbox().resume();
     assert_eq!(first.accepted().await.unwrap().text, "second");
     second.accepted().await.unwrap();
@@ -307,4 +307,18 @@ async fn wiping_works_in_place() {
     net.offline(false);
     repo.upsert(&note("2", "next user", 0)).await.unwrap().accepted().await.unwrap();
     assert_eq!(net.seen(), ["insert 2"]);
+}
+
+#[tokio::test]
+async fn a_repository_that_starts_paused_sends_after_it_is_resumed() {
+    let net = Switches::new();
+    let repo = support::builder(&net).paused().build().await.unwrap();
+    let stored = repo.upsert(&note("1", "later", 0)).await.unwrap();
+    support::drained(&repo).await;
+    assert!(net.seen().is_empty());
+    assert!(repo.status().paused);
+    assert_eq!(repo.status().pending, 1);
+    repo.outbox().resume();
+    stored.accepted().await.unwrap();
+    assert_eq!(net.seen(), ["insert 1"]);
 }

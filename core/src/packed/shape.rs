@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::DIALECT;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kind::{DEPTH, Kind};
+use crate::kind::Kind;
 use crate::schema::{FieldDef, Schema};
+
+/// How deep value types may nest: a type that contains itself has no finite shape.
+const DEPTH: usize = 64;
 
 /// The ordered fields of one version of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -202,35 +202,61 @@ fn member(list: Nested<'_>, value: &Value) -> Result<bool, Fault> {
     Ok(found)
 }
 
-fn flat<'a>(nested: Nested<'a>) -> Result<Vec<ValueRef<'a>>, Fault> {
-    let mut values = Vec::new();
-    nested.each(&mut |item| {
-        match item {
-            Item::Value(value) => values.push(value),
-            Item::Entry(key, value) => values.extend([key, value]),
+/// The elements of a composite, keys and values of a map one after the other; few of them allocate nothing.
+struct Flat<'a> {
+    few: [ValueRef<'a>; FEW],
+    many: Vec<ValueRef<'a>>,
+    len: usize,
+}
+
+const FEW: usize = 16;
+
+impl<'a> Flat<'a> {
+    fn of(nested: Nested<'a>) -> Result<Self, Fault> {
+        let mut flat = Self { few: [ValueRef::Absent; FEW], many: Vec::new(), len: 0 };
+        nested.each(&mut |item| {
+            match item {
+                Item::Value(value) => flat.push(value),
+                Item::Entry(key, value) => {
+                    flat.push(key);
+                    flat.push(value);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(flat)
+    }
+
+    fn push(&mut self, value: ValueRef<'a>) {
+        match self.few.get_mut(self.len) {
+            Some(slot) => *slot = value,
+            None => self.many.push(value),
         }
-        Ok(())
-    })?;
-    Ok(values)
+        self.len += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = ValueRef<'a>> {
+        self.few.iter().take(self.len).chain(&self.many).copied()
+    }
 }
 
 fn elements(a: Nested<'_>, b: Nested<'_>) -> Result<Ordering, Fault> {
-    let (a, b) = (flat(a)?, flat(b)?);
-    for (a, b) in a.iter().zip(&b) {
-        let ordering = order(*a, *b)?;
+    let (a, b) = (Flat::of(a)?, Flat::of(b)?);
+    for (a, b) in a.iter().zip(b.iter()) {
+        let ordering = order(a, b)?;
         if ordering != Ordering::Equal {
             return Ok(ordering);
         }
     }
-    Ok(a.len().cmp(&b.len()))
+    Ok(a.len.cmp(&b.len))
 }
 
 fn equal_elements(a: Nested<'_>, b: Nested<'_>) -> Result<bool, Fault> {
-    let (a, b) = (flat(a)?, flat(b)?);
-    if a.len() != b.len() {
+    if a.len()? != b.len()? {
         return Ok(false);
     }
-    a.iter().zip(&b).try_fold(true, |same, (a, b)| Ok(same && equal(*a, *b)?))
+    let (a, b) = (Flat::of(a)?, Flat::of(b)?);
+    a.iter().zip(b.iter()).try_fold(true, |same, (a, b)| Ok(same && equal(a, b)?))
 }
 
 fn holds(text: &str, op: TextOp, needle: &str, ignore_case: bool) -> bool {

@@ -52,7 +52,7 @@ fn key() -> impl Strategy<Value = Key> {
         vec(any::<u8>(), 0..4).prop_map(|bytes| Key::Bytes(bytes.into())),
         any::<u128>().prop_map(|id| Key::Uuid(Uuid::from_u128(id))),
     ];
-    part.clone().prop_union(vec(part, 0..3).prop_map(|parts| Key::Composite(parts.into())).boxed())
+    prop_oneof![part.clone(), vec(part, 0..3).prop_map(|parts| Key::Composite(parts.into()))]
 }
 
 fn predicate() -> impl Strategy<Value = Predicate> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -65,12 +64,9 @@ pub(crate) fn start(
     paused: bool,
 ) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
-    let mut engine = Engine::new(settings);
+    let engine = Engine::new(settings);
     let (status, seen) = watch::channel(Status::default());
     let in_flight = Arc::<Mutex<BTreeSet<_>>>::default();
-    if paused {
-        engine.on(Instants { mono: Duration::ZERO, wall: Timestamp::UNIX_EPOCH }, Event::Pause, &mut Vec::new());
-    }
     let runtime = Arc::clone(&acts.runtime);
     let task = Task {
         acts,
@@ -84,7 +80,7 @@ pub(crate) fn start(
         waiting: Vec::new(),
         closing: None,
     };
-    runtime.spawn("larder outbox", Box::pin(task.run()));
+    runtime.spawn("larder outbox", Box::pin(task.run(paused)));
     Handle { commands, status: seen, in_flight }
 }
 
@@ -117,11 +113,17 @@ enum Next {
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self, paused: bool) {
+        // First of all: the outbox is loaded, and nothing of it is sent.
+        if paused {
+            self.feed(Event::Pause);
+        }
         let mut online = self.connectivity.is_online();
         self.feed(Event::Connectivity(online));
         loop {
             if let Some(done) = self.closing.take_if(|_| self.work.is_empty()) {
+                // The store is let go of first: whoever waits may open it again.
+                drop(self);
                 answer(done);
                 return;
             }

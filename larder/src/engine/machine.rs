@@ -222,6 +222,8 @@ pub(crate) struct Engine {
     pub(super) held: bool,
     /// The remote can't be reached: one entry at a time tries, not before this moment.
     pub(super) down: Option<Duration>,
+    /// The remote asked to be left alone until then: what it answers to others meanwhile changes nothing about that.
+    pub(super) asked: Option<Duration>,
     pub(super) down_failures: u32,
     /// The monotonic moment of the last look at the schedule.
     pub(super) seen: Duration,
@@ -240,6 +242,7 @@ impl Engine {
             paused: false,
             held: false,
             down: None,
+            asked: None,
             down_failures: 0,
             seen: Duration::ZERO,
         }
@@ -355,7 +358,7 @@ impl Engine {
         tracked.maybe_sent |= answer.may_have_arrived();
         let once = tracked.head.idempotency == Idempotency::AtMostOnce;
         if answer.came_from_remote() {
-            self.down = None;
+            self.down = self.asked.filter(|until| *until > now.mono);
             self.down_failures = 0;
         }
         let verdict = match answer {
@@ -410,6 +413,9 @@ impl Engine {
     /// The remote can't be reached: it is left alone for a while, and then tried by one entry.
     fn unreachable(&mut self, mono: Duration, seq: u64, wait: Option<Duration>, jitter: u64) {
         self.down_failures = self.down_failures.saturating_add(1);
+        if let Some(wait) = wait {
+            self.asked = self.asked.max(Some(mono + wait));
+        }
         let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(self.down_failures, jitter));
         self.down = Some(self.down.unwrap_or_default().max(mono + wait));
         self.window.update(seq, |tracked| {
@@ -440,6 +446,7 @@ impl Engine {
     /// Cuts every wait short.
     fn hurry(&mut self) {
         self.down = None;
+        self.asked = None;
         self.down_failures = 0;
         self.window.wake_all();
     }

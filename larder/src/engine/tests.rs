@@ -165,6 +165,18 @@ fn retry_after_is_obeyed() {
 }
 
 #[test]
+fn retry_after_is_obeyed_whatever_the_remote_answers_to_others() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    marked(&mut engine, at(0), &[1, 2]);
+    answered(&mut engine, at(0), 1, Answer::Unreachable { sent: Sent::Never, wait: Some(LONG) });
+    assert_eq!(answered(&mut engine, at(1), 2, Answer::Accepted), [Effect::Settle(2, Verdict::Accept)]);
+    tell(&mut engine, at(1), Event::Settled { seq: 2, verdict: Verdict::Accept });
+    assert_eq!(engine.wait_until(), Some(LONG));
+    assert_eq!(tell(&mut engine, at(3599), Event::Tick), []);
+    assert_eq!(tell(&mut engine, at(3600), Event::Tick), [Effect::Send { seq: 1, repeated: false }]);
+}
+
+#[test]
 fn refused_credentials_stop_everything_and_burn_no_attempt() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
     marked(&mut engine, at(0), &[1, 2]);

@@ -236,8 +236,9 @@ fn merge(
     };
     // A field that this remote does not show keeps its value.
     let row: std::sync::Arc<dyn larder_core::Row> = std::sync::Arc::new(Record::overlay(schema, &**old, &*incoming.row)?);
+    // A list often tells no versions: of a row that is what it was, the known one stands.
     let same = differences(schema, &**old, &*row)?.is_empty()
-        && stored.meta.version == incoming.meta.version
+        && (incoming.meta.version.is_none() || stored.meta.version == incoming.meta.version)
         && stored.meta.extra == incoming.meta.extra
         && stored.meta.sync.state == RowState::Synced;
     Ok(if same { None } else { put(row, Meta { tail: 0, ..fresh }) })

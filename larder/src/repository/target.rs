@@ -1,6 +1,6 @@
 //! What a delete can be told.
 
-use larder_core::{Key, Model, Result, Select, Uuid, Where};
+use larder_core::{AsModel, Key, Model, Result, Select, Uuid, Where};
 
 /// What is to be deleted: a key, a model, or all that answers a query.
 pub trait Target<M> {
@@ -20,9 +20,9 @@ pub enum Aim<M> {
     Select(Select<M>),
 }
 
-impl<M: Model> Target<M> for &M {
-    fn aim(self) -> Result<Aim<M>> {
-        self.key().map(Aim::Key)
+impl<A: AsModel> Target<A::Model> for &A {
+    fn aim(self) -> Result<Aim<A::Model>> {
+        self.as_model().key().map(Aim::Key)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Mutation, Op, Operation, PageRow, Record, Result,
+    AsModel, Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Mutation, Op, Operation, PageRow, Record, Result,
     Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
 };
 
@@ -123,10 +123,10 @@ impl Repository {
     /// `Invalid` if the model is not registered; `Unsupported` if the remote does not take such a write; `Conflict` if
     /// a unique constraint forbids it; `Full`, `Storage`. Under [`WritePolicy::RequireRemote`] whatever the remote
     /// says. Nothing is stored and nothing is queued then.
-    #[tracing::instrument(name = "larder::upsert", skip_all, fields(model = M::schema().model))]
-    pub async fn upsert<M: Model>(&self, model: &M) -> Result<Stored<M>> {
-        let schema = self.schema::<M>()?;
-        let row = Arc::new(M::from_row(model)?);
+    #[tracing::instrument(name = "larder::upsert", skip_all, fields(model = A::Model::schema().model))]
+    pub async fn upsert<A: AsModel>(&self, model: &A) -> Result<Stored<A::Model>> {
+        let schema = self.schema::<A::Model>()?;
+        let row = Arc::new(A::Model::from_row(model.as_model())?);
         self.store_row(schema, row).await
     }
 
@@ -188,8 +188,12 @@ impl Repository {
     ///
     /// # Errors
     /// `NotFound` if there is no such row; `Invalid` if `edit` changes the key; else as [`upsert`](Self::upsert).
-    pub async fn update<M: Model>(&self, model: &M, mut edit: impl FnMut(&mut M)) -> Result<Stored<M>> {
-        let (schema, key) = (self.schema::<M>()?, model.key()?);
+    pub async fn update<A: AsModel>(
+        &self,
+        model: &A,
+        mut edit: impl FnMut(&mut A::Model),
+    ) -> Result<Stored<A::Model>> {
+        let (schema, key) = (self.schema::<A::Model>()?, model.as_model().key()?);
         for _ in 0..ATTEMPTS {
             let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
             let (revision, row) = match stored {
@@ -199,7 +203,7 @@ impl Repository {
                     return Err(error.during("update").model(schema.model).key(&key));
                 }
             };
-            let mut edited = M::from_row(&*row)?;
+            let mut edited = A::Model::from_row(&*row)?;
             edit(&mut edited);
             if edited.key()? != key {
                 let error = Error::new(ErrorKind::Invalid, "an edit can't change the key: delete and insert");
@@ -209,7 +213,7 @@ impl Repository {
             if self.options.write == WritePolicy::RequireRemote {
                 return self.store_row(schema, edited).await;
             }
-            let shared: Arc<dyn Row> = Arc::<M>::clone(&edited);
+            let shared: Arc<dyn Row> = Arc::<A::Model>::clone(&edited);
             let change = Change { schema, key: key.clone(), write: Write::Put(shared) };
             let expect = Expect::Row { schema, key: key.clone(), revision };
             if let Some(mut written) = self.write(vec![change], vec![expect]).await? {

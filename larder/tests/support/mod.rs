@@ -53,6 +53,8 @@ pub(crate) struct Switches {
     pub(crate) applied: Mutex<Vec<Mutation>>,
     pub(crate) reads: Mutex<usize>,
     pub(crate) idempotency: Mutex<Option<Idempotency>>,
+    /// Its lists tell no versions, as those of most servers.
+    pub(crate) lists_without_versions: Mutex<bool>,
     pub(crate) open: Mutex<Option<Arc<dyn Provider>>>,
 }
 
@@ -184,7 +186,11 @@ impl Provider for OpenNet {
         *self.switches.reads.lock().unwrap() += 1;
         // A network takes its time.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.inner.get(cx, schema, query).await
+        let mut page = self.inner.get(cx, schema, query).await?;
+        if query.as_key().is_none() && *self.switches.lists_without_versions.lock().unwrap() {
+            page.rows.iter_mut().for_each(|row| row.meta.version = None);
+        }
+        Ok(page)
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
@@ -215,15 +221,23 @@ impl Provider for OpenNet {
 
 /// A repository over memory, with a remote behind the switches.
 pub(crate) async fn repo(switches: &Arc<Switches>) -> Repository {
+    builder(switches).build().await.unwrap()
+}
+
+/// The same, to be configured further.
+pub(crate) fn builder(switches: &Arc<Switches>) -> larder::Builder {
     Repository::builder()
         .store(Memory::new())
         .remote(Net(Arc::clone(switches)))
         .model::<Note>()
         .model::<User>()
         .backoff(Duration::from_millis(1), Duration::from_millis(20))
-        .build()
-        .await
-        .unwrap()
+}
+
+/// Drains once.
+pub(crate) async fn drained(repo: &Repository) {
+    let drained = tokio::time::timeout(Duration::from_secs(10), repo.outbox().drain());
+    drained.await.expect("the outbox comes to rest in time");
 }
 
 /// Waits until nothing is queued.

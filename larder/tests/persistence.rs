@@ -1,0 +1,138 @@
+//! What survives: reopening a file, a crash between any two steps, another account.
+
+#![cfg(feature = "redb")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder::{ErrorKind, ReadPolicy, Redb, Repository, RowState, Select};
+use support::{Net, Note, Switches, Turn, User, note, settled};
+
+async fn open(file: &Path, net: &Arc<Switches>, account: &str) -> Repository {
+    Repository::builder()
+        .store(Redb::at(file))
+        .remote(Net(Arc::clone(net)))
+        .model::<Note>()
+        .model::<User>()
+        .account(account)
+        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .build()
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_and_outbox_survive_a_reopening_and_the_queue_drains_by_itself() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open(&file, &net, "ada").await;
+    for stars in 0..3 {
+        let _ = repo.upsert(&note("1", "offline", stars)).await.unwrap();
+    }
+    let _ = repo.upsert(&note("2", "offline", 0)).await.unwrap();
+    let _ = repo.delete::<Note>("2").await.unwrap();
+    repo.close().await;
+
+    let repo = open(&file, &net, "ada").await;
+    assert_eq!(repo.find::<Note>("1").await.unwrap().unwrap().stars, 2);
+    assert!(repo.find::<Note>("2").await.unwrap().is_none());
+    assert_eq!(repo.safe_to_wipe().await.unwrap().entries, 5);
+    net.offline(false);
+    settled(&repo).await;
+    assert_eq!(net.seen().iter().filter(|seen| seen.ends_with('1')).count(), 3);
+    assert_eq!(net.notes().await, [("1".to_owned(), "offline".to_owned())]);
+    assert_eq!(repo.sync_state::<Note>("1").await.unwrap().unwrap().state, RowState::Synced);
+    repo.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_sent_before_the_end_goes_again_with_the_same_identity() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let repo = open(&file, &net, "ada").await;
+    // The server has it, the client never learns of it: as if it had been killed in between.
+    net.next(Turn::LoseReply);
+    net.next(Turn::Unreachable);
+    let _ = repo.upsert(&note("1", "once", 0)).await.unwrap();
+    while net.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    net.offline(true);
+    repo.close().await;
+
+    net.offline(false);
+    let repo = open(&file, &net, "ada").await;
+    settled(&repo).await;
+    let ids: std::collections::BTreeSet<_> = net.applied.lock().unwrap().iter().map(|applied| applied.id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(net.notes().await.len(), 1);
+    repo.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_never_sent_with_anothers_credentials() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open(&file, &net, "ada").await;
+    let _ = repo.upsert(&note("1", "ada's", 0)).await.unwrap();
+    repo.close().await;
+    net.offline(false);
+
+    let repo = open(&file, &net, "bob").await;
+    repo.outbox().drain().await;
+    repo.upsert(&note("2", "bob's", 0)).await.unwrap().accepted().await.unwrap();
+    assert_eq!(net.seen(), ["insert 2"]);
+    repo.close().await;
+
+    let repo = open(&file, &net, "ada").await;
+    settled(&repo).await;
+    assert_eq!(net.seen(), ["insert 2", "insert 1"]);
+    repo.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_repository_on_the_same_file_is_refused_at_once() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let first = open(&file, &net, "ada").await;
+    let second = Repository::builder().store(Redb::at(&file)).model::<Note>().build().await;
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Storage);
+    first.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_file_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.redb");
+    std::fs::write(&file, "a shopping list").unwrap();
+    let opened = Repository::builder().store(Redb::at(&file)).model::<Note>().build().await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "a shopping list");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_and_scans_work_on_a_file_as_well() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let repo = open(&folder.path().join("app.redb"), &net, "ada").await;
+    net.offline(true);
+    let notes: Vec<_> = (0..500).map(|i| note(&format!("{i:03}"), "text", i)).collect();
+    repo.upsert_many(&notes).await.unwrap();
+    repo.transaction(|tx| {
+        let many = tx.get(Note::STARS.ge(250))?;
+        for found in &many {
+            tx.delete(found)?;
+        }
+        tx.upsert(&note("sum", "text", many.iter().map(|note| note.stars).sum()))
+    })
+    .await
+    .unwrap();
+    let local = repo.reading(ReadPolicy::LocalOnly);
+    assert_eq!(local.get(Select::<Note>::all()).await.unwrap().len(), 251);
+    assert_eq!(local.find::<Note>("sum").await.unwrap().unwrap().stars, (250..500).sum::<i64>());
+    repo.close().await;
+}
