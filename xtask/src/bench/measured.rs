@@ -1,0 +1,186 @@
+//! What one bench measured, and the table of all.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::table::Table;
+
+/// The result of one bench.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Measured {
+    name: String,
+    larder_ns: f64,
+    raw_ns: f64,
+    ratio: f64,
+    target: Target,
+    /// Larder's and raw's syncs, pages and bytes.
+    counted: Option<[[f64; 3]; 2]>,
+    note: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target {
+    None,
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// The results in the directory, by name.
+pub(super) fn read(directory: &Path) -> Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    for file in fs::read_dir(directory).into_iter().flatten() {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = fs::read_to_string(&path)?;
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            measured.push(parse(&text).map_err(|why| format!("{name}: {why}"))?);
+        }
+    }
+    measured.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(measured)
+}
+
+fn parse(text: &str) -> Result<Measured> {
+    let value: Value = serde_json::from_str(text)?;
+    let number = |key: &str| {
+        value[key]
+            .as_f64()
+            .ok_or_else(|| format!("`{key}` is not a number"))
+    };
+    let target = match &value["target"] {
+        Value::Null => Target::None,
+        target if target["min"].is_number() => Target::AtLeast(target["min"].as_f64().unwrap_or_default()),
+        target => Target::AtMost(
+            target
+                .as_f64()
+                .ok_or("`target` is neither a number, {\"min\": …} nor null")?,
+        ),
+    };
+    let side = |side: &str| {
+        ["syncs", "pages", "bytes"].map(|key| value["counted"][side][key].as_f64().unwrap_or(0.0))
+    };
+    Ok(Measured {
+        name: value["name"].as_str().ok_or("`name` is missing")?.to_owned(),
+        larder_ns: number("larder_ns")?,
+        raw_ns: number("raw_ns")?,
+        ratio: number("ratio")?,
+        target,
+        counted: value["counted"]
+            .is_object()
+            .then(|| [side("larder"), side("raw")]),
+        note: value["note"].as_str().unwrap_or_default().to_owned(),
+    })
+}
+
+impl Measured {
+    /// Whether the target is met, if there is one.
+    pub(super) fn met(&self) -> Option<bool> {
+        match self.target {
+            Target::None => None,
+            Target::AtMost(most) => Some(self.ratio <= most),
+            Target::AtLeast(least) => Some(self.ratio >= least),
+        }
+    }
+}
+
+/// Larder beside the raw engine, and whether the target is met.
+pub(super) fn table(measured: &[Measured]) -> Table {
+    let mut table = Table::new([
+        "bench", "larder", "raw", "ratio", "target", "", "syncs", "pages", "bytes", "note",
+    ]);
+    for one in measured {
+        let target = match one.target {
+            Target::None => "–".to_owned(),
+            Target::AtMost(most) => format!("≤ {most}"),
+            Target::AtLeast(least) => format!("≥ {least}"),
+        };
+        let verdict = one.met().map_or("", |met| if met { "pass" } else { "MISS" });
+        let counted = |at: usize| {
+            one.counted.map_or("–".to_owned(), |[larder, raw]| {
+                format!("{} / {}", short(larder[at]), short(raw[at]))
+            })
+        };
+        table.row([
+            one.name.clone(),
+            time(one.larder_ns),
+            time(one.raw_ns),
+            format!("{:.2}", one.ratio),
+            target,
+            verdict.to_owned(),
+            counted(0),
+            counted(1),
+            counted(2),
+            one.note.clone(),
+        ]);
+    }
+    table
+}
+
+/// Nanoseconds in the unit that reads well.
+fn time(ns: f64) -> String {
+    match ns {
+        ns if ns < 1e3 => format!("{ns:.0} ns"),
+        ns if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
+        ns if ns < 1e9 => format!("{:.2} ms", ns / 1e6),
+        ns => format!("{:.2} s", ns / 1e9),
+    }
+}
+
+/// A count, or a mean of counts.
+fn short(number: f64) -> String {
+    if number.fract() == 0.0 {
+        format!("{number:.0}")
+    } else {
+        format!("{number:.1}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MISS: &str = r#"{"name": "get/miss", "larder_ns": 1500.0, "raw_ns": 1000, "ratio": 1.5, "target": 1.4,
+        "counted": {"larder": {"syncs": 1, "pages": 16.5, "bytes": 61500}, "raw": {"syncs": 1, "pages": 16, "bytes": 1}},
+        "note": "100,000 rows"}"#;
+
+    #[test]
+    fn a_result_is_compared_with_its_target() {
+        let miss = parse(MISS).expect("a result");
+        assert_eq!(miss.met(), Some(false));
+        let least =
+            parse(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": {"min": 5}}"#);
+        assert_eq!(least.expect("a result").met(), Some(true));
+        let none = parse(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": null}"#);
+        assert_eq!(none.expect("a result").met(), None);
+        assert!(parse(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5}"#).is_err());
+    }
+
+    #[test]
+    fn the_table_shows_both_sides() {
+        let table = table(&[parse(MISS).expect("a result")]).markdown();
+        let row = table.lines().last().unwrap_or_default();
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(
+            cells[1..11],
+            [
+                "get/miss",
+                "1.50 µs",
+                "1.00 µs",
+                "1.50",
+                "≤ 1.4",
+                "MISS",
+                "1 / 1",
+                "16.5 / 16",
+                "61500 / 1",
+                "100,000 rows"
+            ]
+        );
+    }
+}
