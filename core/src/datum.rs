@@ -37,6 +37,7 @@ pub trait Datum: Sized + Send + Sync + 'static {
 
     /// Shows a list of these: bytes are not a list of integers.
     #[doc(hidden)]
+    #[must_use]
     fn show_list(list: &Vec<Self>) -> ValueRef<'_> {
         ValueRef::List(Nested::Live(list))
     }
@@ -98,15 +99,15 @@ impl<T, C: Convert<T>> Converted<T, C> {
     pub(crate) fn show_by(value: &T) -> ValueRef<'_> {
         C::show(value)
     }
+}
 
-    /// Takes the value itself.
-    #[doc(hidden)]
-    pub fn unwrap(value: ValueRef<'_>) -> Result<T, Fault> {
-        match value {
-            ValueRef::Absent if C::KIND.is_nullable() => C::take(ValueRef::Null),
-            ValueRef::Absent => Err(Fault::Missing),
-            value => C::take(value),
-        }
+/// Takes a value from its representation; an absent one is null if it may be.
+#[doc(hidden)]
+pub fn take_by<T, C: Convert<T>>(value: ValueRef<'_>) -> Result<T, Fault> {
+    match value {
+        ValueRef::Absent if C::KIND.is_nullable() => C::take(ValueRef::Null),
+        ValueRef::Absent => Err(Fault::Missing),
+        value => C::take(value),
     }
 }
 
@@ -124,7 +125,7 @@ impl<T: Send + Sync + 'static, C: Convert<T> + 'static> Datum for Converted<T, C
     }
 
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
-        Self::unwrap(value).map(Self::new)
+        take_by::<T, C>(value).map(Self::new)
     }
 }
 

@@ -196,7 +196,7 @@ impl EnumDef {
     #[must_use]
     pub fn variant_in(&self, dialect: &str, name: &str) -> Option<&'static VariantDef> {
         self.variants.iter().find(|variant| {
-            variant.name_in(dialect) == name || variant.alias.iter().any(|alias| *alias == name)
+            variant.name_in(dialect) == name || variant.alias.contains(&name)
         })
     }
 }

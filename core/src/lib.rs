@@ -68,6 +68,7 @@ pub use uuid::Uuid;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::*;
+    pub use crate::datum::take_by;
     pub use core::any::Any;
     pub use core::option::Option::{self, None, Some};
     pub use core::result::Result::{self, Err, Ok};

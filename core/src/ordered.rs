@@ -2,7 +2,7 @@
 //!
 //! Each value is a tag and a payload that no other payload is a prefix of, so values can be strung together:
 //! integers by length and then big-endian, text and bytes with zeros escaped and a terminator, floats by their total
-//! order. Comparing two encodings with `memcmp` equals comparing the values with [`query::eval::order`].
+//! order. Comparing two encodings with `memcmp` equals comparing the values with [`eval::order`].
 
 use crate::error::Fault;
 use crate::key::Key;

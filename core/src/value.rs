@@ -56,6 +56,7 @@ pub enum Item<'a> {
 pub type Each<'a, 'f> = &'f mut dyn FnMut(Item<'a>) -> Result<(), Fault>;
 
 /// A composite that lies in memory as a Rust value. Internal iteration, so that hash maps can be views too.
+#[expect(clippy::len_without_is_empty, reason = "asked through `Nested`, which has it")]
 pub trait View: Send + Sync {
     /// The number of elements.
     fn len(&self) -> usize;

@@ -1,1 +1,130 @@
-//! The derives of Larder: Model and Datum.
+//! The derives of Larder: [`Model`] for what is stored, [`Datum`] for what its fields are made of.
+//!
+//! They write static data (a schema, field tokens) and the functions that show and take fields; everything else is
+//! done by `larder-core` from the data. This crate depends on none of ours: the code that it writes names its paths
+//! through `::larder::__private`, or through what `#[model(crate = "…")]` says.
+
+mod attr;
+mod case;
+mod container;
+mod datum;
+mod dialect;
+mod errors;
+mod field;
+mod model;
+mod types;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a struct with named fields a model.
+///
+/// It gets its schema, `Model`, `Row`, and a token for each field: `User::CITY` for `city`, as visible as the field.
+///
+/// ```
+/// use larder::{Key, Model as _, Uuid};
+/// use larder_derive::Model;
+/// # use larder::{Convert, Datum, Fault, Kind, ValueRef};
+/// # pub struct Money(i64);
+/// # pub struct Cents;
+/// # impl Convert<Money> for Cents {
+/// #     const KIND: Kind = <i64 as Datum>::KIND;
+/// #     fn show(value: &Money) -> ValueRef<'_> { ValueRef::Int(value.0.into()) }
+/// #     fn take(value: ValueRef<'_>) -> Result<Money, Fault> { <i64 as Datum>::take(value).map(Money) }
+/// # }
+///
+/// #[derive(Model)]
+/// #[model(version = 2, json(rename_all = "camelCase"), unique(email, tenant), index(city, age, name = "by_city"))]
+/// pub struct User {
+///     #[model(key)]
+///     pub id: Uuid,
+///     pub email: String,
+///     pub tenant: u32,
+///     #[model(alias = "town", default = "String::from(\"Oslo\")")]
+///     pub city: String,
+///     #[model(index)]
+///     pub age: Option<u8>,
+///     #[model(json(rename = "avatar_url", alias = "avatar"))]
+///     pub avatar: Option<String>,
+///     #[model(with = "Cents")]
+///     pub balance: Money,
+///     #[model(default, json(skip))]
+///     pub draft: bool,
+///     #[model(skip)]
+///     pub selected: bool,
+/// }
+///
+/// let adults = User::CITY.eq("Oslo").and(User::AGE.ge(18)).order_by(User::BALANCE.desc()).limit(50);
+/// assert_eq!(User::schema().indexes[2].name, "by_city");
+/// # let id = Uuid::from_u128(1);
+/// # let user = User {
+/// #     id, email: String::new(), tenant: 1, city: "Oslo".into(), age: None, avatar: None, balance: Money(3),
+/// #     draft: false, selected: false,
+/// # };
+/// # assert_eq!(user.key().unwrap(), Key::Uuid(id));
+/// ```
+///
+/// # On the struct
+/// | attribute | what it does |
+/// |---|---|
+/// | `name = "User"` | the name under which rows are stored, the type's unless given |
+/// | `version = 2` | the version of the model, 1 unless given |
+/// | `singleton` | the model has one row and no key field |
+/// | `rename_all = "camelCase"` | renames the fields in every dialect, the store included; the cases are serde's |
+/// | `json(rename_all = "…")`, `row(…)`, `dialect(name = "toml", …)` | renames them in one dialect |
+/// | `unique(a, b)`, `index(a, b)`, either with `name = "…"` | a composite unique constraint, a composite index |
+/// | `tokens = "prefix_"` | `User::PREFIX_CITY` instead of `User::CITY` |
+/// | `crate = "path"` | where Larder is, `::larder` unless given |
+///
+/// # On a field
+/// | attribute | what it does |
+/// |---|---|
+/// | `key` | the key, or a part of it, in the order of the fields; a single `Uuid` is made here, everything else natural |
+/// | `key(natural)`, `key(client)` | says which of the two |
+/// | `unique`, `index` | a unique constraint, an index |
+/// | `rename = "…"` | its name in every dialect, the store included |
+/// | `alias = "…"` (repeatable) | a former name, accepted on reading, in every dialect |
+/// | `default`, `default = "…"` | what a reader gets where the field is missing: a constant. A path is a function that is called, anything else an expression |
+/// | `with = "Converter"` | a type with `larder::Convert<FieldType>`: the representation that is stored, sent and compared |
+/// | `skip` | neither stored nor sent: it has its default in every row that is read |
+/// | `json(rename, alias, default, skip, skip_read, skip_write, with = "module")` | the same for JSON alone; `with` names a module or type with `fn write(ValueRef<'_>) -> Result<serde_json::Value, String>` and `fn read(&serde_json::Value) -> Result<Value, String>` |
+/// | `row(rename, alias, default)` | the same for the store alone |
+/// | `dialect(name = "toml", …)` | the same for another dialect |
+#[proc_macro_derive(Model, attributes(model))]
+pub fn derive_model(input: TokenStream) -> TokenStream {
+    model::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes a struct or an enum a value that a field can hold.
+///
+/// - A struct with named fields is shown field by field. Its fields take `rename`, `alias`, `default`, `with`, `skip`
+///   and `json(…)`, `row(…)`, `dialect(…)`, as those of a model do.
+/// - A newtype, `struct Email(String);`, is shown as what it holds. Its field takes `with`.
+/// - An enum without data is shown as the name of its variant.
+/// - An enum with data is written in JSON as serde does it: externally tagged, internally with `tag = "type"`,
+///   adjacently with `tag = "type", content = "value"`.
+///
+/// ```
+/// use larder_derive::Datum;
+///
+/// #[derive(Datum)]
+/// #[model(tag = "type", json(rename_all = "snake_case"))]
+/// pub enum Shape {
+///     Circle { radius: f64 },
+///     #[model(alias = "Rect", json(rename = "rect"))]
+///     Rectangle { width: f64, #[model(default)] height: f64 },
+///     Nothing,
+/// }
+/// # use larder::{Datum as _, dialect::json};
+/// # let rect = serde_json::json!({ "type": "rect", "width": 2.0 });
+/// # assert!(matches!(Shape::take(json::read(&rect, &Shape::KIND).unwrap().show()), Ok(Shape::Rectangle { .. })));
+/// ```
+///
+/// On the type: `crate = "…"`, `rename_all` (the fields of a struct, the variants of an enum), `rename_all_fields`
+/// (of the variants), both also in `json(…)`, `row(…)`, `dialect(name = "…", …)`, and `tag` and `content`.
+/// On a variant: `rename`, `alias` (repeatable, in every dialect), and `rename` in `json(…)`, `row(…)`,
+/// `dialect(name = "…", …)`.
+#[proc_macro_derive(Datum, attributes(model))]
+pub fn derive_datum(input: TokenStream) -> TokenStream {
+    datum::derive(&parse_macro_input!(input as DeriveInput)).into()
+}

@@ -13,7 +13,7 @@ use crate::key::Key;
 use crate::mutation::{FieldSet, MutationId, Operation};
 use crate::outbox::{Entry, EntryState, Failure, SendMark};
 use crate::row::Row;
-use crate::schema::Schema;
+use crate::schema::{FieldDef, Schema};
 
 /// The head of a stored entry. Named, so that later versions can add to it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ struct Head<'a> {
     model_version: u32,
     key: Key,
     operation: Operation,
-    /// The names of the changed fields: positions move when the model changes.
+    /// The names of the changed fields, as shapes have them: positions move when the model changes.
     changed: Vec<Cow<'a, str>>,
     base_version: Option<Arc<str>>,
     extra: Option<Arc<str>>,
@@ -52,7 +52,7 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         model_version: entry.model_version,
         key: entry.key.clone(),
         operation: entry.operation,
-        changed: entry.changed.iter().filter_map(|at| entry.schema.fields.get(at)).map(|field| field.name.into()).collect(),
+        changed: entry.changed.iter().filter_map(|at| entry.schema.fields.get(at)).map(|field| field.name_in(super::DIALECT).into()).collect(),
         base_version: entry.base_version.clone(),
         extra: entry.extra.clone(),
         account: entry.account.clone(),
@@ -147,10 +147,11 @@ impl EncodedEntry<'_> {
     ) -> Entry {
         let moment = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
         let head = self.head;
+        // As rows are bound to today's model: by the name in the store, or by a former one.
         let position = |name: &Cow<'_, str>| {
-            schema.position(name).or_else(|| {
-                schema.fields.iter().position(|field| field.alias_in(super::DIALECT).contains(&&**name))
-            })
+            let named = |field: &FieldDef| field.name_in(super::DIALECT) == name;
+            let once = |field: &FieldDef| field.alias_in(super::DIALECT).contains(&&**name);
+            schema.fields.iter().position(named).or_else(|| schema.fields.iter().position(once))
         };
         let changed: FieldSet = head.changed.iter().filter_map(position).collect();
         Entry {

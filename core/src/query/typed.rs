@@ -7,7 +7,6 @@ use std::ops::Not;
 
 use super::{CompareOp, Direction, Order, Predicate, Query, TextOp};
 use crate::datum::{Convert, Converted, Datum};
-use crate::error::Fault;
 use crate::row::Model;
 use crate::value::Value;
 
@@ -54,7 +53,7 @@ pub trait Operand<T> {
 
 fn owned<T: Datum>(value: &T) -> Value {
     // A live value shows itself without a fault.
-    value.show().to_value().unwrap_or_else(|_: Fault| Value::Null)
+    value.show().to_value().unwrap_or(Value::Null)
 }
 
 impl<T: Datum> Operand<T> for T {
@@ -290,6 +289,14 @@ pub struct OrderBy<M> {
     order: Order,
     of: PhantomData<fn() -> M>,
 }
+
+impl<M> Clone for OrderBy<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for OrderBy<M> {}
 
 impl<M> fmt::Debug for OrderBy<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

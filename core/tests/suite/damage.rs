@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use larder_core::packed::{
-    Bound, Stored, decode_entry, encode_entry, write_record, write_tombstone,
-};
+use larder_core::packed::{Bound, Stored, decode_entry, encode_entry, write_record, write_tombstone};
 use larder_core::{
-    Entry, EntryState, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp, Uuid, ordered,
+    Entry, EntryState, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp,
+    Uuid, ordered,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -52,7 +51,9 @@ fn spoil(bytes: &[u8], mut f: impl FnMut(&[u8])) -> usize {
 
 fn samples() -> Vec<Everything> {
     let mut runner = TestRunner::deterministic();
-    (0..3).map(|_| everything().new_tree(&mut runner).expect("a sample").current()).collect()
+    (0..3)
+        .map(|_| everything().new_tree(&mut runner).expect("a sample").current())
+        .collect()
 }
 
 #[test]
@@ -122,14 +123,25 @@ fn no_altered_record_is_ever_returned() {
     let mut record = Vec::new();
     let mut meta = Meta::synced(Timestamp::UNIX_EPOCH);
     meta.version = Some("7".into());
-    write_record(&mut record, Everything::schema(), SHAPE, &samples()[0], meta.show()).expect("a record");
+    write_record(
+        &mut record,
+        Everything::schema(),
+        SHAPE,
+        &samples()[0],
+        meta.show(),
+    )
+    .expect("a record");
     assert!(Stored::parse(&record).is_ok());
-    spoil(&record, |spoilt| assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt));
+    spoil(&record, |spoilt| {
+        assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt)
+    });
 
     let mut tombstone = Vec::new();
     write_tombstone(&mut tombstone, meta.show()).expect("a tombstone");
     assert!(Stored::parse(&tombstone).expect("a tombstone").body.is_none());
-    spoil(&tombstone, |spoilt| assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt));
+    spoil(&tombstone, |spoilt| {
+        assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt)
+    });
 }
 
 #[test]
@@ -149,7 +161,9 @@ fn a_record_of_a_newer_format_asks_for_an_update() {
 /// CRC-32 as the records have it, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     let byte = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 }
+        })
     };
     !bytes.iter().fold(!0, byte)
 }
@@ -172,7 +186,9 @@ fn entry(schema: &'static Schema, row: &Everything) -> Entry {
         account: Some("ada".into()),
         created: Timestamp::UNIX_EPOCH,
         state: EntryState::Ready,
-        mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }),
+        mark: Some(SendMark {
+            first: Timestamp::UNIX_EPOCH,
+        }),
         attempts: 1,
         strikes: 0,
         first_strike: None,
@@ -192,5 +208,7 @@ fn no_altered_outbox_entry_is_ever_returned() {
     let again = decoded.into_entry(5, Everything::schema(), None, None);
     assert_eq!((again.seq, again.prev, again.key), (5, 3, Key::from("k")));
     assert_eq!(again.changed, [1, 3].into_iter().collect());
-    spoil(&bytes, |spoilt| assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt));
+    spoil(&bytes, |spoilt| {
+        assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt)
+    });
 }

@@ -20,11 +20,25 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn int() -> impl Strategy<Value = i128> {
-    prop_oneof![-300..300_i128, any::<i64>().prop_map(i128::from), any::<i128>(), Just(i128::MIN), Just(i128::MAX)]
+    prop_oneof![
+        -300..300_i128,
+        any::<i64>().prop_map(i128::from),
+        any::<i128>(),
+        Just(i128::MIN),
+        Just(i128::MAX)
+    ]
 }
 
 fn float() -> impl Strategy<Value = f64> {
-    prop_oneof![any::<f64>(), Just(0.0), Just(-0.0), Just(f64::NAN), Just(-f64::NAN), Just(f64::INFINITY), -2.0..2.0]
+    prop_oneof![
+        any::<f64>(),
+        Just(0.0),
+        Just(-0.0),
+        Just(f64::NAN),
+        Just(-f64::NAN),
+        Just(f64::INFINITY),
+        -2.0..2.0
+    ]
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -48,8 +62,10 @@ fn value() -> impl Strategy<Value = Value> {
             vec(inner.clone(), 0..3).prop_map(Value::List),
             vec(inner.clone(), 0..3).prop_map(Value::Struct),
             vec((inner.clone(), inner.clone()), 0..3).prop_map(Value::Map),
-            (text(), vec(inner, 0..3))
-                .prop_map(|(name, fields)| Value::Variant(Box::new(VariantValue { name: name.into(), fields }))),
+            (text(), vec(inner, 0..3)).prop_map(|(name, fields)| Value::Variant(Box::new(VariantValue {
+                name: name.into(),
+                fields
+            }))),
         ]
     })
 }
@@ -139,5 +155,8 @@ fn what_sorts_after_a_prefix(#[case] prefix: &[u8], #[case] expected: Option<Vec
 
 #[test]
 fn minus_zero_sorts_before_zero() {
-    assert_eq!(encoded(&Value::Float(-0.0)).cmp(&encoded(&Value::Float(0.0))), Ordering::Less);
+    assert_eq!(
+        encoded(&Value::Float(-0.0)).cmp(&encoded(&Value::Float(0.0))),
+        Ordering::Less
+    );
 }

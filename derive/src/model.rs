@@ -1,0 +1,437 @@
+//! `#[derive(Model)]`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, LitStr, Meta};
+
+use crate::attr::{Composite, Words, flag, string, suggest};
+use crate::container::{Container, refuse_generics};
+use crate::errors::Errors;
+use crate::field::{Field, KeyWord, Place, located, mentioned, read_all};
+use crate::{case, types};
+
+const WORDS: Words = Words {
+    place: "a model",
+    once: &[
+        "crate",
+        "name",
+        "version",
+        "rename_all",
+        "json",
+        "row",
+        "singleton",
+        "tokens",
+    ],
+    often: &["dialect", "unique", "index"],
+};
+
+/// A model, read.
+struct Model<'a> {
+    ident: &'a Ident,
+    container: Container,
+    name: Option<LitStr>,
+    version: u32,
+    singleton: Option<Span>,
+    tokens: Option<LitStr>,
+    /// Unique or not.
+    composites: Vec<(bool, Composite)>,
+    fields: Vec<Field>,
+}
+
+/// An index, by the positions of its fields.
+struct Index {
+    name: String,
+    fields: Vec<usize>,
+    unique: bool,
+    /// As it is written.
+    tokens: TokenStream,
+}
+
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
+    let mut errors = Errors::default();
+    refuse_generics(
+        &input.generics,
+        "models",
+        "a model is one table with one schema; write a struct for each type that is stored",
+        &mut errors,
+    );
+    let mut model = Model {
+        ident: &input.ident,
+        container: Container::default(),
+        name: None,
+        version: 1,
+        singleton: None,
+        tokens: None,
+        composites: Vec::new(),
+        fields: Vec::new(),
+    };
+    WORDS.of_attrs(&input.attrs, &mut errors, |word, meta, errors| match word {
+        "name" => model.name = string(meta, errors).filter(|name| named(name, errors)),
+        "version" => model.version = version(meta, errors),
+        "singleton" => model.singleton = flag(meta, errors),
+        "tokens" => model.tokens = string(meta, errors),
+        "unique" | "index" => {
+            model
+                .composites
+                .extend(Composite::of(meta, errors).map(|composite| (word == "unique", composite)));
+        }
+        _ => model.container.read(word, meta, false, errors),
+    });
+    match &input.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => {
+            model.fields = read_all(&data.fields, Place::Model, &model.container.rules, &mut errors);
+        }
+        Data::Struct(_) => {
+            errors.at(
+                &input.ident,
+                "a model needs named fields: queries and dialects name them",
+            );
+            return errors.or(TokenStream::new);
+        }
+        Data::Enum(_) | Data::Union(_) => {
+            errors.at(
+                &input.ident,
+                "a model is a struct with named fields; derive `Datum` for an enum that is a field of one",
+            );
+            return errors.or(TokenStream::new);
+        }
+    }
+    let key = model.key(&mut errors);
+    let indexes = model.indexes(&mut errors);
+    let tokens = model.token_names(&mut errors);
+    errors.or(|| model.expand(&key, &indexes, &tokens))
+}
+
+fn named(name: &LitStr, errors: &mut Errors) -> bool {
+    if name.value().is_empty() {
+        errors.at(name, "a model needs a name");
+    }
+    !name.value().is_empty()
+}
+
+fn version(meta: &Meta, errors: &mut Errors) -> u32 {
+    if let Meta::NameValue(pair) = meta
+        && let Expr::Lit(ExprLit {
+            lit: Lit::Int(number),
+            ..
+        }) = &pair.value
+        && let Ok(version @ 1..) = number.base10_parse()
+    {
+        return version;
+    }
+    errors.at(meta, "`version` takes a number from 1 on: write `version = 2`");
+    1
+}
+
+impl Model<'_> {
+    /// The fields that are stored, in the order of their positions.
+    fn stored(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.skip.is_none())
+    }
+
+    /// The positions of the key's fields and the constructor of its `KeyDef`.
+    fn key(&self, errors: &mut Errors) -> (Vec<usize>, &'static str) {
+        let keys: Vec<_> = self
+            .stored()
+            .enumerate()
+            .filter_map(|(at, field)| field.key.map(|(word, span)| (at, field, word, span)))
+            .collect();
+        for (_, field, _, _) in &keys {
+            if field.with.is_none()
+                && let Some(why) = types::not_a_key(&field.ty)
+            {
+                errors.at(&field.ty, why);
+            }
+        }
+        let positions = keys.iter().map(|(at, ..)| *at).collect();
+        match (self.singleton, &keys[..]) {
+            (Some(_), []) => (positions, "singleton"),
+            (Some(span), [..]) => {
+                errors.on(
+                    span,
+                    "a singleton has one row and no key: remove `singleton`, or `key` from its fields",
+                );
+                (positions, "singleton")
+            }
+            (None, []) => {
+                if !errors.is_garbled() {
+                    errors.at(
+                        self.ident,
+                        "a model needs a key: mark a field with `#[model(key)]` (several for a composite key), or the \
+                         struct with `#[model(singleton)]` if it has one row",
+                    );
+                }
+                (positions, "natural")
+            }
+            (None, [(_, field, word, span)]) => {
+                let is_uuid = types::is(&field.ty, "Uuid");
+                match word {
+                    KeyWord::Plain if is_uuid => (positions, "client"),
+                    KeyWord::Plain | KeyWord::Natural => (positions, "natural"),
+                    KeyWord::Client => {
+                        const ELSE: [&str; 6] = ["String", "u64", "i64", "u32", "i32", "Vec"];
+                        if ELSE.iter().any(|name| types::is(&field.ty, name)) {
+                            errors.on(
+                                *span,
+                                "a key that is made here is a UUIDv7: its type has to be `Uuid`",
+                            );
+                        }
+                        (positions, "client")
+                    }
+                }
+            }
+            (None, [..]) => {
+                for (_, _, _, span) in keys.iter().filter(|(_, _, word, _)| *word == KeyWord::Client) {
+                    errors.on(*span, "a composite key is natural: its parts can't be made here");
+                }
+                (positions, "natural")
+            }
+        }
+    }
+
+    fn indexes(&self, errors: &mut Errors) -> Vec<Index> {
+        let mut indexes = Vec::new();
+        let keys = self.stored().filter(|field| field.key.is_some()).count();
+        for (at, field) in self.stored().enumerate() {
+            for (span, unique, word) in [(field.unique, true, "unique"), (field.index, false, "index")] {
+                let Some(span) = span else { continue };
+                if field.key.is_some() && keys == 1 {
+                    errors.on(
+                        span,
+                        format!("the key is unique and indexed already: remove `{word}`"),
+                    );
+                } else {
+                    let tokens = Ident::new(word, span).into_token_stream();
+                    indexes.push(Index {
+                        name: field.name.clone(),
+                        fields: vec![at],
+                        unique,
+                        tokens,
+                    });
+                }
+            }
+        }
+        for (unique, composite) in &self.composites {
+            let fields: Vec<_> = composite
+                .fields
+                .iter()
+                .filter_map(|name| self.position(name, errors))
+                .collect();
+            if let Some(twice) = (1..fields.len()).find(|at| fields[..*at].contains(&fields[*at])) {
+                errors.at(
+                    &composite.fields[twice],
+                    format!("`{}` is named twice", composite.fields[twice]),
+                );
+            }
+            let names: Vec<_> = composite.fields.iter().map(bare).collect();
+            let name = composite
+                .name
+                .as_ref()
+                .map_or_else(|| names.join("_"), LitStr::value);
+            indexes.push(Index {
+                name,
+                fields,
+                unique: *unique,
+                tokens: composite.tokens.clone(),
+            });
+        }
+        for (at, index) in indexes.iter().enumerate() {
+            for other in &indexes[..at] {
+                if other.fields == index.fields && !index.fields.is_empty() {
+                    let hint = if other.unique == index.unique {
+                        ""
+                    } else {
+                        "; a unique constraint is an index as well"
+                    };
+                    errors.at(
+                        &index.tokens,
+                        format!("there is an index on the same fields already{hint}"),
+                    );
+                } else if other.name == index.name {
+                    errors.at(
+                        &index.tokens,
+                        format!(
+                            "two indexes are called `{}`: give one a name, `name = \"…\"`",
+                            index.name
+                        ),
+                    );
+                }
+            }
+        }
+        indexes
+    }
+
+    fn position(&self, name: &Ident, errors: &mut Errors) -> Option<usize> {
+        let found = self.stored().position(|field| field.name == bare(name));
+        if found.is_none() {
+            let known: Vec<_> = self.stored().map(|field| field.name.as_str()).collect();
+            let skipped = self.fields.iter().any(|field| field.name == bare(name));
+            let why = if skipped {
+                "; it is skipped".to_owned()
+            } else {
+                suggest(&bare(name), &known)
+            };
+            errors.at(name, format!("there is no stored field `{name}`{why}"));
+        }
+        found
+    }
+
+    fn token_names(&self, errors: &mut Errors) -> Vec<Ident> {
+        let prefix = self
+            .tokens
+            .as_ref()
+            .map(|prefix| prefix.value().to_uppercase())
+            .unwrap_or_default();
+        let mut names: Vec<(String, &Field)> = Vec::new();
+        for field in self.stored() {
+            let name = format!("{prefix}{}", case::token(&field.name));
+            if let Some((_, other)) = names.iter().find(|(taken, _)| *taken == name) {
+                errors.on(
+                    field.span,
+                    format!(
+                        "the fields `{}` and `{}` would both have the token `{name}`: rename one",
+                        other.name, field.name
+                    ),
+                );
+            }
+            names.push((name, field));
+        }
+        let ident = |(name, field): &(String, &Field)| match syn::parse_str::<Ident>(name) {
+            Ok(_) => Some(Ident::new(name, field.span)),
+            Err(_) => None,
+        };
+        let idents: Option<Vec<_>> = names.iter().map(ident).collect();
+        idents.unwrap_or_else(|| {
+            match &self.tokens {
+                Some(prefix) => errors.at(prefix, "the prefix and a field's name have to make an identifier"),
+                None => errors.at(
+                    self.ident,
+                    "a field's token would not be an identifier: give them a prefix, `tokens = \"…\"`",
+                ),
+            }
+            Vec::new()
+        })
+    }
+
+    fn expand(
+        &self,
+        (key, key_kind): &(Vec<usize>, &str),
+        indexes: &[Index],
+        tokens: &[Ident],
+    ) -> TokenStream {
+        let (ident, larder, rules) = (self.ident, &self.container.larder(), &self.container.rules);
+        let name = self.name.as_ref().map_or_else(|| bare(ident), LitStr::value);
+        let version = self.version;
+        let dialects = mentioned(rules, &self.fields);
+        let defs = self.stored().map(|field| field.def(rules, &dialects, larder));
+        let key_kind = Ident::new(key_kind, Span::call_site());
+        let key_def = if key.is_empty() {
+            quote!()
+        } else {
+            quote!(&[#(#key),*])
+        };
+        let index_defs = indexes.iter().map(
+            |Index {
+                 name, fields, unique, ..
+             }| {
+                quote!(#larder::IndexDef { name: #name, fields: &[#(#fields),*], unique: #unique })
+            },
+        );
+        let checks = self.checks(&key_kind, larder);
+        let shown = self.stored().enumerate().map(|(at, field)| {
+            let member = &field.member;
+            let show = field.show(&quote!(&self.#member), larder);
+            quote!(#at => #show)
+        });
+        let taken = self.taken(larder);
+        let consts = self.stored().zip(tokens).enumerate().map(|(at, (field, token))| {
+            let (vis, ty, at) = (
+                &field.vis,
+                field.datum(larder),
+                u16::try_from(at).unwrap_or(u16::MAX),
+            );
+            let doc = format!("The field `{}`.", field.name);
+            quote!(#[doc = #doc] #vis const #token: #larder::Field<#ident, #ty> = #larder::Field::at(#at);)
+        });
+        quote! {
+            const _: () = {
+                static __SCHEMA: #larder::Schema = #larder::Schema {
+                    model: #name,
+                    version: #version,
+                    fields: &[#(#defs),*],
+                    key: #larder::KeyDef::#key_kind(#key_def),
+                    indexes: &[#(#index_defs),*],
+                };
+
+                #checks
+
+                #[automatically_derived]
+                impl #larder::Row for #ident {
+                    fn field(&self, i: usize) -> #larder::Result<#larder::ValueRef<'_>, #larder::Fault> {
+                        #larder::Ok(match i {
+                            #(#shown,)*
+                            _ => return #larder::Err(#larder::Fault::NoSuchField),
+                        })
+                    }
+
+                    fn as_any(&self) -> #larder::Option<&dyn #larder::Any> {
+                        #larder::Some(self)
+                    }
+                }
+
+                #[automatically_derived]
+                impl #larder::Model for #ident {
+                    fn schema() -> &'static #larder::Schema {
+                        &__SCHEMA
+                    }
+
+                    fn from_row(__row: &dyn #larder::Row) -> #larder::Result<Self, #larder::Error> {
+                        #larder::Ok(Self { #(#taken),* })
+                    }
+                }
+            };
+
+            #[automatically_derived]
+            #[allow(missing_docs, dead_code, unreachable_pub, reason = "tokens are as visible as their fields")]
+            impl #ident {
+                #(#consts)*
+            }
+        }
+    }
+
+    fn taken(&self, larder: &TokenStream) -> Vec<TokenStream> {
+        let mut at = 0_usize;
+        let mut taken = Vec::new();
+        for field in &self.fields {
+            let member = &field.member;
+            if field.skip.is_some() {
+                let value = field.unstored();
+                taken.push(quote!(#member: #value));
+                continue;
+            }
+            taken.push(field.taken(at, larder));
+            at += 1;
+        }
+        taken
+    }
+
+    /// What can be told only where types are known: asserted when the code is compiled.
+    fn checks(&self, key_kind: &Ident, larder: &TokenStream) -> TokenStream {
+        let checks = self.stored().filter(|field| field.key.is_some()).map(|field| {
+            let (name, kind) = (&field.name, field.kind(larder));
+            let (fits, why) = if key_kind == "client" {
+                (quote!(is_uuid), format!("`{name}` can't be a key that is made here: its type is not a uuid"))
+            } else {
+                let why = format!("`{name}` can't be a key: a key is a bool, integer, string, bytes, uuid or timestamp");
+                (quote!(is_key), why)
+            };
+            quote_spanned!(located(&field.ty)=> const _: () = ::core::assert!(#larder::Kind::#fits(&#kind), #why);)
+        });
+        quote!(#(#checks)*)
+    }
+}
+
+/// The name without `r#`.
+fn bare(ident: &Ident) -> String {
+    syn::ext::IdentExt::unraw(ident).to_string()
+}
