@@ -1,1 +1,40 @@
 //! An embedded store on redb: durable, checksummed, with indexes and group commit.
+//!
+//! [`Redb`] configures; opening is done by the repository's `build`, or by [`OpenStore::open`](larder_core::OpenStore).
+//!
+//! How it is made:
+//!
+//! - One redb table holds everything; the first byte of a key is its space (see `codec`). One B-tree means that a
+//!   commit touches few pages and that one cached table serves every read of a generation.
+//! - All durable writes go through `writer`: whoever comes first starts it on [`Runtime::blocking`], it commits what
+//!   waits in groups of up to 256 batches, and ends when nothing waits.
+//! - Reads share one published generation (`reads`), which is replaced after each commit. What needs no long scan is
+//!   answered on the calling thread.
+//! - Models, shapes and indexes are registered when the store is opened (`notes`, `upkeep`), and do not change until it
+//!   is closed (`catalog`): reads take no lock.
+//! - A panic of redb over a damaged page becomes `Corrupt` for the caller (`error`).
+//!
+//! [`Runtime::blocking`]: larder_core::Runtime::blocking
+
+pub mod backend;
+mod batch;
+mod catalog;
+mod codec;
+mod commit;
+mod config;
+mod entries;
+mod error;
+mod limits;
+mod notes;
+mod outbox;
+mod plan;
+mod provider;
+mod rank;
+mod reads;
+mod scan;
+mod store;
+mod upkeep;
+mod writer;
+
+pub use config::Redb;
+pub use redb::StorageBackend;

@@ -1,0 +1,374 @@
+//! A batch within a transaction: applied as a whole, or taken back alone while its neighbours stay.
+
+use larder_core::packed::{decode_entry, encode_entry, write_record, write_tombstone};
+use larder_core::{
+    Batch, Committed, Entry, EntryState, Error, ErrorKind, Expect, Key, Meta, MetaRef, Op, Result, Row,
+    Schema, Tail, Touched,
+};
+use redb::{ReadableTable, Table};
+
+use crate::catalog::{Catalog, Slot};
+use crate::codec::{self, Bytes, Counters, IndexEntry, OUTBOX, PREFIX};
+use crate::entries::Check;
+use crate::error::Raw;
+
+/// What a batch did.
+pub(crate) struct Applied {
+    pub(crate) committed: Committed,
+    pub(crate) touched: Touched,
+}
+
+/// Why a batch was not applied. Except for `Broken`, the transaction is as it was before.
+pub(crate) enum Refusal {
+    /// An expectation did not hold.
+    Stale,
+    /// The batch can't be applied.
+    Invalid(Error),
+    /// The transaction can't go on.
+    Broken(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl From<Raw> for Refusal {
+    fn from(raw: Raw) -> Self {
+        if raw.is_too_large() {
+            Self::Invalid(raw.into())
+        } else {
+            Self::Broken(raw.into())
+        }
+    }
+}
+
+impl From<redb::StorageError> for Refusal {
+    fn from(error: redb::StorageError) -> Self {
+        Raw::from(error).into()
+    }
+}
+
+pub(crate) type Outcome<T = ()> = Result<T, Refusal>;
+
+/// What a batch is applied to.
+pub(crate) struct Ground<'a, 't> {
+    pub(crate) table: &'a mut Table<'t, Bytes, Bytes>,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) counters: &'a mut Counters,
+    /// Slot by slot, the revision of the last change.
+    pub(crate) changed: &'a mut [u64],
+    /// True if others share the transaction, so that the batch has to be taken back alone if it fails.
+    pub(crate) shared: bool,
+}
+
+/// Applies `batch`.
+pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Applied> {
+    let mut counters = *ground.counters;
+    counters.revision += 1;
+    let mut applying = Applying {
+        catalog: ground.catalog,
+        table: ground.table,
+        changed: ground.changed,
+        undo: ground.shared.then(Vec::new),
+        first_seq: counters.next_seq,
+        enqueues: batch.ops.iter().filter(|op| matches!(op, Op::Enqueue(_))).count() as u64,
+        touched: Touched {
+            revision: counters.revision,
+            rows: Vec::new(),
+            outbox: false,
+            wiped: false,
+        },
+        counters,
+        models: Vec::new(),
+        seqs: Vec::new(),
+        checks: Vec::new(),
+        recount: false,
+        record: Vec::new(),
+    };
+    if let Err(refusal) = applying.run(batch) {
+        if !matches!(refusal, Refusal::Broken(_)) {
+            applying.take_back()?;
+        }
+        return Err(refusal);
+    }
+    let Applying {
+        counters,
+        touched,
+        seqs,
+        models,
+        ..
+    } = applying;
+    *ground.counters = counters;
+    models
+        .iter()
+        .for_each(|at| ground.changed[*at] = counters.revision);
+    Ok(Applied {
+        committed: Committed {
+            revision: counters.revision,
+            seqs,
+        },
+        touched,
+    })
+}
+
+/// A key, and what was there before.
+type Undo = (Vec<u8>, Option<Vec<u8>>);
+
+/// A batch that is being applied.
+pub(crate) struct Applying<'a, 't> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) table: &'a mut Table<'t, Bytes, Bytes>,
+    changed: &'a [u64],
+    /// Each key that was touched, with what was there before.
+    undo: Option<Vec<Undo>>,
+    counters: Counters,
+    first_seq: u64,
+    enqueues: u64,
+    touched: Touched,
+    /// The slots of the models whose rows it wrote.
+    models: Vec<usize>,
+    seqs: Vec<u64>,
+    pub(crate) checks: Vec<Check>,
+    /// True if the outbox has to be counted anew.
+    recount: bool,
+    /// The record that is being written.
+    record: Vec<u8>,
+}
+
+impl Applying<'_, '_> {
+    fn run(&mut self, batch: &Batch) -> Outcome {
+        batch.expect.iter().try_for_each(|expect| self.expect(expect))?;
+        for op in &batch.ops {
+            match op {
+                Op::Put {
+                    schema,
+                    key,
+                    row,
+                    meta,
+                    tail,
+                } => self.put(schema, key, &**row, meta, *tail)?,
+                Op::Tombstone {
+                    schema,
+                    key,
+                    meta,
+                    tail,
+                } => self.tombstone(schema, key, meta, *tail)?,
+                Op::Remove { schema, key } => self.remove_row(schema, key)?,
+                Op::Enqueue(entry) => self.enqueue(entry)?,
+                Op::Revise(entry) => self.revise(entry)?,
+                Op::Dequeue(seq) => self.dequeue(*seq)?,
+                Op::Cursor { scope, value } => self.cursor(scope, value.as_deref())?,
+            }
+        }
+        for check in std::mem::take(&mut self.checks) {
+            self.check(&check)?;
+        }
+        if self.recount { self.recount() } else { Ok(()) }
+    }
+
+    fn expect(&self, expect: &Expect) -> Outcome {
+        let holds = match expect {
+            Expect::Row {
+                schema,
+                key,
+                revision,
+            } => {
+                let slot = self.catalog.slot(schema)?;
+                let record = self.table.get(codec::row_key(slot.model, key).as_slice())?;
+                let found = codec::revision_of(record.as_ref().map(redb::AccessGuard::value));
+                found.map_err(|error| error.model(schema.model).key(key))? == *revision
+            }
+            Expect::Model { schema, revision } => self.changed[self.catalog.slot(schema)?.at] <= *revision,
+        };
+        if holds { Ok(()) } else { Err(Refusal::Stale) }
+    }
+
+    fn put(&mut self, schema: &'static Schema, key: &Key, row: &dyn Row, meta: &Meta, tail: Tail) -> Outcome {
+        let slot = self.catalog.slot(schema)?;
+        let own = schema.key_of(row)?;
+        if own != *key {
+            let message = format!("the row's key is {own}");
+            return Err(Error::new(ErrorKind::Invalid, message)
+                .during("commit")
+                .model(schema.model)
+                .key(key)
+                .into());
+        }
+        let meta = self.meta(meta, tail)?;
+        self.record.clear();
+        write_record(&mut self.record, schema, slot.shape, row, meta)?;
+        let at = codec::row_key(slot.model, key);
+        let record = std::mem::take(&mut self.record);
+        let new = slot.entries(&record, &at[PREFIX..])?;
+        let old = self.replace(slot, &at, Some(&record))?.unwrap_or_default();
+        self.reindex(slot, &record, &old, new)?;
+        self.record = record;
+        self.touch(slot, key);
+        Ok(())
+    }
+
+    fn tombstone(&mut self, schema: &'static Schema, key: &Key, meta: &Meta, tail: Tail) -> Outcome {
+        let slot = self.catalog.slot(schema)?;
+        let mut record = Vec::new();
+        write_tombstone(&mut record, self.meta(meta, tail)?)
+            .map_err(|error| error.model(schema.model).key(key))?;
+        let old = self.replace(slot, &codec::row_key(slot.model, key), Some(&record))?;
+        old.unwrap_or_default()
+            .iter()
+            .try_for_each(|entry| self.unindex(entry))?;
+        self.touch(slot, key);
+        Ok(())
+    }
+
+    fn remove_row(&mut self, schema: &'static Schema, key: &Key) -> Outcome {
+        let slot = self.catalog.slot(schema)?;
+        if let Some(old) = self.replace(slot, &codec::row_key(slot.model, key), None)? {
+            old.iter().try_for_each(|entry| self.unindex(entry))?;
+            self.touch(slot, key);
+        }
+        Ok(())
+    }
+
+    fn meta<'m>(&self, meta: &'m Meta, tail: Tail) -> Outcome<MetaRef<'m>> {
+        let tail = match tail {
+            Tail::At(seq) => seq,
+            Tail::New(nth) if (nth as u64) < self.enqueues => self.first_seq + nth as u64,
+            Tail::New(nth) => {
+                let message = format!(
+                    "a row names entry {nth} of its batch, which enqueues {}",
+                    self.enqueues
+                );
+                return Err(Error::new(ErrorKind::Invalid, message).during("commit").into());
+            }
+        };
+        Ok(MetaRef {
+            revision: self.counters.revision,
+            tail,
+            ..meta.show()
+        })
+    }
+
+    fn touch(&mut self, slot: &Slot, key: &Key) {
+        self.touched.rows.push((slot.schema, key.clone()));
+        if self.models.last() != Some(&slot.at) {
+            self.models.push(slot.at);
+        }
+    }
+
+    /// Writes or removes a row's record and gives the index entries of the one before, if there was one.
+    fn replace(&mut self, slot: &Slot, at: &[u8], record: Option<&[u8]>) -> Outcome<Option<Vec<IndexEntry>>> {
+        let entries = self.exchange(at, record, |old| slot.entries(old, &at[PREFIX..]))?;
+        match entries {
+            Some(Ok(entries)) => Ok(Some(entries)),
+            // The record before was damaged, so what it had in the indexes has to be searched for.
+            Some(Err(_)) => self.stray_entries(slot, &at[PREFIX..]).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The one way to the table: inserts or removes, notes what was there, and shows it to `see`.
+    pub(crate) fn exchange<T>(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        see: impl FnOnce(&[u8]) -> T,
+    ) -> Outcome<Option<T>> {
+        let old = match value {
+            Some(value) => self.table.insert(key, value)?,
+            None => self.table.remove(key)?,
+        };
+        if let Some(undo) = &mut self.undo {
+            undo.push((key.to_vec(), old.as_ref().map(|old| old.value().to_vec())));
+        }
+        Ok(old.map(|old| see(old.value())))
+    }
+
+    fn take_back(&mut self) -> Outcome {
+        for (key, value) in self.undo.take().unwrap_or_default().into_iter().rev() {
+            match value {
+                Some(value) => drop(self.table.insert(key.as_slice(), value.as_slice())?),
+                None => drop(self.table.remove(key.as_slice())?),
+            }
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, entry: &Entry) -> Outcome {
+        let seq = self.counters.next_seq;
+        self.counters.next_seq += 1;
+        self.counters.entries += 1;
+        self.counters.parked += u64::from(is_parked(entry));
+        self.write_entry(seq, entry)?;
+        self.seqs.push(seq);
+        Ok(())
+    }
+
+    fn revise(&mut self, entry: &Entry) -> Outcome {
+        let Some(parked) = self
+            .table
+            .get(codec::outbox_key(entry.seq).as_slice())?
+            .map(|old| was_parked(old.value()))
+        else {
+            return Ok(());
+        };
+        self.count_out(parked);
+        self.counters.entries += 1;
+        self.counters.parked += u64::from(is_parked(entry));
+        self.write_entry(entry.seq, entry)
+    }
+
+    fn write_entry(&mut self, seq: u64, entry: &Entry) -> Outcome {
+        let shape = self.catalog.slot(entry.schema)?.shape;
+        let encoded = encode_entry(entry, shape).map_err(|error| error.during("commit"))?;
+        self.exchange(&codec::outbox_key(seq), Some(&encoded), |_| ())?;
+        self.touched.outbox = true;
+        Ok(())
+    }
+
+    fn dequeue(&mut self, seq: u64) -> Outcome {
+        if let Some(parked) = self.exchange(&codec::outbox_key(seq), None, was_parked)? {
+            self.count_out(parked);
+            self.touched.outbox = true;
+        }
+        Ok(())
+    }
+
+    fn count_out(&mut self, parked: Option<bool>) {
+        self.recount |= parked.is_none();
+        self.counters.entries = self.counters.entries.saturating_sub(1);
+        self.counters.parked = self
+            .counters
+            .parked
+            .saturating_sub(u64::from(parked == Some(true)));
+    }
+
+    /// Counts the outbox: an entry that went was damaged, so it is not known as what it was counted.
+    fn recount(&mut self) -> Outcome {
+        (self.counters.entries, self.counters.parked) = (0, 0);
+        for pair in self
+            .table
+            .range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX + 1].as_slice())?
+        {
+            self.counters.entries += 1;
+            self.counters.parked += u64::from(was_parked(pair?.1.value()) == Some(true));
+        }
+        Ok(())
+    }
+
+    fn cursor(&mut self, scope: &str, value: Option<&str>) -> Outcome {
+        let sealed = value.map(|value| codec::seal(value.as_bytes()));
+        self.exchange(&codec::cursor_key(scope), sealed.as_deref(), |_| ())
+            .map(drop)
+    }
+}
+
+fn is_parked(entry: &Entry) -> bool {
+    matches!(entry.state, EntryState::Parked(_))
+}
+
+/// Whether a stored entry is parked; `None` if it can't be read.
+fn was_parked(bytes: &[u8]) -> Option<bool> {
+    decode_entry(bytes).ok().map(|entry| entry.is_parked())
+}

@@ -1,0 +1,253 @@
+//! What a turn of the writer does: transactions, and what readers and observers see of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Touched};
+use redb::{Database, Durability, ReadableTable, WriteTransaction};
+
+use crate::batch::{self, Ground, Refusal};
+use crate::codec::{COUNTERS, CURSORS, Counters, TABLE};
+use crate::error::{Panicked, Raw, contain};
+use crate::reads::Generation;
+use crate::writer::{Shared, lock};
+
+/// What the writer knows.
+pub(crate) struct Writer {
+    /// `None` after a reopening that failed, and after closing.
+    pub(crate) database: Option<Database>,
+    /// True after an error that redb recovers from by being reopened.
+    pub(crate) broken: bool,
+    pub(crate) counters: Counters,
+    /// Slot by slot, the revision of the last change, or that of the opening.
+    pub(crate) changed: Vec<u64>,
+    /// The batches of a commit that failed. They may turn out to be durable after all.
+    pub(crate) limbo: Vec<Touched>,
+}
+
+impl Shared {
+    pub(crate) fn commit(
+        &self,
+        writer: &mut Writer,
+        batches: &[Batch],
+    ) -> Result<Vec<Result<CommitOutcome>>> {
+        let span = tracing::debug_span!(
+            "larder_redb::commit",
+            batches = batches.len(),
+            rows = tracing::field::Empty
+        );
+        let _entered = span.enter();
+        self.ensure_open(writer)?;
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let mut next = Next {
+            counters: writer.counters,
+            changed: writer.changed.clone(),
+            touched: Vec::new(),
+        };
+        self.transact(writer, &mut next, |transaction, next| {
+            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+            for batch in batches {
+                let applied = batch::apply(
+                    &mut Ground {
+                        table: &mut table,
+                        catalog: &self.catalog,
+                        counters: &mut next.counters,
+                        changed: &mut next.changed,
+                        shared: batches.len() > 1,
+                    },
+                    batch,
+                );
+                outcomes.push(match applied {
+                    Ok(applied) => {
+                        next.touched.push(applied.touched);
+                        Ok(CommitOutcome::Committed(applied.committed))
+                    }
+                    Err(Refusal::Stale) => Ok(CommitOutcome::Stale),
+                    Err(Refusal::Invalid(error)) => Err(error.during("commit")),
+                    Err(Refusal::Broken(error)) => return Err(error),
+                });
+            }
+            Ok(())
+        })?;
+        span.record(
+            "rows",
+            next.touched
+                .iter()
+                .map(|touched| touched.rows.len())
+                .sum::<usize>(),
+        );
+        self.publish(writer, next);
+        Ok(outcomes)
+    }
+
+    pub(crate) fn wipe(&self, writer: &mut Writer) -> Result<()> {
+        let _entered = tracing::debug_span!("larder_redb::wipe").entered();
+        self.ensure_open(writer)?;
+        let counters = Counters {
+            revision: writer.counters.revision + 1,
+            entries: 0,
+            parked: 0,
+            ..writer.counters
+        };
+        let touched = Touched {
+            revision: counters.revision,
+            rows: Vec::new(),
+            outbox: true,
+            wiped: true,
+        };
+        let changed = vec![counters.revision; writer.changed.len()];
+        let mut next = Next {
+            counters,
+            changed,
+            touched: vec![touched],
+        };
+        self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
+        for slot in self.catalog.slots() {
+            slot.large.store(false, Ordering::Relaxed);
+            slot.indexes
+                .iter()
+                .for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+        }
+        self.publish(writer, next);
+        Ok(())
+    }
+
+    /// Runs `change` in a transaction and makes it durable, unless it touched nothing.
+    fn transact(
+        &self,
+        writer: &mut Writer,
+        next: &mut Next,
+        change: impl FnOnce(&WriteTransaction, &mut Next) -> Result<()>,
+    ) -> Result<()> {
+        let database = writer
+            .database
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
+        let result = contain(|| -> Result<()> {
+            let mut transaction = database.begin_write().map_err(Raw::from)?;
+            transaction
+                .set_durability(Durability::Immediate)
+                .map_err(Raw::from)?;
+            change(&transaction, next)?;
+            if next.touched.is_empty() {
+                return Ok(transaction.abort().map_err(Raw::from)?);
+            }
+            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+            table
+                .insert([COUNTERS].as_slice(), next.counters.encode().as_slice())
+                .map_err(Raw::from)?;
+            drop(table);
+            Ok(transaction.commit().map_err(Raw::from)?)
+        });
+        result.map_err(|error| {
+            tracing::warn!(%error, "a commit failed; the store reopens itself with the next write");
+            writer.broken = true;
+            writer.limbo = std::mem::take(&mut next.touched);
+            error.during("commit")
+        })
+    }
+
+    fn publish(&self, writer: &mut Writer, next: Next) {
+        let Next {
+            counters,
+            changed,
+            touched,
+        } = next;
+        (writer.counters, writer.changed) = (counters, changed);
+        if touched.is_empty() {
+            return;
+        }
+        if let Err(error) = self.announce(writer, &touched) {
+            tracing::warn!(%error, "what is durable can't be read; the store reopens itself with the next request");
+        }
+    }
+
+    /// Shows readers what is durable now, and tells the observers.
+    fn announce(&self, writer: &mut Writer, touched: &[Touched]) -> Result<()> {
+        let observers = self.observers();
+        tell(&observers, touched, |observer, touched| observer.durable(touched));
+        let database = writer.database.as_ref();
+        let generation = database
+            .map(|database| contain(|| Ok::<_, Error>(Generation::of(database)?)))
+            .transpose();
+        writer.broken = generation.is_err();
+        let generation = generation.map(|generation| generation.map(Arc::new));
+        self.reads.store(generation.as_ref().ok().cloned().flatten());
+        self.revision.store(writer.counters.revision, Ordering::Release);
+        tell(&observers, touched, |observer, touched| {
+            observer.published(touched);
+        });
+        generation.map(drop)
+    }
+
+    fn observers(&self) -> Vec<Arc<dyn CommitObserver>> {
+        let mut observers = lock(&self.observers);
+        observers.retain(|observer| observer.strong_count() > 0);
+        observers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Reopens the database after an error. Readers of the generation before fail then, so it is retired first.
+    pub(crate) fn ensure_open(&self, writer: &mut Writer) -> Result<()> {
+        if writer.database.is_some() && !writer.broken {
+            return Ok(());
+        }
+        let _entered = tracing::info_span!("larder_redb::reopen").entered();
+        self.shut(writer);
+        let (database, counters) = contain(|| {
+            let database = self.medium.open()?;
+            let counters = crate::upkeep::counters(&database)?;
+            Ok::<_, Error>((database, counters))
+        })?;
+        writer.database = Some(database);
+        let mut touched = std::mem::take(&mut writer.limbo);
+        if counters.revision > writer.counters.revision {
+            // The commit that failed was durable after all.
+            writer.changed.fill(counters.revision);
+        } else {
+            touched.clear();
+        }
+        writer.counters = counters;
+        self.announce(writer, &touched)
+    }
+}
+
+/// What the writer will know once a transaction is durable.
+struct Next {
+    counters: Counters,
+    changed: Vec<u64>,
+    touched: Vec<Touched>,
+}
+
+fn tell(
+    observers: &[Arc<dyn CommitObserver>],
+    touched: &[Touched],
+    f: impl Fn(&dyn CommitObserver, &Touched),
+) {
+    for touched in touched {
+        for observer in observers {
+            // What is durable stays so, whatever an observer does.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f(&**observer, touched))) {
+                tracing::error!(error = %Error::from(Panicked::of(&*panic)).message(), "an observer panicked");
+            }
+        }
+    }
+}
+
+/// Removes everything but what is noted down about models, shapes and indexes: by dropping the table, which costs less
+/// than removing key by key.
+fn empty(transaction: &WriteTransaction) -> Result<(), Raw> {
+    let table = transaction.open_table(TABLE)?;
+    let mut kept = Vec::new();
+    for pair in table.range::<&[u8]>(..[CURSORS].as_slice())? {
+        let (key, value) = pair?;
+        kept.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    drop(table);
+    transaction.delete_table(TABLE)?;
+    let mut table = transaction.open_table(TABLE)?;
+    for (key, value) in kept {
+        table.insert(key.as_slice(), value.as_slice())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! What a filter says about single fields, in encoded values.
+
+use larder_core::{CompareOp, Kind, Predicate, TextOp, Value, ValueRef, ordered};
+
+use crate::codec;
+use crate::plan::Planner;
+
+/// What the filter says about one field, in encoded values.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// It has one of these.
+    pub(crate) among: Option<Vec<Vec<u8>>>,
+    /// It has at least this.
+    pub(crate) low: Option<Vec<u8>>,
+    /// It has less than this.
+    pub(crate) high: Option<Vec<u8>>,
+}
+
+impl Limits {
+    fn among(&mut self, mut values: Vec<Vec<u8>>) {
+        values.sort_unstable();
+        values.dedup();
+        if self.among.as_ref().is_none_or(|known| values.len() < known.len()) {
+            self.among = Some(values);
+        }
+    }
+
+    /// Every range leaves out null, whose encoding is the least.
+    fn span(&mut self, low: Option<Vec<u8>>, high: Option<Vec<u8>>) {
+        let low = low.unwrap_or_else(|| codec::after(&null()));
+        let high = high.unwrap_or_else(|| vec![0xff]);
+        self.low = Some(match self.low.take() {
+            Some(known) => known.max(low),
+            None => low,
+        });
+        self.high = Some(match self.high.take() {
+            Some(known) => known.min(high),
+            None => high,
+        });
+    }
+
+    fn nothing(&mut self) {
+        self.among = Some(Vec::new());
+    }
+
+    /// The one value that all rows have.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.among.as_ref().is_some_and(|values| values.len() == 1)
+    }
+}
+
+fn null() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Null has no elements that could fail.
+    let _ = ordered::encode(ValueRef::Null, &mut bytes);
+    bytes
+}
+
+impl Planner<'_> {
+    /// What the filter says about `field`; `key`: in the encoding of keys, where a moment is a number.
+    pub(crate) fn limits(&self, field: usize, key: bool) -> Limits {
+        let mut limits = Limits::default();
+        for conjunct in &self.conjuncts {
+            self.limit(conjunct, field, key, &mut limits);
+        }
+        limits
+    }
+
+    fn limit(&self, conjunct: &Predicate, field: usize, key: bool, limits: &mut Limits) {
+        let here = |at: &u16| usize::from(*at) == field;
+        match conjunct {
+            Predicate::Compare { field, op, value } if here(field) => {
+                self.compare(*op, value, *field, key, limits);
+            }
+            Predicate::Between { field, low, high } if here(field) => {
+                self.compare(CompareOp::Ge, low, *field, key, limits);
+                self.compare(CompareOp::Le, high, *field, key, limits);
+            }
+            Predicate::In { field, values } if here(field) => {
+                let equal = values
+                    .iter()
+                    .map(|value| codec::equals(self.operand(value, *field, key)?));
+                if let Some(equal) = equal.collect::<Option<Vec<_>>>() {
+                    limits.among(equal.concat());
+                }
+            }
+            Predicate::Text {
+                field,
+                op: TextOp::StartsWith,
+                needle,
+                ignore_case: false,
+                negated: false,
+            } if here(field) => {
+                let mut start = Vec::new();
+                ordered::encode_text_prefix(needle, &mut start);
+                let end = codec::after(&start);
+                limits.span(Some(start), Some(end));
+            }
+            _ => {}
+        }
+    }
+
+    fn compare(&self, op: CompareOp, value: &Value, field: u16, key: bool, limits: &mut Limits) {
+        let Some(operand) = self.operand(value, field, key) else {
+            return;
+        };
+        if op == CompareOp::Eq {
+            if let Some(equal) = codec::equals(operand) {
+                limits.among(equal);
+            }
+            return;
+        }
+        let mut bytes = Vec::new();
+        if ordered::encode(operand, &mut bytes).is_err() {
+            return;
+        }
+        match op {
+            CompareOp::Eq | CompareOp::Ne => {}
+            // Nothing is less or greater than null.
+            _ if value.is_null() => limits.nothing(),
+            CompareOp::Lt => limits.span(None, Some(bytes)),
+            CompareOp::Le => limits.span(None, Some(codec::after(&bytes))),
+            CompareOp::Gt => limits.span(Some(codec::after(&bytes)), None),
+            CompareOp::Ge => limits.span(Some(bytes), None),
+        }
+    }
+
+    /// The operand as the field is encoded; `None` if the encodings can't be compared.
+    fn operand<'v>(&self, value: &'v Value, field: u16, key: bool) -> Option<ValueRef<'v>> {
+        let is_moment = matches!(
+            self.slot.schema.fields.get(usize::from(field))?.kind.inner(),
+            Kind::Time
+        );
+        match (value.show(), key && is_moment) {
+            (ValueRef::Time(at), true) => Some(ValueRef::Int(at.as_nanosecond())),
+            (_, true) => None,
+            (operand, false) => Some(operand),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What is noted down about models, shapes and indexes, and the registering of today's models against it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use larder_core::packed::{Bound, DIALECT, Shape};
+use larder_core::{Error, ErrorKind, FieldDef, IndexDef, Kind, Result, Schema};
+use redb::{ReadableTable, StorageError};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, Index, Slot};
+use crate::codec::{self, Bytes, INDEXES, MODELS, SHAPES};
+
+/// An index as it is noted down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexRecord {
+    /// The model's id.
+    pub(crate) model: u16,
+    /// Its name.
+    pub(crate) name: String,
+    /// Everything that its entries depend on; see [`definition`].
+    pub(crate) definition: String,
+    /// How far it is.
+    pub(crate) state: IndexState,
+}
+
+/// How far an index is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum IndexState {
+    /// It has an entry for every row.
+    Ready,
+    /// It has entries for the rows up to this key; those after it are still to come.
+    Building(Vec<u8>),
+    /// It is not wanted any more; its entries are being removed.
+    Dropping,
+}
+
+/// What is noted down in a store.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    models: Vec<(String, u16)>,
+    shapes: Vec<(u16, Shape)>,
+    pub(crate) indexes: Vec<(u16, IndexRecord)>,
+    /// Records that have to be written.
+    pub(crate) news: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Notes {
+    /// Reads what is noted down.
+    pub(crate) fn read(table: &impl ReadableTable<Bytes, Bytes>) -> Result<Self> {
+        let mut notes = Self::default();
+        each(table, MODELS, |key, record| {
+            let name = std::str::from_utf8(key).map_err(|_| codec::damaged("the name of a model"))?;
+            notes.models.push((
+                name.to_owned(),
+                id_of(codec::unseal(record, "the id of a model")?)?,
+            ));
+            Ok(())
+        })?;
+        each(table, SHAPES, |key, record| {
+            notes
+                .shapes
+                .push((id_of(key)?, codec::unseal_named(record, "the shape of a model")?));
+            Ok(())
+        })?;
+        each(table, INDEXES, |key, record| {
+            notes.indexes.push((
+                id_of(key)?,
+                codec::unseal_named(record, "the definition of an index")?,
+            ));
+            Ok(())
+        })?;
+        Ok(notes)
+    }
+
+    /// Finds or gives the ids of `schemas`, and marks indexes that are no longer wanted.
+    pub(crate) fn register(&mut self, schemas: &[&'static Schema]) -> Result<Catalog> {
+        let mut seen: Vec<&'static Schema> = Vec::with_capacity(schemas.len());
+        for schema in schemas {
+            match seen.iter().find(|other| other.model == schema.model) {
+                Some(other) if *other == *schema => {}
+                Some(_) => return Err(invalid(schema, "two models have this name; rename one of them")),
+                None => seen.push(schema),
+            }
+        }
+        let mut slots = seen
+            .iter()
+            .enumerate()
+            .map(|(at, schema)| self.slot(at, schema))
+            .collect::<Result<Box<[_]>>>()?;
+        // A shape that was given now may be that of an earlier slot's bounds: bind when all are known.
+        for slot in &mut slots {
+            slot.bounds = self.bounds(slot.schema);
+        }
+        Ok(Catalog::new(slots))
+    }
+
+    fn slot(&mut self, at: usize, schema: &'static Schema) -> Result<Slot> {
+        let model = match self.models.iter().find(|(name, _)| name == schema.model) {
+            Some((_, id)) => *id,
+            None => self.add_model(schema)?,
+        };
+        let today = Shape::of(schema)?;
+        let shape = match self.shapes.iter().find(|(_, shape)| *shape == today) {
+            Some((id, _)) => *id,
+            None => self.add_shape(today)?,
+        };
+        let indexes = self.indexes_of(schema, model)?;
+        Ok(Slot {
+            at,
+            schema,
+            model,
+            shape,
+            bounds: Box::default(),
+            indexes,
+            large: AtomicBool::new(false),
+        })
+    }
+
+    fn add_model(&mut self, schema: &Schema) -> Result<u16> {
+        let id = next_id(self.models.iter().map(|(_, id)| *id))?;
+        self.models.push((schema.model.to_owned(), id));
+        let key = [&[MODELS], schema.model.as_bytes()].concat();
+        self.news.push((key, codec::seal(&id.to_be_bytes())));
+        Ok(id)
+    }
+
+    fn add_shape(&mut self, shape: Shape) -> Result<u16> {
+        let id = next_id(self.shapes.iter().map(|(id, _)| *id))?;
+        self.news
+            .push((codec::prefix(SHAPES, id).to_vec(), codec::seal_named(&shape)?));
+        self.shapes.push((id, shape));
+        Ok(id)
+    }
+
+    fn bounds(&self, schema: &Schema) -> Box<[Option<Arc<Bound>>]> {
+        let count = self
+            .shapes
+            .iter()
+            .map(|(id, _)| usize::from(*id) + 1)
+            .max()
+            .unwrap_or(0);
+        let mut bounds = vec![None; count];
+        for (id, shape) in self
+            .shapes
+            .iter()
+            .filter(|(_, shape)| shape.model == schema.model)
+        {
+            bounds[usize::from(*id)] = Some(Arc::new(Bound::new(shape, schema)));
+        }
+        bounds.into()
+    }
+
+    fn indexes_of(&mut self, schema: &'static Schema, model: u16) -> Result<Box<[Index]>> {
+        let mut kept = Vec::with_capacity(schema.indexes.len());
+        for def in schema.indexes {
+            check(schema, def)?;
+            let definition = definition(schema, def);
+            let same = |record: &IndexRecord| {
+                record.model == model
+                    && record.definition == definition
+                    && record.state != IndexState::Dropping
+            };
+            let id = match self
+                .indexes
+                .iter()
+                .find(|(id, record)| same(record) && !kept.contains(id))
+            {
+                Some((id, _)) => *id,
+                None => {
+                    let id = next_id(self.indexes.iter().map(|(id, _)| *id))?;
+                    let state = IndexState::Building(Vec::new());
+                    self.note_index(
+                        id,
+                        IndexRecord {
+                            model,
+                            name: def.name.to_owned(),
+                            definition,
+                            state,
+                        },
+                    )?;
+                    id
+                }
+            };
+            kept.push(id);
+        }
+        for (id, record) in self.indexes.clone() {
+            if record.model == model && !kept.contains(&id) && record.state != IndexState::Dropping {
+                self.note_index(
+                    id,
+                    IndexRecord {
+                        state: IndexState::Dropping,
+                        ..record
+                    },
+                )?;
+            }
+        }
+        let index = |(def, id)| Index {
+            id,
+            def,
+            incomplete: AtomicBool::new(false),
+        };
+        Ok(schema.indexes.iter().zip(kept).map(index).collect())
+    }
+
+    fn note_index(&mut self, id: u16, record: IndexRecord) -> Result<()> {
+        self.news
+            .push((codec::prefix(INDEXES, id).to_vec(), codec::seal_named(&record)?));
+        self.indexes.retain(|(other, _)| *other != id);
+        self.indexes.push((id, record));
+        Ok(())
+    }
+}
+
+/// Calls `f` with what follows the space byte, and the value, for each key of a space.
+fn each(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    space: u8,
+    mut f: impl FnMut(&[u8], &[u8]) -> Result<()>,
+) -> Result<()> {
+    let raw = |error: StorageError| Error::from(crate::error::Raw::from(error));
+    for pair in table
+        .range::<&[u8]>([space].as_slice()..[space + 1].as_slice())
+        .map_err(raw)?
+    {
+        let (key, value) = pair.map_err(raw)?;
+        f(&key.value()[1..], value.value())?;
+    }
+    Ok(())
+}
+
+fn id_of(bytes: &[u8]) -> Result<u16> {
+    bytes
+        .try_into()
+        .map(u16::from_be_bytes)
+        .map_err(|_| codec::damaged("an id"))
+}
+
+fn next_id(used: impl Iterator<Item = u16>) -> Result<u16> {
+    used.max()
+        .map_or(Some(0), |last| last.checked_add(1))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Full,
+                "a store has at most 65,536 models, shapes and indexes over its life",
+            )
+        })
+}
+
+fn invalid(schema: &Schema, message: &str) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+        .during("open")
+        .model(schema.model)
+}
+
+fn check(schema: &Schema, def: &IndexDef) -> Result<()> {
+    if def.fields.is_empty() || def.fields.iter().any(|at| *at >= schema.fields.len()) {
+        let message = format!(
+            "the index {} names a field that the model does not have",
+            def.name
+        );
+        return Err(invalid(schema, &message));
+    }
+    Ok(())
+}
+
+/// Everything that the entries of an index depend on, as text: when it changes, the index is built anew. A row's value
+/// for a field depends on its bytes, its shape, and today's name, aliases, type and default of the field.
+fn definition(schema: &Schema, def: &IndexDef) -> String {
+    let mut text = format!("1 {}{}", def.name, if def.unique { " unique" } else { "" });
+    for at in def.fields {
+        describe_field(&schema.fields[*at], &mut text);
+    }
+    text
+}
+
+fn describe_field(field: &FieldDef, text: &mut String) {
+    // Writing to a string does not fail.
+    let _ = write!(text, " {} {:?} ", field.name_in(DIALECT), field.alias_in(DIALECT));
+    if let Some(default) = field.default_in(DIALECT) {
+        let _ = write!(text, "={default:?} ");
+    }
+    describe_kind(&field.kind, text);
+}
+
+fn describe_kind(kind: &Kind, text: &mut String) {
+    match kind {
+        Kind::Int(_) => text.push_str("integer"),
+        Kind::Option(of) => {
+            text.push('?');
+            describe_kind(of, text);
+        }
+        Kind::List(of) => {
+            text.push_str("list ");
+            describe_kind(of, text);
+        }
+        Kind::Map(key, value) => {
+            text.push_str("map ");
+            describe_kind(key, text);
+            text.push(' ');
+            describe_kind(value, text);
+        }
+        Kind::Struct(def) => {
+            text.push('{');
+            def.fields.iter().for_each(|field| describe_field(field, text));
+            text.push('}');
+        }
+        Kind::Enum(def) => {
+            text.push('(');
+            for variant in def.variants {
+                let _ = write!(
+                    text,
+                    " {} {} {:?}",
+                    variant.name,
+                    variant.name_in(DIALECT),
+                    variant.alias
+                );
+                variant
+                    .fields
+                    .iter()
+                    .for_each(|field| describe_field(field, text));
+            }
+            text.push(')');
+        }
+        scalar => text.push_str(scalar.name()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Reading the outbox: an entry that can't be read hides no other.
+
+use std::sync::Arc;
+
+use larder_core::packed::{PackedBuf, decode_entry, parse_body};
+use larder_core::{Entry, Error, ErrorKind, Fault, Item, Loaded, Result, Row, ValueRef};
+
+use crate::catalog::{Catalog, Slot};
+use crate::codec::{self, COUNTERS};
+use crate::error::Raw;
+use crate::reads::{Generation, Halt};
+
+/// At most `limit` entries after `after`.
+pub(crate) fn load(
+    generation: &Generation,
+    catalog: &Catalog,
+    after: u64,
+    limit: usize,
+) -> Result<Loaded, Halt> {
+    let mut loaded = Loaded::default();
+    let Some(first) = after.checked_add(1) else {
+        return Ok(loaded);
+    };
+    let (start, end) = (codec::outbox_key(first), [COUNTERS]);
+    for pair in generation
+        .table
+        .range::<&[u8]>(start.as_slice()..end.as_slice())
+        .map_err(Raw::from)?
+        .take(limit)
+    {
+        let (key, value) = pair.map_err(Raw::from)?;
+        let seq =
+            codec::outbox_seq(key.value()).ok_or_else(|| codec::damaged("the key of an outbox entry"))?;
+        match read(catalog, seq, value.value()) {
+            Ok(entry) => loaded.entries.push(entry),
+            Err(error) => loaded.unreadable.push((seq, error)),
+        }
+        loaded.last = seq;
+    }
+    Ok(loaded)
+}
+
+/// Reads a stored entry for today's model.
+pub(crate) fn read(catalog: &Catalog, seq: u64, bytes: &[u8]) -> Result<Entry> {
+    let named = |error: Error| error.during("read the outbox entry of").key(format!("#{seq}"));
+    let encoded = decode_entry(bytes).map_err(named)?;
+    let slot = catalog.named(encoded.model()).ok_or_else(|| {
+        let message = "the application does not have the model of an outbox entry any more";
+        named(Error::new(ErrorKind::Serialization, message).model(encoded.model()))
+    })?;
+    let show = |body: Option<&[u8]>| body.map(|body| show(slot, body)).transpose();
+    let (row, base) = (
+        show(encoded.row).map_err(named)?,
+        show(encoded.base).map_err(named)?,
+    );
+    Ok(encoded.into_entry(seq, slot.schema, row, base))
+}
+
+/// Copies a row of an entry, if all of it can be read by today's model.
+fn show(slot: &Slot, body: &[u8]) -> Result<Arc<dyn Row>> {
+    parse_body(body)?;
+    let row: PackedBuf = slot.copy(body)?;
+    for at in 0..slot.schema.fields.len() {
+        row.field(at)
+            .and_then(walk)
+            .map_err(|fault| slot.schema.fault(at, fault))?;
+    }
+    Ok(Arc::new(row))
+}
+
+/// Looks at all of a value.
+fn walk(value: ValueRef<'_>) -> Result<(), Fault> {
+    match value {
+        ValueRef::List(nested)
+        | ValueRef::Map(nested)
+        | ValueRef::Struct(nested)
+        | ValueRef::Variant(nested) => nested.each(&mut |item| match item {
+            Item::Value(value) => walk(value),
+            Item::Entry(key, value) => walk(key).and_then(|()| walk(value)),
+        }),
+        _ => Ok(()),
+    }
+}

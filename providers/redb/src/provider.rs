@@ -1,0 +1,334 @@
+//! The store as a provider: queries, and single changes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use larder_core::{
+    Applied, Batch, Capabilities, CommitOutcome, Context, Delta, Done, Error, ErrorKind, Expect, Idempotency,
+    Meta, Mutation, Op, Operation, Outcome, Page, PageRow, Presence, Provider, Query, Realtime, Record,
+    Result, Row, Schema, Store, Tail,
+};
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+
+use crate::catalog::Slot;
+use crate::error::contain;
+use crate::plan::Plan;
+use crate::reads::{Generation, Halt, Watch};
+use crate::scan::{self, Found, INLINE_LOOKUPS, Mode};
+use crate::writer::{Job, Shared};
+
+/// How often a read begins anew because the store reopened itself under it.
+const ATTEMPTS: usize = 8;
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct RedbStore {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl RedbStore {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The newest committed state; waits while the store reopens itself.
+    async fn generation(&self) -> Result<Arc<Generation>> {
+        for _ in 0..ATTEMPTS {
+            if let Some(generation) = self.shared.reads.load_full() {
+                return Ok(generation);
+            }
+            self.shared.ask(Job::Revive).await?;
+        }
+        Err(moving())
+    }
+
+    /// Reads on the calling thread: what takes some microseconds.
+    pub(crate) async fn read<T>(
+        &self,
+        read: impl Fn(&Generation) -> Result<T, Halt> + Send + Sync,
+    ) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let generation = self.generation().await?;
+            match contain(|| read(&generation)) {
+                Ok(found) => return Ok(found),
+                Err(Halt::Failed(error)) => return Err(error),
+                Err(Halt::Closed) => {}
+            }
+        }
+        Err(moving())
+    }
+
+    /// Reads off the asynchronous threads: what may take long.
+    pub(crate) async fn read_long<T: Send + 'static>(
+        &self,
+        read: impl Fn(&Shared, &Generation) -> Result<T, Halt> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let read = Arc::new(read);
+        for _ in 0..ATTEMPTS {
+            let (generation, read, shared) = (self.generation().await?, read.clone(), self.shared.clone());
+            let (answer, answered) = oneshot::channel();
+            let work = move || {
+                let found = contain(|| read(&shared, &generation));
+                // The generation is let go of before the caller goes on. Nobody may be waiting any more.
+                drop((generation, shared));
+                drop(answer.send(found));
+            };
+            self.shared.runtime.blocking("larder-redb read", Box::new(work));
+            match answered.await {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(Halt::Failed(error))) => return Err(error),
+                Ok(Err(Halt::Closed)) => {}
+                Err(_) => {
+                    return Err(Error::new(
+                        ErrorKind::Storage,
+                        "the runtime stopped before the store had read",
+                    ));
+                }
+            }
+        }
+        Err(moving())
+    }
+
+    async fn answer(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        if cx.resume.is_some() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the store answers in one page and gives no tokens",
+            ));
+        }
+        let watch = Watch::new(&self.shared.runtime, cx);
+        watch.check()?;
+        let slot = self.shared.catalog.slot(schema)?;
+        let plan = Plan::of(slot, query);
+        let found = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
+            self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch)))
+                .await?
+        } else {
+            let (at, query) = (slot.at, query.clone());
+            self.read_long(move |shared, generation| {
+                scan::run(
+                    generation,
+                    &shared.catalog.slots()[at],
+                    &query,
+                    &plan,
+                    Mode::Whole(&watch),
+                )
+            })
+            .await?
+        };
+        let copied = |found| match found {
+            Found::Copied(row) => Some(*row),
+            Found::Lent(_) => None,
+        };
+        Ok(found.unwrap_or_default().into_iter().filter_map(copied).collect())
+    }
+
+    /// Applies a mutation to what is there; `None` if that moved meanwhile.
+    async fn attempt(&self, cx: &Context, mutation: &Mutation) -> Result<Option<Applied>> {
+        let Mutation {
+            schema,
+            key,
+            operation,
+            ..
+        } = mutation;
+        let stored = self.load(cx, schema, key).await?;
+        let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
+        let under = stored.and_then(|stored| stored.row);
+        let is_there = under.is_some();
+        let refuse = |kind, message: &str| Err(Error::new(kind, message));
+        let (outcome, op) = match (operation, is_there, &mutation.row) {
+            (Operation::Delete, false, _) => {
+                return Ok(Some(Applied {
+                    outcome: Outcome::Missing,
+                    row: None,
+                }));
+            }
+            (Operation::Delete, true, _) => (
+                Outcome::Deleted,
+                Op::Remove {
+                    schema,
+                    key: key.clone(),
+                },
+            ),
+            (_, _, None) => return refuse(ErrorKind::Invalid, "a write needs a row"),
+            (Operation::Insert, true, _) => {
+                return refuse(ErrorKind::Conflict, "a row with this key is there already");
+            }
+            (Operation::Update, false, _) => {
+                return refuse(ErrorKind::NotFound, "there is no row with this key");
+            }
+            (_, is_there, Some(row)) => {
+                // Fields that the mutation does not have stay as they are.
+                let row: Arc<dyn Row> = match &under {
+                    Some(under) => Arc::new(Record::overlay(schema, &**under, &**row)?),
+                    None => row.clone(),
+                };
+                let meta = Meta {
+                    extra: mutation.extra.clone(),
+                    ..Meta::synced(self.shared.runtime.now())
+                };
+                let outcome = if is_there {
+                    Outcome::Updated
+                } else {
+                    Outcome::Inserted
+                };
+                (
+                    outcome,
+                    Op::Put {
+                        schema,
+                        key: key.clone(),
+                        row,
+                        meta,
+                        tail: Tail::At(0),
+                    },
+                )
+            }
+        };
+        let row = match &op {
+            Op::Put { row, meta, .. } => Some(PageRow {
+                meta: meta.clone(),
+                row: row.clone(),
+            }),
+            _ => None,
+        };
+        let expect = vec![Expect::Row {
+            schema,
+            key: key.clone(),
+            revision,
+        }];
+        match self
+            .commit(
+                cx,
+                Batch {
+                    expect,
+                    ops: vec![op],
+                },
+            )
+            .await?
+        {
+            CommitOutcome::Stale => Ok(None),
+            CommitOutcome::Committed(committed) => {
+                let at = |row: PageRow| PageRow {
+                    meta: Meta {
+                        revision: committed.revision,
+                        ..row.meta
+                    },
+                    ..row
+                };
+                Ok(Some(Applied {
+                    outcome,
+                    row: row.map(at),
+                }))
+            }
+        }
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+#[cold]
+fn moving() -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        "the store reopened itself again and again while it was read",
+    )
+}
+
+#[async_trait]
+impl Provider for RedbStore {
+    fn name(&self) -> &str {
+        "redb"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::ALL
+    }
+
+    fn idempotency(&self, _: &'static Schema, operation: Operation) -> Idempotency {
+        match operation {
+            Operation::Insert => Idempotency::Probe,
+            _ => Idempotency::Idempotent,
+        }
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        let span = tracing::debug_span!(
+            "larder_redb::get",
+            model = schema.model,
+            rows = tracing::field::Empty
+        );
+        let answer = self.answer(cx, schema, query).instrument(span.clone()).await;
+        let rows = answer.map_err(|error| error.during("get").model(schema.model))?;
+        span.record("rows", rows.len());
+        Ok(Page {
+            rows,
+            done: Done::ALL,
+            next: None,
+        })
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        let span = tracing::debug_span!("larder_redb::exists", model = schema.model);
+        // One row is enough, and which one it is does not matter.
+        let limit = Some(query.limit.map_or(1, |limit| limit.min(1)));
+        let query = Query {
+            filter: query.filter.clone(),
+            order: Vec::new(),
+            limit,
+            offset: query.offset,
+        };
+        let answer = self.answer(cx, schema, &query).instrument(span).await;
+        let rows = answer.map_err(|error| error.during("look for").model(schema.model))?;
+        Ok(if rows.is_empty() {
+            Presence::Absent
+        } else {
+            Presence::Present
+        })
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        let Mutation {
+            schema,
+            key,
+            operation,
+            ..
+        } = mutation;
+        let span = tracing::debug_span!(
+            "larder_redb::apply",
+            model = schema.model,
+            operation = operation.verb()
+        );
+        let attempts = async {
+            loop {
+                if let Some(applied) = self.attempt(cx, mutation).await? {
+                    return Ok(applied);
+                }
+            }
+        };
+        let applied: Result<Applied> = attempts.instrument(span).await;
+        applied.map_err(|error| error.during(operation.verb()).model(schema.model).key(key))
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        None
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+}
+
+/// Whether the plan is known to take too long for the calling thread: a scan of a model that once was too large, unless
+/// a limit may end it early.
+pub(crate) fn is_long(slot: &Slot, query: &Query, plan: &Plan) -> bool {
+    let may_end_early = query.limit.is_some() && plan.delivery.is_some();
+    plan.is_scan() && !may_end_early && slot.large.load(Ordering::Relaxed)
+}

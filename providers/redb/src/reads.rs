@@ -1,0 +1,142 @@
+//! Reading: the published generation, the rows in it, and what ends a read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::packed::{PackedRow, Stored};
+use larder_core::{Context, Error, ErrorKind, PageRow, Query, Result, Runtime};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageError};
+
+use crate::catalog::Slot;
+use crate::codec::{Bytes, Guard, TABLE};
+use crate::error::{Panicked, Raw};
+use crate::plan::Span;
+
+/// A committed state. It pins the pages of that state, so it is held no longer than until the next one is there.
+pub(crate) struct Generation {
+    /// The one table; keeps the transaction alive.
+    pub(crate) table: ReadOnlyTable<Bytes, Bytes>,
+}
+
+impl Generation {
+    /// The newest committed state.
+    pub(crate) fn of(database: &Database) -> Result<Self, Raw> {
+        Ok(Self {
+            table: database.begin_read()?.open_table(TABLE)?,
+        })
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Guard>, Halt> {
+        Ok(self.table.get(key).map_err(Raw::from)?)
+    }
+
+    pub(crate) fn range(&self, (low, high): &Span) -> Result<redb::Range<'static, Bytes, Bytes>, Halt> {
+        Ok(self
+            .table
+            .range::<&[u8]>(low.as_slice()..high.as_slice())
+            .map_err(Raw::from)?)
+    }
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").finish_non_exhaustive()
+    }
+}
+
+/// Why reading ended.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// The store reopened itself: read again from the new generation.
+    Closed,
+    /// It failed.
+    Failed(Error),
+}
+
+impl From<Raw> for Halt {
+    fn from(raw: Raw) -> Self {
+        if raw.is_closed() {
+            Self::Closed
+        } else {
+            Self::Failed(raw.into())
+        }
+    }
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Panicked> for Halt {
+    fn from(panicked: Panicked) -> Self {
+        Self::Failed(panicked.into())
+    }
+}
+
+impl From<StorageError> for Halt {
+    fn from(error: StorageError) -> Self {
+        Raw::from(error).into()
+    }
+}
+
+/// Ends a read that nobody waits for any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    runtime: Arc<dyn Runtime>,
+    cancellation: larder_core::Cancellation,
+    deadline: Option<Duration>,
+}
+
+impl Watch {
+    pub(crate) fn new(runtime: &Arc<dyn Runtime>, cx: &Context) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            cancellation: cx.cancellation.clone(),
+            deadline: cx.deadline,
+        }
+    }
+
+    /// # Errors
+    /// `Cancelled` or `Timeout`.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.cancellation.is_cancelled() {
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "the caller withdrew the request",
+            ));
+        }
+        if self
+            .deadline
+            .is_some_and(|deadline| self.runtime.monotonic() > deadline)
+        {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                "the deadline of the request has passed",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Judges one record: the row, if it is one and `filter` lets it through. Verifies it in any case.
+pub(crate) fn judge<'a>(
+    slot: &'a Slot,
+    query: &Query,
+    record: &'a [u8],
+) -> Result<Option<(Stored<'a>, PackedRow<'a>)>> {
+    let stored = Stored::parse(record).map_err(|error| error.model(slot.schema.model))?;
+    let Some(body) = stored.body else { return Ok(None) };
+    let row = slot.row(body)?;
+    Ok(query.filter.matches(slot.schema, &row)?.then_some((stored, row)))
+}
+
+/// Copies a row out of its page.
+pub(crate) fn page_row(slot: &Slot, stored: &Stored<'_>) -> Result<PageRow> {
+    let body = stored.body.unwrap_or_default();
+    Ok(PageRow {
+        meta: stored.meta.to_meta(),
+        row: Arc::new(slot.copy(body)?),
+    })
+}

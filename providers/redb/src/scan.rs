@@ -1,0 +1,277 @@
+//! The carrying out of plans over a generation.
+
+use larder_core::packed::Stored;
+use larder_core::{PageRow, Query, Result};
+
+use crate::catalog::Slot;
+use crate::codec::{self, Guard, IndexEntry, PREFIX};
+use crate::error::Raw;
+use crate::plan::{Access, Delivery, Plan, Span};
+use crate::rank::{Rows, Window, rank};
+use crate::reads::{Generation, Halt, Watch, judge, page_row};
+
+/// How much a read may cost, and what comes out of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode<'a> {
+    /// On the calling thread: at most [`INLINE`] steps; rows stay in their pages.
+    Inline,
+    /// As long as it takes, or until the watch ends it; rows are copied.
+    Whole(&'a Watch),
+}
+
+/// The most steps on the calling thread; about a tenth of a millisecond.
+const INLINE: usize = 512;
+/// A row that is looked up by its key costs about as much as this many that are scanned.
+const LOOKUP: usize = 4;
+/// How often the watch is asked.
+const WATCH_EVERY: usize = 256;
+
+/// The most entries with the same values that are turned round in memory.
+const GROUP: usize = 16;
+
+/// A key and its value.
+type Pair = (Guard, Guard);
+
+/// The values of an index entry, with the index's prefix.
+fn values((entry, value): &Pair) -> Result<&[u8]> {
+    Ok(codec::split_entry(entry.value(), value.value())?.0)
+}
+
+/// The most lookups on the calling thread.
+pub(crate) const INLINE_LOOKUPS: usize = INLINE / LOOKUP;
+
+/// A row that was found.
+pub(crate) enum Found {
+    /// Its record, still in its page.
+    Lent(Guard),
+    /// A copy.
+    Copied(Box<PageRow>),
+}
+
+/// Carries out a plan. `None`: it would take too long for [`Mode::Inline`].
+pub(crate) fn run(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    plan: &Plan,
+    mode: Mode<'_>,
+) -> Result<Option<Vec<Found>>, Halt> {
+    let window = Window::of(query);
+    let rows = Rows::new(window, plan.delivery.is_none() && !query.order.is_empty());
+    let mut reader = Reader {
+        generation,
+        slot,
+        query,
+        mode,
+        window,
+        rows,
+        steps: 0,
+    };
+    let ended = match (&plan.access, plan.delivery) {
+        (Access::Keys(keys), delivery) => reader.keys(keys, delivery),
+        (Access::Rows(spans), delivery) => reader.rows(spans, delivery),
+        (Access::Index(spans, index), Some(delivery)) => spans
+            .iter()
+            .try_for_each(|span| reader.index_in_order(span, *index, delivery)),
+        (Access::Index(spans, _), None) => reader.index(spans),
+    };
+    match ended {
+        Ok(()) | Err(Stop::Enough) => Ok(Some(reader.rows.finish(window))),
+        Err(Stop::TooLong) => Ok(None),
+        Err(Stop::Halt(halt)) => Err(halt),
+    }
+}
+
+/// Why the carrying out of a plan ended early.
+enum Stop {
+    /// There are enough rows.
+    Enough,
+    /// It would take too long for the calling thread.
+    TooLong,
+    /// It failed.
+    Halt(Halt),
+}
+
+impl<E: Into<Halt>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Halt(error.into())
+    }
+}
+
+struct Reader<'a> {
+    generation: &'a Generation,
+    slot: &'a Slot,
+    query: &'a Query,
+    mode: Mode<'a>,
+    window: Window,
+    rows: Rows,
+    steps: usize,
+}
+
+impl Reader<'_> {
+    fn keys(&mut self, keys: &[Vec<u8>], delivery: Option<Delivery>) -> Result<(), Stop> {
+        match delivery {
+            Some(Delivery::Backward) => keys.iter().rev().try_for_each(|key| self.lookup(key)),
+            _ => keys.iter().try_for_each(|key| self.lookup(key)),
+        }
+    }
+
+    /// `key` has the model's prefix.
+    fn lookup(&mut self, key: &[u8]) -> Result<(), Stop> {
+        self.step(LOOKUP)?;
+        match self.generation.get(key)? {
+            Some(record) => self.consider(&key[PREFIX..], record),
+            None => Ok(()),
+        }
+    }
+
+    fn rows(&mut self, spans: &[Span], delivery: Option<Delivery>) -> Result<(), Stop> {
+        let backward = delivery == Some(Delivery::Backward);
+        for at in 0..spans.len() {
+            let span = if backward {
+                &spans[spans.len() - 1 - at]
+            } else {
+                &spans[at]
+            };
+            let mut range = self.generation.range(span)?;
+            while let Some(pair) = if backward { range.next_back() } else { range.next() } {
+                let (key, record) = pair.map_err(Raw::from)?;
+                self.step(1)?;
+                self.consider(&key.value()[PREFIX..], record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gathers the keys first: in their order, each row is looked up once and its page is near the one before.
+    fn index(&mut self, spans: &[Span]) -> Result<(), Stop> {
+        let mut keys = Vec::new();
+        for span in spans {
+            for pair in self.generation.range(span)? {
+                let (entry, value) = pair.map_err(Raw::from)?;
+                if matches!(self.mode, Mode::Inline) && keys.len() >= INLINE_LOOKUPS {
+                    return Err(Stop::TooLong);
+                }
+                keys.push(self.row_key(codec::split_entry(entry.value(), value.value())?.1));
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys.iter().try_for_each(|key| self.lookup(key))
+    }
+
+    fn index_in_order(&mut self, span: &Span, index: usize, delivery: Delivery) -> Result<(), Stop> {
+        if delivery == Delivery::Grouped {
+            return self.index_in_groups(span, index);
+        }
+        let mut range = self.generation.range(span)?;
+        while let Some(pair) = if delivery == Delivery::Forward {
+            range.next()
+        } else {
+            range.next_back()
+        } {
+            let pair = pair.map_err(Raw::from)?;
+            self.entry(&pair, index)?;
+        }
+        Ok(())
+    }
+
+    /// From the last values to the first, and within the same values by rising keys. A group of a few entries is turned
+    /// round in memory; a larger one is gone through again from its start, for a limit may end it early.
+    fn index_in_groups(&mut self, span: &Span, index: usize) -> Result<(), Stop> {
+        let mut range = self.generation.range(span)?;
+        let mut last = range.next_back().transpose().map_err(Raw::from)?;
+        while let Some(pair) = last {
+            let values = values(&pair)?.to_vec();
+            let mut group = vec![pair];
+            last = loop {
+                let before = range.next_back().transpose().map_err(Raw::from)?;
+                match before {
+                    Some(pair) if self::values(&pair)? == values && group.len() < GROUP => group.push(pair),
+                    Some(pair) if self::values(&pair)? == values => {
+                        group.clear();
+                        let whole = (values.clone(), codec::after(&values));
+                        self.index_in_order(&whole, index, Delivery::Forward)?;
+                        range = self.generation.range(&(span.0.clone(), values))?;
+                        break range.next_back().transpose().map_err(Raw::from)?;
+                    }
+                    before => break before,
+                }
+            };
+            group.iter().rev().try_for_each(|pair| self.entry(pair, index))?;
+        }
+        Ok(())
+    }
+
+    /// Looks up the row of an entry, unless the row has moved on: an entry that damage left behind must not put a row
+    /// where it does not belong.
+    fn entry(&mut self, (entry, value): &Pair, index: usize) -> Result<(), Stop> {
+        self.step(LOOKUP)?;
+        let (_, key) = codec::split_entry(entry.value(), value.value())?;
+        let Some(record) = self.generation.get(&self.row_key(key))? else {
+            return Ok(());
+        };
+        let stored = Stored::parse(record.value()).map_err(|error| error.model(self.slot.schema.model))?;
+        let Some(body) = stored.body else { return Ok(()) };
+        let index = &self.slot.indexes[index];
+        let current = IndexEntry::of(index.id, index.def, &self.slot.row(body)?, key);
+        if current.bytes == entry.value() {
+            self.consider(key, record)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn row_key(&self, key: &[u8]) -> Vec<u8> {
+        [&codec::prefix(codec::ROWS, self.slot.model), key].concat()
+    }
+
+    fn step(&mut self, cost: usize) -> Result<(), Stop> {
+        let before = self.steps;
+        self.steps += cost;
+        match self.mode {
+            Mode::Inline if self.steps > INLINE => Err(Stop::TooLong),
+            Mode::Whole(watch) if before / WATCH_EVERY != self.steps / WATCH_EVERY => Ok(watch.check()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the row in, if it answers the query.
+    fn consider(&mut self, key: &[u8], record: Guard) -> Result<(), Stop> {
+        let Some((stored, row)) = judge(self.slot, self.query, record.value())? else {
+            return Ok(());
+        };
+        let rank = match &mut self.rows {
+            Rows::Streamed(_, skip) if *skip > 0 => {
+                *skip -= 1;
+                return Ok(());
+            }
+            Rows::Streamed(..) => Vec::new(),
+            Rows::Sorted(sorter) => {
+                let rank = rank(self.slot, &self.query.order, &row, key)?;
+                if sorter.refuses(&rank) {
+                    return Ok(());
+                }
+                rank
+            }
+        };
+        let found = match self.mode {
+            Mode::Whole(_) => Found::Copied(Box::new(page_row(self.slot, &stored)?)),
+            Mode::Inline => Found::Lent(record),
+        };
+        match &mut self.rows {
+            Rows::Streamed(rows, _) => {
+                rows.push(found);
+                if rows.len() >= self.window.take {
+                    Err(Stop::Enough)
+                } else {
+                    Ok(())
+                }
+            }
+            Rows::Sorted(sorter) => {
+                sorter.push(rank, found);
+                Ok(())
+            }
+        }
+    }
+}

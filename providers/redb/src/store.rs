@@ -1,0 +1,227 @@
+//! The provider as a store: batches, lent rows, the outbox.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use larder_core::packed::Stored;
+use larder_core::{
+    Batch, CommitObserver, CommitOutcome, Context, Entry, Error, ErrorKind, Key, Loaded, OutboxCounts, Query,
+    Result, Row, Schema, Sink, Store, StoredRow,
+};
+use tracing::Instrument as _;
+
+use crate::catalog::Slot;
+use crate::codec::{self, COUNTERS, Counters};
+use crate::error::{Panicked, contain};
+use crate::outbox;
+use crate::plan::Plan;
+use crate::provider::{RedbStore, is_long};
+use crate::reads::{Halt, Watch};
+use crate::scan::{self, Found, Mode};
+use crate::writer::Job;
+
+/// The most outbox entries that are read on the calling thread.
+const INLINE_ENTRIES: usize = 32;
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
+        let span = tracing::debug_span!(
+            "larder_redb::write",
+            ops = batch.ops.len(),
+            expect = batch.expect.len()
+        );
+        Watch::new(&self.shared.runtime, cx)
+            .check()
+            .map_err(|error| error.during("commit"))?;
+        self.shared
+            .ask(|answer| Job::Commit(batch, answer))
+            .instrument(span)
+            .await
+            .map_err(|error| error.during("commit"))
+    }
+
+    fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
+        let _entered = tracing::trace_span!("larder_redb::read_now", model = schema.model).entered();
+        let lent = match query.as_key() {
+            Some(key) => self.lend_one(schema, query, key, sink),
+            None => self.lend(schema, query, sink),
+        };
+        match lent {
+            Ok(done) => Ok(done),
+            // The store reopened itself meanwhile, and no row has been lent yet.
+            Err(Halt::Closed) => Ok(false),
+            Err(Halt::Failed(error)) => Err(error.during("get").model(schema.model)),
+        }
+    }
+
+    async fn load(&self, _: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
+        let span = tracing::trace_span!("larder_redb::load", model = schema.model);
+        let slot = self.shared.catalog.slot(schema)?;
+        let at = codec::row_key(slot.model, key);
+        let named = |error: Error| error.during("load").model(schema.model).key(key);
+        let found = self.read(|generation| match generation.get(&at)? {
+            Some(record) => Ok(Some(stored_row(slot, key, record.value())?)),
+            None => Ok(None),
+        });
+        found.instrument(span).await.map_err(named)
+    }
+
+    fn revision(&self) -> u64 {
+        self.shared.revision()
+    }
+
+    async fn outbox(&self, _: &Context, after: u64, limit: usize) -> Result<Loaded> {
+        let span = tracing::debug_span!("larder_redb::outbox", after, limit);
+        let loaded = async {
+            if limit <= INLINE_ENTRIES {
+                self.read(|generation| outbox::load(generation, &self.shared.catalog, after, limit))
+                    .await
+            } else {
+                self.read_long(move |shared, generation| {
+                    outbox::load(generation, &shared.catalog, after, limit)
+                })
+                .await
+            }
+        };
+        loaded
+            .instrument(span)
+            .await
+            .map_err(|error| error.during("read the outbox"))
+    }
+
+    async fn entry(&self, _: &Context, seq: u64) -> Result<Option<Entry>> {
+        let entry = self.read(|generation| match generation.get(&codec::outbox_key(seq))? {
+            Some(bytes) => Ok(Some(outbox::read(&self.shared.catalog, seq, bytes.value())?)),
+            None => Ok(None),
+        });
+        entry.await.map_err(|error| error.during("read the outbox"))
+    }
+
+    async fn outbox_counts(&self, _: &Context) -> Result<OutboxCounts> {
+        let counters = self.read(|generation| {
+            let record = generation
+                .get(&[COUNTERS])?
+                .ok_or_else(|| codec::damaged("the record of the counters"))?;
+            Ok(Counters::decode(record.value())?)
+        });
+        let counters = counters.await.map_err(|error| error.during("count the outbox"))?;
+        Ok(OutboxCounts {
+            entries: counters.entries,
+            parked: counters.parked,
+        })
+    }
+
+    async fn cursor(&self, _: &Context, scope: &str) -> Result<Option<String>> {
+        let key = codec::cursor_key(scope);
+        let value = self.read(|generation| {
+            let Some(sealed) = generation.get(&key)? else {
+                return Ok(None);
+            };
+            let text = std::str::from_utf8(codec::unseal(sealed.value(), "a cursor")?);
+            Ok(Some(text.map_err(|_| codec::damaged("a cursor"))?.to_owned()))
+        });
+        value
+            .await
+            .map_err(|error| error.during("read the cursor").key(scope))
+    }
+
+    async fn wipe(&self, _: &Context) -> Result<()> {
+        self.shared
+            .ask(Job::Wipe)
+            .await
+            .map_err(|error| error.during("wipe"))
+    }
+
+    fn observe(&self, observer: Weak<dyn CommitObserver>) {
+        self.shared.observe(observer);
+    }
+}
+
+impl RedbStore {
+    /// The way that a cache miss takes: one lookup, and the row out of its page.
+    fn lend_one(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+        key: &Key,
+        sink: Sink<'_>,
+    ) -> Result<bool, Halt> {
+        let slot = self.shared.catalog.slot(schema)?;
+        let current = self.shared.reads.load();
+        let Some(generation) = current.as_deref() else {
+            return Ok(false);
+        };
+        // A panic of the one who is lent to is his own.
+        let mut lending = false;
+        let lent = catch_unwind(AssertUnwindSafe(|| -> Result<bool, Halt> {
+            let Some(record) = generation.get(&codec::row_key(slot.model, key))? else {
+                return Ok(true);
+            };
+            let stored = Stored::parse(record.value()).map_err(|error| error.key(key))?;
+            let Some(body) = stored.body else { return Ok(true) };
+            let row = slot.row(body)?;
+            if !query.filter.matches(schema, &row)? {
+                return Err(misplaced(key).into());
+            }
+            lending = true;
+            sink(stored.meta, &row)?;
+            Ok(true)
+        }));
+        match lent {
+            Ok(lent) => lent,
+            Err(panic) if lending => resume_unwind(panic),
+            Err(panic) => Err(Panicked::of(&*panic).into()),
+        }
+    }
+
+    fn lend(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool, Halt> {
+        let slot = self.shared.catalog.slot(schema)?;
+        let plan = Plan::of(slot, query);
+        if is_long(slot, query, &plan) {
+            return Ok(false);
+        }
+        let current = self.shared.reads.load();
+        let Some(generation) = current.as_deref() else {
+            return Ok(false);
+        };
+        let Some(rows) = contain(|| scan::run(generation, slot, query, &plan, Mode::Inline))? else {
+            if plan.is_scan() && query.limit.is_none() {
+                slot.large.store(true, Ordering::Relaxed);
+            }
+            return Ok(false);
+        };
+        for found in rows {
+            let Found::Lent(record) = found else { continue };
+            let stored = Stored::parse(record.value())?;
+            let row = slot.row(stored.body.unwrap_or_default())?;
+            sink(stored.meta, &row)?;
+        }
+        Ok(true)
+    }
+}
+
+/// What is stored under `key`.
+fn stored_row(slot: &Slot, key: &Key, record: &[u8]) -> Result<StoredRow> {
+    let stored = Stored::parse(record)?;
+    let row = match stored.body {
+        None => None,
+        Some(body) => {
+            if slot.schema.key_of(&slot.row(body)?)? != *key {
+                return Err(misplaced(key));
+            }
+            Some(Arc::new(slot.copy(body)?) as Arc<dyn Row>)
+        }
+    };
+    Ok(StoredRow {
+        meta: stored.meta.to_meta(),
+        row,
+    })
+}
+
+#[cold]
+fn misplaced(key: &Key) -> Error {
+    Error::new(ErrorKind::Corrupt, "another row is stored under this key").key(key)
+}

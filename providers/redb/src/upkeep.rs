@@ -1,0 +1,265 @@
+//! What is done when a database is opened: recognised or made, models registered, indexes brought up to date.
+//!
+//! Indexes are built and removed in transactions of [`CHUNK`] rows, each of which notes down how far it has come: an
+//! application that is killed meanwhile goes on there.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use larder_core::{Error, Result, Schema};
+use redb::{Database, MultimapTableHandle, ReadableDatabase, ReadableTable, Table, TableHandle};
+
+use crate::catalog::{Catalog, Index, Slot};
+use crate::codec::{
+    self, Bytes, COUNTERS, Counters, ENTRIES, FORMAT, INDEXES, IndexEntry, PREFIX, ROWS, TABLE, UNREADABLE,
+};
+use crate::error::{Raw, foreign};
+use crate::notes::{IndexRecord, IndexState, Notes};
+
+/// How many rows or entries one transaction of upkeep goes through.
+const CHUNK: usize = 8192;
+
+/// Recognises or makes the database, registers `schemas`, and brings the indexes up to date.
+pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Result<(Catalog, Counters)> {
+    if is_new(database)? {
+        write(database, |table| {
+            put(table, &[FORMAT], &codec::format_record())?;
+            put(table, &[COUNTERS], &Counters::NEW.encode())
+        })?;
+    }
+    let counters = counters(database)?;
+    let table = database
+        .begin_read()
+        .map_err(Raw::from)?
+        .open_table(TABLE)
+        .map_err(Raw::from)?;
+    let mut notes = Notes::read(&table)?;
+    drop(table);
+    let catalog = notes.register(schemas)?;
+    if !notes.news.is_empty() {
+        write(database, |table| {
+            notes
+                .news
+                .iter()
+                .try_for_each(|(key, value)| put(table, key, value))
+        })?;
+    }
+    for (id, record) in &notes.indexes {
+        if record.state == IndexState::Dropping {
+            remove(database, *id)?;
+        }
+    }
+    for slot in catalog.slots() {
+        for index in &slot.indexes {
+            let noted = notes.indexes.iter().find(|(id, _)| *id == index.id);
+            if let Some((
+                _,
+                IndexRecord {
+                    state: IndexState::Building(after),
+                    ..
+                },
+            )) = noted
+            {
+                build(database, slot, index, after.clone(), &notes)?;
+            }
+            let incomplete = first_entry(
+                database,
+                &[&codec::prefix(ENTRIES, index.id)[..], &[UNREADABLE]].concat(),
+            )?;
+            index.incomplete.store(incomplete, Ordering::Relaxed);
+        }
+    }
+    Ok((catalog, counters))
+}
+
+/// The counters of a database that was recognised as ours.
+pub(crate) fn counters(database: &Database) -> Result<Counters> {
+    let table = database
+        .begin_read()
+        .map_err(Raw::from)?
+        .open_table(TABLE)
+        .map_err(Raw::from)?;
+    let get = |space: u8| {
+        table
+            .get([space].as_slice())
+            .map_err(|error| Error::from(Raw::from(error)))
+    };
+    let format = get(FORMAT)?.ok_or_else(|| foreign("the file is a redb database of another application"))?;
+    codec::check_format(format.value())?;
+    let counters = get(COUNTERS)?.ok_or_else(|| codec::damaged("the record of the counters"))?;
+    Counters::decode(counters.value())
+}
+
+/// True for a database without any table.
+fn is_new(database: &Database) -> Result<bool> {
+    let transaction = database.begin_read().map_err(Raw::from)?;
+    let mut names = BTreeSet::new();
+    names.extend(
+        transaction
+            .list_tables()
+            .map_err(Raw::from)?
+            .map(|table| table.name().to_owned()),
+    );
+    names.extend(
+        transaction
+            .list_multimap_tables()
+            .map_err(Raw::from)?
+            .map(|table| table.name().to_owned()),
+    );
+    Ok(names.is_empty())
+}
+
+type Writable<'t> = Table<'t, Bytes, Bytes>;
+
+fn write<T>(database: &Database, change: impl FnOnce(&mut Writable<'_>) -> Result<T>) -> Result<T> {
+    let transaction = database.begin_write().map_err(Raw::from)?;
+    let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+    let done = change(&mut table)?;
+    drop(table);
+    transaction.commit().map_err(Raw::from)?;
+    Ok(done)
+}
+
+fn put(table: &mut Writable<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+    Ok(table.insert(key, value).map(drop).map_err(Raw::from)?)
+}
+
+fn first_entry(database: &Database, prefix: &[u8]) -> Result<bool> {
+    let table = database
+        .begin_read()
+        .map_err(Raw::from)?
+        .open_table(TABLE)
+        .map_err(Raw::from)?;
+    let mut range = table
+        .range::<&[u8]>(prefix..codec::after(prefix).as_slice())
+        .map_err(Raw::from)?;
+    Ok(range.next().transpose().map_err(Raw::from)?.is_some())
+}
+
+/// Removes the entries of an index, and then the note of it.
+fn remove(database: &Database, id: u16) -> Result<()> {
+    let start = codec::prefix(ENTRIES, id);
+    loop {
+        let is_done = write(database, |table| {
+            let entries = chunk(table, &start, &codec::after(&start), |entry, _| entry.to_vec())?;
+            for entry in &entries {
+                
+            }
+            if entries.len() < CHUNK {
+                table
+                    .remove(codec::prefix(INDEXES, id).as_slice())
+                    .map_err(Raw::from)?;
+            }
+            Ok(entries.len() < CHUNK)
+        })?;
+        if is_done {
+            return Ok(());
+        }
+    }
+}
+
+/// Adds the entries of the rows after the key `after`.
+fn build(database: &Database, slot: &Slot, index: &Index, mut after: Vec<u8>, notes: &Notes) -> Result<()> {
+    let Some((_, record)) = notes.indexes.iter().find(|(id, _)| *id == index.id) else {
+        return Ok(());
+    };
+    let rows = codec::prefix(ROWS, slot.model);
+    let mut built = 0;
+    loop {
+        let start = if after.is_empty() {
+            rows.to_vec()
+        } else {
+            [after.as_slice(), &[0]].concat()
+        };
+        let (last, count) = write(database, |table| {
+            let entries = chunk(table, &start, &codec::after(&rows), |key, record| {
+                (key.to_vec(), entry(slot, index, key, record))
+            })?;
+            for added in entries.iter().filter_map(|(_, entry)| entry.as_ref()) {
+                put(table, &added.bytes, &added.value())?;
+            }
+            let last = entries.last().map(|(key, _)| key.clone()).unwrap_or_default();
+            let state = if entries.len() < CHUNK {
+                IndexState::Ready
+            } else {
+                IndexState::Building(last.clone())
+            };
+            put(
+                table,
+                &codec::prefix(INDEXES, index.id),
+                &codec::seal_named(&IndexRecord {
+                    state,
+                    ..record.clone()
+                })?,
+            )?;
+            Ok((last, entries.len()))
+        })?;
+        built += count;
+        if count < CHUNK {
+            break;
+        }
+        after = last;
+    }
+    tracing::info!(
+        model = slot.schema.model,
+        index = index.def.name,
+        rows = built,
+        "built an index"
+    );
+    if index.def.unique {
+        warn_of_collisions(database, slot, index)?;
+    }
+    Ok(())
+}
+
+/// The entry of a stored record; none for a tombstone.
+fn entry(slot: &Slot, index: &Index, key: &[u8], record: &[u8]) -> Option<IndexEntry> {
+    let key = &key[PREFIX..];
+    let Ok(stored) = larder_core::packed::Stored::parse(record) else {
+        return Some(IndexEntry::unreadable(index.id, key));
+    };
+    Some(match slot.row(stored.body?) {
+        Ok(row) => IndexEntry::of(index.id, index.def, &row, key),
+        Err(_) => IndexEntry::unreadable(index.id, key),
+    })
+}
+
+/// What `f` makes of the first pairs from `start` to `end`, at most [`CHUNK`].
+fn chunk<T>(table: &Writable<'_>, start: &[u8], end: &[u8], f: impl Fn(&[u8], &[u8]) -> T) -> Result<Vec<T>> {
+    let mut found = Vec::new();
+    for pair in table.range::<&[u8]>(start..end).map_err(Raw::from)?.take(CHUNK) {
+        let (key, value) = pair.map_err(Raw::from)?;
+        found.push(f(key.value(), value.value()));
+    }
+    Ok(found)
+}
+
+/// A unique index that is added to rows which break it already binds only what is written from now on.
+fn warn_of_collisions(database: &Database, slot: &Slot, index: &Index) -> Result<()> {
+    let table = database
+        .begin_read()
+        .map_err(Raw::from)?
+        .open_table(TABLE)
+        .map_err(Raw::from)?;
+    let start = codec::prefix(ENTRIES, index.id);
+    let (mut before, mut collisions) = (Vec::new(), 0_u64);
+    for pair in table
+        .range::<&[u8]>(start.as_slice()..codec::after(&start).as_slice())
+        .map_err(Raw::from)?
+    {
+        let (entry, value) = pair.map_err(Raw::from)?;
+        let (values, _) = codec::split_entry(entry.value(), value.value())?;
+        collisions += u64::from(values == before.as_slice());
+        before = values.to_vec();
+    }
+    if collisions > 0 {
+        let (model, index) = (slot.schema.model, index.def.name);
+        tracing::warn!(
+            model,
+            index,
+            collisions,
+            "rows that were there before agree in a unique index (or are null in it)"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! The one place where anything becomes durable.
+//!
+//! Whoever commits puts a job in the queue; if nobody writes, a turn is started on [`Runtime::blocking`]. It takes what
+//! waits, up to [`GROUP`] batches, into one transaction, and ends when nothing waits: there is no thread of our own,
+//! and under a runtime that runs everything inline a commit is done when `blocking` returns.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
+
+use arc_swap::ArcSwapOption;
+use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Runtime};
+use redb::Database;
+use tokio::sync::oneshot;
+
+use crate::catalog::Catalog;
+use crate::codec::Counters;
+use crate::commit::Writer;
+use crate::config::Medium;
+use crate::reads::Generation;
+
+/// The most batches in one transaction.
+const GROUP: usize = 256;
+
+/// What the store's handles, its writer and its readers share.
+pub(crate) struct Shared {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) catalog: Catalog,
+    /// The newest committed state; `None` while the store reopens itself.
+    pub(crate) reads: ArcSwapOption<Generation>,
+    /// The revision of that state.
+    pub(crate) revision: AtomicU64,
+    pub(crate) medium: Medium,
+    queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
+    pub(crate) observers: Mutex<Vec<Weak<dyn CommitObserver>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// True from the starting of a turn to its end.
+    active: bool,
+    /// The thread of the turn, once it runs.
+    thread: Option<ThreadId>,
+    closing: bool,
+}
+
+/// What the writer is asked for.
+pub(crate) enum Job {
+    /// To apply a batch.
+    Commit(Batch, oneshot::Sender<Result<CommitOutcome>>),
+    /// To remove everything.
+    Wipe(oneshot::Sender<Result<()>>),
+    /// To reopen the store, if that is needed.
+    Revive(oneshot::Sender<Result<()>>),
+}
+
+/// What becomes of a job, sent when no lock is held any more.
+enum Answer {
+    Commit(oneshot::Sender<Result<CommitOutcome>>, Result<CommitOutcome>),
+    Done(oneshot::Sender<Result<()>>, Result<()>),
+}
+
+impl Answer {
+    fn send(self) {
+        // Nobody may be waiting any more.
+        match self {
+            Self::Commit(to, result) => drop(to.send(result)),
+            Self::Done(to, result) => drop(to.send(result)),
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic under one of these locks leaves nothing half done: what fails is marked as broken.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        catalog: Catalog,
+        medium: Medium,
+        database: Database,
+        counters: Counters,
+    ) -> Result<Self> {
+        let generation = Generation::of(&database)?;
+        let changed = vec![counters.revision; catalog.slots().len()];
+        Ok(Self {
+            runtime,
+            catalog,
+            reads: ArcSwapOption::from_pointee(generation),
+            revision: AtomicU64::new(counters.revision),
+            medium,
+            queue: Mutex::default(),
+            writer: Mutex::new(Writer {
+                database: Some(database),
+                broken: false,
+                counters,
+                changed,
+                limbo: Vec::new(),
+            }),
+            observers: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn observe(&self, observer: Weak<dyn CommitObserver>) {
+        lock(&self.observers).push(observer);
+    }
+
+    /// Hands a job to the writer and waits for its answer.
+    pub(crate) async fn ask<T>(
+        self: &Arc<Self>,
+        job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(job(answer))?;
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Storage,
+                "the runtime stopped before the store had written",
+            ))
+        })
+    }
+
+    fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
+        let mut queue = lock(&self.queue);
+        if queue.closing {
+            return Err(Error::new(ErrorKind::Storage, "the store is closed"));
+        }
+        queue.jobs.push_back(job);
+        if !std::mem::replace(&mut queue.active, true) {
+            drop(queue);
+            let turn = Turn {
+                shared: self.clone(),
+                ended: false,
+            };
+            self.runtime
+                .blocking("larder-redb writer", Box::new(move || turn.run()));
+        }
+        Ok(())
+    }
+
+    /// Closes the database, now or, if jobs are waiting, after them.
+    pub(crate) fn close(&self) {
+        {
+            let mut queue = lock(&self.queue);
+            queue.closing = true;
+            if queue.thread == Some(std::thread::current().id()) {
+                // An observer let go of the last handle: the turn that it is called from closes.
+                return;
+            }
+        }
+        // A turn that has answered everybody is about to end, and holds the lock for no longer than it takes to see
+        // that: waiting for it means that whoever opens the file next finds it free.
+        let mut writer = lock(&self.writer);
+        if lock(&self.queue).jobs.is_empty() {
+            self.shut(&mut writer);
+        }
+    }
+
+    pub(crate) fn shut(&self, writer: &mut Writer) {
+        self.reads.store(None);
+        let database = writer.database.take();
+        // The closing of a damaged database may panic.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
+    }
+
+    /// The jobs of one transaction. None: the turn is over.
+    fn take(&self) -> Vec<Job> {
+        let mut queue = lock(&self.queue);
+        let commits = queue
+            .jobs
+            .iter()
+            .take(GROUP)
+            .take_while(|job| matches!(job, Job::Commit(..)))
+            .count();
+        let count = commits.max(1).min(queue.jobs.len());
+        if count == 0 {
+            queue.active = false;
+            queue.thread = None;
+        }
+        queue.jobs.drain(..count).collect()
+    }
+
+    fn work(&self, writer: &mut Writer, jobs: Vec<Job>) -> Vec<Answer> {
+        let mut batches = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match job {
+                Job::Commit(batch, to) => batches.push((batch, to)),
+                Job::Wipe(to) => return vec![Answer::Done(to, self.wipe(writer))],
+                Job::Revive(to) => return vec![Answer::Done(to, self.ensure_open(writer))],
+            }
+        }
+        let (batches, to): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        match self.commit(writer, &batches) {
+            Ok(outcomes) => to
+                .into_iter()
+                .zip(outcomes)
+                .map(|(to, outcome)| Answer::Commit(to, outcome))
+                .collect(),
+            Err(error) => to
+                .into_iter()
+                .map(|to| Answer::Commit(to, Err(error.duplicate())))
+                .collect(),
+        }
+    }
+}
+
+/// One run of the writer.
+struct Turn {
+    shared: Arc<Shared>,
+    ended: bool,
+}
+
+impl Turn {
+    fn run(mut self) {
+        lock(&self.shared.queue).thread = Some(std::thread::current().id());
+        loop {
+            let mut writer = lock(&self.shared.writer);
+            let jobs = self.shared.take();
+            if jobs.is_empty() {
+                self.ended = true;
+                if lock(&self.shared.queue).closing {
+                    self.shared.shut(&mut writer);
+                }
+                return;
+            }
+            let answers = self.shared.work(&mut writer, jobs);
+            // Whoever gets the answer may close the store and open the file again.
+            drop(writer);
+            answers.into_iter().for_each(Answer::send);
+        }
+    }
+}
+
+/// A turn that the runtime dropped unrun, or that panicked: whoever waits is told so by the dropping of the jobs, and
+/// the next job starts another.
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.ended {
+            let jobs = {
+                let mut queue = lock(&self.shared.queue);
+                queue.active = false;
+                queue.thread = None;
+                std::mem::take(&mut queue.jobs)
+            };
+            drop(jobs);
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("medium", &self.medium)
+            .field("revision", &self.revision())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,464 @@
+//! What the store does when the medium fails or lies.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use larder_core::{
+    CommitObserver, CompareOp, Error, ErrorKind, Key, Op, Predicate, Query, Record, Store, Touched, Value,
+};
+use larder_redb::{Redb, StorageBackend, backend};
+use redb::{Database, ReadableTable, TableDefinition};
+
+use crate::support::*;
+
+const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("larder");
+const ROWS: u8 = 0x20;
+const OUTBOX: u8 = 0x50;
+
+/// Changes what is stored in a space, behind the store's back.
+fn tamper(path: &Path, space: u8, change: impl Fn(&[u8], &mut Vec<u8>) -> bool) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(TABLE).unwrap();
+        let range = table
+            .range::<&[u8]>([space].as_slice()..[space + 1].as_slice())
+            .unwrap();
+        let pairs: Vec<_> = range
+            .map(|pair| {
+                pair.map(|(key, value)| (key.value().to_vec(), value.value().to_vec()))
+                    .unwrap()
+            })
+            .collect();
+        for (key, mut value) in pairs {
+            if change(&key, &mut value) {
+                table.insert(key.as_slice(), value.as_slice()).unwrap();
+            }
+        }
+    }
+    transaction.commit().unwrap();
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+#[tokio::test]
+async fn an_altered_row_is_never_returned_and_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, (1..=3).map(|id| person(id, "x", &format!("{id}@x"), 1))).await;
+    drop(store);
+    tamper(&path, ROWS, |key, value| {
+        let hit = key.ends_with(&[2]);
+        if hit {
+            let last = value.len() - 1;
+            value[last] ^= 0x10;
+        }
+        hit
+    });
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    assert_eq!(kind(find(&*store, &PERSON, 2).await), ErrorKind::Corrupt);
+    assert_eq!(
+        kind(lent(&*store, &PERSON, &Query::key(2.into()))),
+        ErrorKind::Corrupt
+    );
+    assert_eq!(
+        kind(store.load(&cx(), &PERSON, &2.into()).await),
+        ErrorKind::Corrupt
+    );
+    assert_eq!(
+        kind(get(&*store, &PERSON, &Query::all()).await),
+        ErrorKind::Corrupt
+    );
+    let rows = [1, 3].map(Key::from);
+    assert_eq!(
+        keys(&*store, &PERSON, &where_(Predicate::Keys(rows.to_vec()))).await,
+        rows
+    );
+    // It can be written again, and what it had in the indexes goes with it.
+    save(&*store, [person(2, "x", "new@x", 7)]).await;
+    assert_eq!(all(&*store).await, [1, 2, 3].map(Key::from));
+    let by_email = |email| {
+        where_(Predicate::Compare {
+            field: 2,
+            op: CompareOp::Eq,
+            value: text(email),
+        })
+    };
+    assert!(keys(&*store, &PERSON, &by_email("2@x")).await.is_empty());
+    save(&*store, [person(4, "x", "2@x", 7)]).await;
+}
+
+#[tokio::test]
+async fn a_row_in_another_s_place_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, [person(1, "x", "", 1), person(2, "y", "", 1)]).await;
+    drop(store);
+    let first = Mutex::new(Vec::new());
+    tamper(&path, ROWS, |_, value| {
+        let mut first = first.lock().unwrap();
+        if first.is_empty() {
+            first.clone_from(value);
+        } else {
+            value.clone_from(&first);
+        }
+        true
+    });
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    assert_eq!(
+        kind(lent(&*store, &PERSON, &Query::key(2.into()))),
+        ErrorKind::Corrupt
+    );
+    assert_eq!(
+        kind(store.load(&cx(), &PERSON, &2.into()).await),
+        ErrorKind::Corrupt
+    );
+    assert!(find(&*store, &PERSON, 1).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    crate::outbox::enqueue(&*store, 3).await;
+    drop(store);
+    tamper(&path, OUTBOX, |key, value| {
+        let hit = key.ends_with(&[2]);
+        if hit {
+            value[9] ^= 1;
+        }
+        hit
+    });
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
+    assert_eq!((loaded.entries.len(), loaded.last), (2, 3));
+    assert_eq!(
+        (loaded.unreadable[0].0, loaded.unreadable[0].1.kind()),
+        (2, ErrorKind::Corrupt)
+    );
+    commit(&*store, [Op::Dequeue(2)]).await.unwrap();
+    assert_eq!(store.outbox_counts(&cx()).await.unwrap().entries, 2);
+}
+
+#[tokio::test]
+async fn what_is_noted_down_is_verified() {
+    for space in [0x01, 0x02, 0x03, 0x04, 0x51] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.redb");
+        drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+        tamper(&path, space, |_, value| {
+            value[5] ^= 1;
+            true
+        });
+        assert_eq!(
+            kind(open(&Redb::at(&path), &[&PERSON]).await),
+            ErrorKind::Corrupt,
+            "space {space}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_clearly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+    tamper(&path, 0x01, |_, value| {
+        let payload = [&value[4..value.len() - 2], &[2, 0]].concat();
+        // A CRC-32 of our own, so that this test does not lean on the store's.
+        let mut crc = u32::MAX;
+        for byte in &payload {
+            crc ^= u32::from(*byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            }
+        }
+        *value = [&(!crc).to_le_bytes()[..], &payload].concat();
+        true
+    });
+    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(message(&error).contains("format 2, newer than 1"), "{error}");
+}
+
+#[tokio::test]
+async fn files_that_are_not_ours_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    std::fs::write(&path, "a text file that is certainly no database".repeat(1000)).unwrap();
+    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        message(&error).contains("no database of this application"),
+        "{error}"
+    );
+    // Another application's redb file, with and without a table of our table's name.
+    for name in ["other", "larder"] {
+        let path = directory.path().join(name);
+        let database = Database::create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction
+            .open_table(TableDefinition::<u64, u64>::new(name))
+            .unwrap()
+            .insert(1, 1)
+            .unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(message(&error).contains("another application"), "{error}");
+        // And left as they were.
+        let database = Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        assert_eq!(
+            transaction
+                .open_table(TableDefinition::<u64, u64>::new(name))
+                .unwrap()
+                .get(1)
+                .unwrap()
+                .unwrap()
+                .value(),
+            1
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_second_opener_and_a_missing_directory_are_told_clearly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(
+        message(&error).contains("is open in another process or repository"),
+        "{error}"
+    );
+    drop(store);
+    open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let missing = directory.path().join("no/such/a.redb");
+    let error = open(&Redb::at(&missing), &[&PERSON]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(message(&error).contains("no/such/a.redb"), "{error}");
+}
+
+/// What the faulty medium does wrong.
+#[derive(Debug, Default)]
+struct Faults {
+    /// 1: writes find no space; 2: syncs work and report that they did not.
+    mode: AtomicU8,
+    opened: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Faulty(Box<dyn StorageBackend>, Arc<Faults>);
+
+impl StorageBackend for Faulty {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()?;
+        match self.1.mode.load(Ordering::SeqCst) {
+            2 => Err(io::Error::other("a sync that lies")),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        match self.1.mode.load(Ordering::SeqCst) {
+            1 => Err(io::ErrorKind::StorageFull.into()),
+            _ => self.0.write(offset, data),
+        }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
+async fn faulty(path: &Path) -> (Arc<dyn Store>, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let (shared, path) = (faults.clone(), path.to_owned());
+    let config = Redb::at(&path).backend(move || {
+        shared.opened.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Faulty(backend::file(&path)?, shared.clone())))
+    });
+    (open(&config, &[&PERSON]).await.unwrap(), faults)
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, faults) = faulty(&directory.path().join("a.redb")).await;
+    save(&*store, (0..50).map(|id| person(id, "x", "", 1))).await;
+    let revision = store.revision();
+    faults.mode.store(1, Ordering::SeqCst);
+    let write = async |id| commit(&*store, [put(&PERSON, person(id, "y", "", 1))]).await;
+    assert_eq!(kind(write(100).await), ErrorKind::Full);
+    // Nothing was published, and reads go on.
+    assert_eq!(store.revision(), revision);
+    assert_eq!(all(&*store).await.len(), 50);
+    for id in 101..105 {
+        assert!(matches!(
+            kind(write(id).await),
+            ErrorKind::Full | ErrorKind::Storage
+        ));
+    }
+    faults.mode.store(0, Ordering::SeqCst);
+    // The reopening may have failed for want of space: then a read brings the store back as well.
+    assert_eq!(get(&*store, &PERSON, &Query::all()).await.unwrap().len(), 50);
+    let committed = write(100).await.unwrap();
+    assert!(committed.revision > revision);
+    assert_eq!(all(&*store).await.len(), 51);
+    assert!(faults.opened.load(Ordering::SeqCst) > 1);
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<u64>>);
+
+impl CommitObserver for Recorder {
+    fn durable(&self, _: &Touched) {}
+
+    fn published(&self, touched: &Touched) {
+        self.0.lock().unwrap().push(touched.revision);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_and_was_durable_after_all_is_told_when_it_shows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, faults) = faulty(&directory.path().join("a.redb")).await;
+    let recorder = Arc::new(Recorder::default());
+    let observer: Arc<dyn CommitObserver> = recorder.clone();
+    store.observe(Arc::downgrade(&observer));
+    save(&*store, [person(1, "x", "", 1)]).await;
+    faults.mode.store(2, Ordering::SeqCst);
+    assert_eq!(
+        kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await),
+        ErrorKind::Storage
+    );
+    assert_eq!((all(&*store).await.len(), store.revision()), (1, 1));
+    faults.mode.store(0, Ordering::SeqCst);
+    save(&*store, [person(3, "x", "", 1)]).await;
+    let count = all(&*store).await.len() as u64;
+    // Whether the second one survived is redb's affair; that readers, revisions and observers agree is ours.
+    assert_eq!(store.revision(), count);
+    assert_eq!(*recorder.0.lock().unwrap(), (1..=count).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_medium_that_is_gone_fails_reads_until_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let gone = Arc::new(AtomicU8::new(0));
+    let (shared, file) = (gone.clone(), path.clone());
+    let faults = Arc::new(Faults::default());
+    let inner = faults.clone();
+    let config = Redb::at(&path).backend(move || match shared.load(Ordering::SeqCst) {
+        0 => Ok(Box::new(Faulty(backend::file(&file)?, inner.clone()))),
+        _ => Err(io::Error::other("unplugged")),
+    });
+    let store = open(&config, &[&PERSON]).await.unwrap();
+    save(&*store, [person(1, "x", "", 1)]).await;
+    faults.mode.store(1, Ordering::SeqCst);
+    gone.store(1, Ordering::SeqCst);
+    assert_eq!(
+        kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await),
+        ErrorKind::Full
+    );
+    assert_eq!(all(&*store).await.len(), 1, "the old state still serves reads");
+    assert_eq!(
+        kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await),
+        ErrorKind::Storage
+    );
+    assert!(
+        lent(&*store, &PERSON, &Query::all()).unwrap().is_none(),
+        "not without waiting"
+    );
+    assert_eq!(
+        kind(get(&*store, &PERSON, &Query::all()).await),
+        ErrorKind::Storage
+    );
+    gone.store(0, Ordering::SeqCst);
+    faults.mode.store(0, Ordering::SeqCst);
+    assert_eq!(get(&*store, &PERSON, &Query::all()).await.unwrap().len(), 1);
+    save(&*store, [person(2, "x", "", 1)]).await;
+}
+
+#[tokio::test]
+async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let row = |id: u32| person(id, &format!("name {id}"), &format!("{id}@x"), i64::from(id));
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, (0..2000).map(row)).await;
+    drop(store);
+    let sound = std::fs::read(&path).unwrap();
+    let (mut seed, mut errors) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    for round in 0..60 {
+        let mut bytes = sound.clone();
+        let page = 4096 * (1 + random(bytes.len() / 4096 - 1));
+        match round % 3 {
+            0 => bytes[page..page + 4096].fill(0),
+            1 => bytes[page..page + 4096]
+                .iter_mut()
+                .for_each(|byte| *byte = random(256) as u8),
+            _ => bytes[page + random(4096)] ^= 1 << random(8),
+        }
+        let damaged = directory.path().join("damaged.redb");
+        std::fs::write(&damaged, bytes).unwrap();
+        // Inline, so that what redb says when it panics stays in this test's output.
+        let Ok(store) = open_on(TestRuntime::inline(), &Redb::at(&damaged), &[&PERSON]).await else {
+            errors += 1;
+            continue;
+        };
+        let mut failed = false;
+        for id in (0..2000).step_by(7) {
+            match lent(&*store, &PERSON, &Query::key(id.into())) {
+                Ok(rows) => assert!(
+                    rows.unwrap().iter().all(|found| *found == row(id)),
+                    "a wrong row {id}"
+                ),
+                Err(error) => failed |= matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage),
+            }
+        }
+        match get(&*store, &PERSON, &Query::all()).await {
+            Ok(rows) => assert!(rows.iter().all(|found| {
+                let copy = Record::copy(&PERSON, &*found.row).unwrap();
+                matches!(copy.get(0), Some(Value::Int(id)) if row(*id as u32) == copy)
+            })),
+            Err(error) => failed |= error.kind() == ErrorKind::Corrupt,
+        }
+        // A write may or may not work; it must not bring anything down.
+        failed |= commit(&*store, [put(&PERSON, row(9999))]).await.is_err();
+        drop(store);
+        errors += u32::from(failed);
+    }
+    assert!(
+        errors > 10,
+        "only {errors} of 60 were noticed: does the damage reach the rows?"
+    );
+}

@@ -1,0 +1,9 @@
+//! The store's own tests: what no suite of the harness knows of, because it is this store's business alone.
+
+mod commits;
+mod crud;
+mod damage;
+mod evolution;
+mod outbox;
+mod queries;
+mod support;
