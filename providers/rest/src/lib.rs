@@ -1,1 +1,77 @@
 //! A remote over REST: endpoint templates, paging, ETags, on any tower HTTP service.
+//!
+//! [`Rest::at`] configures a remote, an [`Endpoint`] says what is special about one model, and the repository's `build`
+//! opens it. What a request goes through is a [`Transport`]: hyper's client by default (feature `hyper`), or whatever
+//! tower has.
+//!
+//! - A write is sent once: no transport repeats it and no redirect of it is followed. An error says how far it had gone
+//!   ([`larder_core::Error::sent`]).
+//! - What the server accepted is never an error: an answer to a write that can't be read gives
+//!   [`Applied`](larder_core::Applied) without a row, and a warning in the trace.
+//! - Of a query the server gets what its endpoint declares, and [`Page::done`](larder_core::Page) says what that was.
+//! - [`Credentials`] are asked at each send. They are in no error, no trace and no page token.
+//! - Every request has an end: 30 seconds by default, or the deadline of the call.
+//!
+//! # What an answer means
+//!
+//! | status | kind |
+//! |---|---|
+//! | 401 | `Unauthorized` |
+//! | 404, 410 | `NotFound`; of a read by key: no row; of a delete: done |
+//! | 409, 412 | `Conflict` |
+//! | 408, 425, 429, 500, 502, 503, 504 | `Http`, transient ([`Rest::transient_statuses`]); `Retry-After` is kept |
+//! | other 4xx | `Rejected` |
+//! | a redirect that is not followed, and all else | `Http` |
+//!
+//! The server's body is kept in the error, up to 64 KiB.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs"));
+//! use std::convert::Infallible;
+//!
+//! use larder_core::{Context, FieldDef, Key, KeyDef, Kind, OpenProvider, Query, Schema};
+//! use larder_rest::{Body, Rest, http};
+//!
+//! static TAG: Schema = Schema::new("Tag", &[FieldDef::new("name", Kind::Str)], KeyDef::natural(&[0]));
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let server = tower::service_fn(|request: http::Request<Body>| async move {
+//!     assert_eq!(request.uri().path(), "/tags/bug");
+//!     Ok::<_, Infallible>(http::Response::new(Body::from(r#"{"name": "bug"}"#)))
+//! });
+//! let rest = Rest::at("https://api.example.com").transport(server);
+//! let remote = Box::new(rest).open(&opening(&[&TAG])).await?;
+//! let page = remote.get(&Context::new(), &TAG, &Query::key(Key::from("bug"))).await?;
+//! assert_eq!(page.rows.len(), 1);
+//! # Ok::<(), larder_core::Error>(()) }).unwrap();
+//! ```
+
+#[cfg(feature = "hyper")]
+mod client;
+mod codec;
+mod config;
+mod credentials;
+mod endpoint;
+mod error;
+mod exchange;
+mod link;
+mod origin;
+mod paging;
+mod provider;
+mod pushdown;
+mod query;
+mod route;
+mod template;
+mod transport;
+mod write;
+
+#[cfg(feature = "hyper")]
+pub use client::{HyperBuilder, HyperTransport};
+pub use config::Rest;
+pub use credentials::{ApiKey, BearerToken, Credential, Credentials};
+pub use endpoint::{Action, Endpoint, FieldRef};
+pub use paging::Paging;
+pub use pushdown::{FilterOp, OrderStyle};
+pub use transport::{Body, BoxError, NotSent, ResponseBody, Transport, TransportError};
+
+pub use http;

@@ -1,0 +1,277 @@
+//! Rows to and from the bodies of requests and answers, and values to text in paths and parameters.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, ETAG};
+use larder_core::dialect::json::{self, DIALECT, Json};
+use larder_core::{
+    Decoded, Error, ErrorKind, FieldDef, Key, Kind, Meta, Mutation, Operation, PageRow, Record, RemoteVersion, Result, Schema,
+    Sent, Serdes, Timestamp, ValueRef,
+};
+use serde_json::{Map, Value};
+
+use crate::credentials::Secrets;
+use crate::endpoint::Version;
+use crate::error::{excerpt, invalid, unfit};
+use crate::exchange::Answer;
+use crate::route::Route;
+
+/// A field's value as text, as JSON would write it; `None` for null.
+///
+/// # Errors
+/// `Serialization` for what JSON can't express; `Invalid` for a list or an object.
+pub(crate) fn text(field: &'static FieldDef, value: ValueRef<'_>) -> Result<Option<String>> {
+    match field.dialect(DIALECT).and_then(|special| special.convert) {
+        Some(convert) => {
+            let written = (convert.write)(value);
+            plain(written.map_err(|refusal| Error::new(ErrorKind::Serialization, refusal))?)
+        }
+        None => element_text(value, &field.kind),
+    }
+}
+
+/// A value as text; `None` for null.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn element_text(value: ValueRef<'_>, kind: &'static Kind) -> Result<Option<String>> {
+    plain(json::write(value, kind)?)
+}
+
+fn plain(json: Value) -> Result<Option<String>> {
+    match json {
+        Value::Null => Ok(None),
+        Value::Bool(truth) => Ok(Some(truth.to_string())),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::String(text) => Ok(Some(text)),
+        Value::Array(_) | Value::Object(_) => Err(invalid("a list or an object can't stand in a path or parameter")),
+    }
+}
+
+// ---- requests ----
+
+/// The body of a write; `None` if there is nothing to say. `partial` asks for the changed fields alone.
+///
+/// # Errors
+/// `Invalid` without a row, `Serialization` for what JSON can't express, `Corrupt` if what the remote had beside the
+/// fields is no JSON object.
+pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<Option<Bytes>> {
+    let object = match (mutation.operation, &mutation.row) {
+        (Operation::Delete, _) => None,
+        (_, None) => return Err(invalid("there is no row to send")),
+        (operation, Some(row)) => {
+            let encoded = match &mutation.changed {
+                Some(changed) if partial && operation == Operation::Update => {
+                    Json.encode_fields(mutation.schema, &**row, changed)?
+                }
+                _ => Json.encode(mutation.schema, &**row)?,
+            };
+            let mut object = if partial { Map::new() } else { extra(mutation)? };
+            if let Value::Object(fields) = encoded {
+                object.extend(fields);
+            }
+            Some(object)
+        }
+    };
+    let object = match (object, &route.body_key) {
+        (Some(object), Some(key)) => Some(Map::from_iter([(key.clone(), Value::Object(object))])),
+        (object, _) => object,
+    };
+    if object.is_none() && route.supplement.is_empty() {
+        return Ok(None);
+    }
+    let mut object = object.unwrap_or_default();
+    object.extend(route.supplement.clone());
+    Ok(Some(Value::Object(object).to_string().into()))
+}
+
+fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {
+    let Some(extra) = &mutation.extra else { return Ok(Map::new()) };
+    serde_json::from_str(extra).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "what the remote has beside the fields is no JSON object").because(error)
+    })
+}
+
+// ---- answers ----
+
+/// Reads a body as JSON, whatever it calls itself.
+///
+/// # Errors
+/// `Serialization`, with line and column, or with the content type and the beginning of what is no JSON at all.
+pub(crate) fn parse(body: &[u8], headers: &HeaderMap, secrets: &Secrets) -> Result<Value> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    serde_json::from_slice(body).map_err(|error| {
+        let kind = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let called = kind.as_deref().unwrap_or("no content type");
+        let essence = called.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_json = essence.ends_with("/json") || essence.ends_with("+json") || kind.is_none();
+        if body.is_empty() {
+            return unfit(format!("expected JSON, found an empty body ({called})"));
+        }
+        if !is_json || body.trim_ascii_start().starts_with(b"<") {
+            let beginning: String = excerpt(body, BEGINNING, secrets).split_whitespace().collect::<Vec<_>>().join(" ");
+            return unfit(format!("expected JSON, found {called} that begins with `{beginning}`"));
+        }
+        unfit(format!("malformed JSON at line {} column {}", error.line(), error.column())).because(error)
+    })
+}
+
+/// How much of a body that is no JSON a message quotes, in bytes.
+const BEGINNING: usize = 120;
+
+/// The member of an answer that a path such as `data.items` names.
+fn member<'a>(json: &'a Value, path: Option<&str>) -> Result<&'a Value> {
+    let mut json = json;
+    for name in path.into_iter().flat_map(|path| path.split('.')) {
+        json = json.get(name).ok_or_else(|| {
+            let members = json.as_object().map(|object| object.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+            unfit(match members {
+                Some(members) => format!("the answer has no member `{name}`, but {members}"),
+                None => format!("expected an object with the member `{name}`, found {}", describe(json)),
+            })
+        })?;
+    }
+    Ok(json)
+}
+
+fn describe(json: &Value) -> &'static str {
+    match json {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The rows of a list.
+///
+/// # Errors
+/// `Serialization` with the path, such as `items[3].age`.
+pub(crate) fn rows(route: &Route, json: &Value, now: Timestamp) -> Result<Vec<PageRow>> {
+    let path = route.list_key.as_deref();
+    let Value::Array(elements) = member(json, path)? else {
+        let found = member(json, path)?;
+        let hint = match found.as_object() {
+            Some(object) if path.is_none() => {
+                let members: Vec<_> = object.keys().map(String::as_str).collect();
+                format!(" with the members {}; name the one that has the rows with `Endpoint::list_key`", members.join(", "))
+            }
+            _ => String::new(),
+        };
+        return Err(below(path, unfit(format!("expected an array of rows, found {}{hint}", describe(found)))));
+    };
+    let row = |(at, element): (usize, &Value)| {
+        let read = row(route, element, None, now);
+        read.map_err(|error| below(path, error.at(format!("[{at}]"))))
+    };
+    elements.iter().enumerate().map(row).collect()
+}
+
+/// The row of an answer about one.
+///
+/// # Errors
+/// `Serialization` with the path.
+pub(crate) fn one(route: &Route, json: &Value, headers: &HeaderMap, now: Timestamp) -> Result<PageRow> {
+    let element = member(json, route.row_key.as_deref())?;
+    row(route, element, Some(headers), now).map_err(|error| below(route.row_key.as_deref(), error))
+}
+
+/// An error in what the server said, with the path to where it said it.
+fn below(path: Option<&str>, error: Error) -> Error {
+    let error = error.with_sent(Sent::Answered);
+    match path {
+        Some(path) => error.at(path),
+        None => error,
+    }
+}
+
+fn row(route: &Route, element: &Value, headers: Option<&HeaderMap>, now: Timestamp) -> Result<PageRow> {
+    let decoded = Json.decode(route.schema, element)?;
+    let meta = Meta { version: version(route, element, headers), extra: decoded.extra, ..Meta::synced(now) };
+    Ok(PageRow { meta, row: Arc::new(decoded.record) })
+}
+
+/// The row in the answer to a write, which may lack fields. It is `None` where the server says nothing of use; what it
+/// says of another row is not believed.
+///
+/// # Errors
+/// `Serialization`; the write has been accepted all the same.
+pub(crate) fn written(
+    route: &Route,
+    mutation: &Mutation,
+    body: &[u8],
+    answer: &Answer,
+    now: Timestamp,
+) -> Result<Option<PageRow>> {
+    let headers = &answer.headers;
+    if body.is_empty() {
+        return Ok(bare(route, mutation, headers, now));
+    }
+    let json = parse(body, headers, &answer.secrets)?;
+    let element = member(&json, route.row_key.as_deref())?;
+    if element.is_null() {
+        return Ok(bare(route, mutation, headers, now));
+    }
+    let Decoded { record, extra } = Json.decode_partial(route.schema, element)?;
+    let has = |at: &usize| record.get(*at).is_some();
+    if (0..route.schema.fields.len()).all(|at| !has(&at)) {
+        // Thanks, and no row.
+        return Ok(bare(route, mutation, headers, now));
+    }
+    if route.schema.key.fields.iter().all(has) && route.schema.key_of(&record)? != mutation.key {
+        return Err(unfit("the answer is about a row with another key"));
+    }
+    let whole = (0..route.schema.fields.len()).all(|at| has(&at));
+    let extra = if whole { extra } else { overlaid(mutation.extra.as_ref(), extra) };
+    let meta = Meta { version: version(route, element, Some(headers)), extra, ..Meta::synced(now) };
+    Ok(Some(PageRow { meta, row: Arc::new(record) }))
+}
+
+/// What the remote has beside the fields, after an answer that shows a part of it.
+fn overlaid(under: Option<&Arc<str>>, over: Option<Arc<str>>) -> Option<Arc<str>> {
+    let read = |text: &Arc<str>| serde_json::from_str::<Map<String, Value>>(text).ok();
+    match (under, over) {
+        (Some(under), Some(over)) => {
+            let mut merged = read(under).unwrap_or_default();
+            merged.extend(read(&over).unwrap_or_default());
+            Some(Value::Object(merged).to_string().into())
+        }
+        (under, over) => over.or_else(|| under.cloned()),
+    }
+}
+
+/// What an answer without a body tells: the version, if anything.
+pub(crate) fn bare(route: &Route, mutation: &Mutation, headers: &HeaderMap, now: Timestamp) -> Option<PageRow> {
+    let version = version(route, &Value::Null, Some(headers))?;
+    let meta = Meta { version: Some(version), extra: mutation.extra.clone(), ..Meta::synced(now) };
+    let nothing = vec![None; route.schema.fields.len()];
+    Some(PageRow { meta, row: Arc::new(Record::new(nothing)) })
+}
+
+fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Option<RemoteVersion> {
+    let header = || {
+        let etag = headers?.get(ETAG)?.to_str().ok()?.trim();
+        (!etag.is_empty()).then(|| RemoteVersion::from(etag))
+    };
+    let member = |name: &str| plain(element.get(name)?.clone()).ok().flatten();
+    match &route.version {
+        Version::Etag => header(),
+        Version::Member(name) => member(name).map(Into::into),
+        Version::EtagMember(name) => header().or_else(|| Some(format!("\"{}\"", member(name)?).into())),
+    }
+}
+
+/// Whether a version is a strong entity tag (RFC 9110, 8.8.3), which alone counts for `If-Match`.
+pub(crate) fn is_strong(version: &str) -> bool {
+    let inside = version.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inside.is_some_and(|inside| inside.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80))
+}
+
+/// The key of a row that came.
+pub(crate) fn key_of(schema: &'static Schema, row: &PageRow) -> Result<Key> {
+    schema.key_of(&*row.row).map_err(|error| error.with_sent(Sent::Answered))
+}

@@ -1,0 +1,272 @@
+//! The provider: queries to lists, mutations to writes, answers to rows.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use http::Method;
+use larder_core::{
+    Applied, Capabilities, Context, Delta, Done, Error, ErrorKind, Idempotency, Key, Mutation, Operation, Page, PageRow,
+    Predicate, Presence, Provider, Query, Realtime, Result, Schema,
+};
+
+use crate::codec;
+use crate::endpoint::Action;
+use crate::error::{invalid, misbehaved, unfit};
+use crate::exchange::{Answer, Call, Exchange};
+use crate::paging::{Arrived, Place};
+use crate::pushdown::{Plan, matches_nothing};
+use crate::query::Params;
+use crate::route::Route;
+use crate::template::{Hole, Template, key_text};
+
+/// A remote over REST, open.
+#[derive(Debug)]
+pub(crate) struct RestProvider {
+    pub(crate) exchange: Exchange,
+    pub(crate) routes: BTreeMap<&'static str, Route>,
+    pub(crate) capabilities: Capabilities,
+}
+
+#[async_trait]
+impl Provider for RestProvider {
+    fn name(&self) -> &str {
+        "rest"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
+        self.routes.get(schema.model).map_or(Idempotency::AtMostOnce, |route| route.idempotency(operation))
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.read(cx, schema, query).await.map_err(|error| error.during("get").model(schema.model))
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.find(cx, schema, query).await.map_err(|error| error.during("look for").model(schema.model))
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        let place = |error: Error| {
+            error.during(mutation.operation.verb()).model(mutation.schema.model).key(&mutation.key)
+        };
+        self.write(cx, mutation).await.map_err(place)
+    }
+
+    fn delta<'a>(&'a self) -> Option<&'a dyn Delta> {
+        None
+    }
+
+    fn realtime<'a>(&'a self) -> Option<&'a dyn Realtime> {
+        None
+    }
+}
+
+// ---- reading ----
+
+impl RestProvider {
+    pub(crate) fn route(&self, schema: &'static Schema) -> Result<&Route> {
+        let route = self.routes.get(schema.model);
+        route.ok_or_else(|| invalid("the model was not named when the remote was opened"))
+    }
+
+    async fn read(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        let route = self.route(schema)?;
+        if matches_nothing(query) {
+            return Ok(Page { done: Done::ALL, ..Page::default() });
+        }
+        match (one_key(schema, &query.filter), route.template(Action::One)) {
+            (Some(key), Some(template)) => self.one(cx, route, template, key, query).await,
+            _ => self.list(cx, route, query).await,
+        }
+    }
+
+    async fn one(
+        &self,
+        cx: &Context,
+        route: &Route,
+        template: &Template,
+        key: &Key,
+        query: &Query,
+    ) -> Result<Page> {
+        let (path, params) = template.fill(|hole| key_hole(route.schema, key, hole))?;
+        let call = self.call(route, Method::GET, template, &path, params, &[]);
+        let answer = self.exchange.send(cx, call).await.map_err(|error| error.key(key))?;
+        if matches!(answer.status.as_u16(), 404 | 410) {
+            return Ok(Page { done: Done::ALL, ..Page::default() });
+        }
+        let json = self.json(&answer).map_err(|error| error.key(key))?;
+        let row = codec::one(route, &json, &answer.headers, self.exchange.runtime.now());
+        let row = row.map_err(|error| error.with_status(answer.status.as_u16()).key(key))?;
+        if codec::key_of(route.schema, &row)? != *key {
+            return Err(unfit("the server answered with a row of another key").key(key));
+        }
+        let rows = query.finish(route.schema, Done::default(), vec![row])?;
+        Ok(Page { rows, done: Done::ALL, next: None })
+    }
+
+    async fn list(&self, cx: &Context, route: &Route, query: &Query) -> Result<Page> {
+        let template = route.template(Action::List).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "the endpoint has no list; ask for rows by their keys")
+        })?;
+        let plan = Plan::of(route, route.schema, query)?;
+        let mut place = match &cx.resume {
+            Some(token) => Place::read(token)?,
+            None => Place::start(query, plan.done.window),
+        };
+        let call = match place.target() {
+            Some(target) => self.resumed(route, template, target),
+            None => {
+                let (path, params) = template.fill(|hole| match hole {
+                    Hole::Field(at) => Ok(plan.field(at).unwrap_or_default().to_owned()),
+                    Hole::Key(_) => Err(invalid("a list has no key")),
+                })?;
+                let mut more = route.list_params.clone();
+                more.extend(plan.params.iter().cloned());
+                more.extend(place.params(&route.paging, route.limit_param.as_deref(), route.offset_param.as_deref()));
+                self.call(route, Method::GET, template, &path, params, &more)
+            }
+        };
+        let answer = self.exchange.send(cx, call).await?;
+        let mut rows = if answer.status.as_u16() == 204 {
+            Vec::new()
+        } else {
+            let rows = codec::rows(route, &self.json(&answer)?, self.exchange.runtime.now());
+            rows.map_err(|error| error.with_status(answer.status.as_u16()))?
+        };
+        let keys = rows.iter().map(|row| codec::key_of(route.schema, row)).collect::<Result<Vec<_>>>()?;
+        if plan.done.filter {
+            verify(route, query, &mut rows)?;
+        }
+        if plan.done.window {
+            place.cut(&mut rows);
+        }
+        let arrived =
+            Arrived { uri: &answer.uri, headers: &answer.headers, keys: &keys, secrets: answer.secrets.params() };
+        let next = place.advance(&route.paging, &self.exchange.base, &arrived)?;
+        Ok(Page { rows, done: plan.done, next: next.map(|place| place.write()) })
+    }
+
+    async fn find(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        let first = Query { limit: Some(query.limit.unwrap_or(1).min(1)), ..query.clone() };
+        let mut cx = cx.clone();
+        cx.resume = None;
+        let (mut rows, mut done) = (Vec::new(), Done::ALL);
+        loop {
+            let page = self.read(&cx, schema, &first).await?;
+            rows.extend(page.rows);
+            done = Done {
+                filter: done.filter && page.done.filter,
+                order: done.order && page.done.order,
+                window: done.window && page.done.window,
+            };
+            // Which rows they are is of no interest, so the order needn't be right for them to be enough.
+            rows = first.finish(schema, Done { order: true, window: true, ..done }, rows)?;
+            let skip = if done.window { 0 } else { query.offset };
+            if rows.len() as u64 > skip {
+                return Ok(Presence::Present);
+            }
+            match page.next {
+                Some(next) => cx.resume = Some(next),
+                None => return Ok(Presence::Absent),
+            }
+        }
+    }
+
+    /// A request to a template that is filled.
+    pub(crate) fn call(
+        &self,
+        route: &Route,
+        method: Method,
+        template: &Template,
+        path: &str,
+        mut params: Params,
+        more: &[(String, String)],
+    ) -> Call {
+        for (name, value) in route.params.iter().chain(more) {
+            params.push(name, value);
+        }
+        Call {
+            model: route.schema.model,
+            method,
+            target: params.target(&self.exchange.base.below(path)),
+            template: template.text().to_owned(),
+            headers: route.headers.clone(),
+            body: None,
+        }
+    }
+
+    /// A request to where the server said that the list goes on.
+    fn resumed(&self, route: &Route, template: &Template, target: &str) -> Call {
+        Call {
+            model: route.schema.model,
+            method: Method::GET,
+            target: target.to_owned(),
+            template: template.text().to_owned(),
+            headers: route.headers.clone(),
+            body: None,
+        }
+    }
+
+    /// The JSON of an answer, if it tells of success.
+    fn json(&self, answer: &Answer) -> Result<serde_json::Value> {
+        if !answer.status.is_success() {
+            return Err(self.exchange.refusal(answer));
+        }
+        let body = answer.body.as_ref().map_err(Error::duplicate)?;
+        let parsed = codec::parse(body, &answer.headers, &answer.secrets);
+        parsed.map_err(|error| answer.secrets.cleanse(error.with_status(answer.status.as_u16())))
+    }
+}
+
+/// The key, if a query can only be answered by the row with one key.
+fn one_key<'a>(schema: &'static Schema, filter: &'a Predicate) -> Option<&'a Key> {
+    if schema.key.fields.is_empty() {
+        return Some(&Key::Singleton);
+    }
+    filter.conjuncts().iter().find_map(|conjunct| match conjunct {
+        Predicate::Key(key) => Some(key),
+        _ => None,
+    })
+}
+
+fn key_hole(schema: &'static Schema, key: &Key, hole: Hole) -> Result<String> {
+    match hole {
+        Hole::Key(part) => key_text(schema, key, part),
+        Hole::Field(_) => Err(invalid("nothing but the key is known")),
+    }
+}
+
+/// Leaves out rows that the server was said to leave out and has not: many ignore a parameter that they don't know.
+///
+/// # Errors
+/// `Transport`, not transient, if the server has applied a window to the wrong rows.
+fn verify(route: &Route, query: &Query, rows: &mut Vec<PageRow>) -> Result<()> {
+    let before = rows.len();
+    let mut kept = Vec::with_capacity(before);
+    for row in std::mem::take(rows) {
+        if query.filter.matches(route.schema, &*row.row)? {
+            kept.push(row);
+        }
+    }
+    *rows = kept;
+    let wrong = before - rows.len();
+    if wrong == 0 {
+        return Ok(());
+    }
+    if query.limit.is_some() || query.offset > 0 {
+        return Err(misbehaved(format!(
+            "the server listed {wrong} rows that its filter parameters exclude, so its window is not to be trusted; \
+             take the parameters that it does not know out of the endpoint, or declare them by `Endpoint::narrow_op`"
+        )));
+    }
+    tracing::warn!(
+        model = route.schema.model,
+        rows = wrong,
+        "the server listed rows that its filter parameters exclude; see whether it knows them"
+    );
+    Ok(())
+}
