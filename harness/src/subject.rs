@@ -1,0 +1,118 @@
+//! What a provider's tests hand to the suites.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use larder_core::runtime::BoxFuture;
+use larder_core::{Opening, Provider, Result, Schema, Store};
+
+use crate::differential::Limits;
+use crate::models;
+use crate::runtime::TestRuntime;
+
+/// What a subject is made with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Time, tasks and randomness, determined by a seed.
+    pub runtime: TestRuntime,
+    /// The models that it will be asked for.
+    pub schemas: Arc<[&'static Schema]>,
+}
+
+impl Setup {
+    /// A setup for all models of the suites.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            runtime: TestRuntime::new(seed),
+            schemas: Arc::new(models::ALL),
+        }
+    }
+
+    /// What a provider is opened with.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        Opening {
+            runtime: Arc::new(self.runtime.clone()),
+            schemas: self.schemas.clone(),
+        }
+    }
+}
+
+/// Opens the store again, on the same data, for these models. What was open before has been dropped.
+pub type Reopen = Box<dyn FnOnce(Setup) -> BoxFuture<'static, Result<Subject>> + Send + Sync>;
+
+/// An open, empty provider.
+///
+/// ```
+/// # use larder_harness::{Setup, Subject};
+/// use larder_core::OpenStore;
+/// use larder_memory::Memory;
+///
+/// async fn make(setup: Setup) -> larder_core::Result<Subject> {
+///     Ok(Subject::store(OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?))
+/// }
+/// ```
+pub struct Subject {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) reopen: Option<Reopen>,
+    pub(crate) limits: Limits,
+    kept: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Subject {
+    /// A provider that is no store.
+    #[must_use]
+    pub fn provider(provider: Arc<dyn Provider>) -> Self {
+        Self {
+            provider,
+            store: None,
+            reopen: None,
+            limits: Limits::default(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// A store.
+    #[must_use]
+    pub fn store(store: Arc<dyn Store>) -> Self {
+        Self {
+            store: Some(store.clone()),
+            ..Self::provider(store)
+        }
+    }
+
+    /// Keeps something for as long as the subject: a directory, a server.
+    #[must_use]
+    pub fn keeping(mut self, kept: impl Any + Send + Sync) -> Self {
+        self.kept.push(Box::new(kept));
+        self
+    }
+
+    /// Says that its dialect holds finite floats only: random rows have no others.
+    #[must_use]
+    pub fn finite_floats(mut self) -> Self {
+        self.limits.finite = true;
+        self
+    }
+
+    /// Tells how the store is opened again: for the face `durable`.
+    #[must_use]
+    pub fn reopened_by<F>(mut self, reopen: impl FnOnce(Setup) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Self>> + Send + 'static,
+    {
+        self.reopen = Some(Box::new(|setup| Box::pin(reopen(setup))));
+        self
+    }
+}

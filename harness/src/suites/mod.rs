@@ -1,0 +1,91 @@
+//! The suites: what every provider is asked, and what it has to answer.
+//!
+//! A case is an asynchronous function from a [`Trial`] to a [`Verdict`]; what it finds wrong it panics about. To add one,
+//! write it into its suite's module and its name into the list in `list.rs`: every provider of that face runs it then.
+
+mod ask;
+mod batches;
+mod crud;
+mod cursors;
+mod durable;
+mod errors;
+mod evolution;
+mod floats;
+mod keys;
+mod list;
+mod membership;
+mod nulls;
+mod observers;
+mod operators;
+mod ordering;
+mod outbox;
+mod reads;
+mod repeats;
+mod revisions;
+mod text;
+mod tombstones;
+mod unique;
+mod versions;
+mod window;
+mod wipe;
+
+use std::pin::Pin;
+
+use crate::differential;
+use crate::run::Candidate;
+use crate::trial::{Trial, Verdict};
+
+/// A case, and who runs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Who runs it: every `provider`, or who has the face `store`, `durable` or `remote`.
+    pub face: &'static str,
+    /// The suite.
+    pub suite: &'static str,
+    /// The name within the suite.
+    pub name: &'static str,
+    pub(crate) run: Run,
+}
+
+type Judged<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+
+/// How a case runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Run {
+    /// Over one provider.
+    Once(fn(Trial) -> Judged<'static>),
+    /// Over as many as it makes.
+    Often(for<'a> fn(&'a Candidate<'a>, &'static str) -> Judged<'a>),
+}
+
+macro_rules! registry {
+    ($($face:literal $how:ident $suite:ident { $($case:ident),* $(,)? })*) => {
+        &[$($(registry!(@ $face $how $suite $case)),*),*]
+    };
+    (@ $face:literal once $suite:ident $case:ident) => {
+        Case {
+            face: $face,
+            suite: stringify!($suite),
+            name: stringify!($case),
+            run: Run::Once(|trial| Box::pin($suite::$case(trial))),
+        }
+    };
+    (@ $face:literal often $suite:ident $case:ident) => {
+        Case {
+            face: $face,
+            suite: stringify!($suite),
+            name: stringify!($case),
+            run: Run::Often(|candidate, name| Box::pin($suite::$case(candidate, name))),
+        }
+    };
+}
+
+const PROVIDER: &[Case] = list::provider!(registry);
+const STORE: &[Case] = list::store!(registry);
+const DURABLE: &[Case] = list::durable!(registry);
+const REMOTE: &[Case] = list::remote!(registry);
+
+/// All cases.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    [PROVIDER, STORE, DURABLE, REMOTE].into_iter().flatten()
+}

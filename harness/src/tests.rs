@@ -1,0 +1,191 @@
+//! The harness's own tests: its evaluator, its generator, its records.
+
+use larder_core::{CompareOp, Predicate, Query, Value};
+
+use crate::differential::{Focus, Limits, Triple, query, rows};
+use crate::models::{ALL, SPECIMEN, at};
+use crate::oracle;
+use crate::outcome::Outcome;
+use crate::plain::Plain;
+use crate::random::Random;
+use crate::suites::cases;
+
+const FOCUSES: [Focus; 6] = [
+    Focus::Comparisons,
+    Focus::Texts,
+    Focus::Members,
+    Focus::Trees,
+    Focus::Orders,
+    Focus::Keys,
+];
+
+#[test]
+fn most_queries_answer_neither_nothing_nor_everything() {
+    for focus in FOCUSES {
+        let mut random = Random::new(7);
+        let (mut telling, mut all) = (0, 0);
+        for _ in 0..60 {
+            let rows = rows(&SPECIMEN, Limits::default(), &mut random);
+            for _ in 0..10 {
+                let query = query(&SPECIMEN, &rows, focus, &mut random);
+                let found = oracle::answer(&SPECIMEN, &rows, &query).len();
+                all += 1;
+                telling += usize::from(found > 0 && found < rows.len());
+            }
+        }
+        assert!(telling * 100 >= all * 60, "{focus:?}: {telling} of {all}");
+    }
+}
+
+#[test]
+fn a_seed_determines_rows_and_queries() {
+    let made = |seed| {
+        let mut random = Random::new(seed);
+        let rows = rows(&SPECIMEN, Limits::default(), &mut random);
+        let query = query(&SPECIMEN, &rows, Focus::Trees, &mut random);
+        format!("{rows:?} {query:?}")
+    };
+    assert_eq!(made(1), made(1));
+    assert_ne!(made(1), made(2));
+}
+
+#[test]
+fn limits_are_kept() {
+    fn finite(value: &Value) -> bool {
+        match value {
+            Value::Float(float) => float.is_finite(),
+            Value::List(values) => values.iter().all(finite),
+            _ => true,
+        }
+    }
+    let mut random = Random::new(3);
+    let all_finite = |rows: &[Plain]| rows.iter().flatten().all(finite);
+    let limits = Limits { finite: true };
+    assert!((0..50).all(|_| all_finite(&rows(&SPECIMEN, limits, &mut random))));
+    assert!(!(0..50).all(|_| all_finite(&rows(&SPECIMEN, Limits::default(), &mut random))));
+}
+
+#[track_caller]
+fn check(name: &str, values: &[Value], op: CompareOp, operand: Value, expected: &[usize]) {
+    let rows: Vec<Plain> = (1..)
+        .zip(values)
+        .map(|(id, value)| {
+            let mut row = crate::plain::plain(&SPECIMEN, &crate::models::specimen(id));
+            row[at(&SPECIMEN, name)] = value.clone();
+            row
+        })
+        .collect();
+    let filter = Predicate::Compare {
+        field: at(&SPECIMEN, name) as u16,
+        op,
+        value: operand,
+    };
+    assert_eq!(oracle::answer(&SPECIMEN, &rows, &Query::filter(filter)), expected);
+}
+
+#[test]
+fn the_oracle_orders_floats_in_total_and_equates_zeros() {
+    let floats = [f64::NAN, -0.0, 0.0, f64::NEG_INFINITY, -f64::NAN, 1.5].map(Value::Float);
+    check("double", &floats, CompareOp::Eq, Value::Float(0.0), &[1, 2]);
+    check("double", &floats, CompareOp::Lt, Value::Float(0.0), &[1, 3, 4]);
+    check(
+        "double",
+        &floats,
+        CompareOp::Gt,
+        Value::Float(f64::INFINITY),
+        &[0],
+    );
+    check(
+        "double",
+        &floats,
+        CompareOp::Ne,
+        Value::Float(f64::NAN),
+        &[0, 1, 2, 3, 4, 5],
+    );
+    check(
+        "double",
+        &floats,
+        CompareOp::Ge,
+        Value::Float(-f64::NAN),
+        &[0, 1, 2, 3, 4, 5],
+    );
+}
+
+#[test]
+fn the_oracle_knows_null() {
+    let values = [Value::Null, Value::Int(1), Value::Int(2)];
+    check("opt_int", &values, CompareOp::Ne, Value::Int(1), &[2]);
+    check("opt_int", &values, CompareOp::Eq, Value::Null, &[0]);
+    check("opt_int", &values, CompareOp::Ne, Value::Null, &[1, 2]);
+    check("opt_int", &values, CompareOp::Le, Value::Null, &[]);
+}
+
+#[test]
+fn every_field_is_called_otherwise_in_every_dialect() {
+    for schema in ALL {
+        for field in schema.fields {
+            let (json, row) = (field.name_in("json"), field.name_in("row"));
+            assert!(
+                json != field.name && row != field.name && json != row,
+                "{}.{}",
+                schema.model,
+                field.name
+            );
+        }
+    }
+}
+
+#[test]
+fn cases_have_names_of_their_own() {
+    let mut names: Vec<_> = cases().map(|case| (case.suite, case.name)).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn records_are_lines() {
+    let line = Outcome::Failed("a\tb\nc".into()).line("redb", "window", "limit");
+    assert_eq!(line, "redb\twindow\tlimit\tfailed\ta b c\n");
+    assert_eq!(
+        Outcome::Passed.line("redb", "window", "limit"),
+        "redb\twindow\tlimit\tpassed\t\n"
+    );
+}
+
+#[test]
+fn records_are_appended() {
+    let directory = std::env::temp_dir().join(format!("larder-records-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    for case in ["a", "b"] {
+        Outcome::Refused("why".into())
+            .record(Some(&directory), "x", "s", case)
+            .expect("a record");
+    }
+    let text = std::fs::read_to_string(directory.join("x.tsv")).expect("the records");
+    std::fs::remove_dir_all(&directory).expect("to be removed");
+    assert_eq!(text, "x\ts\ta\trefused\twhy\nx\ts\tb\trefused\twhy\n");
+}
+
+#[test]
+fn a_counterexample_reads_back() {
+    let mut random = Random::new(11);
+    for seed in 0..40 {
+        let schema = ALL[seed % (ALL.len() - 1)];
+        if schema.model == "Account" {
+            continue;
+        }
+        let rows = rows(schema, Limits::default(), &mut random);
+        let query = query(schema, &rows, Focus::Keys, &mut random);
+        let triple = Triple { schema, rows, query };
+        let test = triple.as_test("name");
+        let text = test
+            .split_once("r##\"")
+            .and_then(|(_, rest)| rest.split_once("\"##"))
+            .expect("the text")
+            .0;
+        let read = Triple::read(text).expect("a triple");
+        assert_eq!((read.rows, read.query), (triple.rows, triple.query));
+    }
+}

@@ -1,0 +1,64 @@
+//! What can be broken.
+
+/// A rule that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// `ne` includes null.
+    NullRule,
+    /// A limit gives one row too many.
+    OffByOne,
+    /// Rows that are equal come with the greater key first.
+    TieBreak,
+    /// Falling orders rise.
+    WrongOrder,
+    /// An empty list matches everything.
+    InNothing,
+    /// `%` matches everything.
+    Wildcard,
+    /// Text conditions ignore case, asked for or not.
+    IgnoresCase,
+    /// `between` leaves out its upper end.
+    OpenEnd,
+    /// The zeros are not equal.
+    Zeros,
+    /// `not` excludes null.
+    NotNull,
+    /// The complement of `contains` includes null.
+    LacksNull,
+    /// `low` and `high` are mixed up, in rows and in queries on one of them.
+    Names,
+    /// It claims to have filtered, and has not.
+    ClaimsFilter,
+    /// The offset is forgotten where there is no limit.
+    LostOffset,
+    /// An insert replaces what is there.
+    InsertReplaces,
+    /// An update of what is not there creates it.
+    UpdateCreates,
+    /// A delete does nothing.
+    DeleteForgets,
+    /// A text is cut at 65,535 bytes.
+    CutsText,
+    /// It says that it can't upsert, and does.
+    UpsertsSecretly,
+    /// It fails to find keys with a slash.
+    Slash,
+    /// Expectations are not looked at.
+    Expectations,
+    /// Batches are applied operation by operation, until one fails.
+    HalfBatches,
+    /// Observers are told only after readers have seen a batch.
+    LateObservers,
+    /// Entries are numbered from one again after a wipe.
+    SeqsAgain,
+    /// `read_now` loses the last row.
+    LendsLess,
+    /// Tombstones are shown as rows.
+    ShowsTombstones,
+    /// The tail of a row is lost.
+    LosesTail,
+    /// Repeated mutations are applied again.
+    AppliesTwice,
+    /// The base version is not looked at.
+    Versions,
+}
