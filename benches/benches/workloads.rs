@@ -1,0 +1,96 @@
+//! All workloads: in turn with raw redb, for `cargo xtask bench`, and by criterion, for whoever looks at one.
+//!
+//! - `cargo bench -p larder-benches -- scan` runs the workloads whose names contain "scan".
+//! - `LARDER_BENCH_ROWS=100000` is how many rows there are; 10,000 unless it is set.
+//! - `LARDER_BENCH_QUICK=1` takes few rounds and leaves criterion out.
+//! - `LARDER_BENCH_DIR` names the directory of the results; `target/larder-bench` unless it is set.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput};
+use larder_benches::paired::alternate;
+use larder_benches::workload::{ALL, Plan};
+use larder_benches::{Result, Setup, Workload};
+
+/// How many rounds are compared.
+const ROUNDS: usize = 31;
+
+/// How many are enough to see that it runs.
+const QUICK: usize = 3;
+
+fn main() -> Result<()> {
+    // Without this word, `cargo test --benches` asks only whether it runs.
+    let measure = env::args().any(|argument| argument == "--bench");
+    let quick = !measure || env::var_os("LARDER_BENCH_QUICK").is_some();
+    let filter = env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let rows = match env::var("LARDER_BENCH_ROWS") {
+        Ok(rows) => rows.parse().map_err(|_| "LARDER_BENCH_ROWS is not a number")?,
+        Err(_) if measure => 10_000,
+        Err(_) => 100,
+    };
+    let files = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let setup = Setup {
+        directory: files.to_owned(),
+        rows,
+        bulk: if measure { 10_000 } else { 100 },
+    };
+    let results =
+        env::var_os("LARDER_BENCH_DIR").map_or_else(|| files.with_file_name("larder-bench"), PathBuf::from);
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    for (name, start) in ALL {
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !name.contains(filter.as_str()))
+        {
+            continue;
+        }
+        let mut workload = start(&setup)?;
+        compare(
+            &mut *workload,
+            if quick { QUICK } else { ROUNDS },
+            measure.then_some(&*results),
+        )?;
+        if !quick {
+            show(&mut criterion, name, &mut *workload);
+        }
+    }
+    criterion.final_summary();
+    Ok(())
+}
+
+/// Runs the sides in turn, prints what came of it and, for a measurement, leaves it in `results`.
+fn compare(workload: &mut dyn Workload, rounds: usize, results: Option<&Path>) -> Result<()> {
+    let Plan { unit, slice } = workload.plan();
+    let rounds = alternate(workload, rounds, if results.is_some() { slice } else { unit })?;
+    for line in workload.lines(&rounds) {
+        let [low, ratio, high] = rounds.ratio(line.ratio.0, line.ratio.1);
+        println!("{}: {ratio:.2} ({low:.2}–{high:.2})", line.name);
+        if let Some(results) = results {
+            line.save(&rounds, results)?;
+        }
+    }
+    Ok(())
+}
+
+/// Criterion's view: each side by itself.
+fn show(criterion: &mut Criterion, name: &str, workload: &mut dyn Workload) {
+    let unit = workload.plan().unit;
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Elements(unit));
+    for side in workload.sides() {
+        group.bench_function(side.name(), |bencher| {
+            bencher.iter_custom(|iterations| {
+                workload
+                    .run(*side, iterations * unit)
+                    .expect("the workload ran before")
+            });
+        });
+    }
+    group.finish();
+}

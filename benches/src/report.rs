@@ -1,0 +1,103 @@
+//! Results as `cargo xtask bench` reads them: a JSON file each, in the directory that `LARDER_BENCH_DIR` names.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::medium::Written;
+use crate::paired::Rounds;
+use crate::workload::Side;
+
+/// What a ratio has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Whatever it is.
+    None,
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The name of the bench.
+    pub name: String,
+    /// Shown as Larder's.
+    pub larder: Side,
+    /// Shown as raw.
+    pub raw: Side,
+    /// The ratio: of the first to the second.
+    pub ratio: (Side, Side),
+    /// What it has to be.
+    pub target: Target,
+    /// What else is to be known.
+    pub note: String,
+}
+
+impl Line {
+    /// Larder's time over that of `raw`.
+    #[must_use]
+    pub fn against(raw: Side, name: &str, target: Target, note: impl Into<String>) -> Self {
+        let (name, note) = (name.to_owned(), note.into());
+        Self {
+            name,
+            larder: Side::Larder,
+            raw,
+            ratio: (Side::Larder, raw),
+            target,
+            note,
+        }
+    }
+
+    /// The line as JSON.
+    #[must_use]
+    pub fn json(&self, rounds: &Rounds) -> Value {
+        let [low, ratio, high] = rounds.ratio(self.ratio.0, self.ratio.1);
+        let spread = format!("{} rounds, half within {low:.2}–{high:.2}", rounds.count());
+        let note = if self.note.is_empty() {
+            spread
+        } else {
+            format!("{}; {spread}", self.note)
+        };
+        let counted = match (rounds.written(self.larder), rounds.written(self.raw)) {
+            (Some(larder), Some(raw)) => json!({ "larder": show(larder), "raw": show(raw) }),
+            _ => Value::Null,
+        };
+        json!({
+            "name": self.name,
+            "larder_ns": rounds.time(self.larder),
+            "raw_ns": rounds.time(self.raw),
+            "ratio": ratio,
+            "target": match self.target {
+                Target::None => Value::Null,
+                Target::AtMost(most) => json!(most),
+                Target::AtLeast(least) => json!({ "min": least }),
+            },
+            "counted": counted,
+            "note": note,
+        })
+    }
+
+    /// Writes the line to its file in `directory`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save(&self, rounds: &Rounds, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory)?;
+        let file = directory
+            .join(self.name.replace(['/', ' '], "-"))
+            .with_extension("json");
+        fs::write(file, serde_json::to_string_pretty(&self.json(rounds))?)?;
+        Ok(())
+    }
+}
+
+/// To a hundredth: what is counted is exact, its mean need not be.
+fn show(written: Written) -> Value {
+    let round = |value: f64| (value * 100.0).round() / 100.0;
+    json!({ "syncs": round(written.syncs), "pages": round(written.pages), "bytes": written.bytes.round() })
+}

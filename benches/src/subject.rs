@@ -1,0 +1,107 @@
+//! Larder as an application has it: a repository on a file, with or without a remote.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder::{Memory, Repository};
+use larder_redb::Redb;
+use larder_redb::backend::Counts;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::model::User;
+use crate::{Result, medium};
+
+/// How a repository is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// How many rows the memory cache keeps.
+    pub cache: usize,
+    /// Whether there is a remote; its outbox is paused, so that every write is queued and none is sent.
+    pub remote: bool,
+    /// What is added to each sync.
+    pub pause: Duration,
+}
+
+/// An open repository, the runtime that it lives on, and what it has written.
+#[derive(Debug)]
+pub struct Subject {
+    /// The repository.
+    pub repo: Repository,
+    /// What went to its file.
+    pub counts: Arc<Counts>,
+    /// After the repository: it is dropped last.
+    pub runtime: Runtime,
+}
+
+impl Subject {
+    /// Opens a repository on the file at `path`.
+    ///
+    /// # Errors
+    /// Whatever opening reports.
+    pub fn open(path: PathBuf, config: Config) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .build()?;
+        let counts = Arc::<Counts>::default();
+        let counted = Arc::clone(&counts);
+        let store = Redb::at(&path).backend(move || {
+            Ok(Box::new(medium::counted(
+                &path,
+                Arc::clone(&counted),
+                config.pause,
+            )?))
+        });
+        let mut builder = Repository::builder()
+            .store(store)
+            .model::<User>()
+            .cache(config.cache);
+        if config.remote {
+            builder = builder.remote(Memory::new()).paused();
+        }
+        let repo = runtime.block_on(builder.build())?;
+        Ok(Self {
+            repo,
+            counts,
+            runtime,
+        })
+    }
+
+    /// Stores `users` in one transaction.
+    ///
+    /// # Errors
+    /// Whatever the repository reports.
+    pub fn fill(&self, users: &[User]) -> Result<()> {
+        self.runtime.block_on(self.repo.upsert_many(users))?;
+        Ok(())
+    }
+
+    /// Stores each of `users` by itself: `writers` tasks take their share each, one after the other.
+    ///
+    /// # Errors
+    /// Whatever the repository reports.
+    pub fn write(&self, users: Vec<User>, writers: usize) -> Result<()> {
+        let share = users.len().div_ceil(writers.max(1)).max(1);
+        let mut users = users.into_iter();
+        let tasks: Vec<_> = std::iter::from_fn(|| {
+            let share: Vec<User> = users.by_ref().take(share).collect();
+            let repo = self.repo.clone();
+            (!share.is_empty()).then(|| {
+                self.runtime.spawn(async move {
+                    for user in &share {
+                        let _queued = repo.upsert(user).await?;
+                    }
+                    Ok::<_, larder::Error>(())
+                })
+            })
+        })
+        .collect();
+        self.runtime.block_on(async {
+            for task in tasks {
+                task.await??;
+            }
+            Ok(())
+        })
+    }
+}

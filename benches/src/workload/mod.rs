@@ -1,0 +1,108 @@
+//! The workloads: what is done, on which sides, and what is asked of the result.
+
+mod bulk;
+mod get;
+mod query;
+mod scan;
+mod upsert;
+mod writers;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::Result;
+use crate::medium::Written;
+use crate::paired::Rounds;
+use crate::report::Line;
+
+/// Who does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// Larder, through its repository.
+    Larder,
+    /// Larder with a single writer, where [`Larder`](Self::Larder) has sixteen.
+    Alone,
+    /// redb by hand, with a table for each thing.
+    Raw,
+    /// redb by hand, with everything in one table.
+    OneTable,
+}
+
+impl Side {
+    /// Its name in criterion's output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Larder => "larder",
+            Self::Alone => "larder, one writer",
+            Self::Raw => "raw",
+            Self::OneTable => "raw, one table",
+        }
+    }
+}
+
+/// What workloads run on.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Files are made below this directory: it says which disk is measured.
+    pub directory: PathBuf,
+    /// How many rows there are before anything is measured.
+    pub rows: u64,
+    /// How many rows a bulk has.
+    pub bulk: u64,
+}
+
+impl Setup {
+    fn scratch(&self) -> Result<TempDir> {
+        Ok(tempfile::tempdir_in(&self.directory)?)
+    }
+}
+
+/// How much of it is measured at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The fewest operations that make sense.
+    pub unit: u64,
+    /// The operations of a slice: some milliseconds' worth.
+    pub slice: u64,
+}
+
+/// Work that several sides can do.
+pub trait Workload {
+    /// How much is measured at a time.
+    fn plan(&self) -> Plan;
+
+    /// Who can do it; the order of the first round.
+    fn sides(&self) -> &'static [Side];
+
+    /// Does `ops` operations and gives the time that they took, preparation excluded.
+    ///
+    /// # Errors
+    /// Whatever fails, a wrong answer included.
+    fn run(&mut self, side: Side, ops: u64) -> Result<Duration>;
+
+    /// What a side has written so far; `None` if it only reads.
+    fn written(&self, side: Side) -> Option<Written>;
+
+    /// What is reported of the rounds.
+    fn lines(&self, rounds: &Rounds) -> Vec<Line>;
+}
+
+/// Prepares a workload: files, rows, open databases.
+pub type Start = fn(&Setup) -> Result<Box<dyn Workload>>;
+
+/// All workloads by name.
+pub const ALL: [(&str, Start); 10] = [
+    ("get hit", get::hit),
+    ("get miss", get::miss),
+    ("get miss, cache off", get::uncached),
+    ("upsert, new row", upsert::fresh),
+    ("upsert, known row", upsert::known),
+    ("bulk upsert", bulk::start),
+    ("16 writers, 3 ms a sync", writers::slow),
+    ("16 writers, real disk", writers::real),
+    ("indexed query", query::start),
+    ("scan", scan::start),
+];

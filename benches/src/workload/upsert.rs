@@ -1,0 +1,126 @@
+//! A single durable upsert together with its outbox entry: a commit for each.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Plan, Setup, Side, Workload};
+use crate::Result;
+use crate::medium::Written;
+use crate::model::{User, shuffled};
+use crate::paired::{Rounds, timed};
+use crate::raw::{OneTable, Tables};
+use crate::report::{Line, Target};
+use crate::subject::{Config, Subject};
+
+struct Upsert {
+    subject: Subject,
+    tables: Tables,
+    one: OneTable,
+    /// The rows to be edited, in their order; none: each row is a new one.
+    known: Vec<u64>,
+    rows: u64,
+    /// How many each side has stored.
+    done: [u64; 3],
+    _scratch: TempDir,
+}
+
+fn start(setup: &Setup, known: Vec<u64>) -> Result<Box<dyn Workload>> {
+    let scratch = setup.scratch()?;
+    let users: Vec<User> = (0..setup.rows).map(User::nth).collect();
+    let path = scratch.path().join("larder.redb");
+    // What is there before has nothing in the outbox.
+    Subject::open(path.clone(), Config::default())?.fill(&users)?;
+    let config = Config {
+        cache: 10_000,
+        remote: true,
+        ..Config::default()
+    };
+    let subject = Subject::open(path, config)?;
+    let tables = Tables::open(&scratch.path().join("tables.redb"), Duration::ZERO)?;
+    tables.fill(&users)?;
+    let one = OneTable::open(&scratch.path().join("one.redb"), Duration::ZERO)?;
+    one.fill(&users)?;
+    let rows = setup.rows;
+    Ok(Box::new(Upsert {
+        subject,
+        tables,
+        one,
+        known,
+        rows,
+        done: [0; 3],
+        _scratch: scratch,
+    }))
+}
+
+/// Rows that are not there yet.
+pub(super) fn fresh(setup: &Setup) -> Result<Box<dyn Workload>> {
+    start(setup, Vec::new())
+}
+
+/// Rows that are there: three fields change, one of them indexed, and the entry has the row before as its base.
+pub(super) fn known(setup: &Setup) -> Result<Box<dyn Workload>> {
+    start(setup, shuffled(setup.rows))
+}
+
+impl Upsert {
+    fn next(&mut self, side: Side, ops: u64) -> Vec<User> {
+        let done = &mut self.done[match side {
+            Side::Larder | Side::Alone => 0,
+            Side::Raw => 1,
+            Side::OneTable => 2,
+        }];
+        let numbers = *done..*done + ops;
+        *done += ops;
+        let user = |n: u64| match self.known.len() {
+            0 => User::nth(self.rows + n),
+            known => User::nth(self.known[n as usize % known]).edited(n),
+        };
+        numbers.map(user).collect()
+    }
+}
+
+impl Workload for Upsert {
+    fn plan(&self) -> Plan {
+        Plan { unit: 1, slice: 16 }
+    }
+
+    fn sides(&self) -> &'static [Side] {
+        &[Side::Larder, Side::Raw, Side::OneTable]
+    }
+
+    fn run(&mut self, side: Side, ops: u64) -> Result<Duration> {
+        let users = self.next(side, ops);
+        match side {
+            Side::Larder | Side::Alone => timed(|| self.subject.write(users, 1)),
+            Side::Raw => timed(|| self.tables.write(&users)),
+            Side::OneTable => timed(|| self.one.write(&users)),
+        }
+    }
+
+    fn written(&self, side: Side) -> Option<Written> {
+        Some(Written::of(match side {
+            Side::Larder | Side::Alone => &self.subject.counts,
+            Side::Raw => &self.tables.counts,
+            Side::OneTable => &self.one.counts,
+        }))
+    }
+
+    fn lines(&self, _: &Rounds) -> Vec<Line> {
+        let name = if self.known.is_empty() {
+            "upsert, new row"
+        } else {
+            "upsert, known row"
+        };
+        let beside = format!("{name}, against one table");
+        vec![
+            Line::against(
+                Side::Raw,
+                name,
+                Target::AtMost(1.3),
+                "raw has 4 tables: rows, 2 indexes, outbox",
+            ),
+            Line::against(Side::OneTable, &beside, Target::None, "raw has Larder's layout"),
+        ]
+    }
+}

@@ -1,0 +1,144 @@
+//! Sixteen tasks that write at the same time, each waiting for its row to be durable, against one.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Plan, Setup, Side, Workload};
+use crate::Result;
+use crate::medium::Written;
+use crate::model::User;
+use crate::paired::{Rounds, timed};
+use crate::raw::Tables;
+use crate::report::{Line, Target};
+use crate::subject::{Config, Subject};
+
+const WRITERS: usize = 16;
+
+struct Writers {
+    many: Subject,
+    alone: Subject,
+    raw: Tables,
+    rows: u64,
+    /// How many each side has stored.
+    done: [u64; 3],
+    slice: u64,
+    name: &'static str,
+    least: f64,
+    _scratch: TempDir,
+}
+
+fn start(
+    setup: &Setup,
+    pause: Duration,
+    slice: u64,
+    name: &'static str,
+    least: f64,
+) -> Result<Box<dyn Workload>> {
+    let scratch = setup.scratch()?;
+    let users: Vec<User> = (0..setup.rows).map(User::nth).collect();
+    let subject = |file: &str| {
+        let path = scratch.path().join(file);
+        Subject::open(path.clone(), Config::default())?.fill(&users)?;
+        Subject::open(
+            path,
+            Config {
+                cache: 10_000,
+                remote: true,
+                pause,
+            },
+        )
+    };
+    let (many, alone) = (subject("many.redb")?, subject("alone.redb")?);
+    let raw = Tables::open(&scratch.path().join("raw.redb"), pause)?;
+    raw.fill(&users)?;
+    let (rows, done) = (setup.rows, [0; 3]);
+    Ok(Box::new(Writers {
+        many,
+        alone,
+        raw,
+        rows,
+        done,
+        slice,
+        name,
+        least,
+        _scratch: scratch,
+    }))
+}
+
+/// On a disk whose syncs take three milliseconds more.
+pub(super) fn slow(setup: &Setup) -> Result<Box<dyn Workload>> {
+    start(
+        setup,
+        Duration::from_millis(3),
+        64,
+        "16 writers, 3 ms a sync",
+        5.0,
+    )
+}
+
+/// On the disk that there is.
+pub(super) fn real(setup: &Setup) -> Result<Box<dyn Workload>> {
+    start(setup, Duration::ZERO, 160, "16 writers, real disk", 2.0)
+}
+
+impl Writers {
+    fn next(&mut self, side: Side, ops: u64) -> Vec<User> {
+        let done = &mut self.done[match side {
+            Side::Larder => 0,
+            Side::Alone => 1,
+            Side::Raw | Side::OneTable => 2,
+        }];
+        let numbers = self.rows + *done..self.rows + *done + ops;
+        *done += ops;
+        numbers.map(User::nth).collect()
+    }
+}
+
+impl Workload for Writers {
+    fn plan(&self) -> Plan {
+        Plan {
+            unit: WRITERS as u64,
+            slice: self.slice,
+        }
+    }
+
+    fn sides(&self) -> &'static [Side] {
+        &[Side::Larder, Side::Alone, Side::Raw]
+    }
+
+    fn run(&mut self, side: Side, ops: u64) -> Result<Duration> {
+        let users = self.next(side, ops);
+        match side {
+            Side::Larder => timed(|| self.many.write(users, WRITERS)),
+            Side::Alone => timed(|| self.alone.write(users, 1)),
+            Side::Raw | Side::OneTable => timed(|| self.raw.write(&users)),
+        }
+    }
+
+    fn written(&self, side: Side) -> Option<Written> {
+        Some(Written::of(match side {
+            Side::Larder => &self.many.counts,
+            Side::Alone => &self.alone.counts,
+            Side::Raw | Side::OneTable => &self.raw.counts,
+        }))
+    }
+
+    fn lines(&self, rounds: &Rounds) -> Vec<Line> {
+        let each = rounds
+            .written(Side::Larder)
+            .map_or(0.0, |written| 1.0 / written.syncs);
+        let alone = rounds.time(Side::Alone) / 1e3;
+        let note = format!(
+            "ratio: to one Larder writer, {alone:.0} µs; {each:.1} mutations a sync; raw: one writer"
+        );
+        vec![Line {
+            name: self.name.to_owned(),
+            larder: Side::Larder,
+            raw: Side::Raw,
+            ratio: (Side::Alone, Side::Larder),
+            target: Target::AtLeast(self.least),
+            note,
+        }]
+    }
+}

@@ -1,0 +1,58 @@
+//! Each workload runs, with a few rows, and reports what the table needs.
+
+use larder_benches::paired::alternate;
+use larder_benches::workload::{ALL, Start};
+use larder_benches::{Setup, Side};
+use rstest::rstest;
+
+fn check(start: Start) -> Vec<serde_json::Value> {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup {
+        directory: directory.path().to_owned(),
+        rows: 60,
+        bulk: 40,
+    };
+    let mut workload = start(&setup).unwrap();
+    let unit = workload.plan().unit;
+    let rounds = alternate(&mut *workload, 2, unit).unwrap();
+    let lines = workload.lines(&rounds);
+    assert!(!lines.is_empty());
+    lines
+        .iter()
+        .for_each(|line| line.save(&rounds, directory.path()).unwrap());
+    assert_eq!(rounds.count(), 2);
+    for side in workload.sides() {
+        assert_eq!(
+            workload.written(*side).is_some(),
+            rounds.written(*side).is_some(),
+            "{side:?}"
+        );
+    }
+    lines.iter().map(|line| line.json(&rounds)).collect()
+}
+
+#[rstest]
+fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] which: usize) {
+    let (name, start) = ALL[which];
+    for line in check(start) {
+        assert!(line["name"].as_str().unwrap().starts_with(name), "{line}");
+        for number in ["larder_ns", "raw_ns", "ratio"] {
+            assert!(line[number].as_f64().is_some_and(|value| value > 0.0), "{line}");
+        }
+    }
+}
+
+/// A commit is one sync on every side, and Larder's touches no more pages than separate tables do.
+#[test]
+fn an_upsert_is_one_commit() {
+    let (_, start) = ALL.iter().find(|(name, _)| *name == "upsert, new row").unwrap();
+    let line = &check(*start)[0];
+    let counted = |side: &str, what: &str| line["counted"][side][what].as_f64().unwrap();
+    assert_eq!(
+        (counted("larder", "syncs"), counted("raw", "syncs")),
+        (1.0, 1.0),
+        "{line}"
+    );
+    assert!(counted("larder", "pages") <= counted("raw", "pages"), "{line}");
+    assert_ne!(Side::Larder.name(), Side::Raw.name());
+}
