@@ -1,0 +1,1 @@
+//! Runnable applications, each started by one command.
