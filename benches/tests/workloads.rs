@@ -2,25 +2,25 @@
 
 use larder_benches::paired::alternate;
 use larder_benches::workload::{ALL, Start};
-use larder_benches::{Setup, Side};
+use larder_benches::{Result, Setup, Side};
 use rstest::rstest;
 
-fn check(start: Start) -> Vec<serde_json::Value> {
-    let directory = tempfile::tempdir().unwrap();
+fn check(start: Start) -> Result<Vec<serde_json::Value>> {
+    let directory = tempfile::tempdir()?;
     let setup = Setup {
         directory: directory.path().to_owned(),
         rows: 60,
         bulk: 40,
     };
-    let mut workload = start(&setup).unwrap();
+    let mut workload = start(&setup)?;
     let unit = workload.plan().unit;
-    let rounds = alternate(&mut *workload, 2, unit).unwrap();
+    let rounds = alternate(&mut *workload, 2, unit)?;
     let lines = workload.lines(&rounds);
     assert!(!lines.is_empty());
-    lines
-        .iter()
-        .for_each(|line| line.save(&rounds, directory.path()).unwrap());
     assert_eq!(rounds.count(), 2);
+    for line in &lines {
+        line.save(&rounds, directory.path())?;
+    }
     for side in workload.sides() {
         assert_eq!(
             workload.written(*side).is_some(),
@@ -28,13 +28,13 @@ fn check(start: Start) -> Vec<serde_json::Value> {
             "{side:?}"
         );
     }
-    lines.iter().map(|line| line.json(&rounds)).collect()
+    Ok(lines.iter().map(|line| line.json(&rounds)).collect())
 }
 
 #[rstest]
 fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] which: usize) {
     let (name, start) = ALL[which];
-    for line in check(start) {
+    for line in check(start).unwrap() {
         assert!(line["name"].as_str().unwrap().starts_with(name), "{line}");
         for number in ["larder_ns", "raw_ns", "ratio"] {
             assert!(line[number].as_f64().is_some_and(|value| value > 0.0), "{line}");
@@ -46,7 +46,7 @@ fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] which: usize) {
 #[test]
 fn an_upsert_is_one_commit() {
     let (_, start) = ALL.iter().find(|(name, _)| *name == "upsert, new row").unwrap();
-    let line = &check(*start)[0];
+    let line = &check(*start).unwrap()[0];
     let counted = |side: &str, what: &str| line["counted"][side][what].as_f64().unwrap();
     assert_eq!(
         (counted("larder", "syncs"), counted("raw", "syncs")),

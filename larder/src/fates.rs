@@ -1,7 +1,7 @@
 //! What becomes of a queued mutation, for whoever waits for the remote's word.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder_core::{Error, MutationId};
 use tokio::sync::oneshot;
@@ -17,19 +17,35 @@ pub(crate) enum Fate {
 
 /// Those who wait.
 #[derive(Debug, Default)]
-pub(crate) struct Fates(Mutex<HashMap<MutationId, oneshot::Sender<Fate>>>);
+pub(crate) struct Fates(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    senders: HashMap<MutationId, oneshot::Sender<Fate>>,
+    /// Nothing is sent any more.
+    closed: bool,
+}
 
 impl Fates {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Registers interest, before the mutation is stored: its fate may come at once.
     pub(crate) fn await_fate(self: &Arc<Self>, id: MutationId) -> Awaited {
         let (sender, receiver) = oneshot::channel();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        let mut waiting = self.waiting();
+        if !waiting.closed {
+            waiting.senders.insert(id, sender);
+        }
+        drop(waiting);
         Awaited { id, receiver, fates: Arc::clone(self) }
     }
 
     /// Tells whoever waits.
     pub(crate) fn settle(&self, id: MutationId, fate: Fate) {
-        if let Some(sender) = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) {
+        let sender = self.waiting().senders.remove(&id);
+        if let Some(sender) = sender {
             // Nobody may be listening any more.
             let _ = sender.send(fate);
         }
@@ -37,10 +53,19 @@ impl Fates {
 
     /// Tells everybody that there will be no answer.
     pub(crate) fn give_up(&self, why: impl Fn() -> Error) {
-        let waiting = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for sender in waiting.into_values() {
+        let senders = std::mem::take(&mut self.waiting().senders);
+        for sender in senders.into_values() {
             let _ = sender.send(Fate::Failed(why()));
         }
+    }
+
+    /// There will be no answers any more, to whoever waits or will.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let senders = std::mem::take(&mut waiting.senders);
+        drop(waiting);
+        drop(senders);
     }
 }
 
@@ -61,6 +86,7 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.fates.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let sender = self.fates.waiting().senders.remove(&self.id);
+        drop(sender);
     }
 }

@@ -322,3 +322,21 @@ async fn a_repository_that_starts_paused_sends_after_it_is_resumed() {
     stored.accepted().await.unwrap();
     assert_eq!(net.seen(), ["insert 1"]);
 }
+
+#[tokio::test]
+async fn a_transactions_writes_reach_the_outbox_in_the_order_in_which_they_were_made() {
+    let net = Switches::new();
+    let repo = repo(&net).await;
+    repo.outbox().pause();
+    repo.transaction(|tx| {
+        tx.upsert(&note("parent", "", 0))?;
+        tx.upsert(&User { id: "b".into(), email: "b".into() })?;
+        tx.upsert(&note("child", "", 0))?;
+        tx.upsert(&note("parent", "again", 0))
+    })
+    .await
+    .unwrap();
+    let queued = repo.outbox().list(0, 10).await.unwrap();
+    let keys: Vec<_> = queued.iter().map(|mutation| mutation.key.to_string()).collect();
+    assert_eq!(keys, ["parent", "b", "child"]);
+}

@@ -230,3 +230,40 @@ async fn the_server_changes_rows_by_itself() {
     assert!(stubs.remove_row("users", ["1"]));
     assert_eq!(ask(&stubs, "GET users/1").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_collection_can_filter_in_ways_of_its_own() {
+    let younger = |row: &Value, than: &str| row["age"].as_i64() < than.parse().ok();
+    let users = Collection::at("users").rows(people());
+    let stubs = Stubs::new().collection(users.clone().parameter("younger", younger));
+    assert_eq!(ids(&ask(&stubs, "GET users?younger=30").await.json), [2, 10]);
+    let last = |rows: Vec<Value>, query: &[(String, String)]| match query {
+        [(name, _)] if name == "last" => Ok(rows.into_iter().rev().take(1).collect()),
+        _ => Err(format!("{} parameters", query.len())),
+    };
+    let stubs = Stubs::new().collection(users.paged(2).selected_by(last));
+    assert_eq!(ids(&ask(&stubs, "GET users?last=1&page=1").await.json), [10]);
+    let refused = ask(&stubs, "GET users").await;
+    assert_eq!(
+        (refused.status, refused.json["error"].as_str()),
+        (400, Some("0 parameters"))
+    );
+}
+
+#[tokio::test]
+async fn a_single_resource_is_made_at_its_path() {
+    let stubs = Stubs::new().collection(Collection::at("profile").keys([]));
+    assert_eq!(
+        tell(&stubs, "POST profile", json!({ "name": "Ada" }))
+            .await
+            .status,
+        201
+    );
+    assert_eq!(
+        tell(&stubs, "POST profile", json!({ "name": "Bob" }))
+            .await
+            .status,
+        409
+    );
+    assert_eq!(ask(&stubs, "GET profile").await.json["name"], json!("Ada"));
+}

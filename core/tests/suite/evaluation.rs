@@ -557,3 +557,27 @@ fn a_part_that_is_absent_counts_as_null() {
     assert!(holds(Probe::INT.eq(3)) && holds(Probe::TEXT.is_null()) && holds(Probe::SURE.is_null()));
     assert!(!holds(Probe::TEXT.ne("x")) && !holds(Probe::SURE.lt(1)));
 }
+
+#[test]
+fn long_composites_are_compared_to_their_ends() {
+    let words = |last: &str| {
+        let mut words = vec!["same".to_owned(); 40];
+        words.push(last.to_owned());
+        words
+    };
+    let row = |last| Probe {
+        words: words(last),
+        ..null()
+    };
+    let holds = |filter: Where<Probe>, row: &Probe| {
+        filter
+            .into_predicate()
+            .matches(Probe::schema(), row)
+            .expect("an answer")
+    };
+    assert!(holds(Probe::WORDS.eq(words("a")), &row("a")));
+    assert!(!holds(Probe::WORDS.eq(words("a")), &row("b")));
+    assert!(holds(Probe::WORDS.lt(words("b")), &row("a")));
+    assert!(!holds(Probe::WORDS.lt(words("a")), &row("a")));
+    assert!(holds(Probe::WORDS.gt(words("a")[..40].to_vec()), &row("a")));
+}

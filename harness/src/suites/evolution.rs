@@ -119,7 +119,11 @@ pub(super) async fn a_variant_that_is_gone_says_so(trial: Trial) -> Verdict {
         .expect("the row is there");
     let shown = Record::copy(&NOTE_V2, &*rows[0].row);
     let error = fails(shown, ErrorKind::Serialization);
-    assert_eq!((error.model_name(), error.path()), (Some("Note"), Some("state")), "{error:?}");
+    assert_eq!(
+        (error.model_name(), error.path()),
+        (Some("Note"), Some("state")),
+        "{error:?}"
+    );
     Verdict::Passed
 }
 

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
-    Applied, Batch, CommitOutcome, Context, Entry, Error, ErrorKind, Failure, Mutation, Op, Operation, PageRow,
-    ParkReason, Provider, Query, Result, Runtime, SendMark, Sent, Store,
+    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure, Key, Mutation,
+    MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema, SendMark, Sent, Store,
+    StoredRow,
 };
 
+use crate::changes::Changes;
 use crate::engine::settle::{self, View};
 use crate::engine::{Answer, Event, Head, Verdict, enqueue};
 use crate::fates::{Fate, Fates};
@@ -19,7 +21,12 @@ pub(crate) struct Acts {
     pub(crate) remote: Arc<dyn Provider>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) fates: Arc<Fates>,
+    pub(crate) changes: Arc<Changes>,
     pub(crate) account: Option<Arc<str>>,
+    /// Held while an entry is marked, and while one that is not is given up: of the two only one comes about.
+    pub(crate) marking: tokio::sync::Mutex<()>,
+    /// Raised when the driver stops: what can't be made durable is left to the next start.
+    pub(crate) stopping: Cancellation,
     /// Answers that are not settled yet, by sequence number.
     pub(crate) answers: Mutex<std::collections::BTreeMap<u64, Result<Option<PageRow>>>>,
 }
@@ -30,6 +37,17 @@ impl Acts {
     }
 
     pub(crate) async fn load(&self, after: u64, limit: usize) -> Event {
+        loop {
+            let wipes = self.changes.wipes();
+            let event = self.load_once(after, limit, wipes).await;
+            // What is read while the store is wiped may be of both times.
+            if self.changes.wipes() == wipes {
+                return event;
+            }
+        }
+    }
+
+    async fn load_once(&self, after: u64, limit: usize, wipes: u64) -> Event {
         match self.store.outbox(&self.cx(), after, limit).await {
             Ok(loaded) => {
                 for (seq, error) in &loaded.unreadable {
@@ -41,7 +59,7 @@ impl Acts {
                     Head::of(entry, idempotency, self.account.as_deref())
                 };
                 let heads = loaded.entries.iter().map(head).collect();
-                Event::Loaded { heads, last: loaded.last, more: count >= limit }
+                Event::Loaded { heads, last: loaded.last, more: count >= limit, wipes }
             }
             Err(error) => {
                 tracing::error!(%error, "the outbox can't be read");
@@ -63,11 +81,18 @@ impl Acts {
     }
 
     async fn try_mark(&self, seqs: &[u64], mark: SendMark) -> Result<()> {
+        let _alone = self.marking.lock().await;
         let mut batch = Batch::default();
         for seq in seqs {
-            if let Some(mut entry) = self.store.entry(&self.cx(), *seq).await? {
-                entry.mark.get_or_insert(mark);
-                batch.ops.push(Op::Revise(Box::new(entry)));
+            match self.store.entry(&self.cx(), *seq).await {
+                Ok(Some(mut entry)) => {
+                    entry.mark.get_or_insert(mark);
+                    batch.ops.push(Op::Revise(Box::new(entry)));
+                }
+                Ok(None) => {}
+                // It can't be sent either, and does not keep the others.
+                Err(error) if is_damage(&error) => tracing::error!(seq, %error, "an outbox entry can't be read"),
+                Err(error) => return Err(error),
             }
         }
         self.store.commit(&self.cx(), batch).await.map(drop)
@@ -127,8 +152,9 @@ impl Acts {
             return Ok(Answer::Accepted);
         };
         let query = Query::key(entry.key.clone());
+        let is_it = |row: &PageRow| entry.schema.key_of(&*row.row).is_ok_and(|key| key == entry.key);
         let there = match self.remote.get(&self.cx(), entry.schema, &query).await {
-            Ok(page) => query.finish(entry.schema, page.done, page.rows)?.into_iter().next(),
+            Ok(page) => query.finish(entry.schema, page.done, page.rows)?.into_iter().find(is_it),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -154,93 +180,164 @@ impl Acts {
         answers.entry(seq).or_insert(Err(error));
     }
 
-    fn answer(&self, seq: u64) -> Option<Result<Option<PageRow>>> {
+    pub(crate) fn answer(&self, seq: u64) -> Option<Result<Option<PageRow>>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq)
     }
 
     /// Makes a decision durable. It was taken, so a store that fails is tried until it succeeds: the mutation is
-    /// never given up for the sake of its bookkeeping.
+    /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
-    pub(crate) async fn settle(&self, seq: u64, verdict: Verdict) -> Event {
-        let answer = self.answer(seq);
+    pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
+        let mut decision = Decision { seq, verdict, next, answer: self.answer(seq), id: None };
         let mut failures = 0;
         loop {
-            match self.try_settle(seq, verdict, answer.as_ref()).await {
+            match self.try_settle(&mut decision).await {
                 Ok(()) => return Event::Settled { seq, verdict },
+                // The remote has the mutation, whatever it said about it.
+                Err(error) if is_unfit(&error) && matches!(decision.answer, Some(Ok(Some(_)))) => {
+                    tracing::warn!(seq, %error, "the remote accepted, and its answer can't be stored: it is left out");
+                    decision.answer = Some(Ok(None));
+                }
                 Err(error) => {
                     failures += 1;
                     tracing::error!(seq, %error, failures, "a decision can't be made durable yet");
                     let wait = crate::engine::backoff::Backoff::default().wait(failures, self.runtime.random());
-                    self.runtime.sleep(wait.max(Duration::from_millis(10))).await;
+                    let wait = self.runtime.sleep(wait.max(Duration::from_millis(10)));
+                    futures_util::future::select(wait, std::pin::pin!(self.stopping.cancelled())).await;
+                    if self.stopping.is_cancelled() {
+                        // The mark is durable: after the next start the entry goes by what its endpoint makes of a repeat.
+                        return Event::Tick;
+                    }
                 }
             }
         }
     }
 
-    async fn try_settle(&self, seq: u64, verdict: Verdict, answer: Option<&Result<Option<PageRow>>>) -> Result<()> {
+    async fn try_settle(&self, decision: &mut Decision) -> Result<()> {
+        let Decision { seq, verdict, .. } = *decision;
         let failure = |error: &Error| Failure::of(error, self.runtime.now());
-        let error = answer.and_then(|answer| answer.as_ref().err());
         loop {
-            let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(()) };
+            let entry = match self.store.entry(&self.cx(), seq).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                // It stays stored as it is, and is not looked at before the next start.
+                Err(error) if is_damage(&error) => {
+                    tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            decision.id = Some(entry.id);
             let now = self.runtime.now();
+            let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
+            let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+            let stored = stored.as_ref();
             let batch = match verdict {
                 Verdict::Accept => {
-                    let row = answer.and_then(|answer| answer.as_ref().ok()).and_then(Option::as_ref);
-                    settle::accepted(&entry, &self.view(&entry).await?, row, now)?
+                    let row = decision.answer.as_ref().and_then(|answer| answer.as_ref().ok()).and_then(Option::as_ref);
+                    let next = self.next(&entry, stored, decision.next).await?;
+                    settle::accepted(&entry, stored, next.as_ref(), row, now)?
                 }
-                Verdict::Park(reason) => {
-                    settle::parked(&entry, &self.view(&entry).await?, reason, error.map(failure), now)
-                }
-                Verdict::Note => settle::noted(&entry, error.map(failure), now),
+                Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
+                Verdict::Note => settle::noted(&entry, stored, error.map(failure), now),
             };
-            match self.store.commit(&self.cx(), batch).await? {
-                CommitOutcome::Stale => continue,
-                CommitOutcome::Committed(_) => {}
-            }
-            match verdict {
-                Verdict::Accept => self.fates.settle(entry.id, Fate::Accepted),
-                Verdict::Park(reason) => {
-                    let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
-                    self.fates.settle(entry.id, Fate::Failed(error));
-                }
-                Verdict::Note => {}
-            }
-            return Ok(());
-        }
-    }
-
-    /// The stored row of an entry, and the entries of it that come after.
-    pub(crate) async fn view(&self, entry: &Entry) -> Result<View> {
-        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
-        let mut later = Vec::new();
-        let mut at = stored.as_ref().map_or(0, |stored| stored.meta.tail);
-        while at > entry.seq {
-            let Some(found) = self.store.entry(&self.cx(), at).await? else { break };
-            at = found.prev;
-            later.push(found);
-        }
-        later.reverse();
-        Ok(View { stored, later })
-    }
-
-    /// Lets a parked entry go again; `false` if there is none.
-    pub(crate) async fn retry(&self, seq: u64) -> Result<bool> {
-        loop {
-            let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(false) };
-            let batch = settle::retried(&entry, &self.view(&entry).await?, self.runtime.now());
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
-                return Ok(true);
+                break;
+            }
+        }
+        // An entry that was gone already has its fate, unless a commit of ours has succeeded and said that it failed.
+        let Some(id) = decision.id else { return Ok(()) };
+        match verdict {
+            Verdict::Accept => self.fates.settle(id, Fate::Accepted),
+            Verdict::Park(reason) => {
+                let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
+                let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
+                self.fates.settle(id, Fate::Failed(error));
+            }
+            Verdict::Note => {}
+        }
+        Ok(())
+    }
+
+    /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.
+    async fn next(&self, entry: &Entry, stored: Option<&StoredRow>, hint: Option<u64>) -> Result<Option<Entry>> {
+        let tail = stored.map_or(0, |stored| stored.meta.tail);
+        if tail <= entry.seq {
+            return Ok(None);
+        }
+        if let Some(hint) = hint.filter(|hint| *hint <= tail) {
+            let found = self.store.entry(&self.cx(), hint).await;
+            if let Ok(Some(found)) = found {
+                return Ok(Some(found));
+            }
+        }
+        let chain = self.chain(entry.schema, &entry.key, tail).await?;
+        Ok(chain.into_iter().find(|other| other.seq > entry.seq))
+    }
+
+    /// The entries of a row, oldest first. Those that can't be read are left out.
+    async fn chain(&self, schema: &'static Schema, key: &Key, tail: u64) -> Result<Vec<Entry>> {
+        let (mut chain, mut at) = (Vec::new(), tail);
+        while at != 0 {
+            match self.store.entry(&self.cx(), at).await {
+                Ok(Some(found)) => {
+                    at = found.prev.min(at - 1);
+                    chain.push(found);
+                }
+                // The one before has been settled.
+                Ok(None) => break,
+                Err(error) if is_damage(&error) => return self.scan(schema, key).await,
+                Err(error) => return Err(error),
+            }
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// The entries of a row whose list is broken, oldest first.
+    async fn scan(&self, schema: &'static Schema, key: &Key) -> Result<Vec<Entry>> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let loaded = self.store.outbox(&self.cx(), after, 256).await?;
+            if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
+                return Ok(found);
+            }
+            after = loaded.last;
+            found.extend(loaded.entries.into_iter().filter(|entry| entry.schema == schema && entry.key == *key));
+        }
+    }
+
+    /// Lets a parked entry go again; `None` if there is none, `false` if it is not parked.
+    pub(crate) async fn retry(&self, seq: u64) -> Result<Option<bool>> {
+        loop {
+            let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(None) };
+            if entry.state == EntryState::Ready {
+                return Ok(Some(false));
+            }
+            let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+            let batch = settle::retried(&entry, stored.as_ref(), self.runtime.now());
+            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+                return Ok(Some(true));
             }
         }
     }
 
     /// Gives an entry up; gives the entries that went with it.
+    ///
+    /// # Errors
+    /// `Conflict` if the entry may be on its way.
     pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
+        let _alone = self.marking.lock().await;
         loop {
             let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(Vec::new()) };
+            if entry.mark.is_some() && entry.state == EntryState::Ready {
+                let what = "the mutation may be on its way: wait for its fate";
+                return Err(Error::new(ErrorKind::Conflict, what).during("discard").model(entry.schema.model).key(&entry.key));
+            }
             let view = self.view(&entry).await?;
             let batch = settle::discarded(&entry, &view, self.runtime.now())?;
-            let gone: Vec<u64> = batch.ops.iter().filter_map(|op| if let Op::Dequeue(seq) = op { Some(*seq) } else { None }).collect();
+            let dequeued = |op: &Op| if let Op::Dequeue(seq) = op { Some(*seq) } else { None };
+            let gone: Vec<u64> = batch.ops.iter().filter_map(dequeued).collect();
             if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
                 continue;
             }
@@ -251,6 +348,36 @@ impl Acts {
             return Ok(gone);
         }
     }
+
+    /// The stored row of an entry, and the entries of it that come before and after.
+    async fn view(&self, entry: &Entry) -> Result<View> {
+        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+        let tail = stored.as_ref().map_or(0, |stored| stored.meta.tail);
+        let mut earlier = self.chain(entry.schema, &entry.key, tail).await?;
+        earlier.retain(|other| other.seq != entry.seq);
+        let later = earlier.split_off(earlier.partition_point(|other| other.seq < entry.seq));
+        Ok(View { stored, earlier, later })
+    }
+}
+
+/// A decision that is being made durable.
+struct Decision {
+    seq: u64,
+    verdict: Verdict,
+    next: Option<u64>,
+    answer: Option<Result<Option<PageRow>>>,
+    /// The mutation, once its entry has been read.
+    id: Option<MutationId>,
+}
+
+/// A record can't be read, and will not be by trying again.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Corrupt)
+}
+
+/// The data is at fault and not the medium.
+fn is_unfit(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Unsupported)
 }
 
 /// An entry that can't be read was not sent.

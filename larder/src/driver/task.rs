@@ -10,7 +10,6 @@ use larder_core::{Connectivity, Key, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::act::Acts;
-use crate::changes::Changes;
 use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
 use crate::status::Status;
 
@@ -26,7 +25,7 @@ pub(crate) enum Command {
 }
 
 /// The repository's end of the driver.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Handle {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) status: watch::Receiver<Status>,
@@ -58,7 +57,6 @@ impl Handle {
 /// Starts the driver.
 pub(crate) fn start(
     acts: Arc<Acts>,
-    changes: Arc<Changes>,
     connectivity: Arc<dyn Connectivity>,
     settings: Settings,
     paused: bool,
@@ -70,7 +68,6 @@ pub(crate) fn start(
     let runtime = Arc::clone(&acts.runtime);
     let task = Task {
         acts,
-        changes,
         connectivity,
         engine,
         work: FuturesUnordered::new(),
@@ -86,7 +83,6 @@ pub(crate) fn start(
 
 struct Task {
     acts: Arc<Acts>,
-    changes: Arc<Changes>,
     connectivity: Arc<dyn Connectivity>,
     engine: Engine,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
@@ -96,6 +92,13 @@ struct Task {
     /// Those who wait for the outbox to come to rest.
     waiting: Vec<oneshot::Sender<()>>,
     closing: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Drop for Task {
+    /// However the task ends: nobody waits for a word that will not come.
+    fn drop(&mut self) {
+        self.acts.fates.close();
+    }
 }
 
 /// Tells those who wait; they may have stopped waiting.
@@ -109,6 +112,8 @@ fn answer(waiting: Vec<oneshot::Sender<()>>) {
 enum Next {
     Event(Event),
     Command(Command),
+    /// The outbox was changed, or wiped.
+    Stored,
     Closed,
 }
 
@@ -133,18 +138,23 @@ impl Task {
                     self.feed(Event::Connectivity(now));
                 }
                 Next::Event(event) => self.feed(event),
-                Next::Command(Command::Tell(event)) => self.feed(event),
+                Next::Stored => {
+                    self.feed(Event::Wiped(self.acts.changes.wipes()));
+                    self.feed(Event::Stored);
+                }
                 Next::Command(Command::Drain(done)) => {
                     self.waiting.push(done);
                     self.feed(Event::Nudge);
                 }
+                // Nothing starts again while the driver comes to its end.
+                Next::Command(Command::Tell(Event::Resume)) if self.closing.is_some() => {}
+                Next::Command(Command::Tell(event)) => self.feed(event),
                 Next::Command(Command::Close(done)) => {
-                    self.engine_pause();
+                    self.stop();
                     self.closing.get_or_insert_default().push(done);
                 }
                 Next::Closed => {
-                    self.engine_pause();
-                    self.closing.get_or_insert_default();
+                    self.stop();
                     // Whoever held the repository is gone; what is under way comes to its end.
                     while let Some(event) = self.work.next().await {
                         self.feed(event);
@@ -155,8 +165,9 @@ impl Task {
         }
     }
 
-    fn engine_pause(&mut self) {
+    fn stop(&mut self) {
         self.feed(Event::Pause);
+        self.acts.stopping.cancel();
     }
 
     async fn next(&mut self, online: bool) -> Next {
@@ -180,13 +191,13 @@ impl Task {
             }
         };
         let (timer, changed, finished) = (timer.fuse(), changed.fuse(), finished.fuse());
-        let outbox = self.changes.outbox.notified().fuse();
+        let outbox = self.acts.changes.outbox.notified().fuse();
         let command = self.inbox.recv().fuse();
         futures_util::pin_mut!(timer, changed, finished, outbox, command);
         futures_util::select_biased! {
             event = finished => Next::Event(event),
             command = command => command.map_or(Next::Closed, Next::Command),
-            () = outbox => Next::Event(Event::Stored),
+            () = outbox => Next::Stored,
             now = changed => Next::Event(Event::Connectivity(now)),
             () = timer => Next::Event(Event::Tick),
         }
@@ -194,10 +205,15 @@ impl Task {
 
     fn feed(&mut self, event: Event) {
         let accepted = matches!(event, Event::Settled { verdict: Verdict::Accept, .. });
+        let answered = if let Event::Answered { seq, .. } = event { Some(seq) } else { None };
         let runtime = &self.acts.runtime;
         let now = Instants { mono: runtime.monotonic(), wall: runtime.now() };
         let mut effects = Vec::new();
         self.engine.on(now, event, &mut effects);
+        if let Some(seq) = answered.filter(|seq| !self.engine.tracks(*seq)) {
+            // It was given up or wiped meanwhile: nobody will ask for the answer.
+            self.acts.answer(seq);
+        }
         for effect in effects {
             let acts = Arc::clone(&self.acts);
             self.work.push(match effect {
@@ -205,7 +221,10 @@ impl Task {
                 Effect::Mark(seqs) => Box::pin(async move { acts.mark(seqs).await }),
                 Effect::Send { seq, repeated } => Box::pin(async move { acts.send(seq, repeated).await }),
                 Effect::Probe(seq) => Box::pin(async move { acts.probe(seq).await }),
-                Effect::Settle(seq, verdict) => Box::pin(async move { acts.settle(seq, verdict).await }),
+                Effect::Settle(seq, verdict) => {
+                    let next = self.engine.follower(seq);
+                    Box::pin(async move { acts.settle(seq, verdict, next).await })
+                }
             });
         }
         self.publish(accepted, now.wall);

@@ -42,7 +42,11 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
         (Write::Put(_), None) => (0..schema.fields.len()).collect(),
         (Write::Delete, _) => FieldSet::default(),
     };
-    let nothing_to_put = matches!(write, Write::Put(_)) && row.is_some() && changed.is_empty();
+    let before = stored.map(|stored| stored.meta.clone());
+    let local = before.as_ref().is_some_and(|meta| meta.sync.state == RowState::Local && meta.tail == 0);
+    // What was kept here alone is new to the remote, even if nothing of it changes.
+    let published = local && id.is_some();
+    let nothing_to_put = matches!(write, Write::Put(_)) && row.is_some() && changed.is_empty() && !published;
     // A row that is unknown here may well be known to the remote; a tombstone is deleted already.
     let nothing_to_delete = matches!(write, Write::Delete) && row.is_none() && (stored.is_some() || id.is_none());
     let revision = stored.map_or(0, |stored| stored.meta.revision);
@@ -50,8 +54,6 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
     if nothing_to_put || nothing_to_delete {
         return Ok(false);
     }
-    let before = stored.map(|stored| stored.meta.clone());
-    let local = before.as_ref().is_some_and(|meta| meta.sync.state == RowState::Local && meta.tail == 0);
     let tail_before = before.as_ref().map_or(0, |meta| meta.tail);
     // A row that the remote never had needs no word to the remote to be gone.
     let id = if local && matches!(write, Write::Delete) { None } else { id };
@@ -69,7 +71,8 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
     if meta.tail == 0 {
         meta.sync = SyncState { state: RowState::Pending, since: now };
     }
-    let tail = Tail::New(batch.ops.iter().filter(|op| matches!(op, Op::Enqueue(_))).count());
+    let changed = if operation == Operation::Insert { (0..schema.fields.len()).collect() } else { changed };
+    let tail = Tail::New(queued(batch));
     batch.ops.push(Op::Enqueue(Box::new(Entry {
         seq: 0,
         prev: tail_before,
@@ -103,14 +106,22 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
     Ok(true)
 }
 
+/// How many entries the batch enqueues already; what it enqueued last is near its end.
+fn queued(batch: &Batch) -> usize {
+    let newest = batch.ops.iter().rev().find_map(|op| match op {
+        Op::Put { tail: Tail::New(nth), .. } | Op::Tombstone { tail: Tail::New(nth), .. } => Some(nth + 1),
+        _ => None,
+    });
+    newest.unwrap_or(0)
+}
+
 /// The change of a row that the remote is not told of.
 fn unsent(schema: &'static Schema, key: Key, write: Write, before: Option<Meta>, now: Timestamp) -> Op {
     match write {
         Write::Put(row) => {
-            let mut meta = before.unwrap_or_else(|| Meta::synced(now));
-            if meta.tail == 0 {
-                meta.sync = SyncState { state: RowState::Local, since: now };
-            }
+            // A row that the remote has as well stays one: what is written later is an update of it.
+            let local = SyncState { state: RowState::Local, since: now };
+            let meta = before.unwrap_or_else(|| Meta { sync: local, ..Meta::synced(now) });
             let tail = Tail::At(meta.tail);
             Op::Put { schema, key, row, meta, tail }
         }

@@ -84,8 +84,9 @@ impl Head {
 pub(crate) enum Event {
     /// The outbox has changed: there may be entries that are not loaded yet.
     Stored,
-    /// Entries were read from the store, up to `last`; `more` if there may be further ones.
-    Loaded { heads: Vec<Head>, last: u64, more: bool },
+    /// Entries were read from the store, up to `last`; `more` if there may be further ones. `wipes` is how often the
+    /// store had been wiped by then.
+    Loaded { heads: Vec<Head>, last: u64, more: bool, wipes: u64 },
     /// Entries could not be read from the store.
     LoadFailed { jitter: u64 },
     /// The marks are durable.
@@ -112,8 +113,8 @@ pub(crate) enum Event {
     Pause,
     /// Sending goes on.
     Resume,
-    /// Everything was removed from the store.
-    Wiped,
+    /// Everything was removed from the store, for the time that is given: what was loaded before is gone.
+    Wiped(u64),
 }
 
 /// What a request came to, as far as the schedule is concerned.
@@ -220,6 +221,10 @@ pub(crate) struct Engine {
     pub(super) paused: bool,
     /// The credentials were refused: nothing goes before there are new ones.
     pub(super) held: bool,
+    /// How often there were new ones: what was begun with older ones says nothing about these.
+    pub(super) credentials: u64,
+    /// How often the store has been wiped.
+    wipes: u64,
     /// The remote can't be reached: one entry at a time tries, not before this moment.
     pub(super) down: Option<Duration>,
     /// The remote asked to be left alone until then: what it answers to others meanwhile changes nothing about that.
@@ -241,6 +246,8 @@ impl Engine {
             connected: true,
             paused: false,
             held: false,
+            credentials: 0,
+            wipes: 0,
             down: None,
             asked: None,
             down_failures: 0,
@@ -253,8 +260,13 @@ impl Engine {
         match event {
             // Entries come by loading alone, so they come in order whoever stored them.
             Event::Stored => self.more = true,
-            Event::Loaded { heads, last, more } => {
+            Event::Loaded { heads, last, more, wipes } => {
                 self.loading = false;
+                self.wiped(wipes);
+                // What was read before a wipe is gone, and what came after it is still to be read.
+                let outdated = wipes < self.wipes;
+                let heads = if outdated { Vec::new() } else { heads };
+                self.more |= outdated;
                 // A write that came in meanwhile has set `more` again.
                 self.more |= more;
                 self.loaded = self.loaded.max(last);
@@ -285,32 +297,23 @@ impl Engine {
                     self.hurry();
                 }
             }
-            Event::Credentials => self.nudge(),
+            Event::Credentials => {
+                self.credentials += 1;
+                self.nudge();
+            }
             Event::Nudge => {
                 self.more = true;
                 self.nudge();
             }
             Event::Retried(seq) => {
-                self.window.update(seq, |tracked| {
-                    tracked.stage = Stage::Ready;
-                    tracked.failures = 0;
-                    tracked.reconciled = false;
-                    tracked.maybe_sent = false;
-                    tracked.head.parked = None;
-                    tracked.head.marked = None;
-                    tracked.head.strikes = 0;
-                    tracked.head.first_strike = None;
-                });
+                self.retried(seq);
                 self.hurry();
             }
             Event::Discarded(seq) => self.window.forget(seq),
             Event::Tick => {}
             Event::Pause => self.paused = true,
             Event::Resume => self.paused = false,
-            Event::Wiped => {
-                self.window = Window::default();
-                self.more = true;
-            }
+            Event::Wiped(wipes) => self.wiped(wipes),
         }
         self.schedule(now, out);
     }
@@ -381,6 +384,11 @@ impl Engine {
             Answer::Conflict => Verdict::Park(ParkReason::Conflict),
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
+            // The credentials that were refused have been replaced while the answer was on its way.
+            Answer::Unauthorized if tracked.credentials < self.credentials => {
+                self.window.set(seq, Stage::Ready);
+                return;
+            }
             Answer::Unauthorized => {
                 self.held = true;
                 self.window.set(seq, Stage::Held);
@@ -435,12 +443,55 @@ impl Engine {
     fn settled(&mut self, seq: u64, verdict: Verdict) {
         match verdict {
             Verdict::Accept => self.window.forget(seq),
-            Verdict::Park(reason) => self.window.update(seq, |tracked| {
-                tracked.head.parked = Some(reason);
-                tracked.stage = Stage::Parked;
-            }),
+            Verdict::Park(reason) => {
+                self.window.update(seq, |tracked| {
+                    tracked.head.parked = Some(reason);
+                    tracked.stage = Stage::Parked;
+                });
+                if self.window.get(seq).is_some_and(|tracked| tracked.revived) {
+                    self.retried(seq);
+                }
+            }
             Verdict::Note => {}
         }
+    }
+
+    /// A parked entry goes again. The application may see that an entry is parked before the engine does.
+    fn retried(&mut self, seq: u64) {
+        match self.window.get_mut(seq) {
+            Some(tracked) if tracked.stage == Stage::Settling => tracked.revived = true,
+            Some(tracked) if tracked.stage == Stage::Parked => self.window.update(seq, |tracked| {
+                tracked.stage = Stage::Ready;
+                tracked.revived = false;
+                tracked.failures = 0;
+                tracked.reconciled = false;
+                tracked.maybe_sent = false;
+                tracked.head.parked = None;
+                tracked.head.marked = None;
+                tracked.head.strikes = 0;
+                tracked.head.first_strike = None;
+            }),
+            _ => {}
+        }
+    }
+
+    /// Forgets what was loaded before the store was wiped.
+    fn wiped(&mut self, wipes: u64) {
+        if wipes > self.wipes {
+            self.wipes = wipes;
+            self.window = Window::default();
+            self.more = true;
+        }
+    }
+
+    /// Whether the engine looks at the entry.
+    pub(crate) fn tracks(&self, seq: u64) -> bool {
+        self.window.get(seq).is_some()
+    }
+
+    /// The entry of the same row that comes after `seq`, as far as it is loaded.
+    pub(crate) fn follower(&self, seq: u64) -> Option<u64> {
+        self.window.follower(seq)
     }
 
     /// Cuts every wait short.

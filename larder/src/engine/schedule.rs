@@ -43,7 +43,11 @@ impl Engine {
             Step::Probe => (Stage::Probing, Effect::Probe(seq)),
             Step::Park => (Stage::Settling, Effect::Settle(seq, Verdict::Park(ParkReason::Uncertain))),
         };
-        self.window.set(seq, stage);
+        let credentials = self.credentials;
+        self.window.update(seq, |tracked| {
+            tracked.stage = stage;
+            tracked.credentials = credentials;
+        });
         out.push(effect);
     }
 
@@ -54,21 +58,9 @@ impl Engine {
             return;
         }
         let most = if parallel == 1 { 1 } else { self.settings.marks };
-        let (mut together, mut alone) = (Vec::new(), Vec::new());
-        for seq in self.window.unmarked().iter().copied() {
-            let Some(tracked) = self.window.get(seq) else { continue };
-            if together.len() + alone.len() >= most {
-                break;
-            }
-            match tracked.head.idempotency {
-                Idempotency::AtMostOnce | Idempotency::Probe => {
-                    if alone.len() < free {
-                        alone.push(seq);
-                    }
-                }
-                _ => together.push(seq),
-            }
-        }
+        let together: Vec<u64> = self.window.unmarked().iter().copied().take(most).collect();
+        let room = free.min(most - together.len());
+        let alone: Vec<u64> = self.window.unmarked_once().iter().copied().take(room).collect();
         for seq in together.iter().chain(&alone) {
             self.window.set(*seq, Stage::Marking);
         }

@@ -3,100 +3,156 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Entry, EntryState, Expect, Failure, Key, Meta, Op, Operation, PageRow, ParkReason, Record, RemoteVersion, Result, Row,
-    RowState, Schema, StoredRow, SyncState, Tail, Timestamp, ValueRef,
+    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Key, Meta, Op, Operation, PageRow,
+    ParkReason, Record, RemoteVersion, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, Timestamp, ValueRef,
 };
 
-/// A row as it is stored, and the entries of it that come after the one that is settled, oldest first.
+use super::enqueue::differences;
+
+/// What an entry is settled on: its row as it is stored, and the other entries of it, oldest first.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) stored: Option<StoredRow>,
+    pub(crate) earlier: Vec<Entry>,
     pub(crate) later: Vec<Entry>,
 }
 
-impl View {
-    fn expect(&self, entry: &Entry) -> Expect {
-        let revision = self.stored.as_ref().map_or(0, |stored| stored.meta.revision);
-        Expect::Row { schema: entry.schema, key: entry.key.clone(), revision }
-    }
+fn expect(entry: &Entry, stored: Option<&StoredRow>) -> Expect {
+    let revision = stored.map_or(0, |stored| stored.meta.revision);
+    Expect::Row { schema: entry.schema, key: entry.key.clone(), revision }
 }
 
 /// The remote has the mutation: the entry goes, and what the remote answered is merged into the row, under whatever
 /// the application has changed since.
 ///
+/// `next` is the entry of the row that comes after this one. It is put on what the remote has now; those behind it are
+/// left for their turn, so that a long queue of one row is not rewritten again and again.
+///
 /// # Errors
-/// `Serialization` or `Corrupt` if a row can't be shown.
-pub(crate) fn accepted(entry: &Entry, view: &View, answer: Option<&PageRow>, now: Timestamp) -> Result<Batch> {
-    let mut batch = Batch { expect: vec![view.expect(entry)], ops: vec![Op::Dequeue(entry.seq)] };
-    let Some(stored) = &view.stored else { return Ok(batch) };
+/// `Serialization` or `Corrupt` if a row can't be shown, or the answer is another row's.
+pub(crate) fn accepted(
+    entry: &Entry,
+    stored: Option<&StoredRow>,
+    next: Option<&Entry>,
+    answer: Option<&PageRow>,
+    now: Timestamp,
+) -> Result<Batch> {
+    let mut batch = Batch { expect: vec![expect(entry, stored)], ops: vec![Op::Dequeue(entry.seq)] };
+    let Some(stored) = stored else { return Ok(batch) };
     let (schema, key) = (entry.schema, entry.key.clone());
     let Some(sent) = &entry.row else {
-        // The row is gone over there. Whatever was written here since, is new.
-        match view.later.split_first() {
-            None => batch.ops.push(Op::Remove { schema, key }),
-            Some((next, _)) => {
-                let mut next = next.clone();
-                next.base = None;
-                next.base_version = None;
-                next.operation = if next.row.is_some() { Operation::Insert } else { next.operation };
-                batch.ops.push(Op::Revise(Box::new(next)));
-                let meta = Meta { version: None, ..stored.meta.clone() };
-                batch.ops.push(rewritten(schema, key, stored.row.clone(), meta));
-            }
-        }
+        batch.ops.extend(deleted(entry, stored, next, now));
         return Ok(batch);
     };
     let merged: Arc<dyn Row> = match answer {
         Some(answer) => Arc::new(Record::overlay(schema, &**sent, &*answer.row)?),
         None => Arc::clone(sent),
     };
+    if answer.is_some() && schema.key_of(&*merged)? != key {
+        let what = "the remote answered with a row of another key";
+        return Err(Error::new(ErrorKind::Serialization, what).model(schema.model).key(&key));
+    }
     let version = answer.and_then(|answer| answer.meta.version.clone());
     let extra = answer.and_then(|answer| answer.meta.extra.clone()).or_else(|| stored.meta.extra.clone());
     let mut meta = Meta { version: version.clone(), extra, ..stored.meta.clone() };
-    if view.later.is_empty() {
+    if let Some(next) = next {
+        let mut next = next.clone();
+        next.base_version = version;
+        if let Some(intent) = &next.row {
+            next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
+        }
+        next.base = Some(Arc::clone(&merged));
+        batch.ops.push(Op::Revise(Box::new(next)));
+    }
+    if meta.tail > entry.seq {
+        let row = match &stored.row {
+            Some(top) => Some(on_top(schema, &*merged, &**top, &differences(schema, &**sent, &**top)?)?),
+            None => None,
+        };
+        batch.ops.push(rewritten(schema, key, row, meta));
+    } else {
         meta.tail = 0;
         meta.sync = SyncState { state: RowState::Synced, since: now };
         batch.ops.push(Op::Put { schema, key, row: merged, meta, tail: Tail::At(0) });
-    } else {
-        let row = restack(&mut batch, schema, &merged, version, &view.later)?;
-        batch.ops.push(rewritten(schema, key, row, meta));
     }
     Ok(batch)
 }
 
+/// What becomes of a row that is gone over there. Whatever was written here since, is new.
+fn deleted(entry: &Entry, stored: &StoredRow, next: Option<&Entry>, now: Timestamp) -> Vec<Op> {
+    let (schema, key) = (entry.schema, entry.key.clone());
+    let mut ops = Vec::new();
+    if let Some(next) = next {
+        let mut next = next.clone();
+        next.base = None;
+        next.base_version = None;
+        next.operation = if next.row.is_some() { Operation::Insert } else { next.operation };
+        ops.push(Op::Revise(Box::new(next)));
+    }
+    let meta = Meta { version: None, ..stored.meta.clone() };
+    ops.push(match &stored.row {
+        row if meta.tail > entry.seq => rewritten(schema, key, row.clone(), meta),
+        // It was written here alone, and never to be sent.
+        Some(row) => {
+            let sync = SyncState { state: RowState::Local, since: now };
+            let row = Arc::clone(row);
+            Op::Put { schema, key, row, meta: Meta { tail: 0, sync, ..meta }, tail: Tail::At(0) }
+        }
+        None => Op::Remove { schema, key },
+    });
+    ops
+}
+
+/// `under` with the fields `changed` of `intent`.
+fn on_top(schema: &'static Schema, under: &dyn Row, intent: &dyn Row, changed: &FieldSet) -> Result<Arc<dyn Row>> {
+    let mut row = Record::copy(schema, under)?;
+    for at in changed.iter() {
+        let value = intent.field(at).and_then(ValueRef::to_value);
+        row.set(at, value.map_err(|fault| schema.fault(at, fault))?);
+    }
+    Ok(Arc::new(row))
+}
+
 /// The entry waits for a decision; so does its row.
-pub(crate) fn parked(entry: &Entry, view: &View, reason: ParkReason, failure: Option<Failure>, now: Timestamp) -> Batch {
+pub(crate) fn parked(
+    entry: &Entry,
+    stored: Option<&StoredRow>,
+    reason: ParkReason,
+    failure: Option<Failure>,
+    now: Timestamp,
+) -> Batch {
     let mut entry = entry.clone();
     entry.state = EntryState::Parked(reason);
     entry.failure = failure.or(entry.failure);
     entry.attempts += 1;
     let state = if reason == ParkReason::Conflict { RowState::Conflicted } else { RowState::Parked };
-    restated(entry, view, state, now)
+    restated(entry, stored, state, now)
 }
 
 /// A failure that counts, and will be tried again.
-pub(crate) fn noted(entry: &Entry, failure: Option<Failure>, now: Timestamp) -> Batch {
+pub(crate) fn noted(entry: &Entry, stored: Option<&StoredRow>, failure: Option<Failure>, now: Timestamp) -> Batch {
     let mut entry = entry.clone();
     entry.failure = failure.or(entry.failure);
     entry.attempts += 1;
     entry.strikes += 1;
     entry.first_strike.get_or_insert(now);
-    Batch { expect: Vec::new(), ops: vec![Op::Revise(Box::new(entry))] }
+    // Whatever is decided about the entry meanwhile touches its row, and is not to be undone by a note.
+    Batch { expect: vec![expect(&entry, stored)], ops: vec![Op::Revise(Box::new(entry))] }
 }
 
 /// A parked entry goes again.
-pub(crate) fn retried(entry: &Entry, view: &View, now: Timestamp) -> Batch {
+pub(crate) fn retried(entry: &Entry, stored: Option<&StoredRow>, now: Timestamp) -> Batch {
     let mut entry = entry.clone();
     entry.state = EntryState::Ready;
     entry.mark = None;
     entry.strikes = 0;
     entry.first_strike = None;
-    restated(entry, view, RowState::Pending, now)
+    restated(entry, stored, RowState::Pending, now)
 }
 
-fn restated(entry: Entry, view: &View, state: RowState, now: Timestamp) -> Batch {
-    let mut batch = Batch { expect: vec![view.expect(&entry)], ops: Vec::new() };
-    if let Some(stored) = &view.stored {
+fn restated(entry: Entry, stored: Option<&StoredRow>, state: RowState, now: Timestamp) -> Batch {
+    let mut batch = Batch { expect: vec![expect(&entry, stored)], ops: Vec::new() };
+    if let Some(stored) = stored {
         let mut meta = stored.meta.clone();
         meta.sync = SyncState { state, since: now };
         batch.ops.push(rewritten(entry.schema, entry.key.clone(), stored.row.clone(), meta));
@@ -106,62 +162,102 @@ fn restated(entry: Entry, view: &View, state: RowState, now: Timestamp) -> Batch
 }
 
 /// The application gives an entry up: the row goes back to the base, under what was changed since. Later changes of a
-/// row whose creation is given up go with it: there is nothing to change.
+/// row whose creation is given up go with it, up to its deletion: there is nothing to change. What was created after
+/// that stays.
 ///
 /// # Errors
 /// `Serialization` or `Corrupt` if a row can't be shown.
 pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Batch> {
-    let mut batch = Batch { expect: vec![view.expect(entry)], ops: vec![Op::Dequeue(entry.seq)] };
+    let mut batch = Batch {
+        expect: vec![expect(entry, view.stored.as_ref())],
+        ops: vec![Op::Dequeue(entry.seq)],
+    };
     let (schema, key) = (entry.schema, entry.key.clone());
     let Some(stored) = &view.stored else { return Ok(batch) };
-    match &entry.base {
-        None => {
-            batch.ops.extend(view.later.iter().map(|later| Op::Dequeue(later.seq)));
-            batch.ops.push(Op::Remove { schema, key });
-        }
-        Some(base) if view.later.is_empty() => {
-            let sync = SyncState { state: RowState::Synced, since: now };
-            let meta = Meta { tail: 0, sync, version: entry.base_version.clone(), ..stored.meta.clone() };
-            batch.ops.push(Op::Put { schema, key, row: Arc::clone(base), meta, tail: Tail::At(0) });
-        }
-        Some(base) => {
-            let row = restack(&mut batch, schema, base, entry.base_version.clone(), &view.later)?;
-            let sync = SyncState { state: RowState::Pending, since: now };
-            batch.ops.push(rewritten(schema, key, row, Meta { sync, ..stored.meta.clone() }));
+    let mut ground = Ground::of(view.earlier.first().unwrap_or(entry));
+    let mut later = &view.later[..];
+    if entry.operation == Operation::Insert {
+        // A row that was kept here before it was published is there without its creation.
+        let gone = match (&entry.base, later.iter().position(|later| later.row.is_none())) {
+            (None, Some(deleted)) => deleted + 1,
+            (None, None) => later.len(),
+            (Some(_), Some(0)) => 1,
+            (Some(_), _) => 0,
+        };
+        batch.ops.extend(later[..gone].iter().map(|later| Op::Dequeue(later.seq)));
+        later = &later[gone..];
+        if gone > 0 && view.earlier.is_empty() {
+            ground.row = None;
         }
     }
+    let tail = later.last().or(view.earlier.last()).map_or(0, |last| last.seq);
+    let version = if view.earlier.is_empty() { ground.version.clone() } else { stored.meta.version.clone() };
+    let state = match () {
+        () if !view.earlier.is_empty() => stored.meta.sync.state,
+        () if tail != 0 => RowState::Pending,
+        () if ground.remote => RowState::Synced,
+        () => RowState::Local,
+    };
+    let since = if state == stored.meta.sync.state { stored.meta.sync.since } else { now };
+    let meta = Meta { tail, version, sync: SyncState { state, since }, ..stored.meta.clone() };
+    let row = restack(&mut batch, schema, ground, view.earlier.iter().chain(later))?;
+    batch.ops.push(match row {
+        None if tail == 0 => Op::Remove { schema, key },
+        row => rewritten(schema, key, row, meta),
+    });
     Ok(batch)
 }
 
-/// Puts `later`, none of which has been sent, on another base: each keeps what it changes and takes the rest from what
-/// is under it. Gives the row on top; `None` if it is deleted.
-fn restack(
+/// What the oldest entry of a row stands on.
+struct Ground {
+    row: Option<Arc<dyn Row>>,
+    version: Option<RemoteVersion>,
+    /// The remote has it as well.
+    remote: bool,
+}
+
+impl Ground {
+    fn of(oldest: &Entry) -> Self {
+        let remote = oldest.operation != Operation::Insert;
+        Self { row: oldest.base.clone(), version: oldest.base_version.clone(), remote }
+    }
+}
+
+/// Puts `entries` on another ground: each keeps what it changes and takes the rest from what is under it; one that may
+/// have been sent stays as it is. Gives the row on top; `None` if it is deleted.
+fn restack<'e>(
     batch: &mut Batch,
     schema: &'static Schema,
-    base: &Arc<dyn Row>,
-    version: Option<RemoteVersion>,
-    later: &[Entry],
+    ground: Ground,
+    entries: impl Iterator<Item = &'e Entry>,
 ) -> Result<Option<Arc<dyn Row>>> {
-    let mut under = Some(Arc::clone(base));
-    for (at, entry) in later.iter().enumerate() {
+    let Ground { row: mut under, version, mut remote } = ground;
+    let mut prev = 0;
+    for entry in entries {
         let mut entry = entry.clone();
-        if at == 0 {
-            entry.base_version.clone_from(&version);
-        }
-        entry.row = match (&entry.row, &under) {
-            (Some(intent), Some(under)) => {
-                let mut row = Record::copy(schema, &**under)?;
-                for at in entry.changed.iter() {
-                    let value = intent.field(at).and_then(ValueRef::to_value);
-                    row.set(at, value.map_err(|fault| schema.fault(at, fault))?);
-                }
-                Some(Arc::new(row))
+        if entry.mark.is_none() {
+            if prev == 0 {
+                entry.base_version.clone_from(&version);
             }
-            (intent, _) => intent.clone(),
-        };
-        let top = entry.row.clone();
-        entry.base = std::mem::replace(&mut under, top);
-        batch.ops.push(Op::Revise(Box::new(entry)));
+            entry.prev = prev;
+            entry.operation = match (&entry.row, &under) {
+                (None, _) => Operation::Delete,
+                (Some(_), Some(_)) if remote => Operation::Update,
+                (Some(_), _) => Operation::Insert,
+            };
+            entry.row = match (&entry.row, &under) {
+                (Some(intent), Some(under)) => Some(on_top(schema, &**under, &**intent, &entry.changed)?),
+                (intent, _) => intent.clone(),
+            };
+            if entry.operation == Operation::Insert {
+                entry.changed = (0..schema.fields.len()).collect();
+            }
+            entry.base = under;
+            batch.ops.push(Op::Revise(Box::new(entry.clone())));
+        }
+        prev = entry.seq;
+        remote = true;
+        under = entry.row;
     }
     Ok(under)
 }

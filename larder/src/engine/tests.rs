@@ -35,7 +35,7 @@ fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     let mut engine = Engine::new(Settings::default());
     assert_eq!(tell(&mut engine, now, Event::Tick), [Effect::Load { after: 0, limit: 4096 }]);
     let last = heads.last().map_or(0, |head| head.seq);
-    let effects = tell(&mut engine, now, Event::Loaded { heads, last, more: false });
+    let effects = tell(&mut engine, now, Event::Loaded { heads, last, more: false, wipes: 0 });
     (engine, effects)
 }
 
@@ -278,7 +278,7 @@ impl World {
     fn act(&mut self, effect: Effect, heads: &BTreeMap<u64, Head>) {
         let jitter = self.roll();
         match effect {
-            Effect::Load { .. } => self.tell(Event::Loaded { heads: Vec::new(), last: 0, more: false }),
+            Effect::Load { .. } => self.tell(Event::Loaded { heads: Vec::new(), last: 0, more: false, wipes: 0 }),
             Effect::Mark(seqs) if !self.calm && jitter.is_multiple_of(5) => {
                 self.tell(Event::MarkFailed { seqs, jitter });
             }
@@ -350,7 +350,7 @@ proptest! {
         }
         world.tell(Event::Tick);
         world.pending.clear();
-        world.tell(Event::Loaded { heads: heads.values().cloned().collect(), last: count, more: false });
+        world.tell(Event::Loaded { heads: heads.values().cloned().collect(), last: count, more: false, wipes: 0 });
         for step in 0..10_000 {
             world.calm = step > 2_000;
             if !world.pending.is_empty() {

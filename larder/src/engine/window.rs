@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use larder_core::{Key, ParkReason};
+use larder_core::{Idempotency, Key, ParkReason};
 
 use super::machine::{Counts, Head};
 
@@ -46,15 +46,31 @@ pub(super) struct Tracked {
     pub(super) reconciled: bool,
     /// The probe that is under way was caused by a conflict.
     pub(super) disputed: bool,
+    /// Which credentials the request on its way was begun with: see [`Engine::credentials`](super::Engine).
+    pub(super) credentials: u64,
+    /// The application lets it go again, and did so before the engine knew that it was parked.
+    pub(super) revived: bool,
+}
+
+/// The entries of one key, in order.
+#[derive(Debug, Default)]
+struct Lane {
+    seqs: BTreeSet<u64>,
+    /// What it adds to [`Window::stopped`].
+    stopped: usize,
 }
 
 /// The entries in order, and the sets of those that have something in common.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     entries: BTreeMap<u64, Tracked>,
-    lanes: BTreeMap<(&'static str, Key), BTreeSet<u64>>,
-    /// First of their lane, ready, and not marked.
+    lanes: BTreeMap<(&'static str, Key), Lane>,
+    /// Entries of lanes whose first entry waits for a decision: they can't go, so they take no room.
+    stopped: usize,
+    /// First of their lane, ready, and not marked; their repeat does no harm.
     unmarked: BTreeSet<u64>,
+    /// First of their lane, ready, and not marked; to be marked one by one.
+    unmarked_once: BTreeSet<u64>,
     /// First of their lane, ready, and marked.
     sendable: BTreeSet<u64>,
     waiting: BTreeSet<(Duration, u64)>,
@@ -62,7 +78,13 @@ pub(super) struct Window {
     busy: BTreeSet<u64>,
     parked: BTreeSet<u64>,
     conflicts: usize,
-    foreign: usize,
+}
+
+impl Tracked {
+    /// True if a repeat may do harm: it is marked only when it goes at once.
+    fn marks_alone(&self) -> bool {
+        matches!(self.head.idempotency, Idempotency::AtMostOnce | Idempotency::Probe)
+    }
 }
 
 impl Window {
@@ -76,7 +98,14 @@ impl Window {
 
     /// Entries that may be sent at some time without a decision of anybody.
     pub(super) fn live(&self) -> usize {
-        self.entries.len() - self.parked.len() - self.foreign
+        self.entries.len() - self.stopped
+    }
+
+    /// The entry that comes after `seq` in its lane, as far as it is loaded.
+    pub(super) fn follower(&self, seq: u64) -> Option<u64> {
+        let head = &self.entries.get(&seq)?.head;
+        let lane = self.lanes.get(&(head.model, head.key.clone()))?;
+        lane.seqs.range(seq.saturating_add(1)..).next().copied()
     }
 
     pub(super) fn busy(&self) -> &BTreeSet<u64> {
@@ -87,13 +116,17 @@ impl Window {
         &self.unmarked
     }
 
+    pub(super) fn unmarked_once(&self) -> &BTreeSet<u64> {
+        &self.unmarked_once
+    }
+
     pub(super) fn sendable(&self) -> &BTreeSet<u64> {
         &self.sendable
     }
 
     /// True if an entry waits for nothing but its turn.
     pub(super) fn has_ready(&self) -> bool {
-        !self.unmarked.is_empty() || !self.sendable.is_empty()
+        !self.unmarked.is_empty() || !self.unmarked_once.is_empty() || !self.sendable.is_empty()
     }
 
     /// The first moment at which a waiting entry is ready again.
@@ -117,28 +150,56 @@ impl Window {
             None => Stage::Ready,
         };
         let lane = (head.model, head.key.clone());
-        let first = self.lanes.get(&lane).and_then(|lane| lane.first().copied());
+        let first = self.lanes.get(&lane).and_then(|lane| lane.seqs.first().copied());
         let maybe_sent = head.marked.is_some();
-        let tracked = Tracked { head, stage, failures: 0, maybe_sent, reconciled: false, disputed: false };
+        let tracked = Tracked {
+            head,
+            stage,
+            failures: 0,
+            maybe_sent,
+            reconciled: false,
+            disputed: false,
+            credentials: 0,
+            revived: false,
+        };
         self.entries.insert(seq, tracked);
-        self.lanes.entry(lane).or_default().insert(seq);
+        self.lanes.entry(lane.clone()).or_default().seqs.insert(seq);
         self.enter(seq);
         // Entries come in order; should one not, it takes its place at the head of the lane.
         if let Some(first) = first.filter(|first| *first > seq) {
-            self.leave(first);
-            self.enter(first);
+            self.reenter(first);
         }
+        self.recount(&lane);
     }
 
     pub(super) fn forget(&mut self, seq: u64) {
         self.leave(seq);
         let Some(tracked) = self.entries.remove(&seq) else { return };
         let lane = (tracked.head.model, tracked.head.key);
-        let Some(seqs) = self.lanes.get_mut(&lane) else { return };
-        seqs.remove(&seq);
-        match seqs.first().copied() {
-            Some(next) => self.enter(next),
-            None => drop(self.lanes.remove(&lane)),
+        let Some(left) = self.lanes.get_mut(&lane) else { return };
+        left.seqs.remove(&seq);
+        if let Some(next) = left.seqs.first().copied() {
+            self.reenter(next);
+        }
+        self.recount(&lane);
+    }
+
+    /// Lets an entry take its place again because its lane has changed; whatever it was counted as, it counts once.
+    fn reenter(&mut self, seq: u64) {
+        self.leave(seq);
+        self.enter(seq);
+    }
+
+    /// Counts how many entries of a lane wait for a decision, or for one that does; drops a lane that is empty.
+    fn recount(&mut self, key: &(&'static str, Key)) {
+        let Some(lane) = self.lanes.get(key) else { return };
+        let first = lane.seqs.first().and_then(|first| self.entries.get(first));
+        let stops = first.is_some_and(|first| matches!(first.stage, Stage::Parked | Stage::Foreign));
+        let stopped = if stops { lane.seqs.len() } else { 0 };
+        self.stopped = self.stopped - lane.stopped + stopped;
+        match self.lanes.get_mut(key) {
+            Some(lane) if !lane.seqs.is_empty() => lane.stopped = stopped,
+            _ => drop(self.lanes.remove(key)),
         }
     }
 
@@ -149,10 +210,15 @@ impl Window {
     /// Changes an entry in a way that may change where it stands.
     pub(super) fn update(&mut self, seq: u64, change: impl FnOnce(&mut Tracked)) {
         self.leave(seq);
-        if let Some(tracked) = self.entries.get_mut(&seq) {
-            change(tracked);
-        }
+        let Some(tracked) = self.entries.get_mut(&seq) else { return };
+        let stood = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
+        change(tracked);
+        let stands = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
+        let lane = (stood != stands).then(|| (tracked.head.model, tracked.head.key.clone()));
         self.enter(seq);
+        if let Some(lane) = lane {
+            self.recount(&lane);
+        }
     }
 
     /// Makes every entry ready whose moment has come.
@@ -177,7 +243,7 @@ impl Window {
 
     fn is_first(&self, tracked: &Tracked) -> bool {
         let lane = self.lanes.get(&(tracked.head.model, tracked.head.key.clone()));
-        lane.and_then(BTreeSet::first) == Some(&tracked.head.seq)
+        lane.and_then(|lane| lane.seqs.first()) == Some(&tracked.head.seq)
     }
 
     fn enter(&mut self, seq: u64) {
@@ -185,6 +251,7 @@ impl Window {
         match tracked.stage {
             Stage::Ready if !self.is_first(tracked) => {}
             Stage::Ready if tracked.head.marked.is_some() => drop(self.sendable.insert(seq)),
+            Stage::Ready if tracked.marks_alone() => drop(self.unmarked_once.insert(seq)),
             Stage::Ready => drop(self.unmarked.insert(seq)),
             Stage::Waiting { until } => drop(self.waiting.insert((until, seq))),
             Stage::Held => drop(self.held.insert(seq)),
@@ -192,7 +259,6 @@ impl Window {
                 self.conflicts += usize::from(tracked.head.parked == Some(ParkReason::Conflict));
                 self.parked.insert(seq);
             }
-            Stage::Foreign => self.foreign += 1,
             stage if stage.is_busy() => drop(self.busy.insert(seq)),
             _ => {}
         }
@@ -201,6 +267,7 @@ impl Window {
     fn leave(&mut self, seq: u64) {
         let Some(tracked) = self.entries.get(&seq) else { return };
         self.unmarked.remove(&seq);
+        self.unmarked_once.remove(&seq);
         self.sendable.remove(&seq);
         match tracked.stage {
             Stage::Waiting { until } => drop(self.waiting.remove(&(until, seq))),
@@ -210,7 +277,6 @@ impl Window {
                     self.conflicts -= usize::from(tracked.head.parked == Some(ParkReason::Conflict));
                 }
             }
-            Stage::Foreign => self.foreign -= 1,
             stage if stage.is_busy() => drop(self.busy.remove(&seq)),
             _ => {}
         }

@@ -148,12 +148,14 @@ impl Builder {
                     remote: Arc::clone(&provider),
                     runtime: Arc::clone(&runtime),
                     fates: Arc::clone(&fates),
+                    changes: Arc::clone(&changes),
+                    marking: tokio::sync::Mutex::default(),
+                    stopping: larder_core::Cancellation::default(),
                     account: account.clone(),
                     answers: Mutex::default(),
                 });
                 let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(AlwaysOnline));
-                let driver =
-                    driver::start(Arc::clone(&acts), Arc::clone(&changes), connectivity, self.settings, self.paused);
+                let driver = driver::start(Arc::clone(&acts), connectivity, self.settings, self.paused);
                 Some(Remote { provider, acts, driver })
             }
         };
@@ -166,6 +168,7 @@ impl Builder {
             changes,
             fates,
             flights: fetch::Flights::default(),
+            wiping: tokio::sync::RwLock::default(),
             account,
             last_pulled: Mutex::new(None),
         };

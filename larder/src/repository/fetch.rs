@@ -1,26 +1,52 @@
 //! Brings rows from the remote into the store, page by page, and notes what is known completely.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use futures_util::future::{FutureExt, Shared};
+use futures_util::future::{FutureExt, Shared, WeakShared};
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Meta, Op, Page, PageRow, Predicate, Query,
+    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Meta, Op, Page, PageRow, Predicate, Pushdown, Query,
     Record, Result, RowState, Schema, StoredRow, SyncState, Tail, Timestamp,
 };
 
 use super::Repository;
+use crate::changes::Touches;
 use crate::engine::enqueue::differences;
 
 /// How many pages a remote may answer to one query before it is suspected of going in circles.
 const PAGES: usize = 100_000;
 
-type Flight = Shared<BoxFuture<'static, std::result::Result<(), std::sync::Arc<Error>>>>;
+type Answer = std::result::Result<(), Arc<Error>>;
+type Flight = Shared<BoxFuture<'static, Answer>>;
+/// What makes two fetches one: the query, and how long they wait.
+type FlightId = (&'static str, Query, Option<Duration>);
 
-/// Fetches that are under way: identical ones are one.
+/// Fetches that are under way: identical ones are one. A fetch lives as long as anybody waits for it.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<HashMap<(&'static str, Query), Flight>>);
+pub(super) struct Flights(Mutex<HashMap<FlightId, WeakShared<BoxFuture<'static, Answer>>>>);
+
+impl Flights {
+    /// The fetch `id`, begun by `start` unless it is under way.
+    fn join(&self, id: FlightId, start: impl FnOnce() -> BoxFuture<'static, Answer>) -> Flight {
+        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&id).and_then(WeakShared::upgrade) {
+            return flight;
+        }
+        flights.retain(|_, flight| flight.upgrade().is_some());
+        let flight = start().shared();
+        if let Some(weak) = flight.downgrade() {
+            flights.insert(id, weak);
+        }
+        flight
+    }
+
+    /// The fetch has its answer: whoever asks from now on, asks anew.
+    fn land(&self, id: &FlightId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
 
 /// What a fetch brought.
 #[derive(Debug)]
@@ -30,36 +56,32 @@ pub(super) struct Fetched {
     /// Rows that were new or different.
     pub(super) changed: u64,
     /// The keys that came.
-    pub(super) keys: Vec<Key>,
+    keys: Vec<Key>,
     /// The remote gave all that it has, whatever was asked.
-    pub(super) unfiltered: bool,
+    unfiltered: bool,
+    /// When it was asked.
+    asked: Timestamp,
+    /// The revision of the store at that time.
+    started: u64,
+    /// How often the store had been wiped at that time.
+    wipes: u64,
+    /// What was touched here since.
+    touches: Arc<Touches>,
 }
 
 impl Repository {
     /// Fetches `query` and stores what comes; joins a fetch of the same query that is under way.
     pub(super) async fn fetch(&self, schema: &'static Schema, query: &Query) -> Result<()> {
-        let id = (schema.model, query.clone());
-        let flight = {
-            let mut flights = self.shared.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match flights.get(&id) {
-                Some(flight) => flight.clone(),
-                None => {
-                    let (repo, query) = (self.clone(), query.clone());
-                    let landing = id.clone();
-                    let flight = async move {
-                        let fetched = repo.fetch_pages(schema, &query, &mut |_| {}).await;
-                        let mut flights = repo.shared.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-                        flights.remove(&landing);
-                        fetched.map(drop).map_err(std::sync::Arc::new)
-                    };
-                    let flight = (Box::pin(flight) as BoxFuture<'static, _>).shared();
-                    flights.insert(id.clone(), flight.clone());
-                    flight
-                }
-            }
-        };
-        let answer = flight.await;
-        answer.map_err(|error| error.duplicate())
+        let id = (schema.model, query.clone(), self.options.deadline);
+        let flight = self.shared.flights.join(id.clone(), || {
+            let (repo, query) = (self.clone(), query.clone());
+            Box::pin(async move {
+                let fetched = repo.fetch_pages(schema, &query, &mut |_| {}).await;
+                repo.shared.flights.land(&id);
+                fetched.map(drop).map_err(Arc::new)
+            })
+        });
+        flight.await.map_err(|error| error.duplicate())
     }
 
     /// Fetches `query` page by page; each page is stored before the next is asked for.
@@ -71,9 +93,13 @@ impl Repository {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Fetched> {
         let remote = &self.remote()?.provider;
-        let started = self.shared.store.revision();
-        let asked = self.now();
-        let mut fetched = Fetched { rows: 0, changed: 0, keys: Vec::new(), unfiltered: true };
+        let query = &answerable(query);
+        let touches = self.shared.changes.touches(schema);
+        let wipes = self.shared.changes.wipes();
+        let (started, asked) = (self.shared.store.revision(), self.now());
+        let deaf = remote.capabilities().filter == Pushdown::None;
+        let mut fetched =
+            Fetched { rows: 0, changed: 0, keys: Vec::new(), unfiltered: deaf, asked, started, wipes, touches };
         let mut cx = self.cx();
         for _ in 0..PAGES {
             let page = match remote.get(&cx, schema, query).await {
@@ -84,23 +110,21 @@ impl Repository {
                 }
                 Err(error) => return Err(error),
             };
-            fetched.rows += page.rows.len() as u64;
-            fetched.unfiltered &= !page.done.window && (!page.done.filter || query.filter == Predicate::All);
-            let next = page.next.clone();
-            let done = page.done;
-            fetched.changed += self.store_page(schema, page.rows, started, &mut fetched.keys).await?;
+            let Page { rows, done, next } = page;
+            fetched.rows += rows.len() as u64;
+            fetched.unfiltered &= !done.filter;
+            self.store_page(schema, rows, &mut fetched).await?;
             progress(fetched.rows);
             let satisfied = done.filter
-                && (done.order || query.order.is_empty() && query.limit.is_none())
-                && query.limit.is_some_and(|limit| fetched.rows >= limit.saturating_add(query.offset));
-            let Some(next) = next else {
-                self.note_complete(schema, query, &fetched, asked, started).await?;
+                && (done.order || query.order.is_empty())
+                && query.limit.is_some_and(|limit| fetched.rows >= limit);
+            let Some(next) = next.filter(|_| !satisfied) else {
+                self.note_complete(schema, query, &fetched).await?;
                 return Ok(fetched);
             };
-            if satisfied {
-                fetched.unfiltered = false;
-                self.note_complete(schema, query, &fetched, asked, started).await?;
-                return Ok(fetched);
+            if cx.resume.as_ref() == Some(&next) {
+                let what = "the remote's next page is the one that it has just given";
+                return Err(Error::new(ErrorKind::Transport, what).model(schema.model));
             }
             cx = Context { resume: Some(next), ..self.cx() };
         }
@@ -108,24 +132,23 @@ impl Repository {
     }
 
     /// Stores a page in one transaction. A row with pending changes stays as it is.
-    async fn store_page(
-        &self,
-        schema: &'static Schema,
-        rows: Vec<PageRow>,
-        started: u64,
-        keys: &mut Vec<Key>,
-    ) -> Result<u64> {
-        let mut incoming = Vec::with_capacity(rows.len());
+    async fn store_page(&self, schema: &'static Schema, rows: Vec<PageRow>, fetched: &mut Fetched) -> Result<()> {
+        // Of two rows with one key, the later one counts.
+        let mut incoming = BTreeMap::new();
         for row in rows {
             let key = schema.key_of(&*row.row)?;
-            keys.push(key.clone());
-            incoming.push((key, row));
+            fetched.keys.push(key.clone());
+            incoming.insert(key, row);
         }
         loop {
             let mut batch = Batch::default();
             for (key, row) in &incoming {
                 let stored = self.shared.store.load(&self.cx(), schema, key).await?;
-                if let Some(op) = merge(schema, key, row, stored.as_ref(), started, self.now())? {
+                // A row that was removed while the page was on its way does not come back by it.
+                if stored.is_none() && fetched.touches.contains(key) {
+                    continue;
+                }
+                if let Some(op) = merge(schema, key, row, stored.as_ref(), fetched.started, self.now())? {
                     let revision = stored.map_or(0, |stored| stored.meta.revision);
                     batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
                     batch.ops.push(op);
@@ -133,45 +156,59 @@ impl Repository {
             }
             let changed = batch.ops.len() as u64;
             if batch.ops.is_empty() {
-                return Ok(0);
+                return Ok(());
             }
-            match self.shared.store.commit(&self.cx(), batch).await? {
-                CommitOutcome::Committed(_) => return Ok(changed),
+            match self.commit_fetched(batch, fetched.wipes).await? {
+                CommitOutcome::Committed(_) => {
+                    fetched.changed += changed;
+                    return Ok(());
+                }
                 CommitOutcome::Stale => {}
             }
         }
     }
 
+    /// Commits what the remote said, unless the store has been wiped since it was asked.
+    pub(super) async fn commit_fetched(&self, batch: Batch, wipes: u64) -> Result<CommitOutcome> {
+        let _shared = self.shared.wiping.read().await;
+        if self.shared.changes.wipes() != wipes {
+            return Err(Error::new(ErrorKind::Cancelled, "the repository was wiped meanwhile"));
+        }
+        self.shared.store.commit(&self.cx(), batch).await
+    }
+
     /// Notes that the query is known, and removes rows that a complete answer does not have any more.
-    async fn note_complete(
-        &self,
-        schema: &'static Schema,
-        query: &Query,
-        fetched: &Fetched,
-        at: Timestamp,
-        started: u64,
-    ) -> Result<()> {
-        let everything = fetched.unfiltered;
+    async fn note_complete(&self, schema: &'static Schema, query: &Query, fetched: &Fetched) -> Result<()> {
+        let windowed = query.limit.is_some();
+        let scope = match () {
+            () if windowed => query.clone(),
+            () if fetched.unfiltered => Query::all(),
+            () => Query::filter(query.filter.clone()),
+        };
         let mut batch = Batch::default();
-        if everything {
-            batch = self.absent(schema, &Query::all(), &fetched.keys, started).await?;
-        } else if query.limit.is_none() && query.offset == 0 {
-            batch = self.absent(schema, query, &fetched.keys, started).await?;
-            if !batch.ops.is_empty() && query.as_key().is_none() {
-                // The rows may be elsewhere than where the filter looked: nothing is known of the whole any more.
-                batch.ops.push(Op::Cursor { scope: scope(schema, &Query::all())?, value: None });
+        let mut since = fetched.started;
+        if !windowed {
+            let now = self.shared.store.revision();
+            batch = self.absent(schema, &scope, &fetched.keys, fetched.started).await?;
+            if !batch.ops.is_empty() && scope.filter != Predicate::All && scope.as_key().is_none() {
+                // The rows may be elsewhere than where the filter looked: what else was known of the model is not
+                // known any more.
+                since = now;
+                batch.ops.push(Op::Cursor { scope: doubt(schema), value: Some(now.to_string()) });
             }
         }
-        let known = if everything { covered(schema, &Query::all(), at)? } else { covered(schema, query, at)? };
-        let noted = everything || query.as_key().is_none();
-        if noted {
-            batch.ops.push(known.clone());
+        // A row by its key is known by being here.
+        if scope.as_key().is_none() {
+            batch.ops.push(covered(schema, &scope, fetched.asked, since)?);
         }
         // A row that moved meanwhile is left to the next pull.
-        if self.shared.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale && noted {
-            self.shared.store.commit(&self.cx(), Batch { expect: Vec::new(), ops: vec![known] }).await?;
+        if !batch.ops.is_empty() && self.commit_fetched(batch, fetched.wipes).await? == CommitOutcome::Stale {
+            let known = covered(schema, &scope, fetched.asked, fetched.started)?;
+            if scope.as_key().is_none() {
+                self.commit_fetched(Batch { expect: Vec::new(), ops: vec![known] }, fetched.wipes).await?;
+            }
         }
-        *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+        *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched.asked);
         Ok(())
     }
 
@@ -194,21 +231,30 @@ impl Repository {
 
     /// When the remote last answered `query` completely, or a query that includes it.
     pub(super) async fn known_since(&self, schema: &'static Schema, query: &Query) -> Result<Option<Timestamp>> {
-        let unlimited = Query::filter(query.filter.clone());
+        let doubted = self.shared.store.cursor(&self.cx(), &doubt(schema)).await?;
+        let doubted: u64 = doubted.and_then(|revision| revision.parse().ok()).unwrap_or(0);
         let mut newest = None;
         let mut asked: Vec<String> = Vec::with_capacity(3);
-        for candidate in [query, &unlimited, &Query::all()] {
+        for candidate in [&answerable(query), &Query::filter(query.filter.clone()), &Query::all()] {
             let scope = scope(schema, candidate)?;
             if asked.contains(&scope) {
                 continue;
             }
-            if let Some(at) = self.shared.store.cursor(&self.cx(), &scope).await? {
-                let at = at.parse().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
-                newest = newest.max(at);
+            if let Some(known) = self.shared.store.cursor(&self.cx(), &scope).await? {
+                newest = newest.max(read_coverage(&known, doubted));
             }
             asked.push(scope);
         }
         Ok(newest)
+    }
+}
+
+/// The query whose answer lets `query` be answered locally: what comes before its window as well. An order without a
+/// limit takes nothing away.
+fn answerable(query: &Query) -> Query {
+    match query.limit {
+        Some(limit) => Query { limit: Some(limit.saturating_add(query.offset)), offset: 0, ..query.clone() },
+        None => Query { offset: 0, ..query.clone() },
     }
 }
 
@@ -225,17 +271,17 @@ fn merge(
     let sync = SyncState { state: RowState::Synced, since: now };
     let fresh = Meta { sync, ..incoming.meta.clone() };
     let Some(stored) = stored else {
-        return Ok(put(std::sync::Arc::clone(&incoming.row), Meta { tail: 0, ..fresh }));
+        return Ok(put(Arc::clone(&incoming.row), Meta { tail: 0, ..fresh }));
     };
     // Pending changes stand; what was confirmed while the page was on its way is newer than the page.
     if stored.meta.tail != 0 || stored.meta.revision > started {
         return Ok(None);
     }
     let Some(old) = &stored.row else {
-        return Ok(put(std::sync::Arc::clone(&incoming.row), Meta { tail: 0, ..fresh }));
+        return Ok(put(Arc::clone(&incoming.row), Meta { tail: 0, ..fresh }));
     };
     // A field that this remote does not show keeps its value.
-    let row: std::sync::Arc<dyn larder_core::Row> = std::sync::Arc::new(Record::overlay(schema, &**old, &*incoming.row)?);
+    let row: Arc<dyn larder_core::Row> = Arc::new(Record::overlay(schema, &**old, &*incoming.row)?);
     // A list often tells no versions: of a row that is what it was, the known one stands.
     let same = differences(schema, &**old, &*row)?.is_empty()
         && (incoming.meta.version.is_none() || stored.meta.version == incoming.meta.version)
@@ -251,6 +297,19 @@ fn scope(schema: &Schema, query: &Query) -> Result<String> {
     Ok(format!("known/{}/{}/{json}", schema.model, schema.version))
 }
 
-fn covered(schema: &Schema, query: &Query, at: Timestamp) -> Result<Op> {
-    Ok(Op::Cursor { scope: scope(schema, query)?, value: Some(at.as_microsecond().to_string()) })
+fn covered(schema: &Schema, query: &Query, at: Timestamp, revision: u64) -> Result<Op> {
+    let value = format!("{}/{revision}", at.as_microsecond());
+    Ok(Op::Cursor { scope: scope(schema, query)?, value: Some(value) })
+}
+
+/// When the answer was given that is noted as `known`, unless that was before the revision `doubted`.
+fn read_coverage(known: &str, doubted: u64) -> Option<Timestamp> {
+    let (micros, revision) = known.split_once('/')?;
+    let valid = revision.parse::<u64>().is_ok_and(|revision| revision >= doubted);
+    valid.then(|| Timestamp::from_microsecond(micros.parse().ok()?).ok()).flatten()
+}
+
+/// The name under which it is noted up to which revision nothing is known of the model any more.
+fn doubt(schema: &Schema) -> String {
+    format!("doubt/{}/{}", schema.model, schema.version)
 }

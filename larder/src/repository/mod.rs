@@ -103,6 +103,8 @@ struct Shared {
     changes: Arc<Changes>,
     fates: Arc<Fates>,
     flights: fetch::Flights,
+    /// Held by a wipe, and shared by whatever stores what the remote said: nothing of before comes in after.
+    wiping: tokio::sync::RwLock<()>,
     account: Option<Arc<str>>,
     last_pulled: Mutex<Option<Timestamp>>,
 }

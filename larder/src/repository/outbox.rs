@@ -1,6 +1,11 @@
 //! The application's view of what is queued.
 
+use std::sync::Arc;
+
+use larder_core::runtime::BoxFuture;
 use larder_core::{Context, EntryState, Error, ErrorKind, Failure, Key, MutationId, Operation, ParkReason, Result, Timestamp};
+
+use tokio::sync::oneshot;
 
 use super::{Remote, Repository};
 use crate::engine::Event;
@@ -74,17 +79,23 @@ impl Outbox<'_> {
         }
     }
 
-    /// Lets a parked mutation go again, with the same identity.
+    /// Lets a parked mutation go again, with the same identity. The wait of one that is not parked is cut short.
     ///
     /// # Errors
     /// `NotFound` if there is no such mutation; `Offline` without a remote; `Storage`.
     pub async fn retry(&self, seq: u64) -> Result<()> {
         let remote = self.remote()?;
-        if !remote.acts.retry(seq).await? {
-            return Err(gone(seq));
-        }
-        remote.driver.tell(Event::Retried(seq));
-        Ok(())
+        let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
+        let retry = async move {
+            match acts.retry(seq).await? {
+                None => return Err(gone(seq)),
+                Some(true) => driver.tell(Event::Retried(seq)),
+                // It goes by itself; its wait is cut short.
+                Some(false) => driver.tell(Event::Nudge),
+            }
+            Ok(())
+        };
+        self.decide("larder retry", Box::pin(retry)).await
     }
 
     /// Gives a mutation up. Its row goes back to what it was changed from, under later changes; later changes of a row
@@ -94,15 +105,16 @@ impl Outbox<'_> {
     /// `NotFound` if there is no such mutation; `Conflict` if it is on its way; `Offline` without a remote; `Storage`.
     pub async fn discard(&self, seq: u64) -> Result<()> {
         let remote = self.remote()?;
-        let entry = self.repo.shared.store.entry(&Context::new(), seq).await?.ok_or_else(|| gone(seq))?;
-        if entry.mark.is_some() && entry.state == EntryState::Ready {
-            let what = "the mutation may be on its way: wait for its fate";
-            return Err(Error::new(ErrorKind::Conflict, what).during("discard").model(entry.schema.model).key(&entry.key));
-        }
-        for gone in remote.acts.discard(seq).await? {
-            remote.driver.tell(Event::Discarded(gone));
-        }
-        Ok(())
+        let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
+        let discard = async move {
+            let discarded = acts.discard(seq).await?;
+            if discarded.is_empty() {
+                return Err(gone(seq));
+            }
+            discarded.into_iter().for_each(|seq| driver.tell(Event::Discarded(seq)));
+            Ok(())
+        };
+        self.decide("larder discard", Box::pin(discard)).await
     }
 
     /// Sends nothing from now on; what is on its way comes to its end.
@@ -120,6 +132,17 @@ impl Outbox<'_> {
         if let Some(remote) = &self.repo.shared.remote {
             remote.driver.drain().await;
         }
+    }
+
+    /// Carries a decision out even if the caller stops waiting: what is durable, the driver has to learn.
+    async fn decide(&self, name: &'static str, decision: BoxFuture<'static, Result<()>>) -> Result<()> {
+        let (done, decided) = oneshot::channel();
+        let task = async move {
+            // The caller may have stopped waiting.
+            let _ = done.send(decision.await);
+        };
+        self.repo.shared.runtime.spawn(name, Box::pin(task));
+        decided.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Cancelled, "the runtime dropped the decision")))
     }
 
     fn tell(&self, event: Event) {

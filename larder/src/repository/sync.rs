@@ -8,7 +8,6 @@ use larder_core::runtime::BoxFuture;
 use larder_core::{Context, Error, ErrorKind, Model, Query, Result, Schema};
 
 use super::Repository;
-use crate::engine::Event;
 
 /// A sync that is about to begin: `repo.sync().await`, or first say what of and who is told.
 #[must_use = "nothing happens before it is awaited"]
@@ -153,9 +152,10 @@ impl Repository {
     /// # Errors
     /// `Storage` or `Full`; nothing is removed then.
     pub async fn wipe(&self) -> Result<()> {
+        let _alone = self.shared.wiping.write().await;
+        // The observers of the store's commits tell the driver.
         self.shared.store.wipe(&self.cx()).await?;
-        if let Some(remote) = &self.shared.remote {
-            remote.driver.tell(Event::Wiped);
+        if self.shared.remote.is_some() {
             let given_up = || Error::new(ErrorKind::Cancelled, "the repository was wiped");
             self.shared.fates.give_up(given_up);
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use larder_core::provider::{Done, PageRow};
-use larder_core::{Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, Schema, Select, Timestamp};
+use larder_core::{Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, Schema, Select, Timestamp};
 use tokio::sync::oneshot;
 
 use super::Repository;
@@ -20,7 +20,17 @@ const ATTEMPTS: usize = 1_000;
 pub struct Transaction<'a> {
     repo: &'a Repository,
     expect: Vec<Expect>,
-    writes: BTreeMap<(&'static str, Key), (&'static Schema, Option<Arc<dyn Row>>)>,
+    /// The last write of each row.
+    writes: BTreeMap<(&'static str, Key), Pending>,
+}
+
+/// A write that is not committed yet.
+struct Pending {
+    /// Writes reach the outbox in the order in which they were made first.
+    place: usize,
+    schema: &'static Schema,
+    /// `None` for a delete.
+    row: Option<Arc<dyn Row>>,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -78,10 +88,20 @@ impl Repository {
             self.shared.runtime.blocking("larder transaction", Box::new(run));
             let panicked = |_| Error::new(ErrorKind::Cancelled, "the transaction's closure panicked");
             let (value, expect, writes) = ran.await.map_err(panicked)??;
+            // One read is of one state; several must be.
             if writes.is_empty() {
+                let torn = expect.len() > 1 && {
+                    let batch = Batch { expect, ops: Vec::new() };
+                    self.shared.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale
+                };
+                if torn {
+                    continue;
+                }
                 return Ok(value);
             }
-            let change = |((_, key), (schema, row)): ((&'static str, Key), (&'static Schema, Option<Arc<dyn Row>>))| {
+            let mut writes: Vec<_> = writes.into_iter().collect();
+            writes.sort_by_key(|(_, pending)| pending.place);
+            let change = |((_, key), Pending { schema, row, .. })| {
                 let write = row.map_or(Write::Delete, Write::Put);
                 Change { schema, key, write }
             };
@@ -101,7 +121,7 @@ impl Transaction<'_> {
     /// As [`Repository::find`], without the remote's.
     pub fn find<M: Model>(&mut self, key: impl Into<Key>) -> Result<Option<Arc<M>>> {
         let (schema, key) = (self.repo.schema::<M>()?, key.into());
-        if let Some((_, row)) = self.writes.get(&(schema.model, key.clone())) {
+        if let Some(Pending { row, .. }) = self.writes.get(&(schema.model, key.clone())) {
             return row.as_ref().map(|row| M::from_row(&**row)).transpose().map(|row| row.map(Arc::new));
         }
         let store = &self.repo.shared.store;
@@ -135,9 +155,9 @@ impl Transaction<'_> {
                 kept.push(row);
             }
         }
-        let written = self.writes.values().filter(|(of, _)| of.model == schema.model);
-        let row = |(_, row): &(_, Option<Arc<dyn Row>>)| {
-            row.clone().map(|row| PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row })
+        let written = self.writes.values().filter(|pending| pending.schema.model == schema.model);
+        let row = |pending: &Pending| {
+            pending.row.clone().map(|row| PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row })
         };
         kept.extend(written.filter_map(row));
         query.finish(schema, Done::default(), kept)
@@ -150,8 +170,14 @@ impl Transaction<'_> {
     pub fn upsert<M: Model>(&mut self, model: &M) -> Result<()> {
         let schema = self.repo.schema::<M>()?;
         let row: Arc<dyn Row> = Arc::new(M::from_row(model)?);
-        self.writes.insert((schema.model, model.key()?), (schema, Some(row)));
+        self.note(schema, model.key()?, Some(row));
         Ok(())
+    }
+
+    fn note(&mut self, schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>) {
+        let place = self.writes.len();
+        let pending = self.writes.entry((schema.model, key)).or_insert(Pending { place, schema, row: None });
+        pending.row = row;
     }
 
     /// Deletes by key, by model or by query.
@@ -168,7 +194,7 @@ impl Transaction<'_> {
             }
         };
         for key in keys {
-            self.writes.insert((schema.model, key), (schema, None));
+            self.note(schema, key, None);
         }
         Ok(())
     }

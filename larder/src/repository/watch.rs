@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
+use larder_core::runtime::BoxFuture;
 use larder_core::{Key, Model, Query, ReadPolicy, Result, Schema, Select};
 use tokio::sync::watch;
 
@@ -49,6 +51,8 @@ struct Live<M> {
     changed: watch::Receiver<u64>,
     seen: Option<Vec<(Key, u64)>>,
     phase: Phase,
+    /// The remote is being asked; what changes here meanwhile is told all the same.
+    asking: Option<BoxFuture<'static, Result<bool>>>,
     of: std::marker::PhantomData<fn() -> M>,
 }
 
@@ -90,6 +94,7 @@ impl Repository {
             changed,
             seen: None,
             phase: Phase::First,
+            asking: None,
             of: std::marker::PhantomData,
         };
         let answers = futures_util::stream::unfold(live, |mut live| async move {
@@ -98,6 +103,15 @@ impl Repository {
         });
         Ok(Watch { answers: answers.boxed() })
     }
+}
+
+/// Brings the remote's answer in, if the policy wants it; `false` if it does not.
+async fn bring_in(repo: &Repository, schema: &'static Schema, query: &Query) -> Result<bool> {
+    let known = repo.known_since(schema, query).await?.is_some();
+    if repo.options.read == ReadPolicy::LocalFirst && known {
+        return Ok(false);
+    }
+    repo.fetch(schema, query).await.map(|()| true)
 }
 
 impl<M: Model> Live<M> {
@@ -109,11 +123,14 @@ impl<M: Model> Live<M> {
                     self.phase = if asks { Phase::Remote } else { Phase::Following };
                 }
                 Phase::Remote => {
-                    self.phase = Phase::Following;
-                    match self.ask_remote().await {
-                        Ok(true) => {}
-                        Ok(false) => continue,
-                        Err(error) => return Some(Err(error)),
+                    if let Some(asked) = self.ask_remote().await? {
+                        self.phase = Phase::Following;
+                        self.asking = None;
+                        match asked {
+                            Ok(true) => {}
+                            Ok(false) => continue,
+                            Err(error) => return Some(Err(error)),
+                        }
                     }
                 }
                 Phase::Following => self.changed.changed().await.ok()?,
@@ -128,13 +145,17 @@ impl<M: Model> Live<M> {
         }
     }
 
-    /// Brings the remote's answer in, if the policy wants it; `false` if it does not.
-    async fn ask_remote(&self) -> Result<bool> {
-        let known = self.repo.known_since(self.schema, &self.query).await?.is_some();
-        if self.repo.options.read == ReadPolicy::LocalFirst && known {
-            return Ok(false);
+    /// Waits for the remote's answer, or for a change here, upon which it gives `Some(None)`.
+    async fn ask_remote(&mut self) -> Option<Option<Result<bool>>> {
+        let (repo, schema, query) = (&self.repo, self.schema, &self.query);
+        let asking = self.asking.get_or_insert_with(|| {
+            let (repo, query) = (repo.clone(), query.clone());
+            Box::pin(async move { bring_in(&repo, schema, &query).await })
+        });
+        match select(asking, std::pin::pin!(self.changed.changed())).await {
+            Either::Left((asked, _)) => Some(Some(asked)),
+            Either::Right((changed, _)) => changed.ok().map(|()| None),
         }
-        self.repo.fetch(self.schema, &self.query).await.map(|()| true)
     }
 
     /// The answer, if it differs from the one before.

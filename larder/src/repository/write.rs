@@ -306,6 +306,7 @@ impl Repository {
     async fn write_through(&self, change: Change) -> Result<()> {
         let remote = self.remote()?;
         let Change { schema, key, write } = change;
+        let wipes = self.shared.changes.wipes();
         let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
         let meta = stored.as_ref().map(|stored| stored.meta.clone());
         if meta.as_ref().is_some_and(|meta| meta.tail != 0) {
@@ -336,12 +337,51 @@ impl Repository {
             repeated: false,
         };
         let applied = remote.provider.apply(&self.cx(), &mutation).await?;
-        let op = match row {
-            None => Op::Remove { schema, key },
-            Some(sent) => accepted_put(schema, key, sent, meta, applied.row, self.now())?,
-        };
-        self.shared.store.commit(&self.cx(), Batch { expect: Vec::new(), ops: vec![op] }).await.map(drop)
+        self.store_written(schema, key, row, applied.row, wipes).await
     }
+
+    /// Stores what the remote has accepted. What was written here while it was asked stays, and goes its own way.
+    async fn store_written(
+        &self,
+        schema: &'static Schema,
+        key: Key,
+        sent: Option<Arc<dyn Row>>,
+        mut answer: Option<PageRow>,
+        wipes: u64,
+    ) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
+            let (revision, meta) = stored.map_or((0, None), |stored| (stored.meta.revision, Some(stored.meta)));
+            if meta.as_ref().is_some_and(|meta| meta.tail != 0) {
+                return Ok(());
+            }
+            let op = match &sent {
+                None => Ok(Op::Remove { schema, key: key.clone() }),
+                Some(sent) => accepted_put(schema, key.clone(), Arc::clone(sent), meta, answer.as_ref(), self.now()),
+            };
+            let expect = vec![Expect::Row { schema, key: key.clone(), revision }];
+            let committed = match op {
+                Ok(op) => self.commit_fetched(Batch { expect, ops: vec![op] }, wipes).await,
+                Err(error) => Err(error),
+            };
+            match committed {
+                Ok(CommitOutcome::Committed(_)) => return Ok(()),
+                Ok(CommitOutcome::Stale) => {}
+                // The remote has accepted, whatever it said about it.
+                Err(error) if answer.is_some() && !is_of_the_medium(&error) => {
+                    tracing::warn!(%error, "the remote accepted, and its answer can't be stored: it is left out");
+                    answer = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(moving())
+    }
+}
+
+/// It is not the data that is at fault.
+fn is_of_the_medium(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Storage | ErrorKind::Full | ErrorKind::Corrupt | ErrorKind::Cancelled)
 }
 
 /// The row that was sent, with what the remote answered on top.
@@ -350,7 +390,7 @@ fn accepted_put(
     key: Key,
     sent: Arc<dyn Row>,
     meta: Option<Meta>,
-    answer: Option<PageRow>,
+    answer: Option<&PageRow>,
     now: larder_core::Timestamp,
 ) -> Result<Op> {
     let before = meta.and_then(|meta| meta.extra);
@@ -358,7 +398,11 @@ fn accepted_put(
         None => (sent, None, before),
         Some(answer) => {
             let row = Arc::new(Record::overlay(schema, &*sent, &*answer.row)?);
-            (row, answer.meta.version, answer.meta.extra.or(before))
+            if schema.key_of(&*row)? != key {
+                let what = "the remote answered with a row of another key";
+                return Err(Error::new(ErrorKind::Serialization, what).model(schema.model).key(&key));
+            }
+            (row, answer.meta.version.clone(), answer.meta.extra.clone().or(before))
         }
     };
     let sync = SyncState { state: RowState::Synced, since: now };

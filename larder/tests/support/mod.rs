@@ -236,7 +236,8 @@ pub(crate) fn builder(switches: &Arc<Switches>) -> larder::Builder {
 
 /// Drains once.
 pub(crate) async fn drained(repo: &Repository) {
-    let drained = tokio::time::timeout(Duration::from_secs(10), repo.outbox().drain());
+    let outbox = repo.outbox();
+    let drained = tokio::time::timeout(Duration::from_secs(10), outbox.drain());
     drained.await.expect("the outbox comes to rest in time");
 }
 

@@ -39,10 +39,6 @@ impl Limits {
         });
     }
 
-    fn nothing(&mut self) {
-        self.among = Some(Vec::new());
-    }
-
     /// The one value that all rows have.
     pub(crate) fn is_fixed(&self) -> bool {
         self.among.as_ref().is_some_and(|values| values.len() == 1)
@@ -116,8 +112,6 @@ impl Planner<'_> {
         }
         match op {
             CompareOp::Eq | CompareOp::Ne => {}
-            // Nothing is less or greater than null.
-            _ if value.is_null() => limits.nothing(),
             CompareOp::Lt => limits.span(None, Some(bytes)),
             CompareOp::Le => limits.span(None, Some(codec::after(&bytes))),
             CompareOp::Gt => limits.span(Some(codec::after(&bytes)), None),

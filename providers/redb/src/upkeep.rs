@@ -143,7 +143,7 @@ fn remove(database: &Database, id: u16) -> Result<()> {
         let is_done = write(database, |table| {
             let entries = chunk(table, &start, &codec::after(&start), |entry, _| entry.to_vec())?;
             for entry in &entries {
-                
+                table.remove(entry.as_slice()).map_err(Raw::from)?;
             }
             if entries.len() < CHUNK {
                 table

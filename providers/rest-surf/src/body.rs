@@ -58,13 +58,15 @@ impl AsyncRead for Reader {
 #[derive(Debug)]
 pub(crate) struct Frames {
     body: http_types::Body,
-    read: usize,
     done: bool,
 }
 
 impl Frames {
+    /// How much is read at once, in bytes.
+    const PIECE: usize = 8 * 1024;
+
     pub(crate) fn new(body: http_types::Body) -> Self {
-        Self { done: body.is_empty() == Some(true), body, read: 0 }
+        Self { done: body.is_empty() == Some(true), body }
     }
 }
 
@@ -77,25 +79,14 @@ impl http_body::Body for Frames {
         if this.done {
             return Poll::Ready(None);
         }
-        let there = ready!(Pin::new(&mut this.body).poll_fill_buf(cx)).map(Bytes::copy_from_slice);
-        let announced = this.body.len();
-        match there {
-            Err(error) => {
-                this.done = true;
-                Poll::Ready(Some(Err(error)))
-            }
-            Ok(end) if end.is_empty() => {
-                this.done = true;
-                // Some clients take a connection that broke for the end.
-                let short = announced.is_some_and(|announced| this.read < announced);
-                Poll::Ready(short.then(|| Err(io::ErrorKind::UnexpectedEof.into())))
-            }
-            Ok(chunk) => {
-                Pin::new(&mut this.body).consume(chunk.len());
-                this.read += chunk.len();
-                Poll::Ready(Some(Ok(Frame::data(chunk))))
-            }
-        }
+        let mut piece = [0; Self::PIECE];
+        let read = ready!(Pin::new(&mut this.body).poll_read(cx, &mut piece));
+        this.done = !matches!(read, Ok(1..));
+        Poll::Ready(match read {
+            Ok(0) => None,
+            Ok(length) => Some(Ok(Frame::data(Bytes::copy_from_slice(&piece[..length])))),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -104,8 +95,12 @@ impl http_body::Body for Frames {
 
     fn size_hint(&self) -> SizeHint {
         match self.body.len() {
-            Some(length) if !self.done => SizeHint::with_exact(length.saturating_sub(self.read) as u64),
-            Some(_) => SizeHint::with_exact(0),
+            // What a middleware has read of it already is in there too.
+            Some(length) => {
+                let mut hint = SizeHint::new();
+                hint.set_upper(length as u64);
+                hint
+            }
             None => SizeHint::default(),
         }
     }

@@ -1,5 +1,8 @@
 //! How a collection behaves.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 /// A collection of JSON objects below one path.
@@ -30,6 +33,8 @@ use serde_json::Value;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Collection {
+    pub(crate) tests: Vec<(String, Test)>,
+    pub(crate) select: Option<Select>,
     pub(crate) path: String,
     pub(crate) key: Vec<String>,
     pub(crate) rows: Vec<Value>,
@@ -55,6 +60,28 @@ pub enum Filters {
     All,
 }
 
+/// Whether a row is wanted, by the value of a parameter.
+#[derive(Clone)]
+pub(crate) struct Test(pub(crate) Arc<dyn Fn(&Value, &str) -> bool + Send + Sync>);
+
+/// The rows that a query asks for, or what is wrong with it.
+#[derive(Clone)]
+pub(crate) struct Select(pub(crate) Arc<SelectFn>);
+
+type SelectFn = dyn Fn(Vec<Value>, &[(String, String)]) -> Result<Vec<Value>, String> + Send + Sync;
+
+impl fmt::Debug for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Test")
+    }
+}
+
+impl fmt::Debug for Select {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Select")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Paging {
     pub(crate) size: usize,
@@ -67,6 +94,8 @@ impl Collection {
     #[must_use]
     pub fn at(path: &str) -> Self {
         Self {
+            tests: Vec::new(),
+            select: None,
             path: path.trim_matches('/').to_owned(),
             key: vec!["id".to_owned()],
             rows: Vec::new(),
@@ -139,6 +168,28 @@ impl Collection {
     #[must_use]
     pub fn filters(mut self, filters: Filters) -> Self {
         self.filters = filters;
+        self
+    }
+
+    /// Adds a parameter that filters by a test of the row and the parameter's value.
+    #[must_use]
+    pub fn parameter(
+        mut self,
+        name: &str,
+        test: impl Fn(&Value, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.tests.push((name.to_owned(), Test(Arc::new(test))));
+        self
+    }
+
+    /// Answers lists by a function from all rows, in the order of their keys, and the query without the paging's
+    /// parameters. It takes the place of filters, order and window; its error is answered by 400.
+    #[must_use]
+    pub fn selected_by<F>(mut self, select: F) -> Self
+    where
+        F: Fn(Vec<Value>, &[(String, String)]) -> Result<Vec<Value>, String> + Send + Sync + 'static,
+    {
+        self.select = Some(Select(Arc::new(select)));
         self
     }
 

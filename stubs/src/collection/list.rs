@@ -4,12 +4,15 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::config::{Collection, Filters};
+use super::config::{Collection, Filters, Test};
 
 /// A list as it was asked for, or what is wrong with the question.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     filters: Vec<(String, Vec<String>)>,
+    tests: Vec<(Test, String)>,
+    /// What the collection's own function is given.
+    rest: Vec<(String, String)>,
     sort: Vec<(String, bool)>,
     offset: usize,
     limit: Option<usize>,
@@ -55,6 +58,14 @@ impl Listing {
                 return Ok(());
             }
         }
+        if config.select.is_some() {
+            self.rest.push((name.to_owned(), value.to_owned()));
+            return Ok(());
+        }
+        if let Some((_, test)) = config.tests.iter().find(|(known, _)| known == name) {
+            self.tests.push((test.clone(), value.to_owned()));
+            return Ok(());
+        }
         if let Some((offset, limit)) = &config.window {
             if name == offset {
                 self.offset = number()?;
@@ -93,15 +104,18 @@ impl Listing {
     }
 
     /// The rows that were asked for, of `rows` in the order of their keys; without the pages.
-    pub(crate) fn select(&self, rows: impl Iterator<Item = Value>) -> Vec<Value> {
-        let wanted = |row: &Value| {
-            self.filters.iter().all(|(name, values)| {
+    pub(crate) fn select(&self, config: &Collection, mut rows: Vec<Value>) -> Result<Vec<Value>, String> {
+        if let Some(select) = &config.select {
+            return (select.0)(rows, &self.rest);
+        }
+        rows.retain(|row| {
+            let equal = self.filters.iter().all(|(name, values)| {
                 row.get(name)
                     .and_then(text)
                     .is_some_and(|found| values.contains(&found))
-            })
-        };
-        let mut rows: Vec<Value> = rows.filter(wanted).collect();
+            });
+            equal && self.tests.iter().all(|(test, value)| (test.0)(row, value))
+        });
         rows.sort_by(|a, b| {
             let by = |(name, falling): &(String, bool)| {
                 let ordering = order(a.get(name), b.get(name));
@@ -115,7 +129,7 @@ impl Listing {
         });
         rows.drain(..self.offset.min(rows.len()));
         rows.truncate(self.limit.unwrap_or(usize::MAX));
-        rows
+        Ok(rows)
     }
 }
 

@@ -122,6 +122,8 @@ impl Rows {
             (&Method::GET | &Method::HEAD, true) => self.one(&key, asked),
             (&Method::GET | &Method::HEAD, false) => self.list(asked),
             (&Method::POST, false) => self.create(asked),
+            // A single resource is made at its own path.
+            (&Method::POST, true) if key.is_empty() => self.create(asked),
             (&Method::PUT, true) => self.replace(key, asked),
             (&Method::PATCH, true) => self.patch(key, asked),
             (&Method::DELETE, true) => {
@@ -150,8 +152,9 @@ impl Rows {
     }
 
     fn list(&self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-        let listing = Listing::read(&self.config, asked.query).map_err(|message| (400, message))?;
-        let mut rows = listing.select(self.all().into_iter());
+        let refused = |message| (400, message);
+        let listing = Listing::read(&self.config, asked.query).map_err(refused)?;
+        let mut rows = listing.select(&self.config, self.all()).map_err(refused)?;
         let mut answer = Answer::new().status(200);
         if let Some(page) = listing.page {
             let pages = rows.len().div_ceil(page.size).max(1);

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use larder_core::{
-    CommitObserver, CompareOp, Error, ErrorKind, Key, Op, Predicate, Query, Record, Store, Touched, Value,
+    CommitObserver, CompareOp, Direction, EntryState, Error, ErrorKind, Key, KeyDef, Meta, Op, Order,
+    OutboxCounts, ParkReason, Predicate, Query, Record, Schema, Store, Tail, Timestamp, Touched, Value,
 };
 use larder_redb::{Redb, StorageBackend, backend};
 use redb::{Database, ReadableTable, TableDefinition};
@@ -15,7 +16,18 @@ use crate::support::*;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("larder");
 const ROWS: u8 = 0x20;
+const ENTRIES: u8 = 0x30;
 const OUTBOX: u8 = 0x50;
+
+/// What lies in a space.
+fn pairs(path: &Path, space: u8) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let found = Mutex::new(Vec::new());
+    tamper(path, space, |key, value| {
+        found.lock().unwrap().push((key.to_vec(), value.clone()));
+        false
+    });
+    found.into_inner().unwrap()
+}
 
 /// Changes what is stored in a space, behind the store's back.
 fn tamper(path: &Path, space: u8, change: impl Fn(&[u8], &mut Vec<u8>) -> bool) {
@@ -91,6 +103,111 @@ async fn an_altered_row_is_never_returned_and_hides_no_other() {
     };
     assert!(keys(&*store, &PERSON, &by_email("2@x")).await.is_empty());
     save(&*store, [person(4, "x", "2@x", 7)]).await;
+    drop(store);
+    assert_eq!(pairs(&path, ENTRIES).len(), 4 * PERSON.indexes.len());
+}
+
+#[tokio::test]
+async fn an_entry_that_was_left_behind_is_in_nobody_s_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, [person(1, "x", "old@x", 1)]).await;
+    drop(store);
+    let old = pairs(&path, ENTRIES);
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, [person(1, "x", "new@x", 5)]).await;
+    drop(store);
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(TABLE).unwrap();
+    for (key, value) in &old {
+        table.insert(key.as_slice(), value.as_slice()).unwrap();
+    }
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    // The value is free, the row comes once, and where it belongs.
+    save(&*store, [person(2, "x", "old@x", 3)]).await;
+    let by_age = Query {
+        order: vec![Order {
+            field: 3,
+            direction: Direction::Ascending,
+        }],
+        ..where_(Predicate::Compare {
+            field: 4,
+            op: CompareOp::Eq,
+            value: text("Oslo"),
+        })
+    };
+    assert_eq!(keys(&*store, &PERSON, &by_age).await, [2, 1].map(Key::from));
+    let both = where_(Predicate::In {
+        field: 2,
+        values: vec![text("old@x"), text("new@x")],
+    });
+    assert_eq!(keys(&*store, &PERSON, &both).await, [1, 2].map(Key::from));
+}
+
+#[tokio::test]
+async fn indexes_hold_what_the_rows_say_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let mut seed = 7_u32;
+    let mut random = |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) % below
+    };
+    let meta = Meta::synced(Timestamp::UNIX_EPOCH);
+    let context = cx();
+    for _ in 0..60 {
+        let mut op = || {
+            let (id, kind) = (random(20), random(6));
+            match kind {
+                0 => Op::Remove {
+                    schema: &PERSON,
+                    key: id.into(),
+                },
+                1 => Op::Tombstone {
+                    schema: &PERSON,
+                    key: id.into(),
+                    meta: meta.clone(),
+                    tail: Tail::At(0),
+                },
+                _ => put(
+                    &PERSON,
+                    person(
+                        id,
+                        "x",
+                        &["", "a@x", "b@x", "c@x"][random(4) as usize],
+                        random(5).into(),
+                    ),
+                ),
+            }
+        };
+        // Many of these break the unique index and are taken back.
+        let batches = (0..4).map(|_| batch([op(), op(), op()])).collect::<Vec<_>>();
+        let _ =
+            futures_util::future::join_all(batches.into_iter().map(|batch| store.commit(&context, batch)))
+                .await;
+    }
+    let rows = all(&*store).await.len();
+    drop(store);
+    let entries = pairs(&path, ENTRIES);
+    assert_eq!(entries.len(), rows * PERSON.indexes.len());
+    // Building them anew comes to the same.
+    static PLAIN: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
+    drop(open(&Redb::at(&path), &[&PLAIN]).await.unwrap());
+    assert!(pairs(&path, ENTRIES).is_empty());
+    drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+    let mut built = pairs(&path, ENTRIES);
+    let without_id =
+        |pairs: &mut Vec<(Vec<u8>, Vec<u8>)>| pairs.iter_mut().for_each(|(key, _)| drop(key.drain(1..3)));
+    let mut kept = entries;
+    without_id(&mut built);
+    without_id(&mut kept);
+    assert_eq!(built, kept);
 }
 
 #[tokio::test]
@@ -128,6 +245,9 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     let path = directory.path().join("a.redb");
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     crate::outbox::enqueue(&*store, 3).await;
+    let mut parked = store.entry(&cx(), 2).await.unwrap().unwrap();
+    parked.state = EntryState::Parked(ParkReason::Rejected);
+    commit(&*store, [Op::Revise(Box::new(parked))]).await.unwrap();
     drop(store);
     tamper(&path, OUTBOX, |key, value| {
         let hit = key.ends_with(&[2]);
@@ -144,7 +264,13 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
         (2, ErrorKind::Corrupt)
     );
     commit(&*store, [Op::Dequeue(2)]).await.unwrap();
-    assert_eq!(store.outbox_counts(&cx()).await.unwrap().entries, 2);
+    assert_eq!(
+        store.outbox_counts(&cx()).await.unwrap(),
+        OutboxCounts {
+            entries: 2,
+            parked: 0
+        }
+    );
 }
 
 #[tokio::test]
@@ -309,6 +435,9 @@ async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     let (store, faults) = faulty(&directory.path().join("a.redb")).await;
     save(&*store, (0..50).map(|id| person(id, "x", "", 1))).await;
     let revision = store.revision();
+    let recorder = Arc::new(Recorder::default());
+    let observer: Arc<dyn CommitObserver> = recorder.clone();
+    store.observe(Arc::downgrade(&observer));
     faults.mode.store(1, Ordering::SeqCst);
     let write = async |id| commit(&*store, [put(&PERSON, person(id, "y", "", 1))]).await;
     assert_eq!(kind(write(100).await), ErrorKind::Full);
@@ -326,6 +455,7 @@ async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     assert_eq!(get(&*store, &PERSON, &Query::all()).await.unwrap().len(), 50);
     let committed = write(100).await.unwrap();
     assert!(committed.revision > revision);
+    assert_eq!(*recorder.0.lock().unwrap(), [committed.revision]);
     assert_eq!(all(&*store).await.len(), 51);
     assert!(faults.opened.load(Ordering::SeqCst) > 1);
 }

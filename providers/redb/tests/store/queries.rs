@@ -276,12 +276,13 @@ async fn compare(
 #[test]
 fn a_plan_answers_as_the_evaluator_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut runner = TestRunner::new(Config {
-        cases: 60,
-        failure_persistence: None,
-        ..Config::default()
-    });
     for schema in SCHEMAS {
+        // A runner counts the cases of all its runs.
+        let mut runner = TestRunner::new(Config {
+            cases: 60,
+            failure_persistence: None,
+            ..Config::default()
+        });
         let cases = (
             prop::collection::vec(row(), 0..40),
             prop::collection::vec(row(), 0..10),
