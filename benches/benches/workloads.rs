@@ -14,10 +14,7 @@ use larder_benches::paired::alternate;
 use larder_benches::workload::{ALL, Plan};
 use larder_benches::{Result, Setup, Workload};
 
-/// How many rounds are compared.
-const ROUNDS: usize = 31;
-
-/// How many are enough to see that it runs.
+/// How many rounds are enough to see that it runs.
 const QUICK: usize = 3;
 
 fn main() -> Result<()> {
@@ -51,11 +48,13 @@ fn main() -> Result<()> {
             continue;
         }
         let mut workload = start(&setup)?;
-        compare(
-            &mut *workload,
-            if quick { QUICK } else { ROUNDS },
-            measure.then_some(&*results),
-        )?;
+        let plan = workload.plan();
+        let plan = match (measure, quick) {
+            (false, _) => plan.least(1),
+            (true, true) => plan.at_most(QUICK),
+            (true, false) => plan,
+        };
+        compare(&mut *workload, plan, measure.then_some(&*results))?;
         if !quick {
             show(&mut criterion, name, &mut *workload);
         }
@@ -65,9 +64,8 @@ fn main() -> Result<()> {
 }
 
 /// Runs the sides in turn, prints what came of it and, for a measurement, leaves it in `results`.
-fn compare(workload: &mut dyn Workload, rounds: usize, results: Option<&Path>) -> Result<()> {
-    let Plan { unit, slice } = workload.plan();
-    let rounds = alternate(workload, rounds, if results.is_some() { slice } else { unit })?;
+fn compare(workload: &mut dyn Workload, plan: Plan, results: Option<&Path>) -> Result<()> {
+    let rounds = alternate(workload, plan)?;
     for line in workload.lines(&rounds) {
         let [low, ratio, high] = rounds.ratio(line.ratio.0, line.ratio.1);
         println!("{}: {ratio:.2} ({low:.2}–{high:.2})", line.name);

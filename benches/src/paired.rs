@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::medium::Written;
-use crate::workload::{Side, Workload};
+use crate::workload::{Plan, Side, Workload};
 
 /// What each side took, round by round.
 #[derive(Clone, Debug, Default)]
@@ -27,31 +27,35 @@ pub fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Runs all sides in each of `rounds` rounds, each for a slice of `ops` operations. Who comes first changes with every
-/// round; a round before the first is not counted.
+/// Runs all sides in each round, a slice each. Who comes first changes with every round; a round before the first is
+/// not counted.
 ///
 /// # Errors
 /// Those of the workload.
-pub fn alternate(workload: &mut dyn Workload, rounds: usize, ops: u64) -> Result<Rounds> {
+pub fn alternate(workload: &mut dyn Workload, plan: Plan) -> Result<Rounds> {
     let sides = workload.sides();
     let mut result = Rounds::default();
+    let ops = |side| match side {
+        Side::Larder => plan.together,
+        _ => plan.slice,
+    };
     for side in sides {
-        workload.run(*side, ops)?;
+        workload.run(*side, ops(*side))?;
     }
-    for round in 0..rounds {
+    for round in 0..plan.rounds {
         for turn in 0..sides.len() {
             let side = sides[(round + turn) % sides.len()];
             let before = workload.written(side);
-            let took = workload.run(side, ops)?;
-            let per_op = took.as_nanos() as f64 / ops as f64;
+            let took = workload.run(side, ops(side))?;
+            let per_op = took.as_nanos() as f64 / ops(side) as f64;
             result.times.entry(side).or_default().push(per_op);
             if let (Some(before), Some(after)) = (before, workload.written(side)) {
                 result.written.entry(side).or_default().add(before, after);
             }
         }
     }
-    for written in result.written.values_mut() {
-        *written = written.per(rounds as f64 * ops as f64);
+    for (side, written) in &mut result.written {
+        *written = written.per(plan.rounds as f64 * ops(*side) as f64);
     }
     Ok(result)
 }

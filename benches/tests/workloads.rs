@@ -13,8 +13,8 @@ fn check(start: Start) -> Result<Vec<serde_json::Value>> {
         bulk: 40,
     };
     let mut workload = start(&setup)?;
-    let unit = workload.plan().unit;
-    let rounds = alternate(&mut *workload, 2, unit)?;
+    let plan = workload.plan().least(2);
+    let rounds = alternate(&mut *workload, plan)?;
     let lines = workload.lines(&rounds);
     assert!(!lines.is_empty());
     assert_eq!(rounds.count(), 2);

@@ -93,7 +93,9 @@ fn user() -> User {
         huge: 1 << 100,
         created: Timestamp::UNIX_EPOCH,
         avatar: vec![1; 40],
-        tags: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        tags: ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+            .map(str::to_owned)
+            .to_vec(),
         numbers: vec![Some(1), None, Some(-3)],
         marks: (0..9).collect(),
         limits: [("high".to_owned(), 9), ("low".to_owned(), 1)].into(),
@@ -277,12 +279,17 @@ fn a_model_becomes_bytes_in_the_buffer_alone() {
 fn bytes_become_a_model_of_as_many_blocks_as_it_has() {
     let (ada, bound) = (user(), bound::<User>());
     let body = pack(&ada);
+    let bytes = || dhat::HeapStats::get().total_bytes;
+    let start = bytes();
     let (read, copy) = blocks(|| User::from_row(&row(&body, &bound)));
+    let read_bytes = bytes() - start;
     let copy = copy.expect("a row");
     assert_eq!(copy, ada);
+    let start = bytes();
     let (cloned, _clone) = blocks(|| copy.clone());
+    let cloned_bytes = bytes() - start;
     assert!(cloned > 20, "the model has many blocks, and not {cloned}");
-    assert_eq!(read, cloned);
+    assert_eq!((read, read_bytes), (cloned, cloned_bytes));
 }
 
 fn hash_maps_come_back_in_as_many_blocks_as_they_have() {

@@ -76,7 +76,7 @@ impl Bulk {
 
 impl Workload for Bulk {
     fn plan(&self) -> Plan {
-        Plan { unit: 1, slice: 1 }
+        Plan::new(21, 1)
     }
 
     fn sides(&self) -> &'static [Side] {

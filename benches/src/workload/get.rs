@@ -63,7 +63,7 @@ pub(super) fn hit(setup: &Setup) -> Result<Box<dyn Workload>> {
         Target::AtMost(0.3),
         format!("{HOT} hot rows"),
     );
-    let mut get = start(setup, 4 * HOT, 20_000, line)?;
+    let mut get = start(setup, 4 * HOT, 1024, line)?;
     get.keys.truncate(HOT);
     get.larder(&get.keys)?;
     Ok(Box::new(get))
@@ -77,13 +77,13 @@ pub(super) fn miss(setup: &Setup) -> Result<Box<dyn Workload>> {
         Target::AtMost(1.5),
         "the row enters the cache",
     );
-    Ok(Box::new(start(setup, SMALL, 2_000, line)?))
+    Ok(Box::new(start(setup, SMALL, 256, line)?))
 }
 
 /// Rows of a repository without a cache.
 pub(super) fn uncached(setup: &Setup) -> Result<Box<dyn Workload>> {
     let line = Line::against(Side::Raw, "get miss, cache off", Target::AtMost(1.5), "");
-    Ok(Box::new(start(setup, 0, 2_000, line)?))
+    Ok(Box::new(start(setup, 0, 256, line)?))
 }
 
 impl Get {
@@ -121,10 +121,7 @@ impl Get {
 
 impl Workload for Get {
     fn plan(&self) -> Plan {
-        Plan {
-            unit: 1,
-            slice: self.slice,
-        }
+        Plan::new(301, self.slice)
     }
 
     fn sides(&self) -> &'static [Side] {

@@ -60,13 +60,51 @@ impl Setup {
     }
 }
 
-/// How much of it is measured at a time.
+/// How much of it is measured at a time. A slice is short, so that most of them are not interrupted.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// The fewest operations that make sense.
     pub unit: u64,
-    /// The operations of a slice: some milliseconds' worth.
+    /// The operations of a slice.
     pub slice: u64,
+    /// The operations of a slice of a side that does several at a time.
+    pub together: u64,
+    /// How many rounds are compared.
+    pub rounds: usize,
+}
+
+impl Plan {
+    /// Slices of `slice` operations on every side.
+    #[must_use]
+    pub fn new(rounds: usize, slice: u64) -> Self {
+        Self {
+            unit: 1,
+            slice,
+            together: slice,
+            rounds,
+        }
+    }
+
+    /// As few operations as make sense, and so many rounds.
+    #[must_use]
+    pub fn least(self, rounds: usize) -> Self {
+        let unit = self.unit;
+        Self {
+            unit,
+            slice: unit,
+            together: unit,
+            rounds,
+        }
+    }
+
+    /// No more than so many rounds.
+    #[must_use]
+    pub fn at_most(self, rounds: usize) -> Self {
+        Self {
+            rounds: self.rounds.min(rounds),
+            ..self
+        }
+    }
 }
 
 /// Work that several sides can do.

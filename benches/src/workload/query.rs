@@ -93,7 +93,7 @@ impl Indexed {
 
 impl Workload for Indexed {
     fn plan(&self) -> Plan {
-        Plan { unit: 1, slice: 100 }
+        Plan::new(301, 4)
     }
 
     fn sides(&self) -> &'static [Side] {

@@ -67,7 +67,7 @@ impl Scan {
 
 impl Workload for Scan {
     fn plan(&self) -> Plan {
-        Plan { unit: 1, slice: 2 }
+        Plan::new(61, 1)
     }
 
     fn sides(&self) -> &'static [Side] {

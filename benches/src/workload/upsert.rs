@@ -82,7 +82,7 @@ impl Upsert {
 
 impl Workload for Upsert {
     fn plan(&self) -> Plan {
-        Plan { unit: 1, slice: 16 }
+        Plan::new(151, 4)
     }
 
     fn sides(&self) -> &'static [Side] {

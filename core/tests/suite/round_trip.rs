@@ -174,3 +174,22 @@ fn long_rows_take_wide_offsets() {
         model
     );
 }
+
+#[test]
+fn an_absent_field_is_none_or_an_error_with_a_converter_too() {
+    let mut fields = vec![None; Everything::schema().fields.len()];
+    let copied = Record::copy(Everything::schema(), &sample()).expect("a record");
+    for (at, field) in fields.iter_mut().enumerate() {
+        *field = copied.get(at).cloned();
+    }
+    fields[usize::from(Everything::DISCOUNT.position())] = None;
+    fields[usize::from(Everything::MAYBE_TEXT.position())] = None;
+    let read = Everything::from_row(&Record::new(fields.clone())).expect("a row");
+    assert_eq!((read.discount, read.maybe_text), (None, None));
+    fields[usize::from(Everything::PRICE.position())] = None;
+    let error = Everything::from_row(&Record::new(fields)).expect_err("a price is required");
+    assert_eq!(
+        error.to_string(),
+        "Everything.price: data does not fit: required, but not there; give it a default"
+    );
+}

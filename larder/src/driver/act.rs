@@ -315,7 +315,8 @@ impl Acts {
                 return Ok(Some(false));
             }
             let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
-            let batch = settle::retried(&entry, stored.as_ref(), self.runtime.now());
+            let idempotency = self.remote.idempotency(entry.schema, entry.operation);
+            let batch = settle::retried(&entry, stored.as_ref(), idempotency, self.runtime.now());
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
                 return Ok(Some(true));
             }

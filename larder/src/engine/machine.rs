@@ -382,6 +382,8 @@ impl Engine {
                 return;
             }
             Answer::Conflict => Verdict::Park(ParkReason::Conflict),
+            // Not even the question is answered.
+            Answer::Refused if probing && !disputed => Verdict::Park(ParkReason::Uncertain),
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
             // The credentials that were refused have been replaced while the answer was on its way.
@@ -465,9 +467,11 @@ impl Engine {
                 tracked.revived = false;
                 tracked.failures = 0;
                 tracked.reconciled = false;
-                tracked.maybe_sent = false;
                 tracked.head.parked = None;
-                tracked.head.marked = None;
+                if tracked.head.idempotency == Idempotency::AtMostOnce {
+                    tracked.maybe_sent = false;
+                    tracked.head.marked = None;
+                }
                 tracked.head.strikes = 0;
                 tracked.head.first_strike = None;
             }),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Key, Meta, Op, Operation, PageRow,
+    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Idempotency, Key, Meta, Op, Operation, PageRow,
     ParkReason, Record, RemoteVersion, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, Timestamp, ValueRef,
 };
 
@@ -140,11 +140,12 @@ pub(crate) fn noted(entry: &Entry, stored: Option<&StoredRow>, failure: Option<F
     Batch { expect: vec![expect(&entry, stored)], ops: vec![Op::Revise(Box::new(entry))] }
 }
 
-/// A parked entry goes again.
-pub(crate) fn retried(entry: &Entry, stored: Option<&StoredRow>, now: Timestamp) -> Batch {
+/// A parked entry goes again. That it may have been sent before is known as well as ever, unless its endpoint would
+/// never repeat it by itself: then this is the word that it shall.
+pub(crate) fn retried(entry: &Entry, stored: Option<&StoredRow>, idempotency: Idempotency, now: Timestamp) -> Batch {
     let mut entry = entry.clone();
     entry.state = EntryState::Ready;
-    entry.mark = None;
+    entry.mark = entry.mark.filter(|_| idempotency != Idempotency::AtMostOnce);
     entry.strikes = 0;
     entry.first_strike = None;
     restated(entry, stored, RowState::Pending, now)

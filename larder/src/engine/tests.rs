@@ -94,7 +94,7 @@ fn a_parked_entry_stops_its_own_key_and_nothing_else() {
     assert_eq!(answered(&mut engine, at(0), 3, Answer::Accepted), [Effect::Settle(3, Verdict::Accept)]);
     tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Accept });
     assert_eq!((engine.counts().parked, engine.counts().waiting), (1, 1));
-    assert_eq!(tell(&mut engine, at(1), Event::Retried(1)), [Effect::Mark(vec![1])]);
+    assert_eq!(tell(&mut engine, at(1), Event::Retried(1)), [Effect::Send { seq: 1, repeated: true }]);
 }
 
 #[rstest]

@@ -49,7 +49,8 @@ struct Live<M> {
     schema: &'static Schema,
     query: Query,
     changed: watch::Receiver<u64>,
-    seen: Option<Vec<(Key, u64)>>,
+    /// The rows that were given last, and whether they were known to be all.
+    seen: Option<(Vec<(Key, u64)>, bool)>,
     phase: Phase,
     /// The remote is being asked; what changes here meanwhile is told all the same.
     asking: Option<BoxFuture<'static, Result<bool>>>,
@@ -161,11 +162,12 @@ impl<M: Model> Live<M> {
     /// The answer, if it differs from the one before.
     async fn answer(&mut self) -> Result<Option<Rows<M>>> {
         let local = self.repo.local::<M>(self.schema, &self.query).await?;
-        if self.seen.as_ref() == Some(&local.print) {
+        let known_since = self.repo.known_since(self.schema, &self.query).await?;
+        let seen = Some((local.print, known_since.is_some()));
+        if self.seen == seen {
             return Ok(None);
         }
-        self.seen = Some(local.print);
-        let known_since = self.repo.known_since(self.schema, &self.query).await?;
+        self.seen = seen;
         let rows: Vec<Arc<M>> = local.rows;
         Ok(Some(Rows { rows, origin: Origin::Local, known_since, pending: local.pending, stale: None }))
     }

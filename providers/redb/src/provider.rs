@@ -129,78 +129,38 @@ impl RedbStore {
 
     /// Applies a mutation to what is there; `None` if that moved meanwhile.
     async fn attempt(&self, cx: &Context, mutation: &Mutation) -> Result<Option<Applied>> {
-        let Mutation {
-            schema,
-            key,
-            operation,
-            ..
-        } = mutation;
-        let stored = self.load(cx, schema, key).await?;
+        let (schema, key) = (mutation.schema, mutation.key.clone());
+        let stored = self.load(cx, schema, &key).await?;
         let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
         let under = stored.and_then(|stored| stored.row);
-        let is_there = under.is_some();
-        let refuse = |kind, message: &str| Err(Error::new(kind, message));
-        let (outcome, op) = match (operation, is_there, &mutation.row) {
-            (Operation::Delete, false, _) => {
-                return Ok(Some(Applied {
-                    outcome: Outcome::Missing,
-                    row: None,
-                }));
-            }
-            (Operation::Delete, true, _) => (
-                Outcome::Deleted,
-                Op::Remove {
-                    schema,
-                    key: key.clone(),
-                },
-            ),
-            (_, _, None) => return refuse(ErrorKind::Invalid, "a write needs a row"),
-            (Operation::Insert, true, _) => {
-                return refuse(ErrorKind::Conflict, "a row with this key is there already");
-            }
-            (Operation::Update, false, _) => {
-                return refuse(ErrorKind::NotFound, "there is no row with this key");
-            }
-            (_, is_there, Some(row)) => {
-                // Fields that the mutation does not have stay as they are.
-                let row: Arc<dyn Row> = match &under {
-                    Some(under) => Arc::new(Record::overlay(schema, &**under, &**row)?),
-                    None => row.clone(),
-                };
-                let meta = Meta {
-                    extra: mutation.extra.clone(),
-                    ..Meta::synced(self.shared.runtime.now())
-                };
-                let outcome = if is_there {
-                    Outcome::Updated
-                } else {
-                    Outcome::Inserted
-                };
-                (
-                    outcome,
-                    Op::Put {
-                        schema,
-                        key: key.clone(),
-                        row,
-                        meta,
-                        tail: Tail::At(0),
-                    },
-                )
-            }
+        let outcome = judge(mutation.operation, under.is_some())?;
+        let mut row = match outcome {
+            Outcome::Missing => return Ok(Some(Applied { outcome, row: None })),
+            Outcome::Deleted => None,
+            _ => Some(self.written(mutation, under)?),
         };
-        let row = match &op {
-            Op::Put { row, meta, .. } => Some(PageRow {
-                meta: meta.clone(),
-                row: row.clone(),
-            }),
-            _ => None,
+        let op = match &row {
+            Some(PageRow { meta, row }) => {
+                let (key, row, meta) = (key.clone(), row.clone(), meta.clone());
+                Op::Put {
+                    schema,
+                    key,
+                    row,
+                    meta,
+                    tail: Tail::At(0),
+                }
+            }
+            None => Op::Remove {
+                schema,
+                key: key.clone(),
+            },
         };
         let expect = vec![Expect::Row {
             schema,
-            key: key.clone(),
+            key,
             revision,
         }];
-        match self
+        let CommitOutcome::Committed(committed) = self
             .commit(
                 cx,
                 Batch {
@@ -209,23 +169,53 @@ impl RedbStore {
                 },
             )
             .await?
-        {
-            CommitOutcome::Stale => Ok(None),
-            CommitOutcome::Committed(committed) => {
-                let at = |row: PageRow| PageRow {
-                    meta: Meta {
-                        revision: committed.revision,
-                        ..row.meta
-                    },
-                    ..row
-                };
-                Ok(Some(Applied {
-                    outcome,
-                    row: row.map(at),
-                }))
-            }
+        else {
+            return Ok(None);
+        };
+        if let Some(row) = &mut row {
+            row.meta.revision = committed.revision;
         }
+        Ok(Some(Applied { outcome, row }))
     }
+
+    /// The row that a mutation makes of `under`: fields that it does not have stay as they are.
+    fn written(&self, mutation: &Mutation, under: Option<Arc<dyn Row>>) -> Result<PageRow> {
+        let over = mutation
+            .row
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, "a write needs a row"))?;
+        let row: Arc<dyn Row> = match under {
+            Some(under) => Arc::new(Record::overlay(mutation.schema, &*under, &**over)?),
+            None => over.clone(),
+        };
+        let synced = Meta::synced(self.shared.runtime.now());
+        Ok(PageRow {
+            meta: Meta {
+                extra: mutation.extra.clone(),
+                ..synced
+            },
+            row,
+        })
+    }
+}
+
+/// What an operation comes to.
+fn judge(operation: Operation, is_there: bool) -> Result<Outcome> {
+    Ok(match (operation, is_there) {
+        (Operation::Insert, true) => {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "a row with this key is there already",
+            ));
+        }
+        (Operation::Update, false) => {
+            return Err(Error::new(ErrorKind::NotFound, "there is no row with this key"));
+        }
+        (Operation::Delete, false) => Outcome::Missing,
+        (Operation::Delete, true) => Outcome::Deleted,
+        (_, false) => Outcome::Inserted,
+        (_, true) => Outcome::Updated,
+    })
 }
 
 impl Drop for RedbStore {

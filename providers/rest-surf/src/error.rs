@@ -57,6 +57,7 @@ pub(crate) fn no_answer(error: TransportError) -> http_types::Error {
 
 /// For surf: no answer in time.
 pub(crate) fn late() -> http_types::Error {
-    let error = Error::new(ErrorKind::Timeout, "no answer within the time that is allowed").with_sent(Sent::Maybe);
+    let error =
+        Error::new(ErrorKind::Timeout, "no answer within the time that is allowed").with_sent(Sent::Maybe);
     http_types::Error::new(StatusCode::GatewayTimeout, error)
 }

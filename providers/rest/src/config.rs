@@ -49,11 +49,12 @@ type MakeTransport = Box<dyn FnOnce(&Arc<dyn Runtime>) -> Result<Transport> + Se
 /// that names what the model has not; and for names and values that a header can't have.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs"));
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs")); }
+/// # use support::opening;
 /// use larder_core::{ErrorKind, OpenProvider};
 /// use larder_rest::Rest;
 ///
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let refused = Box::new(Rest::at("http://api.example.com")).open(&opening(&[])).await.unwrap_err();
 /// assert_eq!(refused.kind(), ErrorKind::Invalid);
 /// # });

@@ -26,7 +26,8 @@
 //! The server's body is kept in the error, up to 64 KiB.
 //!
 //! ```
-//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs"));
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs")); }
+//! # use support::opening;
 //! use std::convert::Infallible;
 //!
 //! use larder_core::{Context, FieldDef, Key, KeyDef, Kind, OpenProvider, Query, Schema};
@@ -34,7 +35,7 @@
 //!
 //! static TAG: Schema = Schema::new("Tag", &[FieldDef::new("name", Kind::Str)], KeyDef::natural(&[0]));
 //!
-//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let server = tower::service_fn(|request: http::Request<Body>| async move {
 //!     assert_eq!(request.uri().path(), "/tags/bug");
 //!     Ok::<_, Infallible>(http::Response::new(Body::from(r#"{"name": "bug"}"#)))

@@ -5,6 +5,7 @@ use std::fmt;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use larder_core::Result;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::error::invalid;
 
@@ -107,7 +108,8 @@ fn is_loopback(host: &str) -> bool {
 
 /// Resolves a reference against an absolute URL (RFC 3986, 5.2); the fragment is left out.
 pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
-    let reference = reference.split('#').next().unwrap_or_default();
+    let reference = utf8_percent_encode(reference.split('#').next().unwrap_or_default(), ODD).to_string();
+    let reference = reference.as_str();
     let scheme = base.scheme_str()?;
     if has_scheme(reference) {
         return tidy(&reference.parse().ok()?);
@@ -129,6 +131,19 @@ pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     };
     build(base, &path, query)
 }
+
+/// What has no place in a URL, and is in some all the same.
+const ODD: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 fn tidy(uri: &Uri) -> Option<Uri> {
     build(uri, uri.path(), uri.query())
@@ -247,6 +262,8 @@ mod tests {
     #[case("g?y/../x", "http://a/b/c/g?y/../x")]
     #[case("%2e%2E/g", "http://a/b/g")]
     #[case("http://other/x?y", "http://other/x?y")]
+    #[case("Zoë {1}?a=b c", "http://a/b/c/Zo%C3%AB%20%7B1%7D?a=b%20c")]
+    #[case("..\\g", "http://a/b/c/..%5Cg")]
     fn references_resolve(#[case] reference: &str, #[case] expected: &str) {
         let base: Uri = "http://a/b/c/d;p?q".parse().unwrap();
         assert_eq!(resolve(&base, reference).unwrap().to_string(), expected);

@@ -5,7 +5,7 @@
 mod collections;
 
 use collections::{Level, remote, serve, server};
-use larder_core::{OpenProvider, Result};
+use larder_core::{CompareOp, Context, OpenProvider, Predicate, Pushdown, Query, Result, Value};
 use larder_harness::{Setup, Subject};
 
 const BASE: &str = "https://api.example.com";
@@ -14,6 +14,51 @@ async fn over_stubs(setup: Setup, level: Level) -> Result<Subject> {
     let rest = remote(level, BASE).transport(server(level));
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
     Ok(Subject::provider(provider).finite_floats())
+}
+
+/// The levels are what they say: what is asked of the server, and what it does.
+#[tokio::test]
+async fn levels_push_down_what_they_say() {
+    let schema = &larder_harness::models::SPECIMEN;
+    let low = u16::try_from(schema.position("low").expect("a field")).expect("a position");
+    let filter = Predicate::Compare {
+        field: low,
+        op: CompareOp::Lt,
+        value: Value::Int(5),
+    };
+    let query = Query {
+        limit: Some(3),
+        ..Query::filter(filter)
+    };
+    for (level, pushdown, asked, done) in [
+        (Level::None, Pushdown::None, "GET specimens?", [false, false]),
+        (
+            Level::Some,
+            Pushdown::Some,
+            "GET specimens?high.lt=5&page=1&per_page=7",
+            [true, false],
+        ),
+        (
+            Level::All,
+            Pushdown::All,
+            "GET specimens?limit=3&sort=_id&where=*",
+            [true, true],
+        ),
+    ] {
+        let stubs = server(level);
+        let setup = Setup::new(0);
+        let rest = remote(level, BASE).transport(stubs.clone());
+        let provider = OpenProvider::open(Box::new(rest), &setup.opening())
+            .await
+            .expect("a remote");
+        assert_eq!(provider.capabilities().filter, pushdown, "{level:?}");
+        let page = provider
+            .get(&Context::new(), schema, &query)
+            .await
+            .expect("a page");
+        assert_eq!([page.done.filter, page.done.window], done, "{level:?}");
+        stubs.assert_called(asked, 1);
+    }
 }
 
 mod stub_none {

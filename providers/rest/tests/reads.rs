@@ -3,8 +3,8 @@
 mod support;
 
 use larder_core::{
-    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, PageToken, Predicate, Presence, Query,
-    Sent, TextOp, Value,
+    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, PageToken, Predicate, Presence,
+    Query, Sent, TextOp, Value,
 };
 use larder_rest::{Action, Endpoint, FilterOp, OrderStyle, Paging, Rest};
 use rstest::rstest;
@@ -46,7 +46,11 @@ fn three() -> Json {
 }
 
 async fn get(server: &Server, endpoint: Endpoint, query: &Query) -> Page {
-    remote(server, endpoint).await.get(&Context::new(), &USER, query).await.unwrap()
+    remote(server, endpoint)
+        .await
+        .get(&Context::new(), &USER, query)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -55,12 +59,18 @@ async fn one_by_key() {
     body["avatar"] = "x.png".into();
     let server = Server::always(ok(json!({ "data": { "user": body } })).header("etag", "\"v1\""));
     let page = get(&server, users().row_key("data.user"), &Query::key("7".into())).await;
-    assert_eq!((ids(&page), page.done, page.next), (vec!["7".to_owned()], Done::ALL, None));
+    assert_eq!(
+        (ids(&page), page.done, page.next),
+        (vec!["7".to_owned()], Done::ALL, None)
+    );
     assert_eq!(page.rows[0].meta.version.as_deref(), Some("\"v1\""));
     assert_eq!(page.rows[0].meta.extra.as_deref(), Some(r#"{"avatar":"x.png"}"#));
     let seen = server.only();
     assert_eq!(seen.line(), "GET /v1/users/7");
-    assert_eq!((seen.header("accept"), seen.header("content-type")), (Some("application/json"), None));
+    assert_eq!(
+        (seen.header("accept"), seen.header("content-type")),
+        (Some("application/json"), None)
+    );
 }
 
 #[rstest]
@@ -72,7 +82,10 @@ async fn one_that_is_not_there(#[case] status: u16) {
     let page = get(&server, users(), &Query::key("7".into())).await;
     assert_eq!((page.rows.len(), page.done), (0, Done::ALL));
     let remote = remote(&server, users()).await;
-    let presence = remote.exists(&Context::new(), &USER, &Query::key("7".into())).await.unwrap();
+    let presence = remote
+        .exists(&Context::new(), &USER, &Query::key("7".into()))
+        .await
+        .unwrap();
     assert_eq!(presence, Presence::Absent);
 }
 
@@ -92,16 +105,33 @@ async fn a_key_among_other_conditions_is_one_request() {
 async fn a_row_of_another_key_is_not_believed() {
     let server = Server::always(ok(user_json("8", "Eve", None, "open")));
     let remote = remote(&server, users()).await;
-    let error = remote.get(&Context::new(), &USER, &Query::key("7".into())).await.unwrap_err();
-    assert_eq!((error.kind(), error.sent()), (ErrorKind::Serialization, Sent::Answered));
+    let error = remote
+        .get(&Context::new(), &USER, &Query::key("7".into()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.sent()),
+        (ErrorKind::Serialization, Sent::Answered)
+    );
 }
 
 #[tokio::test]
 async fn a_list_says_that_nothing_was_done() {
     let server = Server::always(ok(json!({ "data": { "items": three() } })));
-    let query = Query { limit: Some(1), ..Query::filter(is(STATE, text("Open"))) };
-    let page = get(&server, users().list_key("data.items").list_param("per_page", "50"), &query).await;
-    assert_eq!((ids(&page).len(), page.done, page.next), (3, Done::default(), None));
+    let query = Query {
+        limit: Some(1),
+        ..Query::filter(is(STATE, text("Open")))
+    };
+    let page = get(
+        &server,
+        users().list_key("data.items").list_param("per_page", "50"),
+        &query,
+    )
+    .await;
+    assert_eq!(
+        (ids(&page).len(), page.done, page.next),
+        (3, Done::default(), None)
+    );
     assert_eq!(server.only().line(), "GET /v1/users?per_page=50");
 }
 
@@ -114,22 +144,42 @@ async fn a_list_says_that_nothing_was_done() {
 async fn what_matches_nothing_is_not_asked(#[case] query: Query) {
     let server = Server::always(reply(500));
     let page = get(&server, users(), &query).await;
-    assert_eq!((page.rows.len(), page.done, server.log().len()), (0, Done::ALL, 0));
+    assert_eq!(
+        (page.rows.len(), page.done, server.log().len()),
+        (0, Done::ALL, 0)
+    );
 }
 
 #[tokio::test]
 async fn an_empty_list_may_have_no_body() {
-    assert_eq!(get(&Server::always(reply(204)), users(), &Query::all()).await.rows.len(), 0);
+    assert_eq!(
+        get(&Server::always(reply(204)), users(), &Query::all())
+            .await
+            .rows
+            .len(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_model_of_one_row_is_read_where_it_is() {
     let server = Server::always(ok(json!({ "nick": "ada" })));
     let remote = open(Rest::at("http://localhost:1").transport(server.clone())).await;
-    let page = remote.get(&Context::new(), &PROFILE, &Query::all()).await.unwrap();
+    let page = remote
+        .get(&Context::new(), &PROFILE, &Query::all())
+        .await
+        .unwrap();
     assert_eq!((page.rows.len(), page.done), (1, Done::ALL));
     let other = Query::filter(is(0, text("bob")));
-    assert_eq!(remote.get(&Context::new(), &PROFILE, &other).await.unwrap().rows.len(), 0);
+    assert_eq!(
+        remote
+            .get(&Context::new(), &PROFILE, &other)
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        0
+    );
     assert_eq!(server.lines(), ["GET /profile", "GET /profile"]);
 }
 
@@ -138,8 +188,14 @@ async fn an_unknown_model_is_refused() {
     use larder_core::{FieldDef, KeyDef, Kind, Schema};
     static OTHER: Schema = Schema::new("Other", &[FieldDef::new("id", Kind::Str)], KeyDef::natural(&[0]));
     let remote = remote(&Server::always(reply(500)), users()).await;
-    let error = remote.get(&Context::new(), &OTHER, &Query::all()).await.unwrap_err();
-    assert_eq!((error.kind(), error.model_name()), (ErrorKind::Invalid, Some("Other")));
+    let error = remote
+        .get(&Context::new(), &OTHER, &Query::all())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.model_name()),
+        (ErrorKind::Invalid, Some("Other"))
+    );
 }
 
 // ---- what the server does ----
@@ -158,15 +214,30 @@ fn able() -> Endpoint {
 }
 
 fn starts(needle: &str, ignore_case: bool) -> Predicate {
-    Predicate::Text { field: NAME, op: TextOp::StartsWith, needle: needle.into(), ignore_case, negated: false }
+    Predicate::Text {
+        field: NAME,
+        op: TextOp::StartsWith,
+        needle: needle.into(),
+        ignore_case,
+        negated: false,
+    }
 }
 
 fn contains(needle: &str) -> Predicate {
-    Predicate::Text { field: NAME, op: TextOp::Contains, needle: needle.into(), ignore_case: false, negated: false }
+    Predicate::Text {
+        field: NAME,
+        op: TextOp::Contains,
+        needle: needle.into(),
+        ignore_case: false,
+        negated: false,
+    }
 }
 
 fn in_names(names: &[&str]) -> Predicate {
-    Predicate::In { field: NAME, values: names.iter().map(|name| text(name)).collect() }
+    Predicate::In {
+        field: NAME,
+        values: names.iter().map(|name| text(name)).collect(),
+    }
 }
 
 #[rstest]
@@ -197,14 +268,20 @@ async fn conditions_become_parameters(#[case] filter: Predicate, #[case] target:
     let server = Server::always(ok(json!([])));
     let page = get(&server, able(), &Query::filter(filter)).await;
     assert_eq!(server.only().target, format!("/v1/users{target}"));
-    assert_eq!(page.done, Done { filter: done, order: false, window: false });
+    assert_eq!(
+        page.done,
+        Done {
+            filter: done,
+            order: false,
+            window: false
+        }
+    );
 }
 
 #[tokio::test]
 async fn a_server_may_be_asked_for_everything() {
-    let endpoint = users().filter_everything(|_, filter| {
-        vec![("filter".to_owned(), serde_json::to_string(filter).unwrap())]
-    });
+    let endpoint = users()
+        .filter_everything(|_, filter| vec![("filter".to_owned(), serde_json::to_string(filter).unwrap())]);
     let server = Server::always(ok(json!([])));
     let either = is(STATE, text("Open")).or(contains("d"));
     let page = get(&server, endpoint.clone(), &Query::filter(either)).await;
@@ -217,14 +294,25 @@ async fn a_server_may_be_asked_for_everything() {
 #[tokio::test]
 async fn a_server_that_ignores_a_filter_is_found_out() {
     let server = Server::always(ok(three()));
-    let endpoint = able().order_param("sort", OrderStyle::Signed).limit_param("limit");
+    let endpoint = able()
+        .order_param("sort", OrderStyle::Signed)
+        .limit_param("limit");
     let open = Query::filter(is(STATE, text("Open")));
     let page = get(&server, endpoint.clone(), &open).await;
-    assert_eq!((ids(&page), page.done), (vec!["1".to_owned(), "3".to_owned()], Done::ALL));
+    assert_eq!(
+        (ids(&page), page.done),
+        (vec!["1".to_owned(), "3".to_owned()], Done::ALL)
+    );
     let remote = remote(&server, endpoint).await;
-    let limited = Query { limit: Some(2), ..open };
+    let limited = Query {
+        limit: Some(2),
+        ..open
+    };
     let error = remote.get(&Context::new(), &USER, &limited).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, false));
+    assert_eq!(
+        (error.kind(), error.is_transient()),
+        (ErrorKind::Transport, false)
+    );
 }
 
 #[rstest]
@@ -232,10 +320,15 @@ async fn a_server_that_ignores_a_filter_is_found_out() {
 #[case(OrderStyle::Suffixed, "sort=years%3Adesc%2CuserName%3Aasc%2Cid%3Aasc")]
 #[case(OrderStyle::Split { directions: "dir".to_owned() }, "sort=years%2CuserName%2Cid&dir=desc%2Casc%2Casc")]
 #[tokio::test]
-async fn an_order_names_the_fields_of_the_dialect_and_the_key_last(#[case] style: OrderStyle, #[case] query: &str) {
+async fn an_order_names_the_fields_of_the_dialect_and_the_key_last(
+    #[case] style: OrderStyle,
+    #[case] query: &str,
+) {
     let server = Server::always(ok(json!([])));
-    let ordered =
-        Query { order: vec![by(AGE, Direction::Descending), by(NAME, Direction::Ascending)], ..Query::all() };
+    let ordered = Query {
+        order: vec![by(AGE, Direction::Descending), by(NAME, Direction::Ascending)],
+        ..Query::all()
+    };
     let page = get(&server, users().order_param("sort", style), &ordered).await;
     assert_eq!(server.only().target, format!("/v1/users?{query}"));
     assert_eq!(page.done, Done::ALL);
@@ -244,8 +337,16 @@ async fn an_order_names_the_fields_of_the_dialect_and_the_key_last(#[case] style
 #[tokio::test]
 async fn the_order_of_the_keys_may_be_the_server_s_own() {
     let server = Server::always(ok(json!([])));
-    assert!(get(&server, users().lists_by_key(), &Query::all()).await.done.order);
-    let ordered = Query { order: vec![by(ID, Direction::Descending)], ..Query::all() };
+    assert!(
+        get(&server, users().lists_by_key(), &Query::all())
+            .await
+            .done
+            .order
+    );
+    let ordered = Query {
+        order: vec![by(ID, Direction::Descending)],
+        ..Query::all()
+    };
     assert!(!get(&server, users().lists_by_key(), &ordered).await.done.order);
     assert_eq!(server.lines(), ["GET /v1/users", "GET /v1/users"]);
 }
@@ -253,14 +354,25 @@ async fn the_order_of_the_keys_may_be_the_server_s_own() {
 #[tokio::test]
 async fn a_window_is_counted_off_once_the_server_filters_and_orders() {
     let server = Server::always(ok(three()));
-    let window = Query { limit: Some(1), offset: 1, ..Query::all() };
+    let window = Query {
+        limit: Some(1),
+        offset: 1,
+        ..Query::all()
+    };
     let page = get(&server, users().lists_by_key(), &window).await;
-    assert_eq!((ids(&page), page.done, page.next), (vec!["2".to_owned()], Done::ALL, None));
+    assert_eq!(
+        (ids(&page), page.done, page.next),
+        (vec!["2".to_owned()], Done::ALL, None)
+    );
     let helped = users().lists_by_key().limit_param("limit");
     assert_eq!(ids(&get(&server, helped.clone(), &window).await), ["2"]);
     let page = get(&server, helped.offset_param("offset"), &window).await;
     assert_eq!(ids(&page), ["1"], "the server has left out what was asked for");
-    let lines = ["GET /v1/users", "GET /v1/users?limit=2", "GET /v1/users?offset=1&limit=1"];
+    let lines = [
+        "GET /v1/users",
+        "GET /v1/users?limit=2",
+        "GET /v1/users?offset=1&limit=1",
+    ];
     assert_eq!(server.lines(), lines);
 }
 
@@ -269,10 +381,19 @@ async fn the_path_of_a_list_takes_fields_from_the_query() {
     let server = Server::always(ok(json!([])));
     let endpoint = Endpoint::new("/states/{state}/users").one("/users/{key}");
     let page = get(&server, endpoint.clone(), &Query::filter(is(STATE, text("Open")))).await;
-    assert_eq!((server.only().target.as_str(), page.done.filter), ("/v1/states/open/users", true));
+    assert_eq!(
+        (server.only().target.as_str(), page.done.filter),
+        ("/v1/states/open/users", true)
+    );
     let remote = remote(&server, endpoint).await;
-    let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
-    assert_eq!((error.kind(), error.sent()), (ErrorKind::Unsupported, Sent::Never));
+    let error = remote
+        .get(&Context::new(), &USER, &Query::all())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.sent()),
+        (ErrorKind::Unsupported, Sent::Never)
+    );
     assert!(error.message().contains("`state = …`"), "{error}");
 }
 
@@ -282,7 +403,12 @@ async fn without_a_place_for_one_row_the_list_is_searched() {
     let endpoint = users().without(Action::One);
     let page = get(&server, endpoint.clone(), &Query::key("2".into())).await;
     assert_eq!((page.rows.len(), page.done.filter), (3, false));
-    let page = get(&server, endpoint.filter_param("id", "id"), &Query::key("2".into())).await;
+    let page = get(
+        &server,
+        endpoint.filter_param("id", "id"),
+        &Query::key("2".into()),
+    )
+    .await;
     assert_eq!((ids(&page), page.done.filter), (vec!["2".to_owned()], true));
     assert_eq!(server.lines(), ["GET /v1/users", "GET /v1/users?id=2"]);
 }
@@ -295,7 +421,13 @@ async fn versions_of_rows() {
     row["rev"] = 5.into();
     let list = ok(json!([row])).header("etag", "\"of the list\"");
     let one = ok(row).header("etag", "\"5\"");
-    let server = Server::new(move |seen| if seen.target.ends_with('7') { one.clone() } else { list.clone() });
+    let server = Server::new(move |seen| {
+        if seen.target.ends_with('7') {
+            one.clone()
+        } else {
+            list.clone()
+        }
+    });
     let cases = [
         (users(), None, Some("\"5\"")),
         (users().version_field("rev"), Some("5"), Some("5")),
@@ -314,23 +446,39 @@ async fn versions_of_rows() {
 
 fn param(seen: &Seen, name: &str) -> Option<u64> {
     let (_, query) = seen.target.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok())
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok())
 }
 
 fn slice(from: u64, to: u64) -> Json {
-    (from..to).map(|at| user_json(&format!("{at:03}"), "Ada", None, "open")).collect()
+    (from..to)
+        .map(|at| user_json(&format!("{at:03}"), "Ada", None, "open"))
+        .collect()
 }
 
 #[tokio::test]
 async fn pages_by_link() {
     let server = Server::new(|seen| match param(seen, "page").unwrap_or(1) {
-        page @ 1..3 => ok(slice(page * 10, page * 10 + 2)).header("link", format!("<?page={}>; rel=\"next\"", page + 1)),
+        page @ 1..3 => {
+            ok(slice(page * 10, page * 10 + 2)).header("link", format!("<?page={}>; rel=\"next\"", page + 1))
+        }
         page => ok(slice(page * 10, page * 10 + 1)).header("link", "</v1/users?page=1>; rel=first"),
     });
     let remote = remote(&server, users().list_param("per_page", "2")).await;
     let pages = pages(&remote, &USER, &Query::all()).await.unwrap();
-    assert_eq!(pages.iter().map(ids).collect::<Vec<_>>(), [vec!["010", "011"], vec!["020", "021"], vec!["030"]]);
-    assert_eq!(server.lines(), ["GET /v1/users?per_page=2", "GET /v1/users?page=2", "GET /v1/users?page=3"]);
+    assert_eq!(
+        pages.iter().map(ids).collect::<Vec<_>>(),
+        [vec!["010", "011"], vec!["020", "021"], vec!["030"]]
+    );
+    assert_eq!(
+        server.lines(),
+        [
+            "GET /v1/users?per_page=2",
+            "GET /v1/users?page=2",
+            "GET /v1/users?page=3"
+        ]
+    );
 }
 
 fn numbered(total: u64) -> Server {
@@ -353,12 +501,19 @@ fn numbered(total: u64) -> Server {
 #[case(Paging::None, 3, &[""])]
 #[tokio::test]
 async fn pages_by_number(#[case] paging: Paging, #[case] total: u64, #[case] expected: &[&str]) {
-    let server = if paging == Paging::None { Server::always(ok(slice(0, 3))) } else { numbered(total) };
+    let server = if paging == Paging::None {
+        Server::always(ok(slice(0, 3)))
+    } else {
+        numbered(total)
+    };
     let remote = remote(&server, users().paging(paging)).await;
     let pages = pages(&remote, &USER, &Query::all()).await.unwrap();
     let found: Vec<_> = pages.iter().flat_map(ids).collect();
     assert_eq!(found, (0..total).map(|at| format!("{at:03}")).collect::<Vec<_>>());
-    let expected: Vec<_> = expected.iter().map(|query| format!("GET /v1/users{query}")).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|query| format!("GET /v1/users{query}"))
+        .collect();
     assert_eq!(server.lines(), expected);
 }
 
@@ -379,7 +534,11 @@ async fn a_short_page_is_not_the_last_if_a_link_says_so() {
 async fn a_limited_query_ends_when_it_has_enough(#[case] paging: Paging, #[case] requests: usize) {
     let server = numbered(100);
     let remote = remote(&server, users().lists_by_key().paging(paging)).await;
-    let query = Query { limit: Some(2), offset: 1, ..Query::all() };
+    let query = Query {
+        limit: Some(2),
+        offset: 1,
+        ..Query::all()
+    };
     let pages = pages(&remote, &USER, &query).await.unwrap();
     assert_eq!(pages.iter().flat_map(ids).collect::<Vec<_>>(), ["001", "002"]);
     assert_eq!(server.log().len(), requests);
@@ -408,7 +567,10 @@ async fn a_list_without_an_end_is_noticed(#[case] paging: Paging, #[case] server
     let server = Server::new(server);
     let remote = remote(&server, users().paging(paging)).await;
     let error = pages(&remote, &USER, &Query::all()).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_transient(), error.sent()), (ErrorKind::Transport, false, Sent::Answered));
+    assert_eq!(
+        (error.kind(), error.is_transient(), error.sent()),
+        (ErrorKind::Transport, false, Sent::Answered)
+    );
     assert!(server.log().len() < 110, "{}", server.log().len());
 }
 
@@ -423,8 +585,14 @@ async fn a_list_without_an_end_is_noticed(#[case] paging: Paging, #[case] server
 async fn a_link_to_another_origin_is_not_followed(#[case] link: &str) {
     let server = Server::always(ok(three()).header("link", link));
     let remote = remote(&server, users()).await;
-    let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, false));
+    let error = remote
+        .get(&Context::new(), &USER, &Query::all())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_transient()),
+        (ErrorKind::Transport, false)
+    );
     assert_eq!(server.log().len(), 1);
 }
 
@@ -437,7 +605,11 @@ async fn a_link_to_another_origin_is_not_followed(#[case] link: &str) {
 async fn a_token_of_somebody_else_is_refused(#[case] token: &str) {
     let server = Server::always(ok(three()));
     let cx = Context::new().resume(PageToken(token.to_owned()));
-    let error = remote(&server, users()).await.get(&cx, &USER, &Query::all()).await.unwrap_err();
+    let error = remote(&server, users())
+        .await
+        .get(&cx, &USER, &Query::all())
+        .await
+        .unwrap_err();
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Invalid, Sent::Never));
     assert!(server.log().is_empty());
 }
@@ -454,11 +626,38 @@ async fn exists_looks_no_further_than_it_has_to() {
         (presence, server.log().len() - before)
     };
     assert_eq!(exists(&Query::all()).await, (Presence::Present, 1));
-    assert_eq!(exists(&Query::filter(is(ID, text("002")))).await, (Presence::Present, 2));
-    assert_eq!(exists(&Query::filter(is(ID, text("nobody")))).await, (Presence::Absent, 3));
-    assert_eq!(exists(&Query { offset: 4, ..Query::all() }).await, (Presence::Present, 3));
-    assert_eq!(exists(&Query { offset: 5, ..Query::all() }).await, (Presence::Absent, 3));
-    assert_eq!(exists(&Query { limit: Some(0), ..Query::all() }).await, (Presence::Absent, 0));
+    assert_eq!(
+        exists(&Query::filter(is(ID, text("002")))).await,
+        (Presence::Present, 2)
+    );
+    assert_eq!(
+        exists(&Query::filter(is(ID, text("nobody")))).await,
+        (Presence::Absent, 3)
+    );
+    assert_eq!(
+        exists(&Query {
+            offset: 4,
+            ..Query::all()
+        })
+        .await,
+        (Presence::Present, 3)
+    );
+    assert_eq!(
+        exists(&Query {
+            offset: 5,
+            ..Query::all()
+        })
+        .await,
+        (Presence::Absent, 3)
+    );
+    assert_eq!(
+        exists(&Query {
+            limit: Some(0),
+            ..Query::all()
+        })
+        .await,
+        (Presence::Absent, 0)
+    );
 }
 
 #[tokio::test]
@@ -466,6 +665,9 @@ async fn exists_by_key_asks_for_the_row() {
     let server = Server::always(ok(user_json("7", "Ada", None, "open")));
     let remote = remote(&server, users()).await;
     let query = Query::key(Key::from("7"));
-    assert_eq!(remote.exists(&Context::new(), &USER, &query).await.unwrap(), Presence::Present);
+    assert_eq!(
+        remote.exists(&Context::new(), &USER, &query).await.unwrap(),
+        Presence::Present
+    );
     assert_eq!(server.lines(), ["GET /v1/users/7"]);
 }

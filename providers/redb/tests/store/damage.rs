@@ -180,7 +180,7 @@ async fn indexes_hold_what_the_rows_say_and_nothing_else() {
                     person(
                         id,
                         "x",
-                        &["", "a@x", "b@x", "c@x"][random(4) as usize],
+                        ["", "a@x", "b@x", "c@x"][random(4) as usize],
                         random(5).into(),
                     ),
                 ),
@@ -378,9 +378,10 @@ async fn a_second_opener_and_a_missing_directory_are_told_clearly() {
 /// What the faulty medium does wrong.
 #[derive(Debug, Default)]
 struct Faults {
-    /// 1: writes find no space; 2: syncs work and report that they did not.
+    /// 1: writes find no space; 2: syncs work and report that they did not; 3: as 2, once `left` syncs are used up.
     mode: AtomicU8,
     opened: AtomicU64,
+    left: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -403,6 +404,14 @@ impl StorageBackend for Faulty {
         self.0.sync_data()?;
         match self.1.mode.load(Ordering::SeqCst) {
             2 => Err(io::Error::other("a sync that lies")),
+            3 => match self
+                .1
+                .left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            {
+                Ok(_) => Ok(()),
+                Err(_) => Err(io::Error::other("a sync that lies")),
+            },
             _ => Ok(()),
         }
     }
@@ -458,6 +467,53 @@ async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     assert_eq!(*recorder.0.lock().unwrap(), [committed.revision]);
     assert_eq!(all(&*store).await.len(), 51);
     assert!(faults.opened.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test]
+async fn the_building_of_an_index_goes_on_where_it_was_interrupted() {
+    static PLAIN: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PLAIN]).await.unwrap();
+    commit(
+        &*store,
+        (0..20_000).map(|id| put(&PLAIN, person(id, "x", "", i64::from(id % 10)))),
+    )
+    .await
+    .unwrap();
+    drop(store);
+    let faults = Arc::new(Faults::default());
+    let (shared, file) = (faults.clone(), path.clone());
+    let config = Redb::at(&path).backend(move || Ok(Box::new(Faulty(backend::file(&file)?, shared.clone()))));
+    faults.mode.store(3, Ordering::SeqCst);
+    let mut interrupted = 0;
+    let store = loop {
+        // Each attempt gets a little further, and none of them starts over.
+        faults.left.store(6, Ordering::SeqCst);
+        match open(&config, &[&PERSON]).await {
+            Ok(store) => break store,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Storage),
+        }
+        interrupted += 1;
+        assert!(interrupted < 20, "it starts over each time");
+    };
+    assert!(interrupted > 1);
+    faults.mode.store(0, Ordering::SeqCst);
+    let by_age = where_(Predicate::And(vec![
+        Predicate::Compare {
+            field: 4,
+            op: CompareOp::Eq,
+            value: text("Oslo"),
+        },
+        Predicate::Compare {
+            field: 3,
+            op: CompareOp::Eq,
+            value: Value::Int(4),
+        },
+    ]));
+    assert_eq!(get(&*store, &PERSON, &by_age).await.unwrap().len(), 2000);
+    drop(store);
+    assert_eq!(pairs(&path, ENTRIES).len(), 20_000 * PERSON.indexes.len());
 }
 
 #[derive(Default)]

@@ -57,7 +57,8 @@ impl HyperTransport {
 /// Configures a [`HyperTransport`].
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs"));
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/runtime.rs")); }
+/// # use support::opening;
 /// use std::time::Duration;
 ///
 /// use larder_rest::{HyperTransport, Rest};

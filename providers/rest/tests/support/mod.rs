@@ -12,8 +12,9 @@ use std::task::{Context as TaskContext, Poll};
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
 use larder_core::{
-    Context, EnumDef, FieldDef, FieldDialect, FieldSet, IntKind, Key, KeyDef, Kind, Mutation, MutationId, OpenProvider,
-    Operation, Page, Provider, Record, Row, Schema, StructDef, Tagging, Uuid, Value, ValueRef, VariantDef,
+    Context, EnumDef, FieldDef, FieldDialect, FieldSet, IntKind, Key, KeyDef, Kind, Mutation, MutationId,
+    OpenProvider, Operation, Page, Provider, Record, Row, Schema, StructDef, Tagging, Uuid, Value, ValueRef,
+    VariantDef,
 };
 use larder_rest::{Body, Endpoint, Rest, http};
 use serde_json::{Value as Json, json};
@@ -22,17 +23,34 @@ use tower::Service;
 static STATE: EnumDef = EnumDef {
     name: "State",
     variants: &[
-        VariantDef { name: "Open", names: &[("json", "open")], alias: &[], fields: &[], tuple: false },
-        VariantDef { name: "Closed", names: &[("json", "closed")], alias: &[], fields: &[], tuple: false },
+        VariantDef {
+            name: "Open",
+            names: &[("json", "open")],
+            alias: &[],
+            fields: &[],
+            tuple: false,
+        },
+        VariantDef {
+            name: "Closed",
+            names: &[("json", "closed")],
+            alias: &[],
+            fields: &[],
+            tuple: false,
+        },
     ],
     tagging: Tagging::External,
 };
 
-static ADDRESS: StructDef =
-    StructDef { name: "Address", fields: &[FieldDef::new("zip", Kind::Int(IntKind::U32))] };
+static ADDRESS: StructDef = StructDef {
+    name: "Address",
+    fields: &[FieldDef::new("zip", Kind::Int(IntKind::U32))],
+};
 
 const fn called(name: &'static str) -> FieldDialect {
-    FieldDialect { name: Some(name), ..FieldDialect::PLAIN }
+    FieldDialect {
+        name: Some(name),
+        ..FieldDialect::PLAIN
+    }
 }
 
 /// Every field but the key has another name in JSON.
@@ -41,10 +59,12 @@ pub static USER: Schema = Schema::new(
     &[
         FieldDef::new("id", Kind::Str),
         FieldDef::new("name", Kind::Str).with_dialects(&[("json", called("userName"))]),
-        FieldDef::new("age", Kind::Option(&Kind::Int(IntKind::I64))).with_dialects(&[("json", called("years"))]),
+        FieldDef::new("age", Kind::Option(&Kind::Int(IntKind::I64)))
+            .with_dialects(&[("json", called("years"))]),
         FieldDef::new("state", Kind::Enum(&STATE)).with_dialects(&[("json", called("status"))]),
         FieldDef::new("tags", Kind::List(&Kind::Str)).with_dialects(&[("json", called("labels"))]),
-        FieldDef::new("address", Kind::Option(&Kind::Struct(&ADDRESS))).with_dialects(&[("json", called("home"))]),
+        FieldDef::new("address", Kind::Option(&Kind::Struct(&ADDRESS)))
+            .with_dialects(&[("json", called("home"))]),
     ],
     KeyDef::natural(&[0]),
 );
@@ -61,7 +81,11 @@ pub static SEAT: Schema = Schema::new(
 );
 
 /// One row.
-pub static PROFILE: Schema = Schema::new("Profile", &[FieldDef::new("nick", Kind::Str)], KeyDef::singleton());
+pub static PROFILE: Schema = Schema::new(
+    "Profile",
+    &[FieldDef::new("nick", Kind::Str)],
+    KeyDef::singleton(),
+);
 
 pub fn user(id: &str, name: &str, age: Option<i64>, state: &str) -> Record {
     Record::new([
@@ -111,7 +135,11 @@ pub struct Reply {
 }
 
 pub fn reply(status: u16) -> Reply {
-    Reply { status, headers: Vec::new(), body: Vec::new() }
+    Reply {
+        status,
+        headers: Vec::new(),
+        body: Vec::new(),
+    }
 }
 
 pub fn ok(body: Json) -> Reply {
@@ -120,7 +148,8 @@ pub fn ok(body: Json) -> Reply {
 
 impl Reply {
     pub fn json(self, body: Json) -> Self {
-        self.header(CONTENT_TYPE.as_str(), "application/json").text(body.to_string())
+        self.header(CONTENT_TYPE.as_str(), "application/json")
+            .text(body.to_string())
     }
 
     pub fn text(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -145,7 +174,10 @@ pub struct Server {
 
 impl Server {
     pub fn new(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self { handler: Arc::new(handler), log: Arc::default() }
+        Self {
+            handler: Arc::new(handler),
+            log: Arc::default(),
+        }
     }
 
     /// Answers everything alike.
@@ -191,19 +223,29 @@ impl Service<Request<Body>> for Server {
         let mut response = Response::new(Body::from(reply.body));
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
         for (name, value) in reply.headers {
-            response.headers_mut().append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            response
+                .headers_mut()
+                .append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         ready(Ok(response))
     }
 }
 
 pub async fn open(rest: Rest) -> Arc<dyn Provider> {
-    Box::new(rest).open(&opening(&[&USER, &SEAT, &PROFILE])).await.unwrap()
+    Box::new(rest)
+        .open(&opening(&[&USER, &SEAT, &PROFILE]))
+        .await
+        .unwrap()
 }
 
 /// A remote that sends to `server`, with this endpoint of `User`.
 pub async fn remote(server: &Server, users: Endpoint) -> Arc<dyn Provider> {
-    open(Rest::at("https://api.example.com/v1").transport(server.clone()).endpoint("User", users)).await
+    open(
+        Rest::at("https://api.example.com/v1")
+            .transport(server.clone())
+            .endpoint("User", users),
+    )
+    .await
 }
 
 pub const ID: &str = "0190b2a0-0000-7000-8000-000000000001";

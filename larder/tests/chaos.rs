@@ -1,0 +1,283 @@
+//! Several tasks write to few rows while the network, the disk and the process fail as chance has it. Whatever happens:
+//! what was written is seen, arrives once and in order, and in the end both sides have the same.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use larder::core::{Context, Provider, Query, Store};
+use larder::{Idempotency, Model, ReadPolicy, Repository, Select};
+use rstest::rstest;
+use support::chaos::{Chance, Faults, Faulty, Line, Log, Weather, memory};
+use support::{Note, note};
+
+const TASKS: u64 = 3;
+const STEPS: u64 = 14;
+
+/// One run: what outlives the client's process, and what is expected of it.
+struct Run {
+    disk: Arc<dyn Store>,
+    weather: Arc<Weather>,
+    chance: Chance,
+    /// Rises with every write, within the write: so each row's values rise in the order of its commits.
+    clock: Arc<AtomicI64>,
+    /// Nothing is given up; then nothing may be lost.
+    faithful: bool,
+}
+
+/// A life of the client's process.
+struct Life {
+    repo: Repository,
+    faults: Arc<Faults>,
+}
+
+impl Run {
+    async fn start(&self, life: u64) -> Life {
+        let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
+        let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
+        let repo = Repository::builder()
+            .store(store)
+            .remote(remote)
+            .model::<Note>()
+            .model::<support::User>()
+            .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
+            .backoff(Duration::from_micros(100), Duration::from_millis(1))
+            .build()
+            .await
+            .unwrap();
+        Life { repo, faults }
+    }
+
+    /// Writes and reads; `own` is a row that nobody else writes to, so what is read of it is known.
+    async fn task(&self, life: &Life, own: &str, expected: &mut Option<i64>, accepted: &mut Vec<(String, i64)>) {
+        let repo = &life.repo;
+        let mut waiting = Vec::new();
+        for _ in 0..STEPS {
+            self.chance.dawdle().await;
+            let shared = format!("s{}", self.chance.below(2));
+            let (key, is_own) = if self.chance.below(2) == 0 { (own, true) } else { (shared.as_str(), false) };
+            match self.chance.below(10) {
+                0..=4 => {
+                    let (id, clock) = (key.to_owned(), Arc::clone(&self.clock));
+                    let written = repo.transaction(move |tx| {
+                        let found = tx.find::<Note>(id.as_str())?;
+                        let stars = clock.fetch_add(1, Ordering::SeqCst);
+                        let text = if found.is_some() { "again" } else { "new" };
+                        tx.upsert(&note(&id, text, stars))?;
+                        Ok(stars)
+                    });
+                    if let (Ok(stars), true) = (written.await, is_own) {
+                        *expected = Some(stars);
+                    }
+                }
+                5 | 6 => {
+                    if let Ok(Some(found)) = repo.reading(ReadPolicy::LocalOnly).find::<Note>(key).await {
+                        let mut stars = 0;
+                        let edit = |note: &mut Note| {
+                            stars = self.clock.fetch_add(1, Ordering::SeqCst);
+                            note.stars = stars;
+                        };
+                        if let Ok(stored) = repo.update(&found, edit).await {
+                            waiting.push((key.to_owned(), stored));
+                            if is_own {
+                                *expected = Some(stars);
+                            }
+                        }
+                    }
+                }
+                7 => {
+                    if repo.delete::<Note>(key).await.is_ok() && is_own {
+                        *expected = None;
+                    }
+                }
+                8 => drop(repo.reading(ReadPolicy::RemoteOnly).get(Select::<Note>::all()).await),
+                _ => drop(repo.reading(ReadPolicy::RemoteFirst).find::<Note>(key).await),
+            }
+            if self.faithful {
+                let seen = repo.reading(ReadPolicy::LocalOnly).find::<Note>(own).await.unwrap();
+                assert_eq!(seen.map(|note| note.stars), *expected, "{own} does not show what was written");
+            }
+        }
+        for (key, stored) in waiting {
+            let stars = stored.stars;
+            if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(2), stored.accepted()).await {
+                accepted.push((key, stars));
+            }
+        }
+    }
+
+    /// Somebody who renews credentials, and lets what is parked go again or gives it up.
+    async fn decide(&self, life: &Life, done: &AtomicBool) {
+        while !done.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            self.decide_once(life).await;
+        }
+    }
+
+    async fn decide_once(&self, life: &Life) {
+        life.repo.credentials_renewed();
+        let Ok(parked) = life.repo.outbox().parked().await else { return };
+        for entry in parked {
+            // It may be gone meanwhile, or the disk says no.
+            let _ = if self.faithful || self.chance.below(3) > 0 {
+                life.repo.outbox().retry(entry.seq).await
+            } else {
+                life.repo.outbox().discard(entry.seq).await
+            };
+        }
+        if !self.faithful && self.chance.below(4) == 0 {
+            let any = life.repo.outbox().list(0, 20).await.unwrap();
+            if let Some(entry) = any.get(usize::try_from(self.chance.below(20)).unwrap()) {
+                let _ = life.repo.outbox().discard(entry.seq).await;
+            }
+        }
+    }
+
+    /// Fair weather: everything comes to its end.
+    async fn calm_down(&self, life: &Life) {
+        self.weather.calm.store(true, Ordering::SeqCst);
+        life.faults.failing.store(0, Ordering::SeqCst);
+        let started = std::time::Instant::now();
+        let mut rounds = 0;
+        while !life.repo.safe_to_wipe().await.unwrap().nothing() {
+            rounds += 1;
+            life.repo.credentials_renewed();
+            life.repo.outbox().drain().await;
+            for entry in life.repo.outbox().parked().await.unwrap() {
+                let outcome = if self.faithful || rounds < 20 {
+                    life.repo.outbox().retry(entry.seq).await
+                } else {
+                    life.repo.outbox().discard(entry.seq).await
+                };
+                outcome.unwrap();
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
+            let left = life.repo.outbox().list(0, 5).await.unwrap();
+            assert!(started.elapsed() < Duration::from_secs(5), "stuck: {left:#?} {:?}", life.repo.status());
+        }
+    }
+
+    async fn rows(&self) -> (BTreeMap<String, Note>, BTreeMap<String, Note>) {
+        let mut both = Vec::new();
+        for side in [&self.disk, &self.weather.server] {
+            let page = side.get(&Context::new(), Note::schema(), &Query::all()).await.unwrap();
+            let notes = page.rows.iter().map(|row| Note::from_row(&*row.row).unwrap());
+            both.push(notes.map(|note| (note.id.clone(), note)).collect());
+        }
+        (both.remove(0), both.remove(0))
+    }
+}
+
+/// Each mutation had one effect, and those of a row came in the order in which they were written.
+fn check(log: &Log, idempotency: Idempotency) {
+    // Who lets an uncertain mutation go again knows what may come of it.
+    if idempotency != Idempotency::AtMostOnce {
+        for (id, effects) in &log.effects {
+            assert_eq!(*effects, 1, "{id} had more than one effect");
+        }
+        for (key, written) in &log.written {
+            let values: Vec<i64> = written.iter().copied().flatten().collect();
+            assert!(values.is_sorted(), "{key} was written out of order: {values:?}");
+        }
+    }
+}
+
+async fn run(seed: u64, idempotency: Idempotency, faithful: bool, crashes: bool) {
+    let run = Run {
+        disk: memory().await,
+        weather: Arc::new(Weather {
+            server: memory().await,
+            chance: Chance::new(!seed),
+            calm: AtomicBool::new(false),
+            dead: 0.into(),
+            idempotency,
+            log: Default::default(),
+        }),
+        chance: Chance::new(seed),
+        clock: Arc::new(AtomicI64::new(1)),
+        faithful,
+    };
+    let mut expected = [None; TASKS as usize];
+    let mut accepted = Vec::new();
+    let mut life = run.start(1).await;
+    for day in 1..=2 {
+        life.faults.failing.store(run.chance.below(8), Ordering::SeqCst);
+        let done = AtomicBool::new(false);
+        let tasks = async {
+            let life = &life;
+            let tasks = expected.iter_mut().enumerate().map(|(nth, expected)| {
+                let run = &run;
+                async move {
+                    let mut accepted = Vec::new();
+                    run.task(life, &format!("own{nth}"), expected, &mut accepted).await;
+                    accepted
+                }
+            });
+            let all = futures_util::future::join_all(tasks).await;
+            done.store(true, Ordering::SeqCst);
+            all.into_iter().flatten().collect::<Vec<_>>()
+        };
+        let (heard, ()) = futures_util::join!(tasks, run.decide(&life, &done));
+        accepted.extend(heard);
+        if day == 1 {
+            if crashes {
+                // What is under way stays under way for ever; the disk stays as it is.
+                life.faults.dead.store(true, Ordering::SeqCst);
+                run.weather.dead.store(1, Ordering::SeqCst);
+                run.weather.log.lock().unwrap().under_way.clear();
+                std::mem::forget(life);
+            } else {
+                life.repo.close().await;
+            }
+            life = run.start(2).await;
+        }
+    }
+    run.calm_down(&life).await;
+    {
+        let log = run.weather.log.lock().unwrap();
+        check(&log, idempotency);
+        for (key, stars) in &accepted {
+            let written = log.written.get(&key.as_str().into()).is_some_and(|written| written.contains(&Some(*stars)));
+            assert!(written, "{key}={stars} was accepted and never arrived");
+        }
+    }
+    if faithful {
+        let (client, server) = run.rows().await;
+        assert_eq!(client, server, "before the pull");
+        for (nth, expected) in expected.iter().enumerate() {
+            assert_eq!(server.get(&format!("own{nth}")).map(|note| note.stars), *expected, "own{nth} was lost");
+        }
+    }
+    life.repo.sync().await.unwrap();
+    let (client, server) = run.rows().await;
+    assert_eq!(client, server);
+    let mut status = life.repo.status();
+    while !status.is_settled() {
+        status = tokio::time::timeout(Duration::from_secs(1), life.repo.status_changed(&status)).await.unwrap();
+    }
+    assert!(status.online && !status.unauthorized && !status.paused, "{status:?}");
+    life.repo.close().await;
+}
+
+#[rstest]
+#[case::keyed(Idempotency::KEYED, true, false)]
+#[case::keyed_with_crashes(Idempotency::KEYED, true, true)]
+#[case::keyed_with_discards(Idempotency::KEYED, false, false)]
+#[case::probed(Idempotency::Probe, false, false)]
+#[case::probed_with_crashes(Idempotency::Probe, false, true)]
+#[case::conditional(Idempotency::Conditional, false, true)]
+#[case::at_most_once(Idempotency::AtMostOnce, false, true)]
+#[tokio::test]
+async fn whatever_happens(#[case] idempotency: Idempotency, #[case] faithful: bool, #[case] crashes: bool) {
+    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+    let first = std::env::var("CHAOS_FIRST").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    for seed in first..first + seeds {
+        // The seed of a run that fails is the last one that is named.
+        println!("seed {seed}");
+        let run = run(seed, idempotency, faithful, crashes);
+        tokio::time::timeout(Duration::from_secs(20), run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    }
+}

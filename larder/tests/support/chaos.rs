@@ -1,0 +1,314 @@
+//! A store that fails and dies on demand, and a remote that does whatever chance says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use larder::core::query::Query;
+use larder::core::store::{Batch, CommitObserver, CommitOutcome, Loaded, OutboxCounts, Sink, StoredRow};
+use larder::core::{
+    Applied, Capabilities, Context, Delta, Entry, Mutation, OpenStore, Opening, Outcome, Page, Presence, Provider, Realtime,
+    Schema, Sent, Store, async_trait,
+};
+use larder::{Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid};
+
+use super::{Note, User};
+
+/// Numbers that follow from a seed: SplitMix64.
+#[derive(Debug)]
+pub(crate) struct Chance(AtomicU64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    pub(crate) fn below(&self, most: u64) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % most
+    }
+
+    pub(crate) async fn dawdle(&self) {
+        for _ in 0..self.below(4) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Notes and users, opened.
+pub(crate) async fn memory() -> Arc<dyn Store> {
+    let runtime = Arc::new(TokioRuntime::current().unwrap());
+    let opening = Opening { runtime, schemas: Arc::new([Note::schema(), User::schema()]) };
+    OpenStore::open(Box::new(Memory::new()), &opening).await.unwrap()
+}
+
+/// What goes wrong with a store.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Of a hundred commits, so many fail.
+    pub(crate) failing: AtomicU64,
+    /// The process is dead: nothing comes back.
+    pub(crate) dead: AtomicBool,
+    /// Entries that can't be read.
+    pub(crate) unreadable: Mutex<BTreeSet<u64>>,
+    /// Single reads of outbox entries.
+    pub(crate) entry_reads: AtomicU64,
+}
+
+/// A store with faults.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) chance: Chance,
+}
+
+impl Faulty {
+    pub(crate) fn over(inner: &Arc<dyn Store>, seed: u64) -> (Arc<dyn Store>, Arc<Faults>) {
+        let faults = Arc::<Faults>::default();
+        let store = Self { inner: Arc::clone(inner), faults: Arc::clone(&faults), chance: Chance::new(seed) };
+        (Arc::new(store), faults)
+    }
+
+    async fn alive(&self) {
+        if self.faults.dead.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Faulty {
+    fn name(&self) -> &str {
+        "faulty"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
+        self.inner.idempotency(schema, operation)
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.inner.get(cx, schema, query).await
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.inner.exists(cx, schema, query).await
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        self.inner.apply(cx, mutation).await
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        None
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
+        self.chance.dawdle().await;
+        self.alive().await;
+        if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Storage, "the disk says no"));
+        }
+        let outcome = self.inner.commit(cx, batch).await;
+        self.chance.dawdle().await;
+        self.alive().await;
+        outcome
+    }
+
+    fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
+        self.inner.read_now(schema, query, sink)
+    }
+
+    async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
+        self.chance.dawdle().await;
+        self.inner.load(cx, schema, key).await
+    }
+
+    fn revision(&self) -> u64 {
+        self.inner.revision()
+    }
+
+    async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
+        self.chance.dawdle().await;
+        self.alive().await;
+        let mut loaded = self.inner.outbox(cx, after, limit).await?;
+        let unreadable = self.faults.unreadable.lock().unwrap().clone();
+        let damaged = loaded.entries.iter().map(|entry| entry.seq).filter(|seq| unreadable.contains(seq));
+        let damaged: Vec<_> = damaged.map(|seq| (seq, damage())).collect();
+        loaded.unreadable.extend(damaged);
+        loaded.entries.retain(|entry| !unreadable.contains(&entry.seq));
+        Ok(loaded)
+    }
+
+    async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
+        self.faults.entry_reads.fetch_add(1, Ordering::SeqCst);
+        self.chance.dawdle().await;
+        self.alive().await;
+        if self.faults.unreadable.lock().unwrap().contains(&seq) {
+            return Err(damage());
+        }
+        self.inner.entry(cx, seq).await
+    }
+
+    async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {
+        self.inner.outbox_counts(cx).await
+    }
+
+    async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
+        self.inner.cursor(cx, scope).await
+    }
+
+    async fn wipe(&self, cx: &Context) -> Result<()> {
+        self.inner.wipe(cx).await
+    }
+
+    fn observe(&self, observer: Weak<dyn CommitObserver>) {
+        self.inner.observe(observer);
+    }
+}
+
+fn damage() -> Error {
+    Error::new(ErrorKind::Corrupt, "the checksum is wrong")
+}
+
+/// A remote that does whatever chance says, and what it came to.
+#[derive(Debug)]
+pub(crate) struct Weather {
+    pub(crate) server: Arc<dyn Store>,
+    pub(crate) chance: Chance,
+    pub(crate) calm: AtomicBool,
+    /// The client's process is dead: nothing that it sends arrives, and nothing comes back.
+    pub(crate) dead: AtomicU64,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) log: Mutex<Log>,
+}
+
+/// What the server has done.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// How often a mutation had its effect.
+    pub(crate) effects: BTreeMap<MutationId, usize>,
+    /// What was written to each key, in order; `None` for a delete.
+    pub(crate) written: BTreeMap<Key, Vec<Option<i64>>>,
+    /// Which keys have requests under way.
+    pub(crate) under_way: BTreeSet<Key>,
+}
+
+/// One client's end of the weather; a client that died hears nothing any more.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) weather: Arc<Weather>,
+    pub(crate) life: u64,
+}
+
+impl Line {
+    async fn alive(&self) {
+        self.weather.chance.dawdle().await;
+        if self.weather.dead.load(Ordering::SeqCst) >= self.life {
+            pending::<()>().await;
+        }
+    }
+
+    /// What the weather makes of a request: an error before it arrives, or one after.
+    fn turn(&self) -> (Result<()>, Result<()>) {
+        let say = |kind, status, sent| Err(Error::new(kind, "weather").with_status(status).with_sent(sent));
+        if self.weather.calm.load(Ordering::SeqCst) {
+            return (Ok(()), Ok(()));
+        }
+        match self.weather.chance.below(24) {
+            0 | 1 => (Err(Error::new(ErrorKind::Offline, "down").with_sent(Sent::Never)), Ok(())),
+            2 => (Err(Error::new(ErrorKind::Transport, "lost on the way").with_sent(Sent::Maybe)), Ok(())),
+            3 | 4 => (Ok(()), Err(Error::new(ErrorKind::Transport, "reply lost").with_sent(Sent::Maybe))),
+            5 => (say(ErrorKind::Http { status: 500 }, 500, Sent::Answered), Ok(())),
+            6 => (Ok(()), say(ErrorKind::Http { status: 500 }, 500, Sent::Answered)),
+            7 => (say(ErrorKind::Unauthorized, 401, Sent::Answered), Ok(())),
+            8 => (say(ErrorKind::Conflict, 409, Sent::Answered), Ok(())),
+            9 => (say(ErrorKind::Rejected, 422, Sent::Answered), Ok(())),
+            10 => (say(ErrorKind::Http { status: 503 }, 503, Sent::Answered), Ok(())),
+            _ => (Ok(()), Ok(())),
+        }
+    }
+
+    async fn arrived(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        let keyed = matches!(self.weather.idempotency, Idempotency::Keyed { .. });
+        let known = self.weather.log.lock().unwrap().effects.contains_key(&mutation.id);
+        // A server that does not know keys takes every request for a new one.
+        let id = if keyed { mutation.id } else { MutationId(Uuid::from_u128(self.weather.chance.below(u64::MAX).into())) };
+        let applied = self.weather.server.apply(cx, &Mutation { id, ..mutation.clone() }).await?;
+        if !(keyed && known) && applied.outcome != Outcome::Missing {
+            let mut log = self.weather.log.lock().unwrap();
+            *log.effects.entry(mutation.id).or_default() += 1;
+            let written = mutation.row.as_ref().map(|row| Note::from_row(&**row).unwrap().stars);
+            log.written.entry(mutation.key.clone()).or_default().push(written);
+        }
+        Ok(applied)
+    }
+}
+
+#[async_trait]
+impl Provider for Line {
+    fn name(&self) -> &str {
+        "weather"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.weather.server.capabilities()
+    }
+
+    fn idempotency(&self, _: &'static Schema, _: Operation) -> Idempotency {
+        self.weather.idempotency
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.alive().await;
+        let (before, after) = self.turn();
+        before?;
+        let page = self.weather.server.get(cx, schema, query).await;
+        self.alive().await;
+        after?;
+        page
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.weather.server.exists(cx, schema, query).await
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        self.alive().await;
+        let alone = self.weather.log.lock().unwrap().under_way.insert(mutation.key.clone());
+        assert!(alone, "two requests for {} at a time", mutation.key);
+        let (before, after) = self.turn();
+        self.alive().await;
+        let applied = match before {
+            Ok(()) => self.arrived(cx, mutation).await,
+            Err(error) => Err(error),
+        };
+        self.weather.log.lock().unwrap().under_way.remove(&mutation.key);
+        self.alive().await;
+        let applied = applied?;
+        after?;
+        Ok(applied)
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        None
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+}
