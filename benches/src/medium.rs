@@ -1,10 +1,11 @@
 //! Files whose syncs, pages and bytes are counted, and whose syncs may be made slower.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_redb::StorageBackend;
 use larder_redb::backend::{self, CountingBackend, Counts};
 
 /// What was written, so far or per operation.
@@ -47,17 +48,96 @@ impl Written {
     }
 }
 
-/// The file at `path`, counted; each sync takes `pause` longer.
-///
-/// # Errors
-/// Those of the file system.
-pub fn counted(path: &Path, counts: Arc<Counts>, pause: Duration) -> io::Result<CountingBackend> {
-    let backend = CountingBackend::new(backend::file(path)?, counts);
-    Ok(if pause.is_zero() {
-        backend
-    } else {
-        backend.before_sync(Arc::new(move || sleep(pause)))
-    })
+/// A file to be opened, and what happens on the way to it.
+#[derive(Clone, Debug)]
+pub struct Medium {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is added to each sync.
+    pub pause: Duration,
+    /// Whether its blocks are written before they are used. ext4 commits its journal with the first sync of a block
+    /// that was never written before, and waits for the files of others then: 0.3 or 4 ms, as it happens.
+    pub settled: bool,
+}
+
+impl Medium {
+    /// The file at `path`, with settled blocks.
+    #[must_use]
+    pub fn settled(path: PathBuf) -> Self {
+        Self {
+            path,
+            pause: Duration::ZERO,
+            settled: true,
+        }
+    }
+
+    /// The file at `path`, as it is.
+    #[must_use]
+    pub fn plain(path: PathBuf) -> Self {
+        Self {
+            settled: false,
+            ..Self::settled(path)
+        }
+    }
+
+    /// Adds `pause` to each sync.
+    #[must_use]
+    pub fn pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// Opens the file and counts what is written.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(&self, counts: Arc<Counts>) -> io::Result<CountingBackend> {
+        let (file, pause) = (backend::file(&self.path)?, self.pause);
+        let file = if self.settled { Box::new(Settled(file)) } else { file };
+        let backend = CountingBackend::new(file, counts);
+        Ok(if pause.is_zero() {
+            backend
+        } else {
+            backend.before_sync(Arc::new(move || sleep(pause)))
+        })
+    }
+}
+
+/// A file that is written as far as it reaches.
+#[derive(Debug)]
+struct Settled(Box<dyn StorageBackend>);
+
+impl StorageBackend for Settled {
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut at = self.0.len()?;
+        self.0.set_len(len)?;
+        let zeros = vec![0; 1 << 20];
+        while at < len {
+            let size = (len - at).min(zeros.len() as u64);
+            self.0.write(at, &zeros[..size as usize])?;
+            at += size;
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
 }
 
 #[expect(

@@ -1,8 +1,6 @@
 //! Larder as an application has it: a repository on a file, with or without a remote.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder::{Memory, Repository};
 use larder_redb::Redb;
@@ -10,7 +8,8 @@ use larder_redb::backend::Counts;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::model::User;
-use crate::{Result, medium};
+use crate::Result;
+use crate::medium::Medium;
 
 /// How a repository is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,8 +18,6 @@ pub struct Config {
     pub cache: usize,
     /// Whether there is a remote; its outbox is paused, so that every write is queued and none is sent.
     pub remote: bool,
-    /// What is added to each sync.
-    pub pause: Duration,
 }
 
 /// An open repository, the runtime that it lives on, and what it has written.
@@ -35,24 +32,19 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Opens a repository on the file at `path`.
+    /// Opens a repository on a file.
     ///
     /// # Errors
     /// Whatever opening reports.
-    pub fn open(path: PathBuf, config: Config) -> Result<Self> {
+    pub fn open(medium: Medium, config: Config) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_time()
             .build()?;
         let counts = Arc::<Counts>::default();
         let counted = Arc::clone(&counts);
-        let store = Redb::at(&path).backend(move || {
-            Ok(Box::new(medium::counted(
-                &path,
-                Arc::clone(&counted),
-                config.pause,
-            )?))
-        });
+        let store =
+            Redb::at(&medium.path).backend(move || Ok(Box::new(medium.open(Arc::clone(&counted))?)));
         let mut builder = Repository::builder()
             .store(store)
             .model::<User>()

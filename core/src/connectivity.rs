@@ -23,6 +23,10 @@ impl Connectivity for AlwaysOnline {
     }
 
     fn changed(&self, seen: bool) -> BoxFuture<'static, ()> {
-        if seen { Box::pin(std::future::pending()) } else { Box::pin(std::future::ready(())) }
+        if seen {
+            Box::pin(std::future::pending())
+        } else {
+            Box::pin(std::future::ready(()))
+        }
     }
 }

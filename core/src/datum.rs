@@ -45,7 +45,9 @@ pub trait Datum: Sized + Send + Sync + 'static {
     /// Takes a list of these.
     #[doc(hidden)]
     fn take_list(value: ValueRef<'_>) -> Result<Vec<Self>, Fault> {
-        let ValueRef::List(nested) = value else { return Err(value.mismatch("a list")) };
+        let ValueRef::List(nested) = value else {
+            return Err(value.mismatch("a list"));
+        };
         let mut list = Vec::with_capacity(nested.len()?.min(1 << 16));
         nested.each(&mut |item| push(&mut list, item))?;
         Ok(list)
@@ -90,7 +92,10 @@ pub struct Converted<T, C> {
 
 impl<T, C> Converted<T, C> {
     pub(crate) fn new(value: T) -> Self {
-        Self { value, by: PhantomData }
+        Self {
+            value,
+            by: PhantomData,
+        }
     }
 }
 
@@ -234,7 +239,10 @@ impl Datum for f32 {
 
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         let wide = f64::take(value)?;
-        #[allow(clippy::cast_possible_truncation, reason = "checked below: only the range can be lost")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "checked below: only the range can be lost"
+        )]
         let narrow = wide as Self;
         if narrow.is_infinite() && wide.is_finite() {
             return Err(Fault::Range { expected: "f32" });
@@ -305,7 +313,10 @@ impl Datum for Timestamp {
 
 impl<T: Datum> Datum for Option<T> {
     const KIND: Kind = {
-        assert!(!T::KIND.is_nullable(), "an Option of an Option cannot be stored: both nulls would look the same");
+        assert!(
+            !T::KIND.is_nullable(),
+            "an Option of an Option cannot be stored: both nulls would look the same"
+        );
         Kind::Option(&T::KIND)
     };
 
@@ -314,7 +325,11 @@ impl<T: Datum> Datum for Option<T> {
     }
 
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
-        if value.is_null() { Ok(None) } else { T::take(value).map(Some) }
+        if value.is_null() {
+            Ok(None)
+        } else {
+            T::take(value).map(Some)
+        }
     }
 }
 
@@ -400,7 +415,13 @@ macro_rules! set {
     };
 }
 
-set!(BTreeSet, [], [], |_: &mut Self, _: usize| {}, |set: &'a BTreeSet<T>| set.iter());
+set!(
+    BTreeSet,
+    [],
+    [],
+    |_: &mut Self, _: usize| {},
+    |set: &'a BTreeSet<T>| set.iter()
+);
 set!(HashSet, [+ Eq + Hash], [S], |set: &mut Self, len: usize| set.reserve(len), |set: &'a HashSet<T, S>| {
     let mut sorted: Vec<&'a T> = set.iter().collect();
     sorted.sort_unstable();
@@ -455,7 +476,13 @@ macro_rules! map {
     };
 }
 
-map!(BTreeMap, [], [], |_: &mut Self, _: usize| {}, |map: &'a BTreeMap<K, V>| map.iter());
+map!(
+    BTreeMap,
+    [],
+    [],
+    |_: &mut Self, _: usize| {},
+    |map: &'a BTreeMap<K, V>| map.iter()
+);
 map!(HashMap, [+ Eq + Hash], [S], |map: &mut Self, len: usize| map.reserve(len), |map: &'a HashMap<K, V, S>| {
     let mut sorted: Vec<(&'a K, &'a V)> = map.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| *key);

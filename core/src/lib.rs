@@ -43,8 +43,8 @@ pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
 pub use mutation::{FieldSet, Mutation, MutationId, Operation};
 pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark};
 pub use provider::{
-    Applied, Capabilities, Change, Changed, Delta, DeltaPage, Done, Idempotency, OpenProvider, Opening, Outcome, Page,
-    PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
+    Applied, Capabilities, Change, Changed, Delta, DeltaPage, Done, Idempotency, OpenProvider, Opening,
+    Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
 };
 pub use query::{
     Assigned, CompareOp, Direction, Field, Holds, Needle, Operand, Order, OrderBy, Predicate, Query, Select,
@@ -55,20 +55,20 @@ pub use runtime::{Runtime, RuntimeExt};
 pub use schema::{ANY, Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
 pub use serdes::{Decoded, Serdes};
 pub use store::{
-    Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Op, OpenStore, OutboxCounts, Sink, Store, StoredRow,
-    Tail, Touched,
+    Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Op, OpenStore, OutboxCounts, Sink,
+    Store, StoredRow, Tail, Touched,
 };
 pub use value::{Item, Nested, Value, ValueRef, View};
 
-pub use jiff::Timestamp;
 pub use async_trait::async_trait;
+pub use jiff::Timestamp;
 pub use uuid::Uuid;
 
 /// What the code that the derives write names. Not for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::*;
     pub use crate::datum::take_by;
+    pub use crate::*;
     pub use core::any::Any;
     pub use core::option::Option::{self, None, Some};
     pub use core::result::Result::{self, Err, Ok};

@@ -223,7 +223,11 @@ pub struct Done {
 
 impl Done {
     /// Everything.
-    pub const ALL: Self = Self { filter: true, order: true, window: true };
+    pub const ALL: Self = Self {
+        filter: true,
+        order: true,
+        window: true,
+    };
 }
 
 /// Whether there is a row.

@@ -203,10 +203,10 @@ impl Composite {
         for element in list::<Meta>(meta, errors)? {
             match &element {
                 Meta::Path(path) if path.get_ident().is_some() => {
-                    composite.fields.extend(path.get_ident().cloned())
+                    composite.fields.extend(path.get_ident().cloned());
                 }
                 Meta::NameValue(pair) if pair.path.is_ident("name") => {
-                    composite.name = string(&element, errors)
+                    composite.name = string(&element, errors);
                 }
                 other => errors.at(other, "expected the name of a field, or `name = \"…\"`"),
             }

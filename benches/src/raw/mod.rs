@@ -12,20 +12,18 @@ pub use codec::{Before, Codec};
 pub use one_table::OneTable;
 pub use tables::Tables;
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_redb::Redb;
 use larder_redb::backend::Counts;
 use redb::Database;
 
-use crate::{Result, medium};
+use crate::Result;
+use crate::medium::Medium;
 
-/// Opens the file at `path` with the cache that Larder has.
-fn open(path: &Path, counts: Arc<Counts>, pause: Duration) -> Result<Database> {
-    let backend = medium::counted(path, counts, pause)?;
+/// Opens a file with the cache that Larder has.
+fn open(medium: &Medium, counts: Arc<Counts>) -> Result<Database> {
     Ok(Database::builder()
         .set_cache_size(Redb::CACHE_SIZE)
-        .create_with_backend(backend)?)
+        .create_with_backend(medium.open(counts)?)?)
 }

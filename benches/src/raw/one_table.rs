@@ -1,8 +1,6 @@
 //! Everything in one table, as Larder has it: the same keys, without the record of the counters.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_core::{Key, ValueRef, ordered};
 use larder_redb::backend::Counts;
@@ -10,6 +8,7 @@ use redb::{Database, ReadableTable as _, Table, TableDefinition};
 
 use super::{Before, Codec, open};
 use crate::Result;
+use crate::medium::Medium;
 use crate::model::User;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("all");
@@ -29,13 +28,13 @@ pub struct OneTable {
 }
 
 impl OneTable {
-    /// Opens the file at `path`; each sync takes `pause` longer.
+    /// Opens a file.
     ///
     /// # Errors
     /// Those of redb.
-    pub fn open(path: &Path, pause: Duration) -> Result<Self> {
+    pub fn open(medium: &Medium) -> Result<Self> {
         let counts = Arc::<Counts>::default();
-        let database = open(path, Arc::clone(&counts), pause)?;
+        let database = open(medium, Arc::clone(&counts))?;
         Ok(Self {
             database,
             codec: Codec::new()?,

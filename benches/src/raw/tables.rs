@@ -1,8 +1,6 @@
 //! A table for each thing.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder::Uuid;
 use larder_redb::backend::Counts;
@@ -10,6 +8,7 @@ use redb::{Database, ReadableDatabase, Table, TableDefinition, WriteTransaction}
 
 use super::{Before, Codec, open};
 use crate::Result;
+use crate::medium::Medium;
 use crate::model::User;
 
 const USERS: TableDefinition<'static, u128, &[u8]> = TableDefinition::new("users");
@@ -28,13 +27,13 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Opens the file at `path`; each sync takes `pause` longer.
+    /// Opens a file.
     ///
     /// # Errors
     /// Those of redb.
-    pub fn open(path: &Path, pause: Duration) -> Result<Self> {
+    pub fn open(medium: &Medium) -> Result<Self> {
         let counts = Arc::<Counts>::default();
-        let database = open(path, Arc::clone(&counts), pause)?;
+        let database = open(medium, Arc::clone(&counts))?;
         let transaction = database.begin_write()?;
         drop(transaction.open_table(OUTBOX)?);
         drop(Rows::open(&transaction)?);

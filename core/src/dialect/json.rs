@@ -65,10 +65,17 @@ impl Json {
         self.decode_with(schema, encoded, Missing::Absent)
     }
 
-    fn encode_some(self, schema: &'static Schema, row: &dyn Row, wanted: impl Fn(usize) -> bool) -> Result<Json_> {
+    fn encode_some(
+        self,
+        schema: &'static Schema,
+        row: &dyn Row,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Json_> {
         let mut object = Map::new();
         for (at, field) in schema.fields.iter().enumerate().filter(|(at, _)| wanted(*at)) {
-            let shown = row.field(at).map_err(|fault| schema.fault(at, fault).during("encode"))?;
+            let shown = row
+                .field(at)
+                .map_err(|fault| schema.fault(at, fault).during("encode"))?;
             write_field(&mut object, field, shown)
                 .map_err(|error| error.at(field.name).model(schema.model).during("encode"))?;
         }
@@ -77,7 +84,9 @@ impl Json {
 
     fn decode_with(self, schema: &'static Schema, encoded: &Json_, missing: Missing) -> Result<Decoded> {
         let Json_::Object(object) = encoded else {
-            return Err(mismatch("an object", encoded).model(schema.model).during("decode"));
+            return Err(mismatch("an object", encoded)
+                .model(schema.model)
+                .during("decode"));
         };
         let mut fields = Vec::with_capacity(schema.fields.len());
         for field in schema.fields {
@@ -85,17 +94,26 @@ impl Json {
                 .map_err(|error| error.at(field.name).model(schema.model).during("decode"))?;
             fields.push(read);
         }
-        Ok(Decoded { record: Record::new(fields), extra: extra(schema, object) })
+        Ok(Decoded {
+            record: Record::new(fields),
+            extra: extra(schema, object),
+        })
     }
 }
 
 /// What the object has and the model has not.
 fn extra(schema: &'static Schema, object: &Map<String, Json_>) -> Option<std::sync::Arc<str>> {
     let known = |name: &str| {
-        schema.fields.iter().any(|field| field.name_in(DIALECT) == name || field.alias_in(DIALECT).contains(&name))
+        schema
+            .fields
+            .iter()
+            .any(|field| field.name_in(DIALECT) == name || field.alias_in(DIALECT).contains(&name))
     };
-    let rest: Map<_, _> =
-        object.iter().filter(|(name, _)| !known(name)).map(|(name, json)| (name.clone(), json.clone())).collect();
+    let rest: Map<_, _> = object
+        .iter()
+        .filter(|(name, _)| !known(name))
+        .map(|(name, json)| (name.clone(), json.clone()))
+        .collect();
     (!rest.is_empty()).then(|| Json_::Object(rest).to_string().into())
 }
 
@@ -105,31 +123,45 @@ fn write_field(object: &mut Map<String, Json_>, field: &'static FieldDef, value:
         return Ok(());
     }
     let json = match special.and_then(|special| special.convert) {
-        Some(convert) => (convert.write)(value).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal))?,
+        Some(convert) => {
+            (convert.write)(value).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal))?
+        }
         None => write(value, &field.kind)?,
     };
     object.insert(field.name_in(DIALECT).to_owned(), json);
     Ok(())
 }
 
-fn read_field(object: &Map<String, Json_>, field: &'static FieldDef, missing: Missing) -> Result<Option<Value>> {
+fn read_field(
+    object: &Map<String, Json_>,
+    field: &'static FieldDef,
+    missing: Missing,
+) -> Result<Option<Value>> {
     let special = field.dialect(DIALECT);
     if special.is_some_and(|special| special.skip_read) {
         return Ok(None);
     }
-    let found = object
-        .get(field.name_in(DIALECT))
-        .or_else(|| field.alias_in(DIALECT).iter().find_map(|alias| object.get(*alias)));
+    let found = object.get(field.name_in(DIALECT)).or_else(|| {
+        field
+            .alias_in(DIALECT)
+            .iter()
+            .find_map(|alias| object.get(*alias))
+    });
     let Some(json) = found else {
         if missing == Missing::Absent {
             return Ok(None);
         }
         return field.default_in(DIALECT).map(Some).ok_or_else(|| {
-            Error::new(ErrorKind::Serialization, "required, but not there; give the field a default if it may be")
+            Error::new(
+                ErrorKind::Serialization,
+                "required, but not there; give the field a default if it may be",
+            )
         });
     };
     match special.and_then(|special| special.convert) {
-        Some(convert) => (convert.read)(json).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal)),
+        Some(convert) => {
+            (convert.read)(json).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal))
+        }
         None => read(json, &field.kind),
     }
     .map(Some)
@@ -146,11 +178,17 @@ fn mismatch(expected: &str, found: &Json_) -> Error {
         Json_::Array(_) => "an array",
         Json_::Object(_) => "an object",
     };
-    Error::new(ErrorKind::Serialization, format!("expected {expected}, found {found}"))
+    Error::new(
+        ErrorKind::Serialization,
+        format!("expected {expected}, found {found}"),
+    )
 }
 
 fn inexpressible(what: &str) -> Error {
-    Error::new(ErrorKind::Serialization, format!("{what} can't be written as JSON"))
+    Error::new(
+        ErrorKind::Serialization,
+        format!("{what} can't be written as JSON"),
+    )
 }
 
 // ---- writing ----
@@ -172,7 +210,9 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
         },
         ValueRef::Float(v) => {
             let v = if matches!(kind, Kind::F32) { shortest(v) } else { v };
-            Number::from_f64(v).map(Json_::Number).ok_or_else(|| inexpressible("a float that is no finite number"))?
+            Number::from_f64(v)
+                .map(Json_::Number)
+                .ok_or_else(|| inexpressible("a float that is no finite number"))?
         }
         ValueRef::Char(v) => v.to_string().into(),
         ValueRef::Str(v) => match kind {
@@ -183,13 +223,19 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
         ValueRef::Uuid(v) => v.to_string().into(),
         ValueRef::Time(v) => v.to_string().into(),
         ValueRef::List(nested) => {
-            let Kind::List(of) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let Kind::List(of) = kind else {
+                return Err(fault(value.mismatch(kind.name())));
+            };
             let values = flat(nested).map_err(fault)?;
-            let element = |(i, value): (usize, &ValueRef<'_>)| write(*value, of).map_err(|error| error.at(format!("[{i}]")));
+            let element = |(i, value): (usize, &ValueRef<'_>)| {
+                write(*value, of).map_err(|error| error.at(format!("[{i}]")))
+            };
             Json_::Array(values.iter().enumerate().map(element).collect::<Result<_>>()?)
         }
         ValueRef::Map(nested) => {
-            let Kind::Map(of_key, of) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let Kind::Map(of_key, of) = kind else {
+                return Err(fault(value.mismatch(kind.name())));
+            };
             let mut entries = Vec::new();
             nested
                 .each(&mut |item| {
@@ -207,11 +253,15 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
             Json_::Object(entries.into_iter().map(entry).collect::<Result<_>>()?)
         }
         ValueRef::Struct(nested) => {
-            let Kind::Struct(def) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let Kind::Struct(def) = kind else {
+                return Err(fault(value.mismatch(kind.name())));
+            };
             Json_::Object(write_fields(def.fields, &flat(nested).map_err(fault)?)?)
         }
         ValueRef::Variant(nested) => {
-            let Kind::Enum(def) = kind else { return Err(fault(value.mismatch(kind.name()))) };
+            let Kind::Enum(def) = kind else {
+                return Err(fault(value.mismatch(kind.name())));
+            };
             let name = nested.variant().map_err(fault)?.unwrap_or_default();
             write_variant(def, name, Some(&flat(nested).map_err(fault)?))?
         }
@@ -251,7 +301,14 @@ fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_
         Some([one]) if variant.tuple => Some(write(*one, &variant.fields[0].kind)?),
         Some(many) if variant.tuple => {
             let element = |(def, value): (&'static FieldDef, &ValueRef<'_>)| write(*value, &def.kind);
-            Some(Json_::Array(variant.fields.iter().zip(many).map(element).collect::<Result<_>>()?))
+            Some(Json_::Array(
+                variant
+                    .fields
+                    .iter()
+                    .zip(many)
+                    .map(element)
+                    .collect::<Result<_>>()?,
+            ))
         }
         Some(many) => Some(Json_::Object(write_fields(variant.fields, many)?)),
     };
@@ -264,14 +321,23 @@ fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_
             fields.insert(at.to_owned(), tag.into());
             Json_::Object(fields)
         }
-        (Tagging::Internal { .. }, Some(_)) => return Err(inexpressible("an internally tagged variant without named fields")),
+        (Tagging::Internal { .. }, Some(_)) => {
+            return Err(inexpressible("an internally tagged variant without named fields"));
+        }
         (Tagging::Adjacent { tag: at, .. }, None) => object([(at, tag.into())]),
-        (Tagging::Adjacent { tag: at, content: to }, Some(content)) => object([(at, tag.into()), (to, content)]),
+        (Tagging::Adjacent { tag: at, content: to }, Some(content)) => {
+            object([(at, tag.into()), (to, content)])
+        }
     })
 }
 
 fn object<const N: usize>(members: [(&str, Json_); N]) -> Json_ {
-    Json_::Object(members.into_iter().map(|(name, json)| (name.to_owned(), json)).collect())
+    Json_::Object(
+        members
+            .into_iter()
+            .map(|(name, json)| (name.to_owned(), json))
+            .collect(),
+    )
 }
 
 /// The keys of a JSON object are text: what is written as a string or a number anyway can be one.
@@ -295,16 +361,27 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
         (Kind::Option(inner), json) => read(json, inner),
         (Kind::Bool, Json_::Bool(v)) => Ok(Value::Bool(*v)),
         (Kind::Int(int), json) => read_int(json, *int).map(Value::Int),
-        (Kind::F64, Json_::Number(v)) => v.as_f64().map(Value::Float).ok_or_else(|| mismatch("a float", json)),
+        (Kind::F64, Json_::Number(v)) => v
+            .as_f64()
+            .map(Value::Float)
+            .ok_or_else(|| mismatch("a float", json)),
         (Kind::F32, Json_::Number(v)) => read_f32(v.as_f64().ok_or_else(|| mismatch("a float", json))?),
         (Kind::Str, Json_::String(v)) => Ok(Value::Str(v.as_str().into())),
-        (Kind::Char, Json_::String(v)) => single_char(v).map(Value::Char).ok_or_else(|| mismatch("one character", json)),
+        (Kind::Char, Json_::String(v)) => single_char(v)
+            .map(Value::Char)
+            .ok_or_else(|| mismatch("one character", json)),
         (Kind::Bytes, Json_::String(v)) => read_bytes(v),
         (Kind::Uuid, Json_::String(v)) => parsed(v, "a uuid").map(Value::Uuid),
         (Kind::Time, Json_::String(v)) => parsed(v, "a moment (RFC 3339)").map(Value::Time),
         (Kind::List(of), Json_::Array(elements)) => {
-            let element = |(i, json): (usize, &Json_)| read(json, of).map_err(|error| error.at(format!("[{i}]")));
-            elements.iter().enumerate().map(element).collect::<Result<_>>().map(Value::List)
+            let element =
+                |(i, json): (usize, &Json_)| read(json, of).map_err(|error| error.at(format!("[{i}]")));
+            elements
+                .iter()
+                .enumerate()
+                .map(element)
+                .collect::<Result<_>>()
+                .map(Value::List)
         }
         (Kind::Map(of_key, of), Json_::Object(members)) => {
             let entry = |(name, json): (&String, &Json_)| {
@@ -331,26 +408,36 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
 
 fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
     let value = match json {
-        Json_::Number(number) if !number.is_f64() => {
-            number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
-        }
+        Json_::Number(number) if !number.is_f64() => number
+            .as_i64()
+            .map(i128::from)
+            .or_else(|| number.as_u64().map(i128::from)),
         Json_::String(digits) if int == IntKind::I128 => digits.parse().ok(),
         _ => None,
     };
     let value = value.ok_or_else(|| mismatch("an integer", json))?;
     let (least, greatest) = int.range();
     if value < least || value > greatest {
-        return Err(Error::new(ErrorKind::Serialization, format!("{value} is not between {least} and {greatest}")));
+        return Err(Error::new(
+            ErrorKind::Serialization,
+            format!("{value} is not between {least} and {greatest}"),
+        ));
     }
     Ok(value)
 }
 
 /// Narrowed on reading, so that a filter sees what the model gets.
 fn read_f32(wide: f64) -> Result<Value> {
-    #[allow(clippy::cast_possible_truncation, reason = "checked below: only the range can be lost")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "checked below: only the range can be lost"
+    )]
     let narrow = wide as f32;
     if narrow.is_infinite() && wide.is_finite() {
-        return Err(Error::new(ErrorKind::Serialization, format!("{wide} is out of range for f32")));
+        return Err(Error::new(
+            ErrorKind::Serialization,
+            format!("{wide} is out of range for f32"),
+        ));
     }
     Ok(Value::Float(narrow.into()))
 }
@@ -373,7 +460,11 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     text.parse::<T>().map_err(|error| {
-        Error::new(ErrorKind::Serialization, format!("expected {expected}, found another string")).because(error)
+        Error::new(
+            ErrorKind::Serialization,
+            format!("expected {expected}, found another string"),
+        )
+        .because(error)
     })
 }
 
@@ -383,7 +474,10 @@ fn read_map_key(name: &str, kind: &'static Kind) -> Result<Value> {
             let value: i128 = parsed(name, "an integer as a key")?;
             let (least, greatest) = int.range();
             if value < least || value > greatest {
-                return Err(Error::new(ErrorKind::Serialization, format!("{value} is not between {least} and {greatest}")));
+                return Err(Error::new(
+                    ErrorKind::Serialization,
+                    format!("{value} is not between {least} and {greatest}"),
+                ));
             }
             Ok(Value::Int(value))
         }
@@ -395,7 +489,9 @@ fn read_map_key(name: &str, kind: &'static Kind) -> Result<Value> {
 /// The order in which a model's own map shows its keys: variants as they are declared.
 fn order_keys(a: &Value, b: &Value, kind: &'static Kind) -> Ordering {
     let declared = |value: &Value| match (kind, value) {
-        (Kind::Enum(def), Value::Str(name)) => def.variants.iter().position(|variant| *variant.name == **name),
+        (Kind::Enum(def), Value::Str(name)) => {
+            def.variants.iter().position(|variant| *variant.name == **name)
+        }
         _ => None,
     };
     let by_value = || eval::order(a.show(), b.show()).unwrap_or(Ordering::Equal);
@@ -406,24 +502,38 @@ fn read_fields(members: &Map<String, Json_>, defs: &'static [FieldDef]) -> Resul
     let field = |def: &'static FieldDef| {
         let read = read_field(members, def, Missing::Refuse).map_err(|error| error.at(def.name))?;
         // A nested field that is not read has nothing to be merged with: it takes its default.
-        read.or_else(|| def.default_in(DIALECT))
-            .ok_or_else(|| Error::new(ErrorKind::Serialization, "not read, and without a default").at(def.name))
+        read.or_else(|| def.default_in(DIALECT)).ok_or_else(|| {
+            Error::new(ErrorKind::Serialization, "not read, and without a default").at(def.name)
+        })
     };
     defs.iter().map(field).collect()
 }
 
 fn unknown_variant(def: &EnumDef, name: &str) -> Error {
-    let known: Vec<_> = def.variants.iter().map(|variant| variant.name_in(DIALECT)).collect();
+    let known: Vec<_> = def
+        .variants
+        .iter()
+        .map(|variant| variant.name_in(DIALECT))
+        .collect();
     Error::new(
         ErrorKind::Serialization,
-        format!("unknown variant `{name}` of {}, expected one of {}", def.name, known.join(", ")),
+        format!(
+            "unknown variant `{name}` of {}, expected one of {}",
+            def.name,
+            known.join(", ")
+        ),
     )
 }
 
 fn read_enum(json: &Json_, def: &'static EnumDef) -> Result<Value> {
-    let find = |name: &str| def.variant_in(DIALECT, name).ok_or_else(|| unknown_variant(def, name));
+    let find = |name: &str| {
+        def.variant_in(DIALECT, name)
+            .ok_or_else(|| unknown_variant(def, name))
+    };
     if def.is_unit() {
-        let Json_::String(name) = json else { return Err(mismatch("the name of a variant", json)) };
+        let Json_::String(name) = json else {
+            return Err(mismatch("the name of a variant", json));
+        };
         return Ok(Value::Str(find(name)?.name.into()));
     }
     let tag_of = |members: &Map<String, Json_>, tag: &str| match members.get(tag) {
@@ -437,7 +547,9 @@ fn read_enum(json: &Json_, def: &'static EnumDef) -> Result<Value> {
             Some((name, content)) => read_variant(find(name)?, Some(content)).map_err(|error| error.at(name)),
             None => Err(mismatch("a variant", json)),
         },
-        (Tagging::Internal { tag }, Json_::Object(members)) => read_variant(tag_of(members, tag)?, Some(json)),
+        (Tagging::Internal { tag }, Json_::Object(members)) => {
+            read_variant(tag_of(members, tag)?, Some(json))
+        }
         (Tagging::Adjacent { tag, content }, Json_::Object(members)) => {
             read_variant(tag_of(members, tag)?, members.get(content)).map_err(|error| error.at(content))
         }
@@ -449,12 +561,22 @@ fn read_variant(variant: &'static VariantDef, content: Option<&Json_>) -> Result
     let fields = match (variant.fields, content) {
         ([], _) => Vec::new(),
         ([one], Some(content)) if variant.tuple => vec![read(content, &one.kind)?],
-        (many, Some(Json_::Array(elements))) if variant.tuple && elements.len() == many.len() => {
-            many.iter().zip(elements).map(|(def, json)| read(json, &def.kind)).collect::<Result<_>>()?
-        }
+        (many, Some(Json_::Array(elements))) if variant.tuple && elements.len() == many.len() => many
+            .iter()
+            .zip(elements)
+            .map(|(def, json)| read(json, &def.kind))
+            .collect::<Result<_>>()?,
         (many, Some(Json_::Object(members))) if !variant.tuple => read_fields(members, many)?,
         (_, Some(other)) => return Err(mismatch("the content of the variant", other)),
-        (_, None) => return Err(Error::new(ErrorKind::Serialization, "the content of the variant is missing")),
+        (_, None) => {
+            return Err(Error::new(
+                ErrorKind::Serialization,
+                "the content of the variant is missing",
+            ));
+        }
     };
-    Ok(Value::Variant(Box::new(VariantValue { name: variant.name.into(), fields })))
+    Ok(Value::Variant(Box::new(VariantValue {
+        name: variant.name.into(),
+        fields,
+    })))
 }

@@ -58,8 +58,13 @@ impl Bound {
     /// Binds `shape` to `schema`. A field that can't be bridged is an error when it is read, and no earlier.
     #[must_use]
     pub fn new(shape: &Shape, schema: &Schema) -> Self {
-        let versions = Versions { stored: shape.version, current: schema.version };
-        Self { slots: slots(&shape.fields, schema.fields, versions) }
+        let versions = Versions {
+            stored: shape.version,
+            current: schema.version,
+        };
+        Self {
+            slots: slots(&shape.fields, schema.fields, versions),
+        }
     }
 
     /// The slots, by today's positions.
@@ -78,11 +83,17 @@ struct Versions {
 
 impl Versions {
     fn retyped(self) -> Fault {
-        Fault::Retyped { stored: self.stored, current: self.current }
+        Fault::Retyped {
+            stored: self.stored,
+            current: self.current,
+        }
     }
 
     fn gone(self) -> Fault {
-        Fault::Gone { stored: self.stored, current: self.current }
+        Fault::Gone {
+            stored: self.stored,
+            current: self.current,
+        }
     }
 }
 
@@ -104,7 +115,11 @@ fn slots(stored: &[ShapeField], today: &'static [FieldDef], versions: Versions) 
 
 fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
     let boxed = |stored: &ShapeKind, today: &Kind| bind(stored, today, versions).map(Box::new);
-    let stored = if let ShapeKind::Option(inner) = stored { inner } else { stored };
+    let stored = if let ShapeKind::Option(inner) = stored {
+        inner
+    } else {
+        stored
+    };
     Some(match (stored, today.inner()) {
         (ShapeKind::Bool, Kind::Bool)
         | (ShapeKind::Int, Kind::Int(_))
@@ -116,23 +131,34 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
         | (ShapeKind::Time, Kind::Time) => Bind::Scalar,
         (ShapeKind::Names, Kind::Enum(def)) if def.is_unit() => Bind::Names(def, versions.gone()),
         (ShapeKind::Names, Kind::Enum(def)) => {
-            let variants = def.variants.iter().map(|variant| bind_variant(&[], variant, versions)).collect();
+            let variants = def
+                .variants
+                .iter()
+                .map(|variant| bind_variant(&[], variant, versions))
+                .collect();
             Bind::Grown(def, variants, versions.gone())
         }
         (ShapeKind::List(stored), Kind::List(today)) => Bind::List(boxed(stored, today)?),
         (ShapeKind::Map(key, value), Kind::Map(today_key, today_value)) => {
             Bind::Map(boxed(key, today_key)?, boxed(value, today_value)?)
         }
-        (ShapeKind::Struct(stored), Kind::Struct(today)) => Bind::Struct(slots(stored, today.fields, versions)),
+        (ShapeKind::Struct(stored), Kind::Struct(today)) => {
+            Bind::Struct(slots(stored, today.fields, versions))
+        }
         (ShapeKind::Enum(stored), Kind::Enum(today)) => {
             let variants = stored.iter().map(|stored| {
                 let variant = today.variant_in(DIALECT, &stored.name).ok_or(versions.gone())?;
                 Ok((stored, variant))
             });
             if today.is_unit() {
-                Bind::Shrunk(variants.map(|found| found.map(|(_, variant)| variant.name)).collect())
+                Bind::Shrunk(
+                    variants
+                        .map(|found| found.map(|(_, variant)| variant.name))
+                        .collect(),
+                )
             } else {
-                let bound = |(stored, variant): (&ShapeVariant, _)| bind_variant(&stored.fields, variant, versions);
+                let bound =
+                    |(stored, variant): (&ShapeVariant, _)| bind_variant(&stored.fields, variant, versions);
                 Bind::Enum(variants.map(|found| found.map(bound)).collect())
             }
         }
@@ -141,5 +167,8 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
 }
 
 fn bind_variant(stored: &[ShapeField], today: &'static VariantDef, versions: Versions) -> BoundVariant {
-    BoundVariant { name: today.name, slots: slots(stored, today.fields, versions) }
+    BoundVariant {
+        name: today.name,
+        slots: slots(stored, today.fields, versions),
+    }
 }

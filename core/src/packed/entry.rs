@@ -52,7 +52,12 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         model_version: entry.model_version,
         key: entry.key.clone(),
         operation: entry.operation,
-        changed: entry.changed.iter().filter_map(|at| entry.schema.fields.get(at)).map(|field| field.name_in(super::DIALECT).into()).collect(),
+        changed: entry
+            .changed
+            .iter()
+            .filter_map(|at| entry.schema.fields.get(at))
+            .map(|field| field.name_in(super::DIALECT).into())
+            .collect(),
         base_version: entry.base_version.clone(),
         extra: entry.extra.clone(),
         account: entry.account.clone(),
@@ -76,7 +81,10 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         Ok(())
     })?;
     for row in [&entry.row, &entry.base] {
-        section(&mut out, |out| row.as_ref().map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row)))?;
+        section(&mut out, |out| {
+            row.as_ref()
+                .map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row))
+        })?;
     }
     seal(&mut out);
     Ok(out)
@@ -87,8 +95,12 @@ fn section(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) ->
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     write(out)?;
-    let len = u32::try_from(out.len() - at - 4)
-        .map_err(|_| Error::new(ErrorKind::Serialization, "an outbox entry of more than 4 GiB can't be stored"))?;
+    let len = u32::try_from(out.len() - at - 4).map_err(|_| {
+        Error::new(
+            ErrorKind::Serialization,
+            "an outbox entry of more than 4 GiB can't be stored",
+        )
+    })?;
     out[at..at + 4].copy_from_slice(&len.to_le_bytes());
     Ok(())
 }
@@ -118,9 +130,14 @@ pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
     };
     let mut next = || take().ok_or_else(|| corrupt("an outbox entry ends too early"));
     let (head, row, base) = (next()?, next()?, next()?);
-    let head = rmp_serde::from_slice(head).map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
+    let head = rmp_serde::from_slice(head)
+        .map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
     let body = |bytes: &'_ [u8]| -> Option<()> { (!bytes.is_empty()).then_some(()) };
-    Ok(EncodedEntry { head, row: body(row).map(|()| row), base: body(base).map(|()| base) })
+    Ok(EncodedEntry {
+        head,
+        row: body(row).map(|()| row),
+        base: body(base).map(|()| base),
+    })
 }
 
 impl EncodedEntry<'_> {
@@ -151,7 +168,11 @@ impl EncodedEntry<'_> {
         let position = |name: &Cow<'_, str>| {
             let named = |field: &FieldDef| field.name_in(super::DIALECT) == name;
             let once = |field: &FieldDef| field.alias_in(super::DIALECT).contains(&&**name);
-            schema.fields.iter().position(named).or_else(|| schema.fields.iter().position(once))
+            schema
+                .fields
+                .iter()
+                .position(named)
+                .or_else(|| schema.fields.iter().position(once))
         };
         let changed: FieldSet = head.changed.iter().filter_map(position).collect();
         Entry {

@@ -80,13 +80,22 @@ impl<'a> PackedView<'a> {
         match self.bind {
             Bind::Enum(variants) => {
                 let (at, len) = cursor.variant()?;
-                let variant = variants.get(at).ok_or(Fault::Malformed)?.as_ref().map_err(|gone| *gone)?;
+                let variant = variants
+                    .get(at)
+                    .ok_or(Fault::Malformed)?
+                    .as_ref()
+                    .map_err(|gone| *gone)?;
                 Ok((variant, cursor, len))
             }
             Bind::Grown(def, variants, gone) => {
-                let ValueRef::Str(name) = cursor.scalar()? else { return Err(Fault::Malformed) };
+                let ValueRef::Str(name) = cursor.scalar()? else {
+                    return Err(Fault::Malformed);
+                };
                 let today = def.variant_in(super::DIALECT, name).ok_or(*gone)?;
-                let variant = variants.iter().find(|variant| variant.name == today.name).ok_or(*gone)?;
+                let variant = variants
+                    .iter()
+                    .find(|variant| variant.name == today.name)
+                    .ok_or(*gone)?;
                 Ok((variant, cursor, 0))
             }
             _ => Err(Fault::Malformed),
@@ -96,7 +105,12 @@ impl<'a> PackedView<'a> {
 
 /// Shows today's fields out of the stored ones. Fields mostly stand in the order of their slots, so this is one walk;
 /// a field that was moved costs a second one.
-fn slots_in_order<'a>(slots: &'a [Slot], start: Cursor<'a>, len: usize, f: Each<'a, '_>) -> Result<(), Fault> {
+fn slots_in_order<'a>(
+    slots: &'a [Slot],
+    start: Cursor<'a>,
+    len: usize,
+    f: Each<'a, '_>,
+) -> Result<(), Fault> {
     let (mut cursor, mut position) = (start, 0);
     for slot in slots {
         let value = match slot {
@@ -166,7 +180,11 @@ impl<'a> Cursor<'a> {
             Marker::Array32 => self.size(4)?,
             _ => return Err(Fault::Malformed),
         };
-        if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
+        if len > self.0.len() {
+            Err(Fault::Malformed)
+        } else {
+            Ok(len)
+        }
     }
 
     fn map(&mut self) -> Result<usize, Fault> {
@@ -176,13 +194,19 @@ impl<'a> Cursor<'a> {
             Marker::Map32 => self.size(4)?,
             _ => return Err(Fault::Malformed),
         };
-        if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
+        if len > self.0.len() {
+            Err(Fault::Malformed)
+        } else {
+            Ok(len)
+        }
     }
 
     /// The position of a variant, and the number of the fields that follow.
     fn variant(&mut self) -> Result<(usize, usize), Fault> {
         let len = self.array()?.checked_sub(1).ok_or(Fault::Malformed)?;
-        let ValueRef::Int(at) = self.scalar()? else { return Err(Fault::Malformed) };
+        let ValueRef::Int(at) = self.scalar()? else {
+            return Err(Fault::Malformed);
+        };
         Ok((usize::try_from(at).map_err(|_| Fault::Malformed)?, len))
     }
 
@@ -190,9 +214,10 @@ impl<'a> Cursor<'a> {
         match bind {
             Bind::Scalar => self.scalar(),
             Bind::Names(def, gone) => match self.scalar()? {
-                ValueRef::Str(name) => {
-                    def.variant_in(super::DIALECT, name).map(|variant| ValueRef::Str(variant.name)).ok_or(*gone)
-                }
+                ValueRef::Str(name) => def
+                    .variant_in(super::DIALECT, name)
+                    .map(|variant| ValueRef::Str(variant.name))
+                    .ok_or(*gone),
                 other => Ok(other),
             },
             Bind::Shrunk(_) if self.0.first() == Some(&Marker::Null.to_u8()) => self.scalar(),
@@ -210,7 +235,10 @@ impl<'a> Cursor<'a> {
                 let start = self.0;
                 self.skip()?;
                 let bytes = &start[..start.len() - self.0.len()];
-                let nested = Nested::Packed(PackedView { bytes, bind: composite });
+                let nested = Nested::Packed(PackedView {
+                    bytes,
+                    bind: composite,
+                });
                 Ok(match composite {
                     Bind::List(_) => ValueRef::List(nested),
                     Bind::Map(..) => ValueRef::Map(nested),
@@ -256,18 +284,25 @@ impl<'a> Cursor<'a> {
     }
 
     fn text(&mut self, len: usize) -> Result<ValueRef<'a>, Fault> {
-        std::str::from_utf8(self.take(len)?).map(ValueRef::Str).map_err(|_| Fault::Malformed)
+        std::str::from_utf8(self.take(len)?)
+            .map(ValueRef::Str)
+            .map_err(|_| Fault::Malformed)
     }
 
     fn extension(&mut self, len: usize) -> Result<ValueRef<'a>, Fault> {
         let tag = i8::from_be_bytes(self.chunk()?);
         let mut body = Cursor(self.take(len)?);
         Ok(match tag {
-            ext::CHAR => ValueRef::Char(char::from_u32(u32::from_be_bytes(body.chunk()?)).ok_or(Fault::Malformed)?),
+            ext::CHAR => {
+                ValueRef::Char(char::from_u32(u32::from_be_bytes(body.chunk()?)).ok_or(Fault::Malformed)?)
+            }
             ext::UUID => ValueRef::Uuid(Uuid::from_bytes(body.chunk()?)),
             ext::INT => ValueRef::Int(i128::from_be_bytes(body.chunk()?)),
             ext::TIME => {
-                let (second, nanosecond) = (i64::from_be_bytes(body.chunk()?), i32::from_be_bytes(body.chunk()?));
+                let (second, nanosecond) = (
+                    i64::from_be_bytes(body.chunk()?),
+                    i32::from_be_bytes(body.chunk()?),
+                );
                 ValueRef::Time(Timestamp::new(second, nanosecond).map_err(|_| Fault::Malformed)?)
             }
             _ => return Err(Fault::Malformed),

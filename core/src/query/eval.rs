@@ -32,20 +32,39 @@ impl Predicate {
             Self::Between { field, low, high } => {
                 let shown = at(*field)?;
                 let low = compares(shown, CompareOp::Ge, low.show());
-                place(*field, low.and_then(|low| Ok(low && compares(shown, CompareOp::Le, high.show())?)))
+                place(
+                    *field,
+                    low.and_then(|low| Ok(low && compares(shown, CompareOp::Le, high.show())?)),
+                )
             }
             Self::In { field, values } => {
                 let shown = at(*field)?;
-                place(*field, any(values.iter(), |value| compares(shown, CompareOp::Eq, value.show())))
+                place(
+                    *field,
+                    any(values.iter(), |value| {
+                        compares(shown, CompareOp::Eq, value.show())
+                    }),
+                )
             }
-            Self::Text { field, op, needle, ignore_case, negated } => Ok(match at(*field)? {
+            Self::Text {
+                field,
+                op,
+                needle,
+                ignore_case,
+                negated,
+            } => Ok(match at(*field)? {
                 ValueRef::Str(text) => holds(text, *op, needle, *ignore_case) != *negated,
                 _ => false,
             }),
-            Self::Member { field, value, negated } => match at(*field)? {
+            Self::Member {
+                field,
+                value,
+                negated,
+            } => match at(*field)? {
                 ValueRef::List(list) => place(*field, member(list, value).map(|found| found != *negated)),
                 ValueRef::Bytes(bytes) => {
-                    let found = matches!(value, Value::Int(v) if bytes.iter().any(|byte| i128::from(*byte) == *v));
+                    let found =
+                        matches!(value, Value::Int(v) if bytes.iter().any(|byte| i128::from(*byte) == *v));
                     Ok(found != *negated)
                 }
                 _ => Ok(false),
@@ -113,7 +132,9 @@ pub fn order(a: ValueRef<'_>, b: ValueRef<'_>) -> Result<Ordering, Fault> {
         (ValueRef::Bytes(a), ValueRef::Bytes(b)) => a.cmp(b),
         (ValueRef::Uuid(a), ValueRef::Uuid(b)) => a.cmp(&b),
         (ValueRef::Time(a), ValueRef::Time(b)) => a.cmp(&b),
-        (ValueRef::List(a), ValueRef::List(b)) | (ValueRef::Struct(a), ValueRef::Struct(b)) => elements(a, b)?,
+        (ValueRef::List(a), ValueRef::List(b)) | (ValueRef::Struct(a), ValueRef::Struct(b)) => {
+            elements(a, b)?
+        }
         (ValueRef::Map(a), ValueRef::Map(b)) => elements(a, b)?,
         (ValueRef::Variant(a), ValueRef::Variant(b)) => match a.variant()?.cmp(&b.variant()?) {
             Ordering::Equal => elements(a, b)?,
@@ -177,7 +198,9 @@ fn equal(a: ValueRef<'_>, b: ValueRef<'_>) -> Result<bool, Fault> {
 fn has_key(schema: &Schema, row: &dyn Row, key: &Key) -> Result<bool> {
     match (schema.key.fields, key) {
         ([position], key) if !matches!(key, Key::Composite(_) | Key::Singleton) => {
-            let shown = row.field(*position).map_err(|fault| schema.fault(*position, fault))?;
+            let shown = row
+                .field(*position)
+                .map_err(|fault| schema.fault(*position, fault))?;
             match (shown, key) {
                 (ValueRef::Time(at), Key::Int(nanoseconds)) => Ok(at.as_nanosecond() == *nanoseconds),
                 (shown, key) => equal(shown, key.show()).map_err(|fault| schema.fault(*position, fault)),
@@ -187,7 +210,10 @@ fn has_key(schema: &Schema, row: &dyn Row, key: &Key) -> Result<bool> {
     }
 }
 
-fn any<T>(mut values: impl Iterator<Item = T>, test: impl Fn(T) -> Result<bool, Fault>) -> Result<bool, Fault> {
+fn any<T>(
+    mut values: impl Iterator<Item = T>,
+    test: impl Fn(T) -> Result<bool, Fault>,
+) -> Result<bool, Fault> {
     values.try_fold(false, |found, value| Ok(found || test(value)?))
 }
 
@@ -213,7 +239,11 @@ const FEW: usize = 16;
 
 impl<'a> Flat<'a> {
     fn of(nested: Nested<'a>) -> Result<Self, Fault> {
-        let mut flat = Self { few: [ValueRef::Absent; FEW], many: Vec::new(), len: 0 };
+        let mut flat = Self {
+            few: [ValueRef::Absent; FEW],
+            many: Vec::new(),
+            len: 0,
+        };
         nested.each(&mut |item| {
             match item {
                 Item::Value(value) => flat.push(value),
@@ -256,7 +286,9 @@ fn equal_elements(a: Nested<'_>, b: Nested<'_>) -> Result<bool, Fault> {
         return Ok(false);
     }
     let (a, b) = (Flat::of(a)?, Flat::of(b)?);
-    a.iter().zip(b.iter()).try_fold(true, |same, (a, b)| Ok(same && equal(a, b)?))
+    a.iter()
+        .zip(b.iter())
+        .try_fold(true, |same, (a, b)| Ok(same && equal(a, b)?))
 }
 
 fn holds(text: &str, op: TextOp, needle: &str, ignore_case: bool) -> bool {
@@ -264,7 +296,9 @@ fn holds(text: &str, op: TextOp, needle: &str, ignore_case: bool) -> bool {
         return match op {
             TextOp::Contains => folds_into(text, needle),
             TextOp::StartsWith => folded(text).take(needle.chars().count()).eq(folded(needle)),
-            TextOp::EndsWith => folded_back(text).take(needle.chars().count()).eq(folded_back(needle)),
+            TextOp::EndsWith => folded_back(text)
+                .take(needle.chars().count())
+                .eq(folded_back(needle)),
         };
     }
     match op {
@@ -297,5 +331,7 @@ fn fold(char: char) -> char {
     if char.is_ascii() {
         return char.to_ascii_lowercase();
     }
-    unicode_case_mapping::case_folded(char).and_then(|folded| char::from_u32(folded.get())).unwrap_or(char)
+    unicode_case_mapping::case_folded(char)
+        .and_then(|folded| char::from_u32(folded.get()))
+        .unwrap_or(char)
 }

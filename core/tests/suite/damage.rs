@@ -133,14 +133,14 @@ fn no_altered_record_is_ever_returned() {
     .expect("a record");
     assert!(Stored::parse(&record).is_ok());
     spoil(&record, |spoilt| {
-        assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt)
+        assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt);
     });
 
     let mut tombstone = Vec::new();
     write_tombstone(&mut tombstone, meta.show()).expect("a tombstone");
     assert!(Stored::parse(&tombstone).expect("a tombstone").body.is_none());
     spoil(&tombstone, |spoilt| {
-        assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt)
+        assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt);
     });
 }
 
@@ -209,6 +209,6 @@ fn no_altered_outbox_entry_is_ever_returned() {
     assert_eq!((again.seq, again.prev, again.key), (5, 3, Key::from("k")));
     assert_eq!(again.changed, [1, 3].into_iter().collect());
     spoil(&bytes, |spoilt| {
-        assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt)
+        assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt);
     });
 }

@@ -49,6 +49,9 @@ macro_rules! __cases_of_provider {
             "provider" once keys {
                 text, hostile_text, empty_text, dots, numbers, wide_numbers, uuids, composites, bytes, moments, singleton,
             }
+            "provider" once capabilities {
+                what_a_page_claims_is_done, what_it_pushes_down_it_claims, what_it_can_not_do_it_refuses,
+            }
             "provider" once errors { an_unknown_model_is_invalid, a_row_that_does_not_fit_is_refused }
             "provider" often differential {
                 comparisons, texts, members, trees, orders_and_windows, keyed,
@@ -96,6 +99,7 @@ macro_rules! __cases_of_store {
             "store" once wipe { nothing_is_left, the_store_goes_on }
             "store" once reads {
                 an_error_of_the_sink_is_passed_on, a_sink_may_read_too, what_is_committed_is_read,
+                everything_is_done_by_the_store,
             }
         }
     };

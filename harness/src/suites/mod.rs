@@ -5,6 +5,7 @@
 
 mod ask;
 mod batches;
+mod capabilities;
 mod crud;
 mod cursors;
 mod durable;

@@ -63,3 +63,20 @@ pub(super) async fn what_is_committed_is_read(trial: Trial) -> Verdict {
     }
     Verdict::Passed
 }
+
+pub(super) async fn everything_is_done_by_the_store(trial: Trial) -> Verdict {
+    super::capabilities::twelve(&trial).await;
+    for query in super::capabilities::queries() {
+        let page = trial
+            .provider()
+            .get(&trial.cx, &SPECIMEN, &query)
+            .await
+            .expect("a page");
+        assert!(
+            page.done == larder_core::Done::ALL,
+            "{:?} of {query:?}",
+            page.done
+        );
+    }
+    Verdict::Passed
+}

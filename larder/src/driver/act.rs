@@ -217,8 +217,8 @@ impl Acts {
         let Decision { seq, verdict, .. } = *decision;
         let failure = |error: &Error| Failure::of(error, self.runtime.now());
         loop {
-            let entry = match self.store.entry(&self.cx(), seq).await {
-                Ok(Some(entry)) => entry,
+            let (entry, stored) = match self.look(seq).await {
+                Ok(Some(found)) => found,
                 Ok(None) => break,
                 // It stays stored as it is, and is not looked at before the next start.
                 Err(error) if is_damage(&error) => {
@@ -230,7 +230,6 @@ impl Acts {
             decision.id = Some(entry.id);
             let now = self.runtime.now();
             let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
-            let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
             let stored = stored.as_ref();
             let batch = match verdict {
                 Verdict::Accept => {
@@ -257,6 +256,15 @@ impl Acts {
             Verdict::Note => {}
         }
         Ok(())
+    }
+
+    /// An entry and its row. The entry is read after the row: a batch that relies on the row's revision relies on the
+    /// entry as well, because whatever is decided about an entry touches its row.
+    async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
+        let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(None) };
+        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+        let entry = self.store.entry(&self.cx(), seq).await?;
+        Ok(entry.map(|entry| (entry, stored)))
     }
 
     /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.
@@ -310,11 +318,10 @@ impl Acts {
     /// Lets a parked entry go again; `None` if there is none, `false` if it is not parked.
     pub(crate) async fn retry(&self, seq: u64) -> Result<Option<bool>> {
         loop {
-            let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(None) };
+            let Some((entry, stored)) = self.look(seq).await? else { return Ok(None) };
             if entry.state == EntryState::Ready {
                 return Ok(Some(false));
             }
-            let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
             let idempotency = self.remote.idempotency(entry.schema, entry.operation);
             let batch = settle::retried(&entry, stored.as_ref(), idempotency, self.runtime.now());
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
@@ -330,12 +337,12 @@ impl Acts {
     pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
         let _alone = self.marking.lock().await;
         loop {
-            let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(Vec::new()) };
+            let Some((entry, stored)) = self.look(seq).await? else { return Ok(Vec::new()) };
             if entry.mark.is_some() && entry.state == EntryState::Ready {
                 let what = "the mutation may be on its way: wait for its fate";
                 return Err(Error::new(ErrorKind::Conflict, what).during("discard").model(entry.schema.model).key(&entry.key));
             }
-            let view = self.view(&entry).await?;
+            let view = self.view(&entry, stored).await?;
             let batch = settle::discarded(&entry, &view, self.runtime.now())?;
             let dequeued = |op: &Op| if let Op::Dequeue(seq) = op { Some(*seq) } else { None };
             let gone: Vec<u64> = batch.ops.iter().filter_map(dequeued).collect();
@@ -350,9 +357,8 @@ impl Acts {
         }
     }
 
-    /// The stored row of an entry, and the entries of it that come before and after.
-    async fn view(&self, entry: &Entry) -> Result<View> {
-        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+    /// The row of an entry, and the entries of it that come before and after.
+    async fn view(&self, entry: &Entry, stored: Option<StoredRow>) -> Result<View> {
         let tail = stored.as_ref().map_or(0, |stored| stored.meta.tail);
         let mut earlier = self.chain(entry.schema, &entry.key, tail).await?;
         earlier.retain(|other| other.seq != entry.seq);

@@ -3,33 +3,55 @@
 #[path = "../../rest/tests/collections/mod.rs"]
 mod collections;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use collections::{Level, remote, serve, server};
 use larder_core::{OpenProvider, Result};
 use larder_harness::{Setup, Subject};
 use larder_rest_surf::over_hyper;
+use larder_stubs::Stubs;
 use surf::middleware::{Middleware, Next};
 
-/// Middleware that every request goes through.
-struct Seen;
+/// Middleware that counts what goes through it.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
 
 #[surf::utils::async_trait]
-impl Middleware for Seen {
+impl Middleware for Counting {
     async fn handle(
         &self,
-        mut request: surf::Request,
+        request: surf::Request,
         client: surf::Client,
         next: Next<'_>,
     ) -> surf::Result<surf::Response> {
-        request.set_header("x-seen", "by surf");
+        self.0.fetch_add(1, Ordering::SeqCst);
         next.run(request, client).await
     }
 }
 
+/// Fails the case if the server was asked for more than the middleware has seen.
+struct EachWasSeen {
+    stubs: Stubs,
+    seen: Counting,
+}
+
+impl Drop for EachWasSeen {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.stubs.calls().len(), self.seen.0.load(Ordering::SeqCst), "surf saw other requests");
+        }
+    }
+}
+
 async fn make(setup: Setup) -> Result<Subject> {
-    let (base, serving) = serve(server(Level::None)).await;
-    let rest = remote(Level::None, &base).transport_with(over_hyper(|client| client.with(Seen)));
+    let (stubs, seen) = (server(Level::None), Counting::default());
+    let (base, serving) = serve(stubs.clone()).await;
+    let middleware = seen.clone();
+    let transport = over_hyper(move |client| client.with(middleware));
+    let rest = remote(Level::None, &base).transport_with(transport);
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
-    Ok(Subject::provider(provider).finite_floats().keeping(serving))
+    Ok(Subject::provider(provider).finite_floats().keeping(serving).keeping(EachWasSeen { stubs, seen }))
 }
 
 larder_harness::conformance! {

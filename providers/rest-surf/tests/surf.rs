@@ -1,5 +1,7 @@
 //! surf both ways: as a transport of a remote, and over ours.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what it did not expect")]
+
 #[path = "../../rest/tests/support/mod.rs"]
 mod support;
 

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, ETAG};
 use larder_core::dialect::json::{self, DIALECT, Json};
 use larder_core::{
-    Decoded, Error, ErrorKind, FieldDef, Key, Kind, Meta, Mutation, Operation, PageRow, Record, RemoteVersion, Result, Schema,
-    Sent, Serdes, Timestamp, ValueRef,
+    Decoded, Error, ErrorKind, FieldDef, Key, Kind, Meta, Mutation, Operation, PageRow, Record,
+    RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
 };
 use serde_json::{Map, Value};
 
@@ -46,7 +46,9 @@ fn plain(json: Value) -> Result<Option<String>> {
         Value::Bool(truth) => Ok(Some(truth.to_string())),
         Value::Number(number) => Ok(Some(number.to_string())),
         Value::String(text) => Ok(Some(text)),
-        Value::Array(_) | Value::Object(_) => Err(invalid("a list or an object can't stand in a path or parameter")),
+        Value::Array(_) | Value::Object(_) => {
+            Err(invalid("a list or an object can't stand in a path or parameter"))
+        }
     }
 }
 
@@ -88,9 +90,15 @@ pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<
 }
 
 fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {
-    let Some(extra) = &mutation.extra else { return Ok(Map::new()) };
+    let Some(extra) = &mutation.extra else {
+        return Ok(Map::new());
+    };
     serde_json::from_str(extra).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, "what the remote has beside the fields is no JSON object").because(error)
+        Error::new(
+            ErrorKind::Corrupt,
+            "what the remote has beside the fields is no JSON object",
+        )
+        .because(error)
     })
 }
 
@@ -103,18 +111,35 @@ fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {
 pub(crate) fn parse(body: &[u8], headers: &HeaderMap, secrets: &Secrets) -> Result<Value> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| {
-        let kind = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let called = kind.as_deref().unwrap_or("no content type");
-        let essence = called.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = called
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let is_json = essence.ends_with("/json") || essence.ends_with("+json") || kind.is_none();
         if body.is_empty() {
             return unfit(format!("expected JSON, found an empty body ({called})"));
         }
         if !is_json || body.trim_ascii_start().starts_with(b"<") {
-            let beginning: String = excerpt(body, BEGINNING, secrets).split_whitespace().collect::<Vec<_>>().join(" ");
-            return unfit(format!("expected JSON, found {called} that begins with `{beginning}`"));
+            let beginning: String = excerpt(body, BEGINNING, secrets)
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            return unfit(format!(
+                "expected JSON, found {called} that begins with `{beginning}`"
+            ));
         }
-        unfit(format!("malformed JSON at line {} column {}", error.line(), error.column())).because(error)
+        unfit(format!(
+            "malformed JSON at line {} column {}",
+            error.line(),
+            error.column()
+        ))
+        .because(error)
     })
 }
 
@@ -126,10 +151,15 @@ fn member<'a>(json: &'a Value, path: Option<&str>) -> Result<&'a Value> {
     let mut json = json;
     for name in path.into_iter().flat_map(|path| path.split('.')) {
         json = json.get(name).ok_or_else(|| {
-            let members = json.as_object().map(|object| object.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+            let members = json
+                .as_object()
+                .map(|object| object.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
             unfit(match members {
                 Some(members) => format!("the answer has no member `{name}`, but {members}"),
-                None => format!("expected an object with the member `{name}`, found {}", describe(json)),
+                None => format!(
+                    "expected an object with the member `{name}`, found {}",
+                    describe(json)
+                ),
             })
         })?;
     }
@@ -158,11 +188,20 @@ pub(crate) fn rows(route: &Route, json: &Value, now: Timestamp) -> Result<Vec<Pa
         let hint = match found.as_object() {
             Some(object) if path.is_none() => {
                 let members: Vec<_> = object.keys().map(String::as_str).collect();
-                format!(" with the members {}; name the one that has the rows with `Endpoint::list_key`", members.join(", "))
+                format!(
+                    " with the members {}; name the one that has the rows with `Endpoint::list_key`",
+                    members.join(", ")
+                )
             }
             _ => String::new(),
         };
-        return Err(below(path, unfit(format!("expected an array of rows, found {}{hint}", describe(found)))));
+        return Err(below(
+            path,
+            unfit(format!(
+                "expected an array of rows, found {}{hint}",
+                describe(found)
+            )),
+        ));
     };
     let row = |(at, element): (usize, &Value)| {
         let read = row(route, element, None, now);
@@ -191,8 +230,15 @@ fn below(path: Option<&str>, error: Error) -> Error {
 
 fn row(route: &Route, element: &Value, headers: Option<&HeaderMap>, now: Timestamp) -> Result<PageRow> {
     let decoded = Json.decode(route.schema, element)?;
-    let meta = Meta { version: version(route, element, headers), extra: decoded.extra, ..Meta::synced(now) };
-    Ok(PageRow { meta, row: Arc::new(decoded.record) })
+    let meta = Meta {
+        version: version(route, element, headers),
+        extra: decoded.extra,
+        ..Meta::synced(now)
+    };
+    Ok(PageRow {
+        meta,
+        row: Arc::new(decoded.record),
+    })
 }
 
 /// The row in the answer to a write, which may lack fields. It is `None` where the server says nothing of use; what it
@@ -226,9 +272,20 @@ pub(crate) fn written(
         return Err(unfit("the answer is about a row with another key"));
     }
     let whole = (0..route.schema.fields.len()).all(|at| has(&at));
-    let extra = if whole { extra } else { overlaid(mutation.extra.as_ref(), extra) };
-    let meta = Meta { version: version(route, element, Some(headers)), extra, ..Meta::synced(now) };
-    Ok(Some(PageRow { meta, row: Arc::new(record) }))
+    let extra = if whole {
+        extra
+    } else {
+        overlaid(mutation.extra.as_ref(), extra)
+    };
+    let meta = Meta {
+        version: version(route, element, Some(headers)),
+        extra,
+        ..Meta::synced(now)
+    };
+    Ok(Some(PageRow {
+        meta,
+        row: Arc::new(record),
+    }))
 }
 
 /// What the remote has beside the fields, after an answer that shows a part of it.
@@ -245,11 +302,23 @@ fn overlaid(under: Option<&Arc<str>>, over: Option<Arc<str>>) -> Option<Arc<str>
 }
 
 /// What an answer without a body tells: the version, if anything.
-pub(crate) fn bare(route: &Route, mutation: &Mutation, headers: &HeaderMap, now: Timestamp) -> Option<PageRow> {
+pub(crate) fn bare(
+    route: &Route,
+    mutation: &Mutation,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Option<PageRow> {
     let version = version(route, &Value::Null, Some(headers))?;
-    let meta = Meta { version: Some(version), extra: mutation.extra.clone(), ..Meta::synced(now) };
+    let meta = Meta {
+        version: Some(version),
+        extra: mutation.extra.clone(),
+        ..Meta::synced(now)
+    };
     let nothing = vec![None; route.schema.fields.len()];
-    Some(PageRow { meta, row: Arc::new(Record::new(nothing)) })
+    Some(PageRow {
+        meta,
+        row: Arc::new(Record::new(nothing)),
+    })
 }
 
 fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Option<RemoteVersion> {
@@ -268,10 +337,16 @@ fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Optio
 /// Whether a version is a strong entity tag (RFC 9110, 8.8.3), which alone counts for `If-Match`.
 pub(crate) fn is_strong(version: &str) -> bool {
     let inside = version.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inside.is_some_and(|inside| inside.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80))
+    inside.is_some_and(|inside| {
+        inside
+            .bytes()
+            .all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80)
+    })
 }
 
 /// The key of a row that came.
 pub(crate) fn key_of(schema: &'static Schema, row: &PageRow) -> Result<Key> {
-    schema.key_of(&*row.row).map_err(|error| error.with_sent(Sent::Answered))
+    schema
+        .key_of(&*row.row)
+        .map_err(|error| error.with_sent(Sent::Answered))
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::Method;
-use larder_core::{Field, Idempotency, Operation};
+use larder_core::{Idempotency, Operation, Predicate, Schema};
 use serde_json::{Map, Value};
 
+use crate::filters::{FieldRef, FilterOp, Filters, OrderStyle, Ordered};
 use crate::paging::Paging;
-use crate::pushdown::{FilterOp, Filters, OrderStyle, Ordered};
 
 /// What can be asked of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,28 +26,6 @@ pub enum Action {
     Upsert,
     /// A row less.
     Delete,
-}
-
-/// A field, by its name or by its token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FieldRef {
-    /// Its name in the model.
-    Name(String),
-    /// Its position.
-    Position(u16),
-}
-
-impl From<&str> for FieldRef {
-    fn from(name: &str) -> Self {
-        Self::Name(name.to_owned())
-    }
-}
-
-impl<M, T> From<Field<M, T>> for FieldRef {
-    fn from(field: Field<M, T>) -> Self {
-        Self::Position(field.position())
-    }
 }
 
 /// Where the version of a row stands.
@@ -303,10 +281,7 @@ impl Endpoint {
     #[must_use]
     pub fn filter_everything<F>(mut self, translate: F) -> Self
     where
-        F: Fn(&'static larder_core::Schema, &larder_core::Predicate) -> Vec<(String, String)>
-            + Send
-            + Sync
-            + 'static,
+        F: Fn(&'static Schema, &Predicate) -> Vec<(String, String)> + Send + Sync + 'static,
     {
         self.filters = Filters::everything(translate);
         self

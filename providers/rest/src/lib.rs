@@ -1,4 +1,4 @@
-//! A remote over REST: endpoint templates, paging, ETags, on any tower HTTP service.
+//! A remote over REST: endpoint templates, paging, entity tags, on any tower HTTP service.
 //!
 //! [`Rest::at`] configures a remote, an [`Endpoint`] says what is special about one model, and the repository's `build`
 //! opens it. What a request goes through is a [`Transport`]: hyper's client by default (feature `hyper`), or whatever
@@ -55,6 +55,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod exchange;
+mod filters;
 mod link;
 mod origin;
 mod paging;
@@ -70,9 +71,9 @@ mod write;
 pub use client::{HyperBuilder, HyperTransport};
 pub use config::Rest;
 pub use credentials::{ApiKey, BearerToken, Credential, Credentials};
-pub use endpoint::{Action, Endpoint, FieldRef};
+pub use endpoint::{Action, Endpoint};
+pub use filters::{FieldRef, FilterOp, OrderStyle};
 pub use paging::Paging;
-pub use pushdown::{FilterOp, OrderStyle};
 pub use transport::{Body, BoxError, NotSent, ResponseBody, Transport, TransportError};
 
 pub use http;

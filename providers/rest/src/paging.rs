@@ -56,17 +56,30 @@ impl Paging {
     /// ```
     pub fn pages(param: impl Into<String>, size_param: impl Into<String>, size: u64) -> Self {
         let (param, size_param) = (param.into(), Some(size_param.into()));
-        Self::Page { param, size_param, size, start: 1, until_empty: false }
+        Self::Page {
+            param,
+            size_param,
+            size,
+            start: 1,
+            until_empty: false,
+        }
     }
 
     /// By the number of rows to leave out.
     pub fn offsets(param: impl Into<String>, size_param: impl Into<String>, size: u64) -> Self {
-        Self::Offset { param: param.into(), size_param: Some(size_param.into()), size, until_empty: false }
+        Self::Offset {
+            param: param.into(),
+            size_param: Some(size_param.into()),
+            size,
+            until_empty: false,
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Self::Page { size: 0, .. } | Self::Offset { size: 0, .. } => Err(invalid("a page has at least one row")),
+            Self::Page { size: 0, .. } | Self::Offset { size: 0, .. } => {
+                Err(invalid("a page has at least one row"))
+            }
             _ => Ok(()),
         }
     }
@@ -116,7 +129,11 @@ impl Place {
     /// The beginning of a list, with the window that is counted off here.
     pub(crate) fn start(query: &Query, windowed: bool) -> Self {
         match windowed {
-            true => Self { skip: query.offset, left: query.limit, ..Self::default() },
+            true => Self {
+                skip: query.offset,
+                left: query.limit,
+                ..Self::default()
+            },
             false => Self::default(),
         }
     }
@@ -154,7 +171,12 @@ impl Place {
     }
 
     /// The parameters that ask for the page. A window that the server can do itself is handed to it.
-    pub(crate) fn params(&mut self, paging: &Paging, limit: Option<&str>, offset: Option<&str>) -> Vec<(String, String)> {
+    pub(crate) fn params(
+        &mut self,
+        paging: &Paging,
+        limit: Option<&str>,
+        offset: Option<&str>,
+    ) -> Vec<(String, String)> {
         let mut params = Vec::new();
         let mut add = |name: &str, value: u64| params.push((name.to_owned(), value.to_string()));
         match paging {
@@ -167,14 +189,36 @@ impl Place {
                     add(name, wanted);
                 }
             }
-            Paging::Page { param, size_param, start, size, .. } => {
-                add(param, if let At::Page(number) = self.at { number } else { *start });
+            Paging::Page {
+                param,
+                size_param,
+                start,
+                size,
+                ..
+            } => {
+                add(
+                    param,
+                    if let At::Page(number) = self.at {
+                        number
+                    } else {
+                        *start
+                    },
+                );
                 if let Some(name) = size_param {
                     add(name, *size);
                 }
             }
-            Paging::Offset { param, size_param, size, .. } => {
-                let from = if let At::Offset(from) = self.at { from } else { std::mem::take(&mut self.skip) };
+            Paging::Offset {
+                param,
+                size_param,
+                size,
+                ..
+            } => {
+                let from = if let At::Offset(from) = self.at {
+                    from
+                } else {
+                    std::mem::take(&mut self.skip)
+                };
                 self.at = At::Offset(from);
                 add(param, from);
                 if let Some(name) = size_param {
@@ -204,26 +248,46 @@ impl Place {
     ///
     /// # Errors
     /// `Transport`, not transient, if the list goes in circles, on for ever without rows, or to another origin.
-    pub(crate) fn advance(mut self, paging: &Paging, base: &Base, page: &Arrived<'_>) -> Result<Option<Self>> {
+    pub(crate) fn advance(
+        mut self,
+        paging: &Paging,
+        base: &Base,
+        page: &Arrived<'_>,
+    ) -> Result<Option<Self>> {
         let rows = page.keys.len() as u64;
         let link = next_link(base.origin(), page);
         let next = match paging {
             Paging::None => None,
             Paging::Link => link?.map(At::Target),
-            Paging::Page { start, size, until_empty, .. } => {
-                let number = if let At::Page(number) = self.at { number } else { *start };
+            Paging::Page {
+                start,
+                size,
+                until_empty,
+                ..
+            } => {
+                let number = if let At::Page(number) = self.at {
+                    number
+                } else {
+                    *start
+                };
                 goes_on(rows, *size, *until_empty, &link).then(|| At::Page(number.saturating_add(1)))
             }
-            Paging::Offset { size, until_empty, .. } => {
+            Paging::Offset {
+                size, until_empty, ..
+            } => {
                 let from = if let At::Offset(from) = self.at { from } else { 0 };
                 goes_on(rows, *size, *until_empty, &link).then(|| At::Offset(from.saturating_add(rows)))
             }
         };
-        let Some(next) = next.filter(|_| self.left != Some(0)) else { return Ok(None) };
+        let Some(next) = next.filter(|_| self.left != Some(0)) else {
+            return Ok(None);
+        };
         self.pages += 1;
         self.empty = if rows == 0 { self.empty + 1 } else { 0 };
         if self.empty > MOST_EMPTY {
-            return Err(misbehaved(format!("the list goes on after {MOST_EMPTY} pages without a row")));
+            return Err(misbehaved(format!(
+                "the list goes on after {MOST_EMPTY} pages without a row"
+            )));
         }
         self.notice(&next, page.keys)?;
         Ok(Some(Self { at: next, ..self }))
@@ -263,13 +327,17 @@ fn goes_on(rows: u64, size: u64, until_empty: bool, link: &Result<Option<String>
 
 /// The next page by its link, as a path of the server without what is secret in its query.
 fn next_link(origin: &Origin, page: &Arrived<'_>) -> Result<Option<String>> {
-    let Some(reference) = link::next(page.headers) else { return Ok(None) };
+    let Some(reference) = link::next(page.headers) else {
+        return Ok(None);
+    };
     let Some(uri) = resolve(page.uri, &reference) else {
         return Err(misbehaved("the link to the next page is no URL"));
     };
     if Origin::of(&uri).as_ref() != Some(origin) {
         let other = Origin::of(&uri).map_or_else(|| "elsewhere".to_owned(), |origin| origin.to_string());
-        return Err(misbehaved(format!("the link to the next page leads from {origin} to {other}, and is not followed")));
+        return Err(misbehaved(format!(
+            "the link to the next page leads from {origin} to {other}, and is not followed"
+        )));
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let (path, mut params) = split(target);

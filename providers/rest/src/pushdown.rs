@@ -1,138 +1,15 @@
 //! What of a query the server can do, put into parameters; and what it claims to have done then.
 
-use std::fmt;
-use std::sync::Arc;
-
 use larder_core::dialect::json::DIALECT;
 use larder_core::{
-    CompareOp, Direction, Done, Error, ErrorKind, FieldDef, Kind, Order, Predicate, Query, Result, Schema, TextOp, Value,
+    CompareOp, Direction, Done, Error, ErrorKind, FieldDef, Kind, Order, Predicate, Query, Result, Schema,
+    TextOp, Value,
 };
 
 use crate::codec::{element_text, text};
+use crate::filters::{FilterOp, FilterParam, Filters, OrderStyle, Ordered};
 use crate::route::Route;
 use crate::template::key_text;
-
-/// How a parameter relates to a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FilterOp {
-    /// Equal.
-    Eq,
-    /// Not equal, and not null.
-    Ne,
-    /// Less.
-    Lt,
-    /// Less or equal.
-    Le,
-    /// Greater.
-    Gt,
-    /// Greater or equal.
-    Ge,
-    /// Equal to one of the values; the parameter is repeated.
-    AnyOf,
-    /// Equal to one of the values, which are joined by commas.
-    AnyOfCommas,
-    /// A text that contains another, case-sensitively.
-    Contains,
-    /// A text that starts with another.
-    StartsWith,
-    /// A text that ends with another.
-    EndsWith,
-    /// A list that has the value as a member.
-    Member,
-}
-
-/// How an order is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OrderStyle {
-    /// `sort=-age,name`
-    Signed,
-    /// `sort=age:desc,name:asc`
-    Suffixed,
-    /// `sort=age,name&order=desc,asc`
-    Split {
-        /// The parameter of the directions.
-        directions: String,
-    },
-}
-
-type Translate = dyn Fn(&'static Schema, &Predicate) -> Vec<(String, String)> + Send + Sync;
-
-/// Which conditions the server understands.
-#[derive(Clone)]
-pub(crate) enum Filters<F> {
-    /// Those on these fields.
-    Params(Vec<FilterParam<F>>),
-    /// All of them.
-    Everything(Arc<Translate>),
-}
-
-/// A condition that the server understands.
-#[derive(Clone, Debug)]
-pub(crate) struct FilterParam<F> {
-    field: F,
-    op: FilterOp,
-    name: String,
-    exact: bool,
-}
-
-/// Which orders the server understands.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Ordered {
-    #[default]
-    No,
-    ByKey,
-    Param(String, OrderStyle),
-}
-
-impl<F> Default for Filters<F> {
-    fn default() -> Self {
-        Self::Params(Vec::new())
-    }
-}
-
-impl<F> Filters<F> {
-    pub(crate) fn everything<T>(translate: T) -> Self
-    where
-        T: Fn(&'static Schema, &Predicate) -> Vec<(String, String)> + Send + Sync + 'static,
-    {
-        Self::Everything(Arc::new(translate))
-    }
-
-    pub(crate) fn add(&mut self, field: F, op: FilterOp, name: String, exact: bool) {
-        if let Self::Params(params) = self {
-            params.push(FilterParam { field, op, name, exact });
-        }
-    }
-
-    pub(crate) fn is_none(&self) -> bool {
-        matches!(self, Self::Params(params) if params.is_empty())
-    }
-
-    /// The same with the fields resolved.
-    pub(crate) fn resolve<G>(&self, find: impl Fn(&F) -> Result<G>) -> Result<Filters<G>> {
-        Ok(match self {
-            Self::Everything(translate) => Filters::Everything(translate.clone()),
-            Self::Params(params) => {
-                let resolved = params.iter().map(|param| {
-                    let FilterParam { field, op, name, exact } = param;
-                    Ok(FilterParam { field: find(field)?, op: *op, name: name.clone(), exact: *exact })
-                });
-                Filters::Params(resolved.collect::<Result<_>>()?)
-            }
-        })
-    }
-}
-
-impl<F: fmt::Debug> fmt::Debug for Filters<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Params(params) => params.fmt(f),
-            Self::Everything(_) => f.write_str("Everything"),
-        }
-    }
-}
 
 /// What a list is asked for.
 #[derive(Debug, Default)]
@@ -191,7 +68,10 @@ impl Plan {
 
     /// The value of a field that the list's template names.
     pub(crate) fn field(&self, at: usize) -> Option<&str> {
-        self.fields.iter().find(|(field, _)| *field == at).map(|(_, value)| value.as_str())
+        self.fields
+            .iter()
+            .find(|(field, _)| *field == at)
+            .map(|(_, value)| value.as_str())
     }
 
     fn push(&mut self, route: &Route, schema: &'static Schema, filter: &Predicate) -> Pushed {
@@ -203,16 +83,30 @@ impl Plan {
             Predicate::All => Pushed::Exactly,
             Predicate::And(all) => {
                 let pushed: Vec<_> = all.iter().map(|one| self.push(route, schema, one)).collect();
-                if pushed.contains(&Pushed::Residual) { Pushed::Residual } else { Pushed::Exactly }
+                if pushed.contains(&Pushed::Residual) {
+                    Pushed::Residual
+                } else {
+                    Pushed::Exactly
+                }
             }
-            Predicate::Compare { field, op, value } => self.param(route, at(field), compare_op(*op), &[value]),
+            Predicate::Compare { field, op, value } => {
+                self.param(route, at(field), compare_op(*op), &[value])
+            }
             Predicate::Between { field, low, high } => {
                 let low = self.param(route, at(field), FilterOp::Ge, &[low]);
                 let high = self.param(route, at(field), FilterOp::Le, &[high]);
                 if low == high { low } else { Pushed::Residual }
             }
-            Predicate::In { field, values } => self.any_of(route, at(field), &values.iter().collect::<Vec<_>>()),
-            Predicate::Text { field, op, needle, ignore_case: false, negated: false } => {
+            Predicate::In { field, values } => {
+                self.any_of(route, at(field), &values.iter().collect::<Vec<_>>())
+            }
+            Predicate::Text {
+                field,
+                op,
+                needle,
+                ignore_case: false,
+                negated: false,
+            } => {
                 let op = match op {
                     TextOp::Contains => FilterOp::Contains,
                     TextOp::StartsWith => FilterOp::StartsWith,
@@ -225,9 +119,11 @@ impl Plan {
                 }
                 self.param(route, at(field), op, &[&Value::Str(needle.clone())])
             }
-            Predicate::Member { field, value, negated: false } => {
-                self.param(route, at(field), FilterOp::Member, &[value])
-            }
+            Predicate::Member {
+                field,
+                value,
+                negated: false,
+            } => self.param(route, at(field), FilterOp::Member, &[value]),
             Predicate::Keys(keys) => match schema.key.fields {
                 [position] => {
                     let texts = keys.iter().map(|key| key_text(schema, key, 0).ok()).collect();
@@ -241,7 +137,11 @@ impl Plan {
                     self.texts(route, *position, FilterOp::Eq, text.map(|text| vec![text]))
                 };
                 let pushed: Vec<_> = schema.key.fields.iter().enumerate().map(part).collect();
-                if pushed.contains(&Pushed::Residual) { Pushed::Residual } else { Pushed::Exactly }
+                if pushed.contains(&Pushed::Residual) {
+                    Pushed::Residual
+                } else {
+                    Pushed::Exactly
+                }
             }
             _ => Pushed::Residual,
         }
@@ -250,7 +150,11 @@ impl Plan {
     /// Takes the value of a field that the list's template names.
     fn fill(&mut self, route: &Route, filter: &Predicate) -> bool {
         let (field, value) = match filter {
-            Predicate::Compare { field, op: CompareOp::Eq, value } => (field, value),
+            Predicate::Compare {
+                field,
+                op: CompareOp::Eq,
+                value,
+            } => (field, value),
             Predicate::In { field, values } => match values.as_slice() {
                 [value] => (field, value),
                 _ => return false,
@@ -276,7 +180,9 @@ impl Plan {
     fn param(&mut self, route: &Route, at: usize, op: FilterOp, values: &[&Value]) -> Pushed {
         let field = &route.schema.fields[at];
         let write = |value: &&Value| match (op, field.kind.inner()) {
-            (FilterOp::Member, Kind::List(of)) if !converts(field) => element_text(value.show(), of).ok().flatten(),
+            (FilterOp::Member, Kind::List(of)) if !converts(field) => {
+                element_text(value.show(), of).ok().flatten()
+            }
             (FilterOp::Member, _) => None,
             _ => text(field, value.show()).ok().flatten(),
         };
@@ -286,7 +192,9 @@ impl Plan {
     /// Adds a parameter; `None` and what the endpoint has no parameter for stay residual. A parameter that is there
     /// already is not repeated: servers take that for "or", or for the last.
     fn texts(&mut self, route: &Route, at: usize, op: FilterOp, texts: Option<Vec<String>>) -> Pushed {
-        let (Filters::Params(params), Some(texts)) = (&route.filters, texts) else { return Pushed::Residual };
+        let (Filters::Params(params), Some(texts)) = (&route.filters, texts) else {
+            return Pushed::Residual;
+        };
         let fits = |param: &&FilterParam<usize>| {
             let commas = op == FilterOp::AnyOf && param.op == FilterOp::AnyOfCommas;
             param.field == at
@@ -294,13 +202,20 @@ impl Plan {
                 && !self.params.iter().any(|(name, _)| *name == param.name)
         };
         let length: usize = texts.iter().map(String::len).sum();
-        let Some(param) = params.iter().find(fits).filter(|_| length <= LONGEST) else { return Pushed::Residual };
+        let Some(param) = params.iter().find(fits).filter(|_| length <= LONGEST) else {
+            return Pushed::Residual;
+        };
         if param.op == FilterOp::AnyOfCommas {
             self.params.push((param.name.clone(), texts.join(",")));
         } else {
-            self.params.extend(texts.into_iter().map(|text| (param.name.clone(), text)));
+            self.params
+                .extend(texts.into_iter().map(|text| (param.name.clone(), text)));
         }
-        if param.exact { Pushed::Exactly } else { Pushed::Residual }
+        if param.exact {
+            Pushed::Exactly
+        } else {
+            Pushed::Residual
+        }
     }
 
     fn order(&mut self, route: &Route, schema: &'static Schema, query: &Query) {
@@ -314,7 +229,10 @@ impl Plan {
         };
         let key = schema.key.fields.iter().filter_map(|at| u16::try_from(*at).ok());
         let rest = key.filter(|at| !query.order.iter().any(|order| order.field == *at));
-        let ascending = |field| Order { field, direction: Direction::Ascending };
+        let ascending = |field| Order {
+            field,
+            direction: Direction::Ascending,
+        };
         let order: Vec<_> = query.order.iter().copied().chain(rest.map(ascending)).collect();
         let named = |order: &Order| {
             let field = schema.fields[usize::from(order.field)].name_in(DIALECT);
@@ -322,7 +240,11 @@ impl Plan {
         };
         let order: Vec<_> = order.iter().map(named).collect();
         let join = |write: &dyn Fn(&str, bool) -> String| {
-            order.iter().map(|(field, falls)| write(field, *falls)).collect::<Vec<_>>().join(",")
+            order
+                .iter()
+                .map(|(field, falls)| write(field, *falls))
+                .collect::<Vec<_>>()
+                .join(",")
         };
         let direction = |falls: bool| if falls { "desc" } else { "asc" };
         match style {
@@ -335,8 +257,10 @@ impl Plan {
                 self.params.push((name.clone(), suffixed));
             }
             OrderStyle::Split { directions } => {
-                self.params.push((name.clone(), join(&|field, _| field.to_owned())));
-                self.params.push((directions.clone(), join(&|_, falls| direction(falls).to_owned())));
+                self.params
+                    .push((name.clone(), join(&|field, _| field.to_owned())));
+                self.params
+                    .push((directions.clone(), join(&|_, falls| direction(falls).to_owned())));
             }
         }
         self.done.order = true;
@@ -347,7 +271,9 @@ impl Plan {
 const LONGEST: usize = 4096;
 
 fn converts(field: &FieldDef) -> bool {
-    field.dialect(DIALECT).is_some_and(|special| special.convert.is_some())
+    field
+        .dialect(DIALECT)
+        .is_some_and(|special| special.convert.is_some())
 }
 
 fn compare_op(op: CompareOp) -> FilterOp {

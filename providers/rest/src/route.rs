@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use larder_core::{Idempotency, KeyKind, Operation, Result, Schema};
 use serde_json::{Map, Value};
 
-use crate::endpoint::{Action, Endpoint, FieldRef, Version};
+use crate::endpoint::{Action, Endpoint, Version};
 use crate::error::invalid;
+use crate::filters::{FieldRef, Filters, Ordered};
 use crate::paging::Paging;
-use crate::pushdown::{Filters, Ordered};
 use crate::template::{Scope, Template};
 
 /// What of a remote's configuration its endpoints fall back on.
@@ -53,7 +53,11 @@ impl Route {
     ///
     /// # Errors
     /// `Invalid`, with the model, for what makes no sense.
-    pub(crate) fn compile(endpoint: &Endpoint, schema: &'static Schema, defaults: &Defaults<'_>) -> Result<Self> {
+    pub(crate) fn compile(
+        endpoint: &Endpoint,
+        schema: &'static Schema,
+        defaults: &Defaults<'_>,
+    ) -> Result<Self> {
         Self::try_compile(endpoint, schema, defaults).map_err(|error| error.model(schema.model))
     }
 
@@ -75,7 +79,10 @@ impl Route {
         let e = endpoint.clone();
         Ok(Self {
             schema,
-            list_fields: templates.get(&Action::List).map(|list| list.fields().collect()).unwrap_or_default(),
+            list_fields: templates
+                .get(&Action::List)
+                .map(|list| list.fields().collect())
+                .unwrap_or_default(),
             templates,
             methods,
             headers,
@@ -138,7 +145,11 @@ impl Route {
         if self.key_header(operation).is_some() {
             return Idempotency::KEYED;
         }
-        if self.method(action) == Method::POST { Idempotency::AtMostOnce } else { Idempotency::Idempotent }
+        if self.method(action) == Method::POST {
+            Idempotency::AtMostOnce
+        } else {
+            Idempotency::Idempotent
+        }
     }
 }
 
@@ -183,7 +194,9 @@ fn position(field: &FieldRef, schema: &'static Schema) -> Result<usize> {
     match field {
         FieldRef::Position(at) if usize::from(*at) < schema.fields.len() => Ok(usize::from(*at)),
         FieldRef::Position(at) => Err(invalid(format!("there is no field {at}"))),
-        FieldRef::Name(name) => schema.position(name).ok_or_else(|| invalid(format!("there is no field `{name}`"))),
+        FieldRef::Name(name) => schema
+            .position(name)
+            .ok_or_else(|| invalid(format!("there is no field `{name}`"))),
     }
 }
 
@@ -197,11 +210,18 @@ fn methods(endpoint: &Endpoint, schema: &'static Schema) -> Result<BTreeMap<Acti
     ];
     let mut methods = BTreeMap::new();
     for (action, able) in able {
-        let usual = if single && action == Action::Create { Method::PUT } else { able[0].clone() };
+        let usual = if single && action == Action::Create {
+            Method::PUT
+        } else {
+            able[0].clone()
+        };
         let method = endpoint.methods.get(&action).cloned().unwrap_or(usual);
         if !able.contains(&method) {
             let able: Vec<_> = able.iter().map(Method::as_str).collect();
-            return Err(invalid(format!("{action:?} goes by {}, not by {method}", able.join(" or "))));
+            return Err(invalid(format!(
+                "{action:?} goes by {}, not by {method}",
+                able.join(" or ")
+            )));
         }
         methods.insert(action, method);
     }
@@ -223,14 +243,31 @@ fn templates(
     };
     let one = said(Action::One).unwrap_or_else(|| row.clone());
     let create = said(Action::Create).unwrap_or_else(|| {
-        if is_post(Action::Create) { path_of(&collection).to_owned() } else { one.clone() }
+        if is_post(Action::Create) {
+            path_of(&collection).to_owned()
+        } else {
+            one.clone()
+        }
     });
     let update = said(Action::Update).unwrap_or_else(|| one.clone());
-    let upsert = said(Action::Upsert)
-        .unwrap_or_else(|| if is_post(Action::Upsert) { create.clone() } else { update.clone() });
+    let upsert = said(Action::Upsert).unwrap_or_else(|| {
+        if is_post(Action::Upsert) {
+            create.clone()
+        } else {
+            update.clone()
+        }
+    });
     let paths = [
-        (Action::List, said(Action::List).unwrap_or(collection), Scope::List),
-        (Action::Delete, said(Action::Delete).unwrap_or_else(|| one.clone()), Scope::Key),
+        (
+            Action::List,
+            said(Action::List).unwrap_or(collection),
+            Scope::List,
+        ),
+        (
+            Action::Delete,
+            said(Action::Delete).unwrap_or_else(|| one.clone()),
+            Scope::Key,
+        ),
         (Action::One, one, Scope::Key),
         (Action::Create, create, Scope::Row),
         (Action::Update, update, Scope::Row),
@@ -271,96 +308,15 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         // The value may be a secret, so the message does not show it.
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| invalid(format!("the value of the header `{name}` holds characters that can't be sent")))?;
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            invalid(format!(
+                "the value of the header `{name}` holds characters that can't be sent"
+            ))
+        })?;
         map.insert(header_name(name)?, value);
     }
     Ok(map)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use larder_core::{FieldDef, KeyDef, Kind};
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("user", "users")]
-    #[case("category", "categories")]
-    #[case("day", "days")]
-    #[case("address", "addresses")]
-    #[case("box", "boxes")]
-    #[case("branch", "branches")]
-    #[case("y", "ys")]
-    fn plurals(#[case] word: &str, #[case] expected: &str) {
-        let mut word = word.to_owned();
-        pluralise(&mut word);
-        assert_eq!(word, expected);
-    }
-
-    static LINE: Schema = Schema::new(
-        "LineItem",
-        &[FieldDef::new("order", Kind::Str), FieldDef::new("no", Kind::Str)],
-        KeyDef::natural(&[0, 1]),
-    );
-    static ME: Schema = Schema::new("MyProfile", &[FieldDef::new("name", Kind::Str)], KeyDef::singleton());
-    static USER: Schema = Schema::new("User", &[FieldDef::new("id", Kind::Str)], KeyDef::natural(&[0]));
-
-    #[track_caller]
-    fn check(schema: &'static Schema, endpoint: &Endpoint, expected: &[(Action, &str)]) {
-        let defaults = Defaults { headers: &[], idempotency_header: None };
-        let route = Route::compile(endpoint, schema, &defaults).unwrap();
-        let found: Vec<_> = route.templates.iter().map(|(action, template)| (*action, template.text())).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn paths_have_defaults() {
-        use Action::{Create, Delete, List, One, Update, Upsert};
-        let row = "/line_items/{key.0}/{key.1}";
-        let paths = [(List, "/line_items"), (One, row), (Create, "/line_items"), (Update, row), (Upsert, row), (Delete, row)];
-        check(&LINE, &default_endpoint(&LINE), &paths);
-        let me = "/my_profile";
-        check(&ME, &default_endpoint(&ME), &[(One, me), (Create, me), (Update, me), (Upsert, me), (Delete, me)]);
-        let row = "/u/{key}/";
-        let posted = Endpoint::new("/u/?x=1").upsert_with(Method::POST).create_with(Method::PUT).without(Delete);
-        check(&USER, &posted, &[(List, "/u/?x=1"), (One, row), (Create, row), (Update, row), (Upsert, row)]);
-        let moved = Endpoint::new("/u").one("/v/{key}").upsert_with(Method::POST);
-        let paths =
-            [(List, "/u"), (One, "/v/{key}"), (Create, "/u"), (Update, "/v/{key}"), (Upsert, "/u"), (Delete, "/v/{key}")];
-        check(&USER, &moved, &paths);
-    }
-
-    #[rstest]
-    #[case(Endpoint::new("/u"), Operation::Insert, Idempotency::KEYED, true)]
-    #[case(Endpoint::new("/u"), Operation::Update, Idempotency::Idempotent, false)]
-    #[case(Endpoint::new("/u"), Operation::Upsert, Idempotency::Idempotent, false)]
-    #[case(Endpoint::new("/u"), Operation::Delete, Idempotency::Idempotent, false)]
-    #[case(Endpoint::new("/u").update_with(Method::PATCH), Operation::Update, Idempotency::KEYED, true)]
-    #[case(Endpoint::new("/u").create_with(Method::PUT), Operation::Insert, Idempotency::Conditional, false)]
-    #[case(
-        Endpoint::new("/u").create_with(Method::PUT).send_if_none_match(false),
-        Operation::Insert, Idempotency::Idempotent, false
-    )]
-    #[case(Endpoint::new("/u").without_idempotency_header(), Operation::Insert, Idempotency::AtMostOnce, false)]
-    #[case(
-        Endpoint::new("/u").without_idempotency_header().update_with(Method::PATCH),
-        Operation::Update, Idempotency::Idempotent, false
-    )]
-    #[case(
-        Endpoint::new("/u").idempotency(Operation::Insert, Idempotency::Probe),
-        Operation::Insert, Idempotency::Probe, false
-    )]
-    #[case(Endpoint::new("/u").idempotency(Operation::Update, Idempotency::KEYED), Operation::Update, Idempotency::KEYED, true)]
-    fn idempotency_follows_from_the_method(
-        #[case] endpoint: Endpoint,
-        #[case] operation: Operation,
-        #[case] expected: Idempotency,
-        #[case] key_sent: bool,
-    ) {
-        let defaults = Defaults { headers: &[], idempotency_header: Some("Idempotency-Key") };
-        let route = Route::compile(&endpoint, &USER, &defaults).unwrap();
-        assert_eq!(route.idempotency(operation), expected);
-        assert_eq!(route.key_header(operation).is_some(), key_sent);
-    }
-}
+mod tests;

@@ -59,7 +59,11 @@ impl Template {
                 _ => {}
             }
         }
-        Ok(Self { text: text.to_owned(), segments, query: read(query)? })
+        Ok(Self {
+            text: text.to_owned(),
+            segments,
+            query: read(query)?,
+        })
     }
 
     /// The template as it was written, for traces.
@@ -69,10 +73,14 @@ impl Template {
 
     /// The fields that have to be known.
     pub(crate) fn fields(&self) -> impl Iterator<Item = usize> + '_ {
-        self.segments.iter().flatten().chain(&self.query).filter_map(|piece| match piece {
-            Piece::Hole(Hole::Field(at)) => Some(*at),
-            _ => None,
-        })
+        self.segments
+            .iter()
+            .flatten()
+            .chain(&self.query)
+            .filter_map(|piece| match piece {
+                Piece::Hole(Hole::Field(at)) => Some(*at),
+                _ => None,
+            })
     }
 
     /// Fills the holes. No value leaves its segment: it is encoded whole, and one that would make the segment `.` or
@@ -82,7 +90,9 @@ impl Template {
         for segment in &self.segments {
             let filled = join(segment, &mut value)?;
             if is_dots(&filled) {
-                return Err(invalid(format!("`{}` can't stand in the path: it would leave its segment", filled)));
+                return Err(invalid(format!(
+                    "`{filled}` can't stand in the path: it would leave its segment"
+                )));
             }
             path.push('/');
             path.push_str(&filled);
@@ -127,7 +137,10 @@ fn pieces(text: &str, schema: &'static Schema, scope: Scope) -> Result<Vec<Piece
 }
 
 fn push_literal(pieces: &mut Vec<Piece>, literal: &str) -> Result<(), String> {
-    if let Some(odd) = literal.chars().find(|char| !char.is_ascii_graphic() || "\"#<>\\^`{|}".contains(*char)) {
+    if let Some(odd) = literal
+        .chars()
+        .find(|char| !char.is_ascii_graphic() || "\"#<>\\^`{|}".contains(*char))
+    {
         return Err(format!("has a {odd:?}, which has to be percent-encoded"));
     }
     if !literal.is_empty() {
@@ -149,13 +162,20 @@ fn hole(name: &str, schema: &'static Schema, scope: Scope) -> Result<Hole, Strin
             (Scope::List, ..) => Err(format!("names `{{{name}}}`, but a list has no key")),
             (_, Some(part), _) => Ok(Hole::Key(part)),
             (_, None, 1) if name == "key" => Ok(Hole::Key(0)),
-            (_, None, 0) => Err(format!("names `{{{name}}}`, but the model has one row and no key")),
-            (_, None, _) => Err(format!("names `{{{name}}}`, but the key has {parts} parts: `{{key.0}}` and so on")),
+            (_, None, 0) => Err(format!(
+                "names `{{{name}}}`, but the model has one row and no key"
+            )),
+            (_, None, _) => Err(format!(
+                "names `{{{name}}}`, but the key has {parts} parts: `{{key.0}}` and so on"
+            )),
         };
     }
     let Some(position) = schema.position(name) else {
         let known: Vec<_> = schema.fields.iter().map(|field| field.name).collect();
-        return Err(format!("names `{{{name}}}`, which is neither `key` nor a field; the fields are {}", known.join(", ")));
+        return Err(format!(
+            "names `{{{name}}}`, which is neither `key` nor a field; the fields are {}",
+            known.join(", ")
+        ));
     };
     let special = schema.fields[position].dialect(larder_core::dialect::json::DIALECT);
     if !is_scalar(&schema.fields[position].kind) && special.is_none_or(|special| special.convert.is_none()) {
@@ -164,9 +184,9 @@ fn hole(name: &str, schema: &'static Schema, scope: Scope) -> Result<Hole, Strin
     match (scope, schema.key.fields.iter().position(|at| *at == position)) {
         (Scope::List, _) | (Scope::Row, None) => Ok(Hole::Field(position)),
         (Scope::Key | Scope::Row, Some(part)) => Ok(Hole::Key(part)),
-        (Scope::Key, None) => {
-            Err(format!("names `{{{name}}}`, but a read by key and a delete know nothing but the key"))
-        }
+        (Scope::Key, None) => Err(format!(
+            "names `{{{name}}}`, but a read by key and a delete know nothing but the key"
+        )),
     }
 }
 
@@ -181,8 +201,14 @@ fn is_scalar(kind: &'static Kind) -> bool {
 /// A part of a key as text, as JSON would write the field.
 pub(crate) fn key_text(schema: &'static Schema, key: &Key, part: usize) -> Result<String> {
     let (parts, fields) = (key.parts(), schema.key.fields);
-    let (Some(value), Some(position), true) = (parts.get(part), fields.get(part), parts.len() == fields.len()) else {
-        return Err(invalid(format!("the key has {} parts, the model's {}", parts.len(), fields.len())));
+    let (Some(value), Some(position), true) =
+        (parts.get(part), fields.get(part), parts.len() == fields.len())
+    else {
+        return Err(invalid(format!(
+            "the key has {} parts, the model's {}",
+            parts.len(),
+            fields.len()
+        )));
     };
     let field = &schema.fields[*position];
     let value = match (field.kind.inner(), value) {

@@ -175,7 +175,10 @@ impl TransportError {
     /// Finds out from the chain of sources how far the request had gone; see [`NotSent`].
     pub fn new(source: impl Into<BoxError>) -> Self {
         let source = source.into();
-        Self { sent: sent_of(&*source).unwrap_or(Sent::Maybe), source }
+        Self {
+            sent: sent_of(&*source).unwrap_or(Sent::Maybe),
+            source,
+        }
     }
 
     /// How far the request had gone.
@@ -225,8 +228,10 @@ impl StdError for TransportError {
 pub struct Transport(Arc<dyn Exchange>);
 
 trait Exchange: Send + Sync {
-    fn exchange(&self, request: Request<Body>)
-    -> BoxFuture<'static, Result<Response<ResponseBody>, TransportError>>;
+    fn exchange(
+        &self,
+        request: Request<Body>,
+    ) -> BoxFuture<'static, Result<Response<ResponseBody>, TransportError>>;
 }
 
 /// A service that is cloned for each request. The lock is held for the clone alone, so the service needn't be `Sync`.

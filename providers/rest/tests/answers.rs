@@ -1,5 +1,7 @@
 //! Answers that are no rows: bad data, statuses, redirects. Each gives a typed error that says where, and nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what it did not expect")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Credentials: asked at each send, to one origin, and in nothing that is kept or shown.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what it did not expect")]
+
 mod support;
 
 use std::fmt::Write as _;

@@ -1,5 +1,6 @@
 //! The shipped transport over real sockets: HTTP/1.1 and 2, TLS, and how far a request had gone when it failed.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what it did not expect")]
 #![cfg(feature = "hyper")]
 
 mod support;

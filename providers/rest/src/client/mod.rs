@@ -35,7 +35,6 @@ pub struct HyperTransport;
 
 impl HyperTransport {
     /// The shipped transport, to be configured.
-    #[must_use]
     pub fn builder() -> HyperBuilder {
         HyperBuilder {
             connect_timeout: Self::CONNECT_TIMEOUT,
@@ -185,7 +184,12 @@ impl fmt::Debug for HyperBuilder {
 
 /// A connector of a type that the builder does not know.
 trait Install: Send {
-    fn install(self: Box<Self>, builder: HyperBuilder, tls: ClientConfig, runtime: &Arc<dyn Runtime>) -> Transport;
+    fn install(
+        self: Box<Self>,
+        builder: HyperBuilder,
+        tls: ClientConfig,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Transport;
 }
 
 impl<C> Install for C
@@ -195,7 +199,12 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
 {
-    fn install(self: Box<Self>, builder: HyperBuilder, tls: ClientConfig, runtime: &Arc<dyn Runtime>) -> Transport {
+    fn install(
+        self: Box<Self>,
+        builder: HyperBuilder,
+        tls: ClientConfig,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Transport {
         builder.finish(*self, tls, runtime)
     }
 }

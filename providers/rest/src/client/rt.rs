@@ -33,10 +33,17 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    #[allow(clippy::disallowed_methods, reason = "an origin only: what passes after it is the runtime's time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "an origin only: what passes after it is the runtime's time"
+    )]
     pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let start = runtime.monotonic();
-        Self { runtime, origin: Instant::now(), start }
+        Self {
+            runtime,
+            origin: Instant::now(),
+            start,
+        }
     }
 }
 
@@ -61,7 +68,11 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+        self.0
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+            .poll(cx)
     }
 }
 

@@ -1,6 +1,11 @@
 //! What the tests share: a runtime, two models, and a server without a socket.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it"
+)]
 
 include!("runtime.rs");
 
