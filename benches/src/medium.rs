@@ -92,7 +92,11 @@ impl Medium {
     /// Those of the file system.
     pub fn open(&self, counts: Arc<Counts>) -> io::Result<CountingBackend> {
         let (file, pause) = (backend::file(&self.path)?, self.pause);
-        let file = if self.settled { Box::new(Settled(file)) } else { file };
+        let file = if self.settled {
+            Box::new(Settled(file))
+        } else {
+            file
+        };
         let backend = CountingBackend::new(file, counts);
         Ok(if pause.is_zero() {
             backend

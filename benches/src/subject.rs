@@ -7,9 +7,9 @@ use larder_redb::Redb;
 use larder_redb::backend::Counts;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::model::User;
 use crate::Result;
 use crate::medium::Medium;
+use crate::model::User;
 
 /// How a repository is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,8 +43,7 @@ impl Subject {
             .build()?;
         let counts = Arc::<Counts>::default();
         let counted = Arc::clone(&counts);
-        let store =
-            Redb::at(&medium.path).backend(move || Ok(Box::new(medium.open(Arc::clone(&counted))?)));
+        let store = Redb::at(&medium.path).backend(move || Ok(Box::new(medium.open(Arc::clone(&counted))?)));
         let mut builder = Repository::builder()
             .store(store)
             .model::<User>()
@@ -58,6 +57,15 @@ impl Subject {
             counts,
             runtime,
         })
+    }
+
+    /// Opens a repository on a file that has `users` in it and nothing in the outbox.
+    ///
+    /// # Errors
+    /// Whatever the repository reports.
+    pub fn filled(medium: Medium, users: &[User], config: Config) -> Result<Self> {
+        Self::open(medium.clone(), Config::default())?.fill(users)?;
+        Self::open(medium, config)
     }
 
     /// Stores `users` in one transaction.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use larder_benches::medium::Medium;
 use larder_benches::model::User;
 use larder_benches::subject::{Config, Subject};
 
@@ -11,12 +12,12 @@ const WRITERS: usize = 16;
 #[test]
 fn writers_that_wait_share_commits() {
     let directory = tempfile::tempdir().unwrap();
+    let medium = Medium::plain(directory.path().join("a.redb")).pause(Duration::from_millis(3));
     let config = Config {
         remote: true,
-        pause: Duration::from_millis(3),
         ..Config::default()
     };
-    let subject = Subject::open(directory.path().join("a.redb"), config).unwrap();
+    let subject = Subject::open(medium, config).unwrap();
     let users: Vec<User> = (0..320).map(User::nth).collect();
     let before = subject.counts.syncs();
     subject.write(users.clone(), WRITERS).unwrap();

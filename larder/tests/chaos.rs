@@ -1,6 +1,8 @@
 //! Several tasks write to few rows while the network, the disk and the process fail as chance has it. Whatever happens:
 //! what was written is seen, arrives once and in order, and in the end both sides have the same.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on stops, and waits in real time")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -185,9 +187,9 @@ fn check(log: &Log, idempotency: Idempotency) {
     }
 }
 
-async fn run(seed: u64, idempotency: Idempotency, faithful: bool, crashes: bool) {
+async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful: bool, crashes: bool) {
     let run = Run {
-        disk: memory().await,
+        disk,
         weather: Arc::new(Weather {
             server: memory().await,
             chance: Chance::new(!seed),
@@ -272,12 +274,24 @@ async fn run(seed: u64, idempotency: Idempotency, faithful: bool, crashes: bool)
 #[case::at_most_once(Idempotency::AtMostOnce, false, true)]
 #[tokio::test]
 async fn whatever_happens(#[case] idempotency: Idempotency, #[case] faithful: bool, #[case] crashes: bool) {
-    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(8);
     let first = std::env::var("CHAOS_FIRST").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in first..first + seeds {
         // The seed of a run that fails is the last one that is named.
         println!("seed {seed}");
-        let run = run(seed, idempotency, faithful, crashes);
+        let run = run(memory().await, seed, idempotency, faithful, crashes);
         tokio::time::timeout(Duration::from_secs(20), run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    }
+}
+
+#[cfg(feature = "redb")]
+#[tokio::test]
+async fn whatever_happens_on_a_file() {
+    for seed in 1_000..1_003 {
+        println!("seed {seed}");
+        let folder = tempfile::tempdir().unwrap();
+        let disk = support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
+        let run = run(disk, seed, Idempotency::KEYED, true, true);
+        tokio::time::timeout(Duration::from_secs(30), run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
     }
 }

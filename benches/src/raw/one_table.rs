@@ -43,6 +43,16 @@ impl OneTable {
         })
     }
 
+    /// Opens a file and stores `users` in it.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub fn filled(medium: &Medium, users: &[User]) -> Result<Self> {
+        let database = Self::open(medium)?;
+        database.fill(users)?;
+        Ok(database)
+    }
+
     /// Stores `users` in one transaction, without entries in the outbox.
     ///
     /// # Errors

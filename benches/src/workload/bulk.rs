@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Plan, Setup, Side, Workload};
 use crate::Result;
-use crate::medium::Written;
+use crate::medium::{Medium, Written};
 use crate::model::User;
 use crate::paired::{Rounds, timed};
 use crate::raw::{OneTable, Tables};
@@ -39,17 +39,15 @@ fn index(side: Side) -> usize {
 impl Bulk {
     /// Fills a new database.
     fn fill(&mut self, side: Side) -> Result<Duration> {
-        let path = self.scratch.path().join("bulk.redb");
+        let medium = Medium::plain(self.scratch.path().join("bulk.redb"));
         let users = &self.users;
         let (took, before, after) = match side {
             Side::Larder | Side::Alone => {
-                let subject = Subject::open(
-                    path.clone(),
-                    Config {
-                        cache: 10_000,
-                        ..Config::default()
-                    },
-                )?;
+                let config = Config {
+                    cache: 10_000,
+                    remote: false,
+                };
+                let subject = Subject::open(medium.clone(), config)?;
                 let before = Written::of(&subject.counts);
                 (
                     timed(|| subject.fill(users))?,
@@ -58,18 +56,18 @@ impl Bulk {
                 )
             }
             Side::Raw => {
-                let tables = Tables::open(&path, Duration::ZERO)?;
+                let tables = Tables::open(&medium)?;
                 let before = Written::of(&tables.counts);
                 (timed(|| tables.fill(users))?, before, Written::of(&tables.counts))
             }
             Side::OneTable => {
-                let one = OneTable::open(&path, Duration::ZERO)?;
+                let one = OneTable::open(&medium)?;
                 let before = Written::of(&one.counts);
                 (timed(|| one.fill(users))?, before, Written::of(&one.counts))
             }
         };
         self.written[index(side)].add(before, after);
-        std::fs::remove_file(path)?;
+        std::fs::remove_file(medium.path)?;
         Ok(took)
     }
 }

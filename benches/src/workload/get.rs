@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder::Uuid;
 use tempfile::TempDir;
 
-use super::{Plan, Setup, Side, Workload};
+use super::{Plan, Setup, Side, Workload, file};
 use crate::Result;
 use crate::medium::Written;
 use crate::model::{User, id, shuffled};
@@ -38,11 +38,9 @@ fn start(setup: &Setup, cache: usize, slice: u64, line: Line) -> Result<Get> {
         cache,
         ..Config::default()
     };
-    let subject = Subject::open(scratch.path().join("larder.redb"), config)?;
-    let raw = Tables::open(&scratch.path().join("raw.redb"), Duration::ZERO)?;
-    let users: Vec<User> = (0..setup.rows).map(User::nth).collect();
-    subject.fill(&users)?;
-    raw.fill(&users)?;
+    let users = setup.users();
+    let subject = Subject::filled(file(&scratch, "larder.redb"), &users, config)?;
+    let raw = Tables::filled(&file(&scratch, "raw.redb"), &users)?;
     let keys = shuffled(setup.rows).into_iter().map(id).collect();
     Ok(Get {
         subject,

@@ -13,7 +13,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::medium::Written;
+use crate::medium::{Medium, Written};
+use crate::model::User;
 use crate::paired::Rounds;
 use crate::report::Line;
 
@@ -58,6 +59,16 @@ impl Setup {
     fn scratch(&self) -> Result<TempDir> {
         Ok(tempfile::tempdir_in(&self.directory)?)
     }
+
+    /// The rows that are there before anything is measured.
+    fn users(&self) -> Vec<User> {
+        (0..self.rows).map(User::nth).collect()
+    }
+}
+
+/// A file of a workload, whose blocks are settled.
+fn file(scratch: &TempDir, name: &str) -> Medium {
+    Medium::settled(scratch.path().join(name))
 }
 
 /// How much of it is measured at a time. A slice is short, so that most of them are not interrupted.

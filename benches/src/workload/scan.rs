@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Plan, Setup, Side, Workload};
+use super::{Plan, Setup, Side, Workload, file};
 use crate::Result;
 use crate::medium::Written;
 use crate::model::User;
@@ -27,11 +27,9 @@ struct Scan {
 
 pub(super) fn start(setup: &Setup) -> Result<Box<dyn Workload>> {
     let scratch = setup.scratch()?;
-    let subject = Subject::open(scratch.path().join("larder.redb"), Config::default())?;
-    let raw = Tables::open(&scratch.path().join("raw.redb"), Duration::ZERO)?;
-    let users: Vec<User> = (0..setup.rows).map(User::nth).collect();
-    subject.fill(&users)?;
-    raw.fill(&users)?;
+    let users = setup.users();
+    let subject = Subject::filled(file(&scratch, "larder.redb"), &users, Config::default())?;
+    let raw = Tables::filled(&file(&scratch, "raw.redb"), &users)?;
     let found = users.iter().filter(|user| user.age < AGE).count();
     Ok(Box::new(Scan {
         subject,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Plan, Setup, Side, Workload};
+use super::{Plan, Setup, Side, Workload, file};
 use crate::Result;
 use crate::medium::Written;
 use crate::model::{User, shuffled};
@@ -27,20 +27,14 @@ struct Upsert {
 
 fn start(setup: &Setup, known: Vec<u64>) -> Result<Box<dyn Workload>> {
     let scratch = setup.scratch()?;
-    let users: Vec<User> = (0..setup.rows).map(User::nth).collect();
-    let path = scratch.path().join("larder.redb");
-    // What is there before has nothing in the outbox.
-    Subject::open(path.clone(), Config::default())?.fill(&users)?;
+    let users = setup.users();
     let config = Config {
         cache: 10_000,
         remote: true,
-        ..Config::default()
     };
-    let subject = Subject::open(path, config)?;
-    let tables = Tables::open(&scratch.path().join("tables.redb"), Duration::ZERO)?;
-    tables.fill(&users)?;
-    let one = OneTable::open(&scratch.path().join("one.redb"), Duration::ZERO)?;
-    one.fill(&users)?;
+    let subject = Subject::filled(file(&scratch, "larder.redb"), &users, config)?;
+    let tables = Tables::filled(&file(&scratch, "tables.redb"), &users)?;
+    let one = OneTable::filled(&file(&scratch, "one.redb"), &users)?;
     let rows = setup.rows;
     Ok(Box::new(Upsert {
         subject,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Plan, Setup, Side, Workload};
+use super::{Plan, Setup, Side, Workload, file};
 use crate::Result;
 use crate::medium::Written;
 use crate::model::User;
@@ -36,22 +36,15 @@ fn start(
     least: f64,
 ) -> Result<Box<dyn Workload>> {
     let scratch = setup.scratch()?;
-    let users: Vec<User> = (0..setup.rows).map(User::nth).collect();
-    let subject = |file: &str| {
-        let path = scratch.path().join(file);
-        Subject::open(path.clone(), Config::default())?.fill(&users)?;
-        Subject::open(
-            path,
-            Config {
-                cache: 10_000,
-                remote: true,
-                pause,
-            },
-        )
+    let users = setup.users();
+    let file = |name: &str| file(&scratch, name).pause(pause);
+    let config = Config {
+        cache: 10_000,
+        remote: true,
     };
-    let (many, alone) = (subject("many.redb")?, subject("alone.redb")?);
-    let raw = Tables::open(&scratch.path().join("raw.redb"), pause)?;
-    raw.fill(&users)?;
+    let many = Subject::filled(file("many.redb"), &users, config)?;
+    let alone = Subject::filled(file("alone.redb"), &users, config)?;
+    let raw = Tables::filled(&file("raw.redb"), &users)?;
     let (rows, done) = (setup.rows, [0; 3]);
     Ok(Box::new(Writers {
         many,

@@ -11,13 +11,11 @@ use larder_core::{
 };
 use larder_harness::models::SPECIMEN;
 
-use crate::faults::Fault;
-
 use crate::faults::Fault::{
-    AppliesTwice, ClaimsFilter, CutsText, DeleteForgets, Expectations, HalfBatches, IgnoresCase, InNothing,
-    InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Names, NotNull, NullRule,
-    OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates, UpsertsSecretly, Versions,
-    Wildcard, WrongOrder, Zeros,
+    self, AppliesTwice, ClaimsFilter, CutsText, DeleteForgets, Expectations, HalfBatches, IgnoresCase,
+    InNothing, InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Names, NotNull,
+    NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates, UpsertsSecretly,
+    Versions, Wildcard, WrongOrder, Zeros,
 };
 
 /// A store in memory with a fault.
@@ -28,7 +26,7 @@ pub(crate) struct Broken {
 }
 
 impl Broken {
-    /// The condition that is judged instead.
+    /// What is judged instead.
     fn filter(&self, filter: &Predicate) -> Predicate {
         let null = |field: u16| Predicate::Compare {
             field,

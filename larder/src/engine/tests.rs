@@ -379,3 +379,74 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_entry_of_another_account_behind_ones_own_is_counted_once() {
+    let foreign = Head { foreign: true, ..head(2, "a", KEYED) };
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), foreign]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept });
+    assert_eq!(engine.counts().waiting, 1);
+    let more = tell(&mut engine, at(0), Event::Stored);
+    assert_eq!(more, [Effect::Load { after: 2, limit: 4096 }], "it takes no room");
+}
+
+#[test]
+fn what_waits_behind_a_parked_entry_keeps_no_other_from_being_loaded() {
+    let first = Head { parked: Some(ParkReason::Conflict), ..head(1, "a", KEYED) };
+    let heads = std::iter::once(first).chain((2..=4096).map(|seq| head(seq, "a", KEYED))).collect();
+    let (mut engine, _) = loaded(at(0), heads);
+    assert_eq!(tell(&mut engine, at(0), Event::Stored), [Effect::Load { after: 4096, limit: 4096 }]);
+    let heads = vec![head(4097, "b", KEYED)];
+    let next = tell(&mut engine, at(0), Event::Loaded { heads, last: 4097, more: false, wipes: 0 });
+    assert_eq!(next, [Effect::Mark(vec![4097])]);
+    tell(&mut engine, at(0), Event::Discarded(7));
+    assert_eq!(engine.counts().conflicts, 1);
+}
+
+#[test]
+fn a_refusal_of_credentials_that_have_been_replaced_holds_nothing() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    marked(&mut engine, at(0), &[1, 2]);
+    answered(&mut engine, at(0), 1, Answer::Unauthorized);
+    tell(&mut engine, at(1), Event::Credentials);
+    let again = answered(&mut engine, at(2), 2, Answer::Unauthorized);
+    assert!(!engine.unauthorized());
+    assert_eq!(again, [Effect::Send { seq: 2, repeated: false }]);
+}
+
+#[test]
+fn a_retry_that_comes_before_the_news_of_the_parking_counts() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Refused);
+    assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), []);
+    let parked = Event::Settled { seq: 1, verdict: Verdict::Park(ParkReason::Rejected) };
+    assert_eq!(tell(&mut engine, at(0), parked), [Effect::Send { seq: 1, repeated: true }]);
+    assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), [], "it is on its way");
+}
+
+#[test]
+fn a_retry_forgets_not_that_it_may_have_been_sent() {
+    for (idempotency, expected) in [
+        (Idempotency::Probe, Effect::Probe(1)),
+        (Idempotency::AtMostOnce, Effect::Mark(vec![1])),
+    ] {
+        let uncertain = Some(ParkReason::Uncertain);
+        let parked = Head { marked: Some(at(0).wall), parked: uncertain, ..head(1, "a", idempotency) };
+        let (mut engine, _) = loaded(at(0), vec![parked]);
+        assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), [expected]);
+    }
+}
+
+#[test]
+fn what_was_loaded_before_a_wipe_is_forgotten_and_what_came_after_it_is_not() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    tell(&mut engine, at(0), Event::Stored);
+    let heads = vec![head(2, "a", KEYED)];
+    let after = tell(&mut engine, at(0), Event::Loaded { heads, last: 2, more: false, wipes: 1 });
+    assert!(after.contains(&Effect::Mark(vec![2])));
+    assert_eq!(tell(&mut engine, at(0), Event::Wiped(1)), [], "it is known already");
+    assert_eq!((engine.tracks(1), engine.tracks(2)), (false, true));
+}

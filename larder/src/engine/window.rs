@@ -272,10 +272,8 @@ impl Window {
         match tracked.stage {
             Stage::Waiting { until } => drop(self.waiting.remove(&(until, seq))),
             Stage::Held => drop(self.held.remove(&seq)),
-            Stage::Parked => {
-                if self.parked.remove(&seq) {
-                    self.conflicts -= usize::from(tracked.head.parked == Some(ParkReason::Conflict));
-                }
+            Stage::Parked if self.parked.remove(&seq) => {
+                self.conflicts -= usize::from(tracked.head.parked == Some(ParkReason::Conflict));
             }
             stage if stage.is_busy() => drop(self.busy.remove(&seq)),
             _ => {}

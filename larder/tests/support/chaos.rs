@@ -1,5 +1,7 @@
 //! A store that fails and dies on demand, and a remote that does whatever chance says.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on stops")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +17,7 @@ use larder::{Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Oper
 
 use super::{Note, User};
 
-/// Numbers that follow from a seed: SplitMix64.
+/// Numbers that follow from a seed: `SplitMix64`.
 #[derive(Debug)]
 pub(crate) struct Chance(AtomicU64);
 
@@ -40,9 +42,14 @@ impl Chance {
 
 /// Notes and users, opened.
 pub(crate) async fn memory() -> Arc<dyn Store> {
+    opened(Memory::new()).await
+}
+
+/// The same in any store.
+pub(crate) async fn opened(store: impl OpenStore) -> Arc<dyn Store> {
     let runtime = Arc::new(TokioRuntime::current().unwrap());
     let opening = Opening { runtime, schemas: Arc::new([Note::schema(), User::schema()]) };
-    OpenStore::open(Box::new(Memory::new()), &opening).await.unwrap()
+    OpenStore::open(Box::new(store), &opening).await.unwrap()
 }
 
 /// What goes wrong with a store.

@@ -39,7 +39,11 @@ struct EachWasSeen {
 impl Drop for EachWasSeen {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.stubs.calls().len(), self.seen.0.load(Ordering::SeqCst), "surf saw other requests");
+            assert_eq!(
+                self.stubs.calls().len(),
+                self.seen.0.load(Ordering::SeqCst),
+                "surf saw other requests"
+            );
         }
     }
 }
@@ -51,7 +55,10 @@ async fn make(setup: Setup) -> Result<Subject> {
     let transport = over_hyper(move |client| client.with(middleware));
     let rest = remote(Level::None, &base).transport_with(transport);
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
-    Ok(Subject::provider(provider).finite_floats().keeping(serving).keeping(EachWasSeen { stubs, seen }))
+    Ok(Subject::provider(provider)
+        .finite_floats()
+        .keeping(serving)
+        .keeping(EachWasSeen { stubs, seen }))
 }
 
 larder_harness::conformance! {

@@ -62,13 +62,15 @@ pub enum Filters {
 
 /// Whether a row is wanted, by the value of a parameter.
 #[derive(Clone)]
-pub(crate) struct Test(pub(crate) Arc<dyn Fn(&Value, &str) -> bool + Send + Sync>);
+pub(crate) struct Test(pub(crate) Arc<TestFn>);
+
+type TestFn = dyn Fn(&Value, &str) -> bool + Send + Sync;
 
 /// The rows that a query asks for, or what is wrong with it.
 #[derive(Clone)]
 pub(crate) struct Select(pub(crate) Arc<SelectFn>);
 
-type SelectFn = dyn Fn(Vec<Value>, &[(String, String)]) -> Result<Vec<Value>, String> + Send + Sync;
+type SelectFn = dyn Fn(&[Value], &[(String, String)]) -> Result<Vec<Value>, String> + Send + Sync;
 
 impl fmt::Debug for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +189,7 @@ impl Collection {
     #[must_use]
     pub fn selected_by<F>(mut self, select: F) -> Self
     where
-        F: Fn(Vec<Value>, &[(String, String)]) -> Result<Vec<Value>, String> + Send + Sync + 'static,
+        F: Fn(&[Value], &[(String, String)]) -> Result<Vec<Value>, String> + Send + Sync + 'static,
     {
         self.select = Some(Select(Arc::new(select)));
         self

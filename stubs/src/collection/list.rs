@@ -106,7 +106,7 @@ impl Listing {
     /// The rows that were asked for, of `rows` in the order of their keys; without the pages.
     pub(crate) fn select(&self, config: &Collection, mut rows: Vec<Value>) -> Result<Vec<Value>, String> {
         if let Some(select) = &config.select {
-            return (select.0)(rows, &self.rest);
+            return (select.0)(&rows, &self.rest);
         }
         rows.retain(|row| {
             let equal = self.filters.iter().all(|(name, values)| {

@@ -190,7 +190,7 @@ fn stands(found: &Value, op: FilterOp, value: &str) -> bool {
 /// What a server does that has Larder's own idea of a query.
 fn select(
     schema: &'static Schema,
-    rows: Vec<Value>,
+    rows: &[Value],
     parameters: &[(String, String)],
 ) -> Result<Vec<Value>, String> {
     let mut query = Query::all();
@@ -198,13 +198,13 @@ fn select(
         let number = || value.parse::<u64>().map_err(|error| format!("{name}: {error}"));
         match name.as_str() {
             "where" => {
-                query.filter = serde_json::from_str::<Predicate>(value).map_err(|error| error.to_string())?
+                query.filter = serde_json::from_str::<Predicate>(value).map_err(|error| error.to_string())?;
             }
             "sort" => {
                 query.order = value
                     .split(',')
                     .map(|field| order(schema, field))
-                    .collect::<Result<_, _>>()?
+                    .collect::<Result<_, _>>()?;
             }
             "limit" => query.limit = Some(number()?),
             "offset" => query.offset = number()?,
