@@ -14,27 +14,6 @@ fn users() -> Endpoint {
     Endpoint::new("/users")
 }
 
-fn three() -> Json {
-    json!([
-        user_json("1", "Ada", Some(36), "open"),
-        user_json("2", "Bob", None, "closed"),
-        user_json("3", "Cid", Some(7), "open"),
-    ])
-}
-
-fn param(seen: &Seen, name: &str) -> Option<u64> {
-    let (_, query) = seen.target.split_once('?')?;
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok())
-}
-
-fn slice(from: u64, to: u64) -> Json {
-    (from..to)
-        .map(|at| user_json(&format!("{at:03}"), "Ada", None, "open"))
-        .collect()
-}
-
 #[tokio::test]
 async fn pages_by_link() {
     let server = Server::new(|seen| match param(seen, "page").unwrap_or(1) {
@@ -57,14 +36,6 @@ async fn pages_by_link() {
             "GET /v1/users?page=3"
         ]
     );
-}
-
-fn numbered(total: u64) -> Server {
-    Server::new(move |seen| {
-        let size = param(seen, "per_page").unwrap_or(2);
-        let from = param(seen, "from").unwrap_or_else(|| (param(seen, "page").unwrap() - 1) * size);
-        ok(slice(from.min(total), (from + size).min(total)))
-    })
 }
 
 #[rstest]

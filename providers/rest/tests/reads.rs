@@ -5,7 +5,7 @@
 mod support;
 
 use larder_core::{
-    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, PageToken, Predicate, Presence,
+    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, Predicate, Presence,
     Query, Sent, TextOp, Value,
 };
 use larder_rest::{Action, Endpoint, FilterOp, OrderStyle, Paging, Rest};
@@ -37,14 +37,6 @@ fn text(value: &str) -> Value {
 
 fn by(field: u16, direction: Direction) -> Order {
     Order { field, direction }
-}
-
-fn three() -> Json {
-    json!([
-        user_json("1", "Ada", Some(36), "open"),
-        user_json("2", "Bob", None, "closed"),
-        user_json("3", "Cid", Some(7), "open"),
-    ])
 }
 
 async fn get(server: &Server, endpoint: Endpoint, query: &Query) -> Page {

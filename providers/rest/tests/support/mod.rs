@@ -300,3 +300,36 @@ pub async fn pages(
         assert!(pages.len() < 1000, "a list without an end");
     }
 }
+
+/// Three rows, two of which are open.
+pub fn three() -> Json {
+    json!([
+        user_json("1", "Ada", Some(36), "open"),
+        user_json("2", "Bob", None, "closed"),
+        user_json("3", "Cid", Some(7), "open"),
+    ])
+}
+
+/// A number in the query of a request.
+pub fn param(seen: &Seen, name: &str) -> Option<u64> {
+    let (_, query) = seen.target.split_once('?')?;
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok())
+}
+
+/// Rows whose keys are these numbers.
+pub fn slice(from: u64, to: u64) -> Json {
+    (from..to)
+        .map(|at| user_json(&format!("{at:03}"), "Ada", None, "open"))
+        .collect()
+}
+
+/// A server that has so many rows, page by page.
+pub fn numbered(total: u64) -> Server {
+    Server::new(move |seen| {
+        let size = param(seen, "per_page").unwrap_or(2);
+        let from = param(seen, "from").unwrap_or_else(|| (param(seen, "page").unwrap() - 1) * size);
+        ok(slice(from.min(total), (from + size).min(total)))
+    })
+}
