@@ -28,11 +28,7 @@ fn main() -> Result<()> {
         Err(_) => 100,
     };
     let files = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let setup = Setup {
-        directory: files.to_owned(),
-        rows,
-        bulk: if measure { 10_000 } else { 100 },
-    };
+    let setup = Setup { directory: files.to_owned(), rows, bulk: if measure { 10_000 } else { 100 } };
     let results =
         env::var_os("LARDER_BENCH_DIR").map_or_else(|| files.with_file_name("larder-bench"), PathBuf::from);
     let mut criterion = Criterion::default()
@@ -83,9 +79,7 @@ fn show(criterion: &mut Criterion, name: &str, workload: &mut dyn Workload) {
     for side in workload.sides() {
         group.bench_function(side.name(), |bencher| {
             bencher.iter_custom(|iterations| {
-                workload
-                    .run(*side, iterations * unit)
-                    .expect("the workload ran before")
+                workload.run(*side, iterations * unit).expect("the workload ran before")
             });
         });
     }

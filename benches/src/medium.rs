@@ -23,11 +23,7 @@ impl Written {
     /// What `counts` shows now.
     #[must_use]
     pub fn of(counts: &Counts) -> Self {
-        Self {
-            syncs: counts.syncs() as f64,
-            pages: counts.writes() as f64,
-            bytes: counts.bytes() as f64,
-        }
+        Self { syncs: counts.syncs() as f64, pages: counts.writes() as f64, bytes: counts.bytes() as f64 }
     }
 
     /// Adds what was written from `before` to `after`.
@@ -40,11 +36,7 @@ impl Written {
     /// The same for each of `ops` operations.
     #[must_use]
     pub fn per(self, ops: f64) -> Self {
-        Self {
-            syncs: self.syncs / ops,
-            pages: self.pages / ops,
-            bytes: self.bytes / ops,
-        }
+        Self { syncs: self.syncs / ops, pages: self.pages / ops, bytes: self.bytes / ops }
     }
 }
 
@@ -64,20 +56,13 @@ impl Medium {
     /// The file at `path`, with settled blocks.
     #[must_use]
     pub fn settled(path: PathBuf) -> Self {
-        Self {
-            path,
-            pause: Duration::ZERO,
-            settled: true,
-        }
+        Self { path, pause: Duration::ZERO, settled: true }
     }
 
     /// The file at `path`, as it is.
     #[must_use]
     pub fn plain(path: PathBuf) -> Self {
-        Self {
-            settled: false,
-            ..Self::settled(path)
-        }
+        Self { settled: false, ..Self::settled(path) }
     }
 
     /// Adds `pause` to each sync.
@@ -92,17 +77,9 @@ impl Medium {
     /// Those of the file system.
     pub fn open(&self, counts: Arc<Counts>) -> io::Result<CountingBackend> {
         let (file, pause) = (backend::file(&self.path)?, self.pause);
-        let file = if self.settled {
-            Box::new(Settled(file))
-        } else {
-            file
-        };
+        let file = if self.settled { Box::new(Settled(file)) } else { file };
         let backend = CountingBackend::new(file, counts);
-        Ok(if pause.is_zero() {
-            backend
-        } else {
-            backend.before_sync(Arc::new(move || sleep(pause)))
-        })
+        Ok(if pause.is_zero() { backend } else { backend.before_sync(Arc::new(move || sleep(pause))) })
     }
 }
 
@@ -144,10 +121,7 @@ impl StorageBackend for Settled {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a slower disk takes its time whatever the runtime"
-)]
+#[expect(clippy::disallowed_methods, reason = "a slower disk takes its time whatever the runtime")]
 fn sleep(pause: Duration) {
     std::thread::sleep(pause);
 }

@@ -70,11 +70,7 @@ impl User {
                 zip: (noise >> 16) as u32 % 100_000,
                 country: "United Kingdom".to_owned(),
             },
-            tags: vec![
-                "mathematics".to_owned(),
-                "engines".to_owned(),
-                format!("tag-{}", noise % 40),
-            ],
+            tags: vec!["mathematics".to_owned(), "engines".to_owned(), format!("tag-{}", noise % 40)],
             score: (noise >> 11) as f64 / 1e12,
             created,
             seen: created + std::time::Duration::from_secs(noise % 1_000_000),

@@ -84,10 +84,7 @@ impl Rounds {
     /// What a side wrote per operation, if it writes.
     #[must_use]
     pub fn written(&self, side: Side) -> Option<Written> {
-        self.written
-            .get(&side)
-            .copied()
-            .filter(|written| written.pages > 0.0)
+        self.written.get(&side).copied().filter(|written| written.pages > 0.0)
     }
 }
 
@@ -109,14 +106,8 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_rounds() {
         // The machine is three times slower in the second round; the ratio does not see it.
-        let times = [
-            (Side::Larder, vec![10.0, 30.0, 8.0]),
-            (Side::Raw, vec![20.0, 60.0, 10.0]),
-        ];
-        let rounds = Rounds {
-            times: times.into(),
-            written: BTreeMap::new(),
-        };
+        let times = [(Side::Larder, vec![10.0, 30.0, 8.0]), (Side::Raw, vec![20.0, 60.0, 10.0])];
+        let rounds = Rounds { times: times.into(), written: BTreeMap::new() };
         assert_eq!(rounds.ratio(Side::Larder, Side::Raw)[1], 0.5);
         assert_eq!(rounds.time(Side::Larder), 10.0);
         assert_eq!(rounds.count(), 3);

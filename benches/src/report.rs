@@ -43,14 +43,7 @@ impl Line {
     #[must_use]
     pub fn against(raw: Side, name: &str, target: Target, note: impl Into<String>) -> Self {
         let (name, note) = (name.to_owned(), note.into());
-        Self {
-            name,
-            larder: Side::Larder,
-            raw,
-            ratio: (Side::Larder, raw),
-            target,
-            note,
-        }
+        Self { name, larder: Side::Larder, raw, ratio: (Side::Larder, raw), target, note }
     }
 
     /// The line as JSON.
@@ -58,11 +51,7 @@ impl Line {
     pub fn json(&self, rounds: &Rounds) -> Value {
         let [low, ratio, high] = rounds.ratio(self.ratio.0, self.ratio.1);
         let spread = format!("{} rounds, half within {low:.2}–{high:.2}", rounds.count());
-        let note = if self.note.is_empty() {
-            spread
-        } else {
-            format!("{}; {spread}", self.note)
-        };
+        let note = if self.note.is_empty() { spread } else { format!("{}; {spread}", self.note) };
         let counted = match (rounds.written(self.larder), rounds.written(self.raw)) {
             (Some(larder), Some(raw)) => json!({ "larder": show(larder), "raw": show(raw) }),
             _ => Value::Null,
@@ -88,9 +77,7 @@ impl Line {
     /// Those of the file system.
     pub fn save(&self, rounds: &Rounds, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory)?;
-        let file = directory
-            .join(self.name.replace(['/', ' '], "-"))
-            .with_extension("json");
+        let file = directory.join(self.name.replace(['/', ' '], "-")).with_extension("json");
         fs::write(file, serde_json::to_string_pretty(&self.json(rounds))?)?;
         Ok(())
     }

@@ -37,26 +37,16 @@ impl Subject {
     /// # Errors
     /// Whatever opening reports.
     pub fn open(medium: Medium, config: Config) -> Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_time()
-            .build()?;
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
         let counts = Arc::<Counts>::default();
         let counted = Arc::clone(&counts);
         let store = Redb::at(&medium.path).backend(move || Ok(Box::new(medium.open(Arc::clone(&counted))?)));
-        let mut builder = Repository::builder()
-            .store(store)
-            .model::<User>()
-            .cache(config.cache);
+        let mut builder = Repository::builder().store(store).model::<User>().cache(config.cache);
         if config.remote {
             builder = builder.remote(Memory::new()).paused();
         }
         let repo = runtime.block_on(builder.build())?;
-        Ok(Self {
-            repo,
-            counts,
-            runtime,
-        })
+        Ok(Self { repo, counts, runtime })
     }
 
     /// Opens a repository on a file that has `users` in it and nothing in the outbox.
@@ -77,26 +67,26 @@ impl Subject {
         Ok(())
     }
 
+    /// Stores each of `users` by itself, one after the other.
+    ///
+    /// # Errors
+    /// Whatever the repository reports.
+    pub fn write(&self, users: &[User]) -> Result<()> {
+        self.runtime.block_on(each(&self.repo, users))?;
+        Ok(())
+    }
+
     /// Stores each of `users` by itself: `writers` tasks take their share each, one after the other.
     ///
     /// # Errors
     /// Whatever the repository reports.
-    pub fn write(&self, users: Vec<User>, writers: usize) -> Result<()> {
+    pub fn write_together(&self, users: &[User], writers: usize) -> Result<()> {
         let share = users.len().div_ceil(writers.max(1)).max(1);
-        let mut users = users.into_iter();
-        let tasks: Vec<_> = std::iter::from_fn(|| {
-            let share: Vec<User> = users.by_ref().take(share).collect();
-            let repo = self.repo.clone();
-            (!share.is_empty()).then(|| {
-                self.runtime.spawn(async move {
-                    for user in &share {
-                        let _queued = repo.upsert(user).await?;
-                    }
-                    Ok::<_, larder::Error>(())
-                })
-            })
-        })
-        .collect();
+        let task = |share: &[User]| {
+            let (repo, share) = (self.repo.clone(), share.to_vec());
+            self.runtime.spawn(async move { each(&repo, &share).await })
+        };
+        let tasks: Vec<_> = users.chunks(share).map(task).collect();
         self.runtime.block_on(async {
             for task in tasks {
                 task.await??;
@@ -104,4 +94,11 @@ impl Subject {
             Ok(())
         })
     }
+}
+
+async fn each(repo: &Repository, users: &[User]) -> larder::Result<()> {
+    for user in users {
+        let _queued = repo.upsert(user).await?;
+    }
+    Ok(())
 }

@@ -7,11 +7,7 @@ use rstest::rstest;
 
 fn check(start: Start) -> Result<Vec<serde_json::Value>> {
     let directory = tempfile::tempdir()?;
-    let setup = Setup {
-        directory: directory.path().to_owned(),
-        rows: 60,
-        bulk: 40,
-    };
+    let setup = Setup { directory: directory.path().to_owned(), rows: 60, bulk: 40 };
     let mut workload = start(&setup)?;
     let plan = workload.plan().least(2);
     let rounds = alternate(&mut *workload, plan)?;
@@ -22,11 +18,7 @@ fn check(start: Start) -> Result<Vec<serde_json::Value>> {
         line.save(&rounds, directory.path())?;
     }
     for side in workload.sides() {
-        assert_eq!(
-            workload.written(*side).is_some(),
-            rounds.written(*side).is_some(),
-            "{side:?}"
-        );
+        assert_eq!(workload.written(*side).is_some(), rounds.written(*side).is_some(), "{side:?}");
     }
     Ok(lines.iter().map(|line| line.json(&rounds)).collect())
 }
@@ -48,11 +40,7 @@ fn an_upsert_is_one_commit() {
     let (_, start) = ALL.iter().find(|(name, _)| *name == "upsert, new row").unwrap();
     let line = &check(*start).unwrap()[0];
     let counted = |side: &str, what: &str| line["counted"][side][what].as_f64().unwrap();
-    assert_eq!(
-        (counted("larder", "syncs"), counted("raw", "syncs")),
-        (1.0, 1.0),
-        "{line}"
-    );
+    assert_eq!((counted("larder", "syncs"), counted("raw", "syncs")), (1.0, 1.0), "{line}");
     assert!(counted("larder", "pages") <= counted("raw", "pages"), "{line}");
     assert_ne!(Side::Larder.name(), Side::Raw.name());
 }

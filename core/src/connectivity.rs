@@ -23,10 +23,6 @@ impl Connectivity for AlwaysOnline {
     }
 
     fn changed(&self, seen: bool) -> BoxFuture<'static, ()> {
-        if seen {
-            Box::pin(std::future::pending())
-        } else {
-            Box::pin(std::future::ready(()))
-        }
+        if seen { Box::pin(std::future::pending()) } else { Box::pin(std::future::ready(())) }
     }
 }

@@ -92,10 +92,7 @@ pub struct Converted<T, C> {
 
 impl<T, C> Converted<T, C> {
     pub(crate) fn new(value: T) -> Self {
-        Self {
-            value,
-            by: PhantomData,
-        }
+        Self { value, by: PhantomData }
     }
 }
 
@@ -239,10 +236,7 @@ impl Datum for f32 {
 
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         let wide = f64::take(value)?;
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "checked below: only the range can be lost"
-        )]
+        #[allow(clippy::cast_possible_truncation, reason = "checked below: only the range can be lost")]
         let narrow = wide as Self;
         if narrow.is_infinite() && wide.is_finite() {
             return Err(Fault::Range { expected: "f32" });
@@ -325,11 +319,7 @@ impl<T: Datum> Datum for Option<T> {
     }
 
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
-        if value.is_null() {
-            Ok(None)
-        } else {
-            T::take(value).map(Some)
-        }
+        if value.is_null() { Ok(None) } else { T::take(value).map(Some) }
     }
 }
 
@@ -415,13 +405,7 @@ macro_rules! set {
     };
 }
 
-set!(
-    BTreeSet,
-    [],
-    [],
-    |_: &mut Self, _: usize| {},
-    |set: &'a BTreeSet<T>| set.iter()
-);
+set!(BTreeSet, [], [], |_: &mut Self, _: usize| {}, |set: &'a BTreeSet<T>| set.iter());
 set!(HashSet, [+ Eq + Hash], [S], |set: &mut Self, len: usize| set.reserve(len), |set: &'a HashSet<T, S>| {
     let mut sorted: Vec<&'a T> = set.iter().collect();
     sorted.sort_unstable();
@@ -476,13 +460,7 @@ macro_rules! map {
     };
 }
 
-map!(
-    BTreeMap,
-    [],
-    [],
-    |_: &mut Self, _: usize| {},
-    |map: &'a BTreeMap<K, V>| map.iter()
-);
+map!(BTreeMap, [], [], |_: &mut Self, _: usize| {}, |map: &'a BTreeMap<K, V>| map.iter());
 map!(HashMap, [+ Eq + Hash], [S], |map: &mut Self, len: usize| map.reserve(len), |map: &'a HashMap<K, V, S>| {
     let mut sorted: Vec<(&'a K, &'a V)> = map.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| *key);

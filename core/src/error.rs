@@ -342,11 +342,7 @@ impl fmt::Debug for Error {
         if let Some(operation) = inner.operation {
             out.field("operation", &operation);
         }
-        for (name, value) in [
-            ("model", &inner.model),
-            ("key", &inner.key),
-            ("path", &inner.path),
-        ] {
+        for (name, value) in [("model", &inner.model), ("key", &inner.key), ("path", &inner.path)] {
             if let Some(value) = value {
                 out.field(name, value);
             }
@@ -366,10 +362,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_ref()
-            .map(|source| &**source as &(dyn StdError + 'static))
+        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
     }
 }
 
@@ -422,14 +415,12 @@ impl Fault {
     #[must_use]
     pub fn error(self, model: &str, field: &str) -> Error {
         let (kind, message) = match self {
-            Self::Type { expected, found } => (
-                ErrorKind::Serialization,
-                format!("expected {expected}, found {found}"),
-            ),
-            Self::Missing => (
-                ErrorKind::Serialization,
-                "required, but not there; give it a default".to_owned(),
-            ),
+            Self::Type { expected, found } => {
+                (ErrorKind::Serialization, format!("expected {expected}, found {found}"))
+            }
+            Self::Missing => {
+                (ErrorKind::Serialization, "required, but not there; give it a default".to_owned())
+            }
             Self::Range { expected } => (ErrorKind::Serialization, format!("out of range for {expected}")),
             Self::Variant => (ErrorKind::Serialization, "unknown enum variant".to_owned()),
             Self::Malformed => (ErrorKind::Corrupt, "stored value is malformed".to_owned()),
@@ -447,10 +438,7 @@ impl Fault {
                      keep the variant, or give another one its name as an alias"
                 ),
             ),
-            Self::NoSuchField => (
-                ErrorKind::Invalid,
-                "the model has no field at that position".to_owned(),
-            ),
+            Self::NoSuchField => (ErrorKind::Invalid, "the model has no field at that position".to_owned()),
             Self::Refused => (ErrorKind::Serialization, "refused by its converter".to_owned()),
         };
         Error::new(kind, message).model(model).at(field)
@@ -467,10 +455,7 @@ impl fmt::Display for Fault {
             Self::Malformed => f.write_str("malformed"),
             Self::Retyped { stored, current } => write!(f, "retyped between versions {stored} and {current}"),
             Self::Gone { stored, current } => {
-                write!(
-                    f,
-                    "an enum variant that went between versions {stored} and {current}"
-                )
+                write!(f, "an enum variant that went between versions {stored} and {current}")
             }
             Self::NoSuchField => f.write_str("no such field"),
             Self::Refused => f.write_str("refused by its converter"),

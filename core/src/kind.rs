@@ -195,9 +195,7 @@ impl EnumDef {
     /// The variant that is called `name` in `dialect`, under its name there or an alias.
     #[must_use]
     pub fn variant_in(&self, dialect: &str, name: &str) -> Option<&'static VariantDef> {
-        self.variants
-            .iter()
-            .find(|variant| variant.name_in(dialect) == name || variant.alias.contains(&name))
+        self.variants.iter().find(|variant| variant.name_in(dialect) == name || variant.alias.contains(&name))
     }
 }
 
@@ -220,12 +218,7 @@ impl VariantDef {
     /// The variant's name in `dialect`.
     #[must_use]
     pub fn name_in(&self, dialect: &str) -> &'static str {
-        let named = |wanted: &str| {
-            self.names
-                .iter()
-                .find(|(of, _)| *of == wanted)
-                .map(|(_, name)| *name)
-        };
+        let named = |wanted: &str| self.names.iter().find(|(of, _)| *of == wanted).map(|(_, name)| *name);
         named(dialect).or_else(|| named(ANY)).unwrap_or(self.name)
     }
 }

@@ -58,10 +58,7 @@ impl Meta {
         Self {
             revision: 0,
             tail: 0,
-            sync: SyncState {
-                state: RowState::Synced,
-                since,
-            },
+            sync: SyncState { state: RowState::Synced, since },
             version: None,
             extra: None,
         }

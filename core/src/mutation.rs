@@ -64,9 +64,7 @@ impl FieldSet {
     /// True if `position` is in the set.
     #[must_use]
     pub fn contains(&self, position: usize) -> bool {
-        self.0
-            .get(position / 64)
-            .is_some_and(|word| word & (1 << (position % 64)) != 0)
+        self.0.get(position / 64).is_some_and(|word| word & (1 << (position % 64)) != 0)
     }
 
     /// True if the set is empty.

@@ -163,14 +163,9 @@ fn decode_int(tag: u8, rest: &[u8]) -> Result<(i128, &[u8]), Fault> {
         return Err(Fault::Malformed);
     }
     let (bytes, rest) = rest.split_at(len);
-    let magnitude = bytes.iter().fold(0_u128, |sum, byte| {
-        (sum << 8) | u128::from(if negative { !byte } else { *byte })
-    });
-    let value = if negative {
-        0_i128.wrapping_sub_unsigned(magnitude)
-    } else {
-        magnitude.cast_signed()
-    };
+    let magnitude =
+        bytes.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(if negative { !byte } else { *byte }));
+    let value = if negative { 0_i128.wrapping_sub_unsigned(magnitude) } else { magnitude.cast_signed() };
     Ok((value, rest))
 }
 

@@ -123,12 +123,6 @@ impl Failure {
             }
             body[..end].to_owned()
         });
-        Self {
-            kind: error.kind(),
-            message: error.to_string(),
-            status: error.status(),
-            body,
-            at,
-        }
+        Self { kind: error.kind(), message: error.to_string(), status: error.status(), body, at }
     }
 }

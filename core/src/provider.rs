@@ -182,6 +182,12 @@ impl Idempotency {
     /// How long a key lives unless the endpoint says otherwise.
     pub const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
+    /// True if each entry has to be noted as sent by itself and at the last moment: a note in vain has a price.
+    #[must_use]
+    pub fn is_marked_alone(self) -> bool {
+        matches!(self, Self::AtMostOnce | Self::Probe)
+    }
+
     /// [`Keyed`](Self::Keyed) with the usual life.
     pub const KEYED: Self = Self::Keyed { life: Self::KEY_LIFE };
 }
@@ -223,11 +229,7 @@ pub struct Done {
 
 impl Done {
     /// Everything.
-    pub const ALL: Self = Self {
-        filter: true,
-        order: true,
-        window: true,
-    };
+    pub const ALL: Self = Self { filter: true, order: true, window: true };
 }
 
 /// Whether there is a row.

@@ -89,9 +89,7 @@ impl Record {
     /// A record of these fields, by position; `None` is absent.
     #[must_use]
     pub fn new(fields: impl Into<Box<[Option<Value>]>>) -> Self {
-        Self {
-            fields: fields.into(),
-        }
+        Self { fields: fields.into() }
     }
 
     /// Copies what `row` shows.
@@ -106,9 +104,7 @@ impl Record {
             });
             copied.map_err(|fault| schema.fault(at, fault))
         });
-        Ok(Self {
-            fields: fields.collect::<Result<_>>()?,
-        })
+        Ok(Self { fields: fields.collect::<Result<_>>()? })
     }
 
     /// Takes each field from `over` where `over` has it, else from `under`.

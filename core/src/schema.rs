@@ -34,13 +34,7 @@ impl Schema {
     /// A model of version 1 without indexes.
     #[must_use]
     pub const fn new(model: &'static str, fields: &'static [FieldDef], key: KeyDef) -> Self {
-        Self {
-            model,
-            version: 1,
-            fields,
-            key,
-            indexes: &[],
-        }
+        Self { model, version: 1, fields, key, indexes: &[] }
     }
 
     /// Sets the version of the model.
@@ -85,9 +79,7 @@ impl Schema {
         match self.key.fields {
             [] => Ok(Key::Singleton),
             [one] => part(*one),
-            many => Ok(Key::Composite(
-                many.iter().map(|at| part(*at)).collect::<Result<_>>()?,
-            )),
+            many => Ok(Key::Composite(many.iter().map(|at| part(*at)).collect::<Result<_>>()?)),
         }
     }
 
@@ -95,10 +87,7 @@ impl Schema {
     #[cold]
     #[must_use]
     pub fn fault(&self, position: usize, fault: Fault) -> Error {
-        fault.error(
-            self.model,
-            self.fields.get(position).map_or("?", |field| field.name),
-        )
+        fault.error(self.model, self.fields.get(position).map_or("?", |field| field.name))
     }
 }
 
@@ -131,12 +120,7 @@ impl FieldDef {
     /// A field that is called and written the same everywhere.
     #[must_use]
     pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name,
-            kind,
-            default: None,
-            dialects: &[],
-        }
+        Self { name, kind, default: None, dialects: &[] }
     }
 
     /// Sets the default for reading.
@@ -217,14 +201,8 @@ pub struct FieldDialect {
 
 impl FieldDialect {
     /// Nothing special.
-    pub const PLAIN: Self = Self {
-        name: None,
-        alias: &[],
-        skip_read: false,
-        skip_write: false,
-        default: None,
-        convert: None,
-    };
+    pub const PLAIN: Self =
+        Self { name: None, alias: &[], skip_read: false, skip_write: false, default: None, convert: None };
 }
 
 /// Maps a field between its stored representation and JSON.
@@ -249,28 +227,19 @@ impl KeyDef {
     /// A key that the data brings with it.
     #[must_use]
     pub const fn natural(fields: &'static [usize]) -> Self {
-        Self {
-            fields,
-            kind: KeyKind::Natural,
-        }
+        Self { fields, kind: KeyKind::Natural }
     }
 
     /// A UUIDv7 that the client makes.
     #[must_use]
     pub const fn client(fields: &'static [usize]) -> Self {
-        Self {
-            fields,
-            kind: KeyKind::Client,
-        }
+        Self { fields, kind: KeyKind::Client }
     }
 
     /// The key of the only row of its model.
     #[must_use]
     pub const fn singleton() -> Self {
-        Self {
-            fields: &[],
-            kind: KeyKind::Singleton,
-        }
+        Self { fields: &[], kind: KeyKind::Singleton }
     }
 }
 

@@ -182,10 +182,7 @@ impl<'a> ValueRef<'a> {
     pub fn mismatch(&self, expected: &'static str) -> Fault {
         match self {
             Self::Absent => Fault::Missing,
-            other => Fault::Type {
-                expected,
-                found: other.describe(),
-            },
+            other => Fault::Type { expected, found: other.describe() },
         }
     }
 
@@ -393,8 +390,7 @@ impl View for Vec<(Value, Value)> {
     }
 
     fn each<'a>(&'a self, f: Each<'a, '_>) -> Result<(), Fault> {
-        self.iter()
-            .try_for_each(|(key, value)| f(Item::Entry(key.show(), value.show())))
+        self.iter().try_for_each(|(key, value)| f(Item::Entry(key.show(), value.show())))
     }
 
     fn variant(&self) -> Option<&str> {

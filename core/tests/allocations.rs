@@ -74,10 +74,7 @@ struct Hashed {
 }
 
 fn place(street: &str) -> Place {
-    Place {
-        street: street.to_owned(),
-        zip: Some(155),
-    }
+    Place { street: street.to_owned(), zip: Some(155) }
 }
 
 fn user() -> User {
@@ -93,9 +90,7 @@ fn user() -> User {
         huge: 1 << 100,
         created: Timestamp::UNIX_EPOCH,
         avatar: vec![1; 40],
-        tags: ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
-            .map(str::to_owned)
-            .to_vec(),
+        tags: ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(str::to_owned).to_vec(),
         numbers: vec![Some(1), None, Some(-3)],
         marks: (0..9).collect(),
         limits: [("high".to_owned(), 9), ("low".to_owned(), 1)].into(),
@@ -104,10 +99,7 @@ fn user() -> User {
         maybe_home: Some(Box::new(place("z"))),
         color: Color::Green,
         shapes: vec![
-            Figure::Circle {
-                ray: 2.0,
-                note: "round".to_owned(),
-            },
+            Figure::Circle { ray: 2.0, note: "round".to_owned() },
             Figure::Label("l".to_owned()),
             Figure::Nothing,
         ],
@@ -142,15 +134,7 @@ fn fields_of(body: &[u8]) -> Vec<std::ops::Range<usize>> {
     let count = usize::from(u16::from_le_bytes([body[3], body[4]]));
     let values = 5 + 2 * count;
     let end = |at: usize| values + usize::from(u16::from_le_bytes([body[5 + 2 * at], body[6 + 2 * at]]));
-    (0..count)
-        .map(|at| {
-            if at == 0 {
-                values..end(0)
-            } else {
-                end(at - 1)..end(at)
-            }
-        })
-        .collect()
+    (0..count).map(|at| if at == 0 { values..end(0) } else { end(at - 1)..end(at) }).collect()
 }
 
 /// Conditions, each on one field, that the user meets; with the field's position.
@@ -163,35 +147,23 @@ fn conditions() -> Vec<(u16, Where<User>)> {
         (User::NAME.position(), User::NAME.is_in(["Bob", "Ada Lovelace"])),
         (User::NAME.position(), User::NAME.contains("Love")),
         (User::NAME.position(), User::NAME.does_not_contain("Hate")),
-        (
-            User::NICK.position(),
-            User::NICK.is_not_null().and(User::NICK.ne("bob")),
-        ),
+        (User::NICK.position(), User::NICK.is_not_null().and(User::NICK.ne("bob"))),
         (User::CITY.position(), User::CITY.starts_with("ZÜ").ignore_case()),
         (User::CITY.position(), User::CITY.ends_with("RICH").ignore_case()),
-        (
-            User::AGE.position(),
-            User::AGE.between(18, 40).and(!User::AGE.eq(37)),
-        ),
+        (User::AGE.position(), User::AGE.between(18, 40).and(!User::AGE.eq(37))),
         (User::SCORE.position(), User::SCORE.ge(1.5)),
         (User::ACTIVE.position(), User::ACTIVE.eq(true)),
         (User::LETTER.position(), User::LETTER.gt('z')),
         (User::HUGE.position(), User::HUGE.gt(i128::from(u64::MAX))),
         (User::CREATED.position(), User::CREATED.le(Timestamp::UNIX_EPOCH)),
         (User::AVATAR.position(), User::AVATAR.contains(1_u8)),
-        (
-            User::TAGS.position(),
-            User::TAGS.contains("b").and(User::TAGS.does_not_contain("z")),
-        ),
+        (User::TAGS.position(), User::TAGS.contains("b").and(User::TAGS.does_not_contain("z"))),
         (User::TAGS.position(), User::TAGS.eq(ada.tags.clone())),
         (User::NUMBERS.position(), User::NUMBERS.contains(None)),
         (User::MARKS.position(), User::MARKS.contains(8)),
         (User::LIMITS.position(), User::LIMITS.eq(ada.limits.clone())),
         (User::HOME.position(), User::HOME.eq(ada.home.clone())),
-        (
-            User::PLACES.position(),
-            User::PLACES.contains(ada.places[1].clone()),
-        ),
+        (User::PLACES.position(), User::PLACES.contains(ada.places[1].clone())),
         (User::COLOR.position(), User::COLOR.eq(Color::Green)),
         (User::SHAPES.position(), User::SHAPES.contains(Figure::Nothing)),
     ]
@@ -222,10 +194,7 @@ fn a_filter_allocates_nothing_and_reads_its_field_alone() {
         }
         let spoilt = spoil_all_but(&body, &bound, &[field]);
         let answer = predicate.matches(User::schema(), &row(&spoilt, &bound));
-        assert!(
-            answer.expect("an answer although all else is broken"),
-            "{predicate:?}"
-        );
+        assert!(answer.expect("an answer although all else is broken"), "{predicate:?}");
     }
 }
 
@@ -295,11 +264,7 @@ fn bytes_become_a_model_of_as_many_blocks_as_it_has() {
 fn hash_maps_come_back_in_as_many_blocks_as_they_have() {
     let bound = bound::<Hashed>();
     let text = |at: u32| (at.to_string(), vec![7; 3]);
-    let model = Hashed {
-        id: 1,
-        set: (0..100).collect(),
-        map: (0..50).map(text).collect(),
-    };
+    let model = Hashed { id: 1, set: (0..100).collect(), map: (0..50).map(text).collect() };
     let body = pack(&model);
     let (read, copy) = blocks(|| Hashed::from_row(&row(&body, &bound)));
     let copy = copy.expect("a row");

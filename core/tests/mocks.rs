@@ -26,10 +26,7 @@ struct Tag {
 }
 
 fn tag() -> Arc<Tag> {
-    Arc::new(Tag {
-        name: "bug".into(),
-        uses: 3,
-    })
+    Arc::new(Tag { name: "bug".into(), uses: 3 })
 }
 
 /// What a future that is ready at once comes to.
@@ -43,10 +40,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 fn page(tag: Arc<Tag>) -> Page {
     Page {
-        rows: vec![PageRow {
-            meta: Meta::synced(Timestamp::UNIX_EPOCH),
-            row: tag,
-        }],
+        rows: vec![PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row: tag }],
         done: Done::ALL,
         next: None,
     }
@@ -67,10 +61,7 @@ fn a_mock_provider_answers_as_it_is_told() {
         .returning(|_, _| Err(Error::new(ErrorKind::Offline, "no network").during("delete")));
 
     let provider: Arc<dyn Provider> = Arc::new(mock);
-    assert_eq!(
-        (provider.name(), provider.capabilities()),
-        ("mock", Capabilities::NONE)
-    );
+    assert_eq!((provider.name(), provider.capabilities()), ("mock", Capabilities::NONE));
     assert!(provider.delta().is_none());
     let cx = Context::new();
     let page = now(provider.get(&cx, Tag::schema(), &Query::key("bug".into()))).expect("a page");
@@ -128,35 +119,22 @@ mockall::mock! {
 #[test]
 fn a_mock_store_lends_rows_and_commits() {
     let mut mock = MockStore::new();
-    mock.expect_read_now()
-        .with(eq(Tag::schema()), eq(Query::all()), always())
-        .returning(|_, _, sink| {
-            let meta = Meta::synced(Timestamp::UNIX_EPOCH);
-            sink(meta.show(), &*tag())?;
-            Ok(true)
-        });
+    mock.expect_read_now().with(eq(Tag::schema()), eq(Query::all()), always()).returning(|_, _, sink| {
+        let meta = Meta::synced(Timestamp::UNIX_EPOCH);
+        sink(meta.show(), &*tag())?;
+        Ok(true)
+    });
     let mut revision = 0;
-    mock.expect_commit()
-        .withf(|_, batch| batch.ops.len() == 1)
-        .times(2)
-        .returning(move |_, _| {
-            revision += 1;
-            Ok(if revision == 1 {
-                CommitOutcome::Stale
-            } else {
-                CommitOutcome::Committed(Committed {
-                    revision,
-                    seqs: vec![],
-                })
-            })
-        });
-    mock.expect_exists().returning(|_, _, _| Ok(Presence::Present));
-    mock.expect_apply().returning(|_, _| {
-        Ok(Applied {
-            outcome: Outcome::Accepted,
-            row: None,
+    mock.expect_commit().withf(|_, batch| batch.ops.len() == 1).times(2).returning(move |_, _| {
+        revision += 1;
+        Ok(if revision == 1 {
+            CommitOutcome::Stale
+        } else {
+            CommitOutcome::Committed(Committed { revision, seqs: vec![] })
         })
     });
+    mock.expect_exists().returning(|_, _, _| Ok(Presence::Present));
+    mock.expect_apply().returning(|_, _| Ok(Applied { outcome: Outcome::Accepted, row: None }));
 
     let store: Arc<dyn Store> = Arc::new(mock);
     let mut lent = Vec::new();
@@ -175,26 +153,8 @@ fn a_mock_store_lends_rows_and_commits() {
         meta: Meta::synced(Timestamp::UNIX_EPOCH),
         tail: Tail::At(0),
     };
-    let commit = || {
-        now(store.commit(
-            &cx,
-            Batch {
-                expect: vec![],
-                ops: vec![put()],
-            },
-        ))
-        .expect("an outcome")
-    };
+    let commit = || now(store.commit(&cx, Batch { expect: vec![], ops: vec![put()] })).expect("an outcome");
     assert_eq!(commit(), CommitOutcome::Stale);
-    assert_eq!(
-        commit(),
-        CommitOutcome::Committed(Committed {
-            revision: 2,
-            seqs: vec![]
-        })
-    );
-    assert_eq!(
-        now(store.exists(&cx, Tag::schema(), &Query::all())).expect("an answer"),
-        Presence::Present
-    );
+    assert_eq!(commit(), CommitOutcome::Committed(Committed { revision: 2, seqs: vec![] }));
+    assert_eq!(now(store.exists(&cx, Tag::schema(), &Query::all())).expect("an answer"), Presence::Present);
 }

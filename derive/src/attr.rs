@@ -68,20 +68,13 @@ impl Words {
 
     fn unknown(&self, word: &str) -> String {
         let known: Vec<&str> = self.once.iter().chain(self.often).copied().collect();
-        format!(
-            "unknown attribute `{word}` on {}{}",
-            self.place,
-            suggest(word, &known)
-        )
+        format!("unknown attribute `{word}` on {}{}", self.place, suggest(word, &known))
     }
 }
 
 /// "; did you mean …?", or a list of what there is.
 pub(crate) fn suggest(word: &str, known: &[&str]) -> String {
-    let near = known
-        .iter()
-        .map(|name| (distance(word, name), *name))
-        .min_by_key(|(distance, _)| *distance);
+    let near = known.iter().map(|name| (distance(word, name), *name)).min_by_key(|(distance, _)| *distance);
     match near {
         Some((distance, name)) if distance <= 1 + word.chars().count() / 4 => {
             format!("; did you mean `{name}`?")
@@ -109,10 +102,7 @@ fn distance(a: &str, b: &str) -> usize {
                 } else {
                     usize::MAX
                 };
-                replaced
-                    .min(swapped)
-                    .min(rows[i - 1][j] + 1)
-                    .min(rows[i][j - 1] + 1)
+                replaced.min(swapped).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
             };
         }
     }
@@ -120,11 +110,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn spelled(path: &Path) -> String {
-    let segments: Vec<String> = path
-        .segments
-        .iter()
-        .map(|segment| segment.ident.to_string())
-        .collect();
+    let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
     segments.join("::")
 }
 
@@ -161,9 +147,7 @@ pub(crate) fn flag(meta: &Meta, errors: &mut Errors) -> Option<Span> {
 /// The string of `name = "…"`.
 pub(crate) fn string(meta: &Meta, errors: &mut Errors) -> Option<LitStr> {
     if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit {
-            lit: Lit::Str(text), ..
-        }) = &pair.value
+        && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
     {
         return Some(text.clone());
     }
@@ -179,9 +163,7 @@ pub(crate) fn parsed<T: syn::parse::Parse>(meta: &Meta, errors: &mut Errors) -> 
 
 /// What a string is as a part of Rust.
 pub(crate) fn within<T: syn::parse::Parse>(text: &LitStr, errors: &mut Errors) -> Option<T> {
-    text.parse()
-        .map_err(|error| errors.on(text.span(), format!("`{}`: {error}", text.value())))
-        .ok()
+    text.parse().map_err(|error| errors.on(text.span(), format!("`{}`: {error}", text.value()))).ok()
 }
 
 /// The fields of `unique(a, b, name = "…")`.
@@ -195,11 +177,7 @@ pub(crate) struct Composite {
 
 impl Composite {
     pub(crate) fn of(meta: &Meta, errors: &mut Errors) -> Option<Self> {
-        let mut composite = Self {
-            fields: Vec::new(),
-            name: None,
-            tokens: meta.to_token_stream(),
-        };
+        let mut composite = Self { fields: Vec::new(), name: None, tokens: meta.to_token_stream() };
         for element in list::<Meta>(meta, errors)? {
             match &element {
                 Meta::Path(path) if path.get_ident().is_some() => {
@@ -228,9 +206,6 @@ mod tests {
         let known = ["key", "unique", "rename_all"];
         assert_eq!(suggest("kye", &known), "; did you mean `key`?");
         assert_eq!(suggest("renameall", &known), "; did you mean `rename_all`?");
-        assert_eq!(
-            suggest("flatten", &known),
-            "; there are `key`, `unique`, `rename_all`"
-        );
+        assert_eq!(suggest("flatten", &known), "; there are `key`, `unique`, `rename_all`");
     }
 }

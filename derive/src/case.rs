@@ -27,10 +27,7 @@ impl Case {
     ];
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(own, _)| *own == name)
-            .map(|(_, case)| *case)
+        Self::ALL.iter().find(|(own, _)| *own == name).map(|(_, case)| *case)
     }
 
     /// Renames a field, which is taken to be in `snake_case`.
@@ -92,9 +89,7 @@ fn pascal(name: &str) -> String {
 
 fn lower_first(name: &str) -> String {
     let mut chars = name.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_ascii_lowercase().to_string() + chars.as_str()
-    })
+    chars.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + chars.as_str())
 }
 
 fn snake(name: &str) -> String {

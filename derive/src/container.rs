@@ -17,16 +17,9 @@ pub(crate) struct Container {
     pub(crate) field_rules: Rules,
 }
 
-const RENAMES: Words = Words {
-    place: "a type in a dialect",
-    once: &["name", "rename_all"],
-    often: &[],
-};
-const ENUM_RENAMES: Words = Words {
-    place: "an enum in a dialect",
-    once: &["name", "rename_all", "rename_all_fields"],
-    often: &[],
-};
+const RENAMES: Words = Words { place: "a type in a dialect", once: &["name", "rename_all"], often: &[] };
+const ENUM_RENAMES: Words =
+    Words { place: "an enum in a dialect", once: &["name", "rename_all", "rename_all_fields"], often: &[] };
 
 impl Container {
     /// Reads `crate`, `rename_all`, `rename_all_fields` and the dialects.

@@ -21,10 +21,7 @@ pub(crate) struct PerDialect<T> {
 
 impl<T> PerDialect<T> {
     pub(crate) fn get(&self, dialect: &str) -> Option<&T> {
-        self.own
-            .iter()
-            .find(|(name, _)| name == dialect)
-            .map(|(_, own)| own)
+        self.own.iter().find(|(name, _)| name == dialect).map(|(_, own)| own)
     }
 }
 
@@ -89,11 +86,7 @@ impl Rule {
             let known = Case::ALL.map(|(name, _)| name);
             errors.on(
                 text.span(),
-                format!(
-                    "unknown case `{}`{}",
-                    text.value(),
-                    suggest(&text.value(), &known)
-                ),
+                format!("unknown case `{}`{}", text.value(), suggest(&text.value(), &known)),
             );
         }
     }
@@ -115,15 +108,7 @@ pub(crate) struct Special {
 
 pub(crate) const SPECIAL: Words = Words {
     place: "a field in a dialect",
-    once: &[
-        "name",
-        "rename",
-        "skip",
-        "skip_read",
-        "skip_write",
-        "default",
-        "with",
-    ],
+    once: &["name", "rename", "skip", "skip_read", "skip_write", "default", "with"],
     often: &["alias"],
 };
 
@@ -185,27 +170,15 @@ pub(crate) fn resolve(
     cased: fn(Case, &str) -> String,
 ) -> Names {
     let own = field.get(dialect);
-    let renamed = own
-        .and_then(|own| own.rename.as_ref())
-        .or(field.any.rename.as_ref());
+    let renamed = own.and_then(|own| own.rename.as_ref()).or(field.any.rename.as_ref());
     let case = rules.get(dialect).and_then(|rule| rule.0).or(rules.any.0);
     let name = match (renamed, case) {
         (Some(text), _) => text.value(),
         (None, Some(case)) => cased(case, rust),
         (None, None) => rust.to_owned(),
     };
-    let alias = field
-        .any
-        .alias
-        .iter()
-        .chain(own.into_iter().flat_map(|own| &own.alias))
-        .cloned()
-        .collect();
-    Names {
-        name,
-        alias,
-        span: renamed.map_or(span, LitStr::span),
-    }
+    let alias = field.any.alias.iter().chain(own.into_iter().flat_map(|own| &own.alias)).cloned().collect();
+    Names { name, alias, span: renamed.map_or(span, LitStr::span) }
 }
 
 /// The dialects that a container or one of its fields names, `*` first.
@@ -231,17 +204,12 @@ impl Collisions {
     pub(crate) fn refuse(&mut self, what: &str, dialect: &str, all: &[(&str, Names)], errors: &mut Errors) {
         for (at, (rust, names)) in all.iter().enumerate() {
             for (other, taken) in &all[..at] {
-                let clash = names
-                    .all()
-                    .find(|(name, _)| taken.all().any(|(taken, _)| taken == *name));
+                let clash = names.all().find(|(name, _)| taken.all().any(|(taken, _)| taken == *name));
                 let Some((name, span)) = clash else { continue };
                 let message = format!("the {what} `{other}` and `{rust}` are both called `{name}`");
                 if !self.0.contains(&message) {
-                    let place = if dialect == ANY {
-                        String::new()
-                    } else {
-                        format!(" in the dialect `{dialect}`")
-                    };
+                    let place =
+                        if dialect == ANY { String::new() } else { format!(" in the dialect `{dialect}`") };
                     errors.on(span, format!("{message}{place}"));
                     self.0.push(message);
                 }
@@ -279,10 +247,8 @@ pub(crate) fn expand(field: &Field, rules: &Rules, all: &[&str], larder: &TokenS
             parts.push(quote!(default: #larder::Some(#default)));
         }
         if let Some(with) = own.and_then(|own| own.with.as_ref()) {
-            let (write, read) = (
-                quote_spanned!(located(with)=> #with::write),
-                quote_spanned!(located(with)=> #with::read),
-            );
+            let (write, read) =
+                (quote_spanned!(located(with)=> #with::write), quote_spanned!(located(with)=> #with::read));
             parts.push(quote!(convert: #larder::Some(#larder::Converter { write: #write, read: #read })));
         }
         // An entry without parts is of use only where it takes the place of the one for all.

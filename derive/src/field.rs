@@ -28,9 +28,7 @@ impl Place {
         match self {
             Self::Model => Words {
                 place: "a field of a model",
-                once: &[
-                    "key", "unique", "index", "rename", "default", "with", "skip", "json", "row",
-                ],
+                once: &["key", "unique", "index", "rename", "default", "with", "skip", "json", "row"],
                 often: &["alias", "dialect"],
             },
             Self::Value => Words {
@@ -38,16 +36,8 @@ impl Place {
                 once: &["rename", "default", "with", "skip", "json", "row"],
                 often: &["alias", "dialect"],
             },
-            Self::Tuple => Words {
-                place: "a field without a name",
-                once: &["default", "with"],
-                often: &[],
-            },
-            Self::Newtype => Words {
-                place: "the field of a newtype",
-                once: &["with"],
-                often: &[],
-            },
+            Self::Tuple => Words { place: "a field without a name", once: &["default", "with"], often: &[] },
+            Self::Newtype => Words { place: "the field of a newtype", once: &["with"], often: &[] },
         }
     }
 }
@@ -66,9 +56,7 @@ impl DefaultValue {
         match meta {
             Meta::Path(path) => Some(Self::Trait(path.span())),
             Meta::NameValue(pair) => match &pair.value {
-                Expr::Lit(ExprLit {
-                    lit: Lit::Str(text), ..
-                }) => within(text, errors).map(Self::Expr),
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => within(text, errors).map(Self::Expr),
                 other => Some(Self::Expr(other.clone())),
             },
             Meta::List(list) => {
@@ -126,11 +114,7 @@ pub(crate) struct Field {
 impl Field {
     pub(crate) fn read(field: &syn::Field, at: usize, place: Place, errors: &mut Errors) -> Self {
         let (member, name, span) = match &field.ident {
-            Some(ident) => (
-                Member::Named(ident.clone()),
-                ident.unraw().to_string(),
-                ident.span(),
-            ),
+            Some(ident) => (Member::Named(ident.clone()), ident.unraw().to_string(), ident.span()),
             None => (Member::Unnamed(at.into()), at.to_string(), field.ty.span()),
         };
         let mut this = Self {
@@ -147,28 +131,23 @@ impl Field {
             with: None,
             special: PerDialect::default(),
         };
-        place
-            .words()
-            .of_attrs(&field.attrs, errors, |word, meta, errors| match word {
-                "key" => this.key = key(meta, errors).map(|word| (word, meta.span())),
-                "unique" => this.unique = flag(meta, errors),
-                "index" => this.index = flag(meta, errors),
-                "skip" => this.skip = flag(meta, errors),
-                "default" => this.default = DefaultValue::read(meta, errors),
-                "with" => this.with = parsed(meta, errors),
-                "rename" | "alias" => this.special.any.read(dialect::ANY, word, meta, errors),
-                _ => dialect::read(word, meta, &SPECIAL, &mut this.special, errors, Special::read),
-            });
+        place.words().of_attrs(&field.attrs, errors, |word, meta, errors| match word {
+            "key" => this.key = key(meta, errors).map(|word| (word, meta.span())),
+            "unique" => this.unique = flag(meta, errors),
+            "index" => this.index = flag(meta, errors),
+            "skip" => this.skip = flag(meta, errors),
+            "default" => this.default = DefaultValue::read(meta, errors),
+            "with" => this.with = parsed(meta, errors),
+            "rename" | "alias" => this.special.any.read(dialect::ANY, word, meta, errors),
+            _ => dialect::read(word, meta, &SPECIAL, &mut this.special, errors, Special::read),
+        });
         this.check(place, errors);
         this
     }
 
     fn check(&self, place: Place, errors: &mut Errors) {
         for ty in types::double_options(&self.ty) {
-            errors.at(
-                ty,
-                "an `Option` of an `Option` can't be stored: both nulls would look the same",
-            );
+            errors.at(ty, "an `Option` of an `Option` can't be stored: both nulls would look the same");
         }
         if self.skip.is_some() {
             let said = [
@@ -179,10 +158,7 @@ impl Field {
                 ("rename", self.special.any.rename.as_ref().map(Spanned::span)),
                 ("alias", self.special.any.alias.first().map(Spanned::span)),
             ];
-            for (word, span) in said
-                .into_iter()
-                .filter_map(|(word, span)| span.map(|span| (word, span)))
-            {
+            for (word, span) in said.into_iter().filter_map(|(word, span)| span.map(|span| (word, span))) {
                 errors.on(
                     span,
                     format!("`{word}` has no meaning for a field that is skipped: it is not stored"),
@@ -193,10 +169,7 @@ impl Field {
             self.check_special(place, dialect, special, errors);
         }
         if let (Some((_, _)), Some(default)) = (self.key, &self.default) {
-            errors.on(
-                default.span(),
-                "a key can't have a default: all rows without a key would be one",
-            );
+            errors.on(default.span(), "a key can't have a default: all rows without a key would be one");
         }
     }
 
@@ -204,19 +177,14 @@ impl Field {
         if self.key.is_some()
             && let Some(default) = &special.default
         {
-            errors.on(
-                default.span(),
-                "a key can't have a default: all rows without a key would be one",
-            );
+            errors.on(default.span(), "a key can't have a default: all rows without a key would be one");
         }
         let Some(span) = special.skip_read else { return };
         // A row from there lacks the field; a nested value has nothing that it could be merged with.
         let has_default = self.default.is_some() || (place != Place::Model && special.default.is_some());
         if self.key.is_some() {
-            errors.on(
-                span,
-                format!("a key has to be read: rows from the dialect `{dialect}` would have none"),
-            );
+            errors
+                .on(span, format!("a key has to be read: rows from the dialect `{dialect}` would have none"));
         } else if !has_default && !types::is(&self.ty, "Option") {
             errors.on(
                 span,
@@ -231,14 +199,7 @@ impl Field {
 
     /// The names in a dialect.
     pub(crate) fn names(&self, rules: &Rules, dialect: &str) -> Names {
-        dialect::resolve(
-            &self.name,
-            self.span,
-            &self.special,
-            rules,
-            dialect,
-            case::Case::of_field,
-        )
+        dialect::resolve(&self.name, self.span, &self.special, rules, dialect, case::Case::of_field)
     }
 
     /// The path of Larder at the place of the field's type or converter: what is wrong with it is told there, and once.
@@ -318,10 +279,7 @@ impl Field {
 
     /// The value of a field that is not stored.
     pub(crate) fn unstored(&self) -> TokenStream {
-        self.default
-            .as_ref()
-            .unwrap_or(&DefaultValue::Trait(self.ty.span()))
-            .expand(&self.ty)
+        self.default.as_ref().unwrap_or(&DefaultValue::Trait(self.ty.span())).expand(&self.ty)
     }
 
     /// A function that makes the representation of a default.
@@ -379,11 +337,8 @@ fn key(meta: &Meta, errors: &mut Errors) -> Option<KeyWord> {
 
 /// Reads fields, skipped ones included, and refuses names that collide in a dialect.
 pub(crate) fn read_all(fields: &syn::Fields, place: Place, rules: &Rules, errors: &mut Errors) -> Vec<Field> {
-    let fields: Vec<_> = fields
-        .iter()
-        .enumerate()
-        .map(|(at, field)| Field::read(field, at, place, errors))
-        .collect();
+    let fields: Vec<_> =
+        fields.iter().enumerate().map(|(at, field)| Field::read(field, at, place, errors)).collect();
     let mut collisions = Collisions::default();
     for dialect in mentioned(rules, &fields) {
         let talks = |field: &&Field| {

@@ -12,16 +12,7 @@ use crate::{case, types};
 
 const WORDS: Words = Words {
     place: "a model",
-    once: &[
-        "crate",
-        "name",
-        "version",
-        "rename_all",
-        "json",
-        "row",
-        "singleton",
-        "tokens",
-    ],
+    once: &["crate", "name", "version", "rename_all", "json", "row", "singleton", "tokens"],
     often: &["dialect", "unique", "index"],
 };
 
@@ -82,10 +73,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             model.fields = read_all(&data.fields, Place::Model, &model.container.rules, &mut errors);
         }
         Data::Struct(_) => {
-            errors.at(
-                &input.ident,
-                "a model needs named fields: queries and dialects name them",
-            );
+            errors.at(&input.ident, "a model needs named fields: queries and dialects name them");
             return errors.or(TokenStream::new);
         }
         Data::Enum(_) | Data::Union(_) => {
@@ -111,10 +99,7 @@ fn named(name: &LitStr, errors: &mut Errors) -> bool {
 
 fn version(meta: &Meta, errors: &mut Errors) -> u32 {
     if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit {
-            lit: Lit::Int(number),
-            ..
-        }) = &pair.value
+        && let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = &pair.value
         && let Ok(version @ 1..) = number.base10_parse()
     {
         return version;
@@ -171,10 +156,8 @@ impl Model<'_> {
                     KeyWord::Client => {
                         const ELSE: [&str; 6] = ["String", "u64", "i64", "u32", "i32", "Vec"];
                         if ELSE.iter().any(|name| types::is(&field.ty, name)) {
-                            errors.on(
-                                *span,
-                                "a key that is made here is a UUIDv7: its type has to be `Uuid`",
-                            );
+                            errors
+                                .on(*span, "a key that is made here is a UUIDv7: its type has to be `Uuid`");
                         }
                         (positions, "client")
                     }
@@ -196,44 +179,22 @@ impl Model<'_> {
             for (span, unique, word) in [(field.unique, true, "unique"), (field.index, false, "index")] {
                 let Some(span) = span else { continue };
                 if field.key.is_some() && keys == 1 {
-                    errors.on(
-                        span,
-                        format!("the key is unique and indexed already: remove `{word}`"),
-                    );
+                    errors.on(span, format!("the key is unique and indexed already: remove `{word}`"));
                 } else {
                     let tokens = Ident::new(word, span).into_token_stream();
-                    indexes.push(Index {
-                        name: field.name.clone(),
-                        fields: vec![at],
-                        unique,
-                        tokens,
-                    });
+                    indexes.push(Index { name: field.name.clone(), fields: vec![at], unique, tokens });
                 }
             }
         }
         for (unique, composite) in &self.composites {
-            let fields: Vec<_> = composite
-                .fields
-                .iter()
-                .filter_map(|name| self.position(name, errors))
-                .collect();
+            let fields: Vec<_> =
+                composite.fields.iter().filter_map(|name| self.position(name, errors)).collect();
             if let Some(twice) = (1..fields.len()).find(|at| fields[..*at].contains(&fields[*at])) {
-                errors.at(
-                    &composite.fields[twice],
-                    format!("`{}` is named twice", composite.fields[twice]),
-                );
+                errors.at(&composite.fields[twice], format!("`{}` is named twice", composite.fields[twice]));
             }
             let names: Vec<_> = composite.fields.iter().map(bare).collect();
-            let name = composite
-                .name
-                .as_ref()
-                .map_or_else(|| names.join("_"), LitStr::value);
-            indexes.push(Index {
-                name,
-                fields,
-                unique: *unique,
-                tokens: composite.tokens.clone(),
-            });
+            let name = composite.name.as_ref().map_or_else(|| names.join("_"), LitStr::value);
+            indexes.push(Index { name, fields, unique: *unique, tokens: composite.tokens.clone() });
         }
         for (at, index) in indexes.iter().enumerate() {
             for other in &indexes[..at] {
@@ -243,17 +204,11 @@ impl Model<'_> {
                     } else {
                         "; a unique constraint is an index as well"
                     };
-                    errors.at(
-                        &index.tokens,
-                        format!("there is an index on the same fields already{hint}"),
-                    );
+                    errors.at(&index.tokens, format!("there is an index on the same fields already{hint}"));
                 } else if other.name == index.name {
                     errors.at(
                         &index.tokens,
-                        format!(
-                            "two indexes are called `{}`: give one a name, `name = \"…\"`",
-                            index.name
-                        ),
+                        format!("two indexes are called `{}`: give one a name, `name = \"…\"`", index.name),
                     );
                 }
             }
@@ -266,22 +221,14 @@ impl Model<'_> {
         if found.is_none() {
             let known: Vec<_> = self.stored().map(|field| field.name.as_str()).collect();
             let skipped = self.fields.iter().any(|field| field.name == bare(name));
-            let why = if skipped {
-                "; it is skipped".to_owned()
-            } else {
-                suggest(&bare(name), &known)
-            };
+            let why = if skipped { "; it is skipped".to_owned() } else { suggest(&bare(name), &known) };
             errors.at(name, format!("there is no stored field `{name}`{why}"));
         }
         found
     }
 
     fn token_names(&self, errors: &mut Errors) -> Vec<Ident> {
-        let prefix = self
-            .tokens
-            .as_ref()
-            .map(|prefix| prefix.value().to_uppercase())
-            .unwrap_or_default();
+        let prefix = self.tokens.as_ref().map(|prefix| prefix.value().to_uppercase()).unwrap_or_default();
         let mut names: Vec<(String, &Field)> = Vec::new();
         for field in self.stored() {
             let name = format!("{prefix}{}", case::token(&field.name));
@@ -325,11 +272,7 @@ impl Model<'_> {
         let dialects = mentioned(rules, &self.fields);
         let defs = self.stored().map(|field| field.def(rules, &dialects, larder));
         let key_kind = Ident::new(key_kind, Span::call_site());
-        let key_def = if key.is_empty() {
-            quote!()
-        } else {
-            quote!(&[#(#key),*])
-        };
+        let key_def = if key.is_empty() { quote!() } else { quote!(&[#(#key),*]) };
         let index_defs = indexes.iter().map(
             |Index {
                  name, fields, unique, ..
@@ -345,11 +288,7 @@ impl Model<'_> {
         });
         let taken = self.taken(larder);
         let consts = self.stored().zip(tokens).enumerate().map(|(at, (field, token))| {
-            let (vis, ty, at) = (
-                &field.vis,
-                field.datum(larder),
-                u16::try_from(at).unwrap_or(u16::MAX),
-            );
+            let (vis, ty, at) = (&field.vis, field.datum(larder), u16::try_from(at).unwrap_or(u16::MAX));
             let doc = format!("The field `{}`.", field.name);
             quote!(#[doc = #doc] #vis const #token: #larder::Field<#ident, #ty> = #larder::Field::at(#at);)
         });

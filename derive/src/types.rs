@@ -74,26 +74,12 @@ mod tests {
 
     #[test]
     fn keys_are_told_from_what_can_not_be_one() {
-        for good in [
-            "Uuid",
-            "uuid::Uuid",
-            "String",
-            "u64",
-            "Vec<u8>",
-            "std::vec::Vec<u8>",
-            "Color",
-        ] {
+        for good in ["Uuid", "uuid::Uuid", "String", "u64", "Vec<u8>", "std::vec::Vec<u8>", "Color"] {
             assert_eq!(not_a_key(&ty(good)), None, "{good}");
         }
-        for bad in [
-            "Option<u8>",
-            "std::option::Option<u8>",
-            "f64",
-            "f32",
-            "char",
-            "Vec<String>",
-            "HashMap<u8, u8>",
-        ] {
+        for bad in
+            ["Option<u8>", "std::option::Option<u8>", "f64", "f32", "char", "Vec<String>", "HashMap<u8, u8>"]
+        {
             assert!(not_a_key(&ty(bad)).is_some(), "{bad}");
         }
     }

@@ -1,8 +1,5 @@
 //! The tracker from outside, as its user sees it: what it prints and how it exits.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a test of a process: the clock is tokio's"
-)]
+#![allow(clippy::disallowed_methods, reason = "a test of a process: the clock is tokio's")]
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -27,11 +24,7 @@ impl Told {
         let whole = || format!("{}\n{}", self.text, self.problem);
         assert_eq!(self.code, Some(code), "{}", whole());
         for part in says {
-            assert!(
-                self.text.contains(part) || self.problem.contains(part),
-                "no “{part}” in\n{}",
-                whole()
-            );
+            assert!(self.text.contains(part) || self.problem.contains(part), "no “{part}” in\n{}", whole());
         }
         assert_eq!(self.text.contains(WELL), code == 0, "{}", whole());
     }
@@ -44,18 +37,9 @@ impl Told {
 /// The built example: cargo builds it with the tests of its package, beside them.
 fn tracker() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
-    let target = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("a test is two levels below the target folder");
-    let path = target
-        .join("examples")
-        .join(format!("tracker{}", std::env::consts::EXE_SUFFIX));
-    assert!(
-        path.exists(),
-        "{} is not built: cargo build -p larder-examples --examples",
-        path.display()
-    );
+    let target = test.parent().and_then(Path::parent).expect("a test is two levels below the target folder");
+    let path = target.join("examples").join(format!("tracker{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is not built: cargo build -p larder-examples --examples", path.display());
     path
 }
 
@@ -70,9 +54,7 @@ async fn tell(args: &[&str], fixtures: Option<&Path>) -> Told {
     }
     let run = tokio::time::timeout(Duration::from_secs(60), command.output());
     let output = run.await.expect("it ends within a minute").expect("it starts");
-    let left: Vec<_> = std::fs::read_dir(temp.path())
-        .expect("the folder is still there")
-        .collect();
+    let left: Vec<_> = std::fs::read_dir(temp.path()).expect("the folder is still there").collect();
     assert!(left.is_empty(), "it leaves files behind: {left:?}");
     Told {
         code: output.status.code(),
@@ -88,19 +70,10 @@ async fn every_store_and_transport_ends_well(
     #[values("hyper", "surf")] transport: &str,
 ) {
     let told = tell(&["--store", store, "--transport", transport], None).await;
-    told.check(
-        0,
-        &[
-            "14 issues and 10 labels",
-            "14 mutations were made, and each was applied exactly once",
-        ],
-    );
+    told.check(0, &["14 issues and 10 labels", "14 mutations were made, and each was applied exactly once"]);
     let (kills, left_out) = if store == "memory" { (0, 3) } else { (4, 0) };
     assert_eq!(told.count("is killed (SIGKILL)"), kills);
-    assert_eq!(
-        told.count("left out: a memory store goes with its process"),
-        left_out
-    );
+    assert_eq!(told.count("left out: a memory store goes with its process"), left_out);
     assert_eq!(told.count("≠"), 0);
     assert_eq!(
         told.count("of its requests went through surf's middleware"),
@@ -133,10 +106,7 @@ async fn a_client_that_hangs_is_given_up() {
 async fn absent_recordings_are_said_to_be_absent() {
     let nowhere = Path::new("/nowhere/at/all");
     let told = tell(&["--store", "memory"], Some(nowhere)).await;
-    told.check(
-        0,
-        &["no recordings in /nowhere/at/all: seeded from the data that the example ships"],
-    );
+    told.check(0, &["no recordings in /nowhere/at/all: seeded from the data that the example ships"]);
 }
 
 #[tokio::test]
@@ -149,14 +119,9 @@ async fn the_recordings_appear_in_the_table() {
     }
     let told = tell(&[], Some(&dir)).await;
     told.check(0, &["13 issues and 9 labels"]);
-    let (_, table) = told
-        .text
-        .split_once("Both sides, row by row")
-        .expect("there is a table");
+    let (_, table) = told.text.split_once("Both sides, row by row").expect("there is a table");
     let row = |key: &str| {
-        table
-            .lines()
-            .any(|line| line.starts_with(&format!("      {key:<18} ")) && line.ends_with('='))
+        table.lines().any(|line| line.starts_with(&format!("      {key:<18} ")) && line.ends_with('='))
     };
     for number in 1..=13 {
         assert!(row(&number.to_string()), "issue {number} in\n{table}");

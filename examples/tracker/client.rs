@@ -68,9 +68,7 @@ async fn obey(repo: &Repository, surfing: Option<&Counter>, order: Order) -> Res
             perform(repo, deed, accepted).await?;
             Reply::Done
         }
-        Order::Settle => Reply::Settled {
-            refused: settle(repo).await?,
-        },
+        Order::Settle => Reply::Settled { refused: settle(repo).await? },
         Order::Rows => {
             let local = repo.reading(ReadPolicy::LocalOnly);
             let issues = local.get(Select::<Issue>::all()).await?;
@@ -100,9 +98,7 @@ async fn stock(repo: &Repository, surfing: Option<&Counter>) -> Result<Stock> {
 
 /// Pushes and pulls, page by page, while a live query watches.
 async fn sync(repo: &Repository) -> Result<Synced> {
-    let mut open = repo
-        .reading(ReadPolicy::LocalOnly)
-        .watch(Issue::STATE.eq(State::Open))?;
+    let mut open = repo.reading(ReadPolicy::LocalOnly).watch(Issue::STATE.eq(State::Open))?;
     let open_before = match open.next().await {
         Some(rows) => rows?.len(),
         None => 0,
@@ -111,21 +107,11 @@ async fn sync(repo: &Repository) -> Result<Synced> {
     // A change is told at once; where there is none, nothing comes.
     let told = tokio::time::timeout(Duration::from_millis(200), open.next()).await;
     let open_after = told.ok().flatten().transpose()?.map(|rows| rows.len());
-    Ok(Synced {
-        pulled: report.pulled,
-        changed: report.changed,
-        left: report.left,
-        open_before,
-        open_after,
-    })
+    Ok(Synced { pulled: report.pulled, changed: report.changed, left: report.left, open_before, open_after })
 }
 
 fn tell_page(progress: &larder::Progress) {
-    let page = Page {
-        model: progress.model.to_owned(),
-        rows: progress.rows,
-        complete: progress.done,
-    };
+    let page = Page { model: progress.model.to_owned(), rows: progress.rows, complete: progress.done };
     // A parent that is gone closes stdin as well.
     let _ = say(&Reply::Page(page));
 }

@@ -11,12 +11,7 @@ use crate::server::{Effect, ExpectedMutation, Fields, Kind, LabelStep};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Deed {
     /// Opens an issue under an id that the client made.
-    OpenIssue {
-        id: String,
-        title: String,
-        body: String,
-        labels: Vec<String>,
-    },
+    OpenIssue { id: String, title: String, body: String, labels: Vec<String> },
     /// Gives an issue another title.
     Retitle { id: String, title: String },
     /// Closes an issue.
@@ -26,11 +21,7 @@ pub(crate) enum Deed {
     /// Removes an issue.
     DeleteIssue { id: String },
     /// Makes a label.
-    NewLabel {
-        name: String,
-        color: String,
-        description: Option<String>,
-    },
+    NewLabel { name: String, color: String, description: Option<String> },
     /// Gives a label another colour.
     Recolor { name: String, color: String },
     /// Gives a label another name. The name is the key, so this is a new label and a label less.
@@ -44,12 +35,7 @@ impl Deed {
     pub(crate) fn expected(&self) -> Vec<ExpectedMutation> {
         let one = |effect, kind, id: &str| ExpectedMutation::new(effect, kind, id);
         match self {
-            Self::OpenIssue {
-                id,
-                title,
-                body,
-                labels,
-            } => {
+            Self::OpenIssue { id, title, body, labels } => {
                 let opened = one(Effect::Create, Kind::Issue, id).with("title", title.as_str());
                 vec![opened.with("body", body.as_str()).with("labels", json!(labels))]
             }
@@ -84,10 +70,7 @@ impl Deed {
     /// The deed that repeats a recorded step; `None` for one that only reads.
     pub(crate) fn of_step(step: &LabelStep) -> Option<Self> {
         let text = |fields: &Fields, name: &str| {
-            fields
-                .get(name)
-                .and_then(|value| value.as_str())
-                .map(str::to_owned)
+            fields.get(name).and_then(|value| value.as_str()).map(str::to_owned)
         };
         let color = |fields: &Fields| text(fields, "color").unwrap_or_else(|| "ededed".to_owned());
         Some(match step {
@@ -98,15 +81,8 @@ impl Deed {
             },
             LabelStep::Read(_) => return None,
             LabelStep::Update { name, fields } => match text(fields, "new_name") {
-                Some(to) => Self::RenameLabel {
-                    from: name.clone(),
-                    to,
-                    color: color(fields),
-                },
-                None => Self::Recolor {
-                    name: name.clone(),
-                    color: color(fields),
-                },
+                Some(to) => Self::RenameLabel { from: name.clone(), to, color: color(fields) },
+                None => Self::Recolor { name: name.clone(), color: color(fields) },
             },
             LabelStep::Delete(name) => Self::DeleteLabel { name: name.clone() },
         })
@@ -128,10 +104,7 @@ impl fmt::Display for Deed {
             Self::NewLabel { name, color, .. } => write!(out, "makes the label {name}, #{color}"),
             Self::Recolor { name, color } => write!(out, "paints the label {name} #{color}"),
             Self::RenameLabel { from, to, .. } => {
-                write!(
-                    out,
-                    "renames the label {from} to {to}: a new key, so one more and one less"
-                )
+                write!(out, "renames the label {from} to {to}: a new key, so one more and one less")
             }
             Self::DeleteLabel { name } => write!(out, "deletes the label {name}"),
         }

@@ -7,10 +7,7 @@
 //!   `client` (the rest: sync, status, the queue).
 //! - The story around it: `story` (the chapters), `deeds` (what the user does), `process` and `protocol` (the hold on
 //!   the client), `timeline` and `table` (what is printed), `server`.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "an application: the clock and the tasks are tokio's"
-)]
+#![allow(clippy::disallowed_methods, reason = "an application: the clock and the tasks are tokio's")]
 
 mod client;
 mod deeds;
@@ -86,11 +83,7 @@ async fn tell(args: StoryArgs) -> Result<bool, process::Problem> {
     let well = story::tell(args).await?;
     println!(
         "\n{}",
-        if well {
-            "Nothing was lost, nothing was done twice."
-        } else {
-            "This did not end well."
-        }
+        if well { "Nothing was lost, nothing was done twice." } else { "This did not end well." }
     );
     Ok(well)
 }

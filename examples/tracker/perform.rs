@@ -11,40 +11,16 @@ use crate::models::{Issue, Label, State};
 pub(crate) async fn perform(repo: &Repository, deed: Deed, accepted: bool) -> Result<()> {
     let hand = Hand { repo, accepted };
     match deed {
-        Deed::OpenIssue {
-            id,
-            title,
-            body,
-            labels,
-        } => hand.put(&opened(id, title, body, labels)).await,
-        Deed::Retitle { id, title } => {
-            hand.edit(&id, |issue: &mut Issue| issue.title = title.clone())
-                .await
-        }
-        Deed::Close { id } => {
-            hand.edit(&id, |issue: &mut Issue| issue.state = State::Closed)
-                .await
-        }
+        Deed::OpenIssue { id, title, body, labels } => hand.put(&opened(id, title, body, labels)).await,
+        Deed::Retitle { id, title } => hand.edit(&id, |issue: &mut Issue| issue.title = title.clone()).await,
+        Deed::Close { id } => hand.edit(&id, |issue: &mut Issue| issue.state = State::Closed).await,
         Deed::Relabel { id, labels } => {
-            hand.edit(&id, |issue: &mut Issue| issue.labels = labels.clone())
-                .await
+            hand.edit(&id, |issue: &mut Issue| issue.labels = labels.clone()).await
         }
         Deed::DeleteIssue { id } => hand.delete::<Issue>(id).await,
-        Deed::NewLabel {
-            name,
-            color,
-            description,
-        } => {
-            hand.put(&Label {
-                name,
-                color,
-                description,
-            })
-            .await
-        }
+        Deed::NewLabel { name, color, description } => hand.put(&Label { name, color, description }).await,
         Deed::Recolor { name, color } => {
-            hand.edit(&name, |label: &mut Label| label.color = color.clone())
-                .await
+            hand.edit(&name, |label: &mut Label| label.color = color.clone()).await
         }
         Deed::RenameLabel { from, to, color } => hand.rename(from, to, color).await,
         Deed::DeleteLabel { name } => hand.delete::<Label>(name).await,
@@ -89,11 +65,7 @@ impl Hand<'_> {
         let rename = move |tx: &mut larder::Transaction<'_>| {
             let old = tx.find::<Label>(from.as_str())?;
             let description = old.and_then(|label| label.description.clone());
-            tx.upsert(&Label {
-                name: to.clone(),
-                color: color.clone(),
-                description,
-            })?;
+            tx.upsert(&Label { name: to.clone(), color: color.clone(), description })?;
             tx.delete::<Label>(from.as_str())
         };
         self.repo.transaction(rename).await?;

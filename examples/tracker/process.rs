@@ -51,32 +51,18 @@ impl Client {
     pub(crate) async fn start(setup: &Setup, name: String, paused: bool) -> Result<Self, Problem> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("client").arg("--file").arg(&setup.file);
-        command.args([
-            "--store",
-            &word(&setup.store)?,
-            "--transport",
-            &word(&setup.transport)?,
-        ]);
+        command.args(["--store", &word(&setup.store)?, "--transport", &word(&setup.transport)?]);
         command.args(["--server", &setup.server, "--repo", &setup.repo]);
         if paused {
             command.arg("--paused");
         }
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let piped = "the client's stdin and stdout are piped";
         let orders = child.stdin.take().ok_or(piped)?;
         let replies = BufReader::new(child.stdout.take().ok_or(piped)?).lines();
         let patience = setup.patience;
-        let mut client = Self {
-            child,
-            orders,
-            replies,
-            patience,
-            name,
-        };
+        let mut client = Self { child, orders, replies, patience, name };
         match client.reply("open its repository").await? {
             Reply::Open => Ok(client),
             other => Err(client.surprised(&other)),
@@ -188,18 +174,12 @@ impl Client {
         self.ask(Order::Quit).await?;
         let what = format!("{} should end", self.name);
         let ended = within(self.patience, &what, self.child.wait()).await??;
-        if ended.success() {
-            Ok(())
-        } else {
-            Err(format!("{} ended with {ended}", self.name).into())
-        }
+        if ended.success() { Ok(()) } else { Err(format!("{} ended with {ended}", self.name).into()) }
     }
 }
 
 /// The word that stands for a value on the command line.
 fn word(value: &impl clap::ValueEnum) -> Result<String, Problem> {
-    let word = value
-        .to_possible_value()
-        .ok_or("a hidden value can't be passed on")?;
+    let word = value.to_possible_value().ok_or("a hidden value can't be passed on")?;
     Ok(word.get_name().to_owned())
 }

@@ -8,21 +8,11 @@ use crate::models::{Issue, Label, State};
 /// The list of open issues, the labels with the number of their issues, one issue; and the list again, for somebody who
 /// would rather have it fresh.
 pub(crate) async fn browse(repo: &Repository) -> Result<Vec<String>> {
-    let newest = Issue::STATE
-        .eq(State::Open)
-        .order_by(Issue::CREATED_AT.desc())
-        .order_by(Issue::NUMBER.desc());
+    let newest =
+        Issue::STATE.eq(State::Open).order_by(Issue::CREATED_AT.desc()).order_by(Issue::NUMBER.desc());
     let open = repo.get(newest.clone()).await?;
-    let titles: Vec<String> = open
-        .iter()
-        .take(3)
-        .map(|issue| format!("“{}”", issue.title))
-        .collect();
-    let mut seen = vec![format!(
-        "{} open issues, newest first: {}, …",
-        open.len(),
-        titles.join(", ")
-    )];
+    let titles: Vec<String> = open.iter().take(3).map(|issue| format!("“{}”", issue.title)).collect();
+    let mut seen = vec![format!("{} open issues, newest first: {}, …", open.len(), titles.join(", "))];
     let labels = repo.get(Select::<Label>::all()).await?;
     let mut counts = Vec::new();
     for label in &labels {
@@ -31,32 +21,17 @@ pub(crate) async fn browse(repo: &Repository) -> Result<Vec<String>> {
             counts.push(format!("{} {labelled}", label.name));
         }
     }
-    let used = if counts.is_empty() {
-        "none is in use".to_owned()
-    } else {
-        counts.join(", ")
-    };
+    let used = if counts.is_empty() { "none is in use".to_owned() } else { counts.join(", ") };
     seen.push(format!("{} labels: {used}", labels.len()));
     if let Some(first) = open.first()
         && let Some(issue) = repo.find::<Issue>(&first.id).await?
     {
         let text = issue.body.as_deref().unwrap_or("no text");
-        seen.push(format!(
-            "issue {}: {} comments; {text}",
-            short(&issue.id),
-            issue.comments
-        ));
+        seen.push(format!("issue {}: {} comments; {text}", short(&issue.id), issue.comments));
     }
     let asked = repo.reading(ReadPolicy::RemoteFirst).get(newest).await?;
-    let fresh = if asked.stale().is_some() {
-        "its own, marked as stale"
-    } else {
-        "fresh"
-    };
-    seen.push(format!(
-        "asked to ask the server first, it answers with {} rows: {fresh}",
-        asked.len()
-    ));
+    let fresh = if asked.stale().is_some() { "its own, marked as stale" } else { "fresh" };
+    seen.push(format!("asked to ask the server first, it answers with {} rows: {fresh}", asked.len()));
     Ok(seen)
 }
 

@@ -45,13 +45,8 @@ impl Table {
         local: &Local,
         gone: &[(Kind, String)],
     ) -> Result<Self, Problem> {
-        let mut lines = pair(
-            Kind::Issue,
-            &server.issues,
-            &local.0,
-            |issue: &Issue| issue.id.clone(),
-            show_issue,
-        )?;
+        let mut lines =
+            pair(Kind::Issue, &server.issues, &local.0, |issue: &Issue| issue.id.clone(), show_issue)?;
         lines.extend(pair(
             Kind::Label,
             &server.labels,
@@ -62,21 +57,11 @@ impl Table {
         for (kind, key) in gone {
             if !lines.iter().any(|line| (line.kind, &line.key) == (*kind, key)) {
                 let (kind, key, differences) = (*kind, key.clone(), Vec::new());
-                lines.push(Line {
-                    kind,
-                    key,
-                    server: None,
-                    local: None,
-                    differences,
-                });
+                lines.push(Line { kind, key, server: None, local: None, differences });
             }
         }
         lines.sort_by_cached_key(|line| {
-            (
-                line.kind,
-                line.key.parse::<u64>().unwrap_or(u64::MAX),
-                line.key.clone(),
-            )
+            (line.kind, line.key.parse::<u64>().unwrap_or(u64::MAX), line.key.clone())
         });
         Ok(Self { lines })
     }
@@ -88,10 +73,7 @@ impl Table {
 
     /// How many rows differ.
     pub(crate) fn differing(&self) -> usize {
-        self.lines
-            .iter()
-            .filter(|line| !line.differences.is_empty())
-            .count()
+        self.lines.iter().filter(|line| !line.differences.is_empty()).count()
     }
 }
 
@@ -116,34 +98,21 @@ fn pair<M: DeserializeOwned + Serialize>(
     for (key, (server, local)) in sides {
         let differences = differences(server.as_ref(), local)?;
         let (server, local) = (server.as_ref().map(show), local.map(show));
-        lines.push(Line {
-            kind,
-            key,
-            server,
-            local,
-            differences,
-        });
+        lines.push(Line { kind, key, server, local, differences });
     }
     Ok(lines)
 }
 
 fn differences<M: Serialize>(server: Option<&M>, local: Option<&M>) -> Result<Vec<String>, Problem> {
     let (Some(server), Some(local)) = (server, local) else {
-        let missing = if server.is_some() {
-            "not here"
-        } else {
-            "not at the server"
-        };
+        let missing = if server.is_some() { "not here" } else { "not at the server" };
         return Ok(vec![missing.to_owned()]);
     };
     let (server, local) = (serde_json::to_value(server)?, serde_json::to_value(local)?);
     let fields = server.as_object().into_iter().flatten();
     let differing = fields.filter(|(name, value)| local.get(name) != Some(value));
     let tell = |(name, value): (&String, &Value)| {
-        format!(
-            "{name}: server {value}, here {}",
-            local.get(name).unwrap_or(&Value::Null)
-        )
+        format!("{name}: server {value}, here {}", local.get(name).unwrap_or(&Value::Null))
     };
     Ok(differing.map(tell).collect())
 }
@@ -153,11 +122,8 @@ fn show_issue(issue: &Issue) -> String {
         State::Open => "open",
         State::Closed => "closed",
     };
-    let labels = if issue.labels.is_empty() {
-        String::new()
-    } else {
-        format!(" [{}]", issue.labels.join(", "))
-    };
+    let labels =
+        if issue.labels.is_empty() { String::new() } else { format!(" [{}]", issue.labels.join(", ")) };
     format!("{state:<6} {}{labels}", issue.title)
 }
 
@@ -189,14 +155,8 @@ impl fmt::Display for Line {
         };
         let (server, local) = (side(&self.server), side(&self.local));
         let mark = if self.differences.is_empty() { "=" } else { "≠" };
-        write!(
-            out,
-            "      {:<18} {server:<WIDTH$}  {local:<WIDTH$} {mark}",
-            cut(&short(&self.key), 18)
-        )?;
-        self.differences
-            .iter()
-            .try_for_each(|difference| write!(out, "\n      {:<18} ≠ {difference}", ""))
+        write!(out, "      {:<18} {server:<WIDTH$}  {local:<WIDTH$} {mark}", cut(&short(&self.key), 18))?;
+        self.differences.iter().try_for_each(|difference| write!(out, "\n      {:<18} ≠ {difference}", ""))
     }
 }
 

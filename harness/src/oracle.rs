@@ -11,14 +11,11 @@ use crate::plain::Plain;
 /// The positions of the rows that answer `query`, in the order of the answer.
 #[must_use]
 pub fn answer(schema: &'static Schema, rows: &[Plain], query: &Query) -> Vec<usize> {
-    let mut found: Vec<usize> = (0..rows.len())
-        .filter(|at| meets(schema, &rows[*at], &query.filter))
-        .collect();
+    let mut found: Vec<usize> =
+        (0..rows.len()).filter(|at| meets(schema, &rows[*at], &query.filter)).collect();
     found.sort_by(|a, b| sequence(schema, &query.order, &rows[*a], &rows[*b]));
     let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
-    let limit = query
-        .limit
-        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     found.into_iter().skip(offset).take(limit).collect()
 }
 
@@ -33,38 +30,19 @@ pub fn meets(schema: &'static Schema, row: &Plain, condition: &Predicate) -> boo
         Predicate::All => true,
         Predicate::Key(key) => key_of(schema, row) == *key,
         Predicate::Keys(keys) => keys.contains(&key_of(schema, row)),
-        Predicate::Compare {
-            field: position,
-            op,
-            value,
-        } => holds(field(position), *op, value),
+        Predicate::Compare { field: position, op, value } => holds(field(position), *op, value),
         // Inclusive at both ends; nothing lies between ends that are the wrong way round.
-        Predicate::Between {
-            field: position,
-            low,
-            high,
-        } => holds(field(position), CompareOp::Ge, low) && holds(field(position), CompareOp::Le, high),
+        Predicate::Between { field: position, low, high } => {
+            holds(field(position), CompareOp::Ge, low) && holds(field(position), CompareOp::Le, high)
+        }
         // An empty list matches nothing.
-        Predicate::In {
-            field: position,
-            values,
-        } => values.iter().any(|value| same(field(position), value)),
-        Predicate::Text {
-            field: position,
-            op,
-            needle,
-            ignore_case,
-            negated,
-        } => match field(position) {
+        Predicate::In { field: position, values } => values.iter().any(|value| same(field(position), value)),
+        Predicate::Text { field: position, op, needle, ignore_case, negated } => match field(position) {
             Value::Str(text) => has_text(text, *op, needle, *ignore_case) != *negated,
             // The complement is one among non-null rows.
             _ => false,
         },
-        Predicate::Member {
-            field: position,
-            value,
-            negated,
-        } => match field(position) {
+        Predicate::Member { field: position, value, negated } => match field(position) {
             Value::List(elements) => elements.iter().any(|element| same(element, value)) != *negated,
             Value::Bytes(bytes) => {
                 bytes.iter().any(|byte| same(&Value::Int((*byte).into()), value)) != *negated
@@ -130,19 +108,12 @@ fn total(a: &Value, b: &Value) -> Ordering {
         (Value::Time(a), Value::Time(b)) => a.as_nanosecond().cmp(&b.as_nanosecond()),
         (Value::List(a), Value::List(b)) | (Value::Struct(a), Value::Struct(b)) => one_by_one(a, b),
         (Value::Map(a), Value::Map(b)) => {
-            let pairs = a
-                .iter()
-                .zip(b)
-                .map(|(a, b)| total(&a.0, &b.0).then_with(|| total(&a.1, &b.1)));
-            pairs
-                .fold(Ordering::Equal, Ordering::then)
-                .then(a.len().cmp(&b.len()))
+            let pairs = a.iter().zip(b).map(|(a, b)| total(&a.0, &b.0).then_with(|| total(&a.1, &b.1)));
+            pairs.fold(Ordering::Equal, Ordering::then).then(a.len().cmp(&b.len()))
         }
-        (Value::Variant(a), Value::Variant(b)) => a
-            .name
-            .chars()
-            .cmp(b.name.chars())
-            .then_with(|| one_by_one(&a.fields, &b.fields)),
+        (Value::Variant(a), Value::Variant(b)) => {
+            a.name.chars().cmp(b.name.chars()).then_with(|| one_by_one(&a.fields, &b.fields))
+        }
         (a, b) => panic!("values of one field have one type, but {a:?} and {b:?} were compared"),
     }
 }
@@ -158,11 +129,7 @@ fn one_by_one(a: &[Value], b: &[Value]) -> Ordering {
 fn in_total(value: f64) -> i128 {
     let magnitude = i128::from(value.to_bits() & !(1 << 63));
     // Below zero there is one more step: minus zero is less than zero.
-    if value.is_sign_negative() {
-        -magnitude - 1
-    } else {
-        magnitude
-    }
+    if value.is_sign_negative() { -magnitude - 1 } else { magnitude }
 }
 
 /// The order of an answer: the fields as they are asked for, then the key, rising. Total, because keys differ.
@@ -201,9 +168,7 @@ pub fn key_of(schema: &'static Schema, row: &Plain) -> Key {
 /// Substrings, character by character; `%` and `_` are ordinary characters.
 fn has_text(text: &str, op: TextOp, needle: &str, ignore_case: bool) -> bool {
     let letters = |text: &str| -> Vec<char> {
-        text.chars()
-            .map(|letter| if ignore_case { folded(letter) } else { letter })
-            .collect()
+        text.chars().map(|letter| if ignore_case { folded(letter) } else { letter }).collect()
     };
     let (text, needle) = (letters(text), letters(needle));
     match op {
@@ -235,9 +200,6 @@ pub const FOLDINGS: [(char, char); 16] = [
 ];
 
 fn folded(letter: char) -> char {
-    let listed = FOLDINGS
-        .iter()
-        .find(|(from, _)| *from == letter)
-        .map(|(_, to)| *to);
+    let listed = FOLDINGS.iter().find(|(from, _)| *from == letter).map(|(_, to)| *to);
     listed.unwrap_or_else(|| letter.to_ascii_lowercase())
 }

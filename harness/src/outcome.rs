@@ -35,10 +35,7 @@ impl Outcome {
     pub fn line(&self, provider: &str, suite: &str, case: &str) -> String {
         let (word, reason) = self.words();
         let reason: Vec<&str> = reason.split(['\t', '\n', '\r']).collect();
-        format!(
-            "{provider}\t{suite}\t{case}\t{word}\t{}\n",
-            reason.join(" ").trim()
-        )
+        format!("{provider}\t{suite}\t{case}\t{word}\t{}\n", reason.join(" ").trim())
     }
 
     /// Appends the line to the record of the provider, if there is a directory for records. One write, so that cases

@@ -13,9 +13,7 @@ pub type Plain = Vec<Value>;
 pub fn plain(schema: &'static Schema, row: &dyn Row) -> Plain {
     let record =
         Record::copy(schema, row).unwrap_or_else(|error| panic!("a row that can't be read: {error}"));
-    (0..schema.fields.len())
-        .map(|at| record.get(at).cloned().unwrap_or_default())
-        .collect()
+    (0..schema.fields.len()).map(|at| record.get(at).cloned().unwrap_or_default()).collect()
 }
 
 /// The row that shows `fields`.

@@ -27,11 +27,7 @@ impl Random {
 
     /// A number below `end`; 0 if that is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        if end == 0 {
-            0
-        } else {
-            (self.draw() % end as u64) as usize
-        }
+        if end == 0 { 0 } else { (self.draw() % end as u64) as usize }
     }
 
     /// True in `percent` of a hundred cases.

@@ -28,9 +28,7 @@ pub struct Candidate<'a> {
 
 impl std::fmt::Debug for Candidate<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Candidate")
-            .field("provider", &self.provider)
-            .finish_non_exhaustive()
+        f.debug_struct("Candidate").field("provider", &self.provider).finish_non_exhaustive()
     }
 }
 
@@ -57,18 +55,14 @@ pub fn judge(candidate: &Candidate<'_>, suite: &str, case: &str) -> Outcome {
         return Outcome::Failed(format!("there is no case {suite}::{case}"));
     };
     let name = format!("{suite}::{case}");
-    let exempt = candidate
-        .exempt
-        .iter()
-        .find(|(exempt, _)| *exempt == name)
-        .map(|(_, reason)| *reason);
+    let exempt = candidate.exempt.iter().find(|(exempt, _)| *exempt == name).map(|(_, reason)| *reason);
     let verdict = catch_unwind(AssertUnwindSafe(|| block_on(attempt(candidate, found))));
     match (verdict, exempt) {
         (Ok(Verdict::Passed), None) => Outcome::Passed,
         (Ok(Verdict::Refused(why)), None) => Outcome::Refused(why),
-        (Ok(_), Some(reason)) => Outcome::Failed(format!(
-            "it is exempt (\"{reason}\"), but does not fail: end the exemption"
-        )),
+        (Ok(_), Some(reason)) => {
+            Outcome::Failed(format!("it is exempt (\"{reason}\"), but does not fail: end the exemption"))
+        }
         (Err(_), Some(reason)) => Outcome::Exempt(reason.to_owned()),
         (Err(panic), None) => Outcome::Failed(message(&*panic)),
     }
@@ -79,9 +73,8 @@ async fn attempt(candidate: &Candidate<'_>, case: &Case) -> Verdict {
         Run::Once(run) => {
             let setup = Setup::new(seed(case));
             let runtime = setup.runtime.clone();
-            let subject = (candidate.make)(setup)
-                .await
-                .unwrap_or_else(|error| panic!("can't be opened: {error:?}"));
+            let subject =
+                (candidate.make)(setup).await.unwrap_or_else(|error| panic!("can't be opened: {error:?}"));
             run(Trial::new(runtime, subject)).await
         }
         Run::Often(run) => run(candidate, case.name).await,
@@ -93,25 +86,18 @@ fn seed(case: &Case) -> u64 {
     case.suite
         .bytes()
         .chain(case.name.bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Two workers, so that a case sees what happens at the same time.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a tokio runtime").block_on(future)
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words")
-        .to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }
 
 /// Fails for exemptions that name no case of the faces that a provider has; `conformance!` calls this.
@@ -122,10 +108,6 @@ pub fn check_exemptions(candidate: &Candidate<'_>, faces: &[&str]) {
     for (name, _) in candidate.exempt {
         let known = cases()
             .any(|case| format!("{}::{}", case.suite, case.name) == *name && faces.contains(&case.face));
-        assert!(
-            known,
-            "the exemption `{name}` of {} names no case that it runs",
-            candidate.provider
-        );
+        assert!(known, "the exemption `{name}` of {} names no case that it runs", candidate.provider);
     }
 }

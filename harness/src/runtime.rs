@@ -68,16 +68,8 @@ impl TestRuntime {
     }
 
     fn with_clock(seed: u64, clock: Clock) -> Self {
-        let inner = Inner {
-            monotonic: Duration::ZERO,
-            random: seed,
-            sleeping: BTreeMap::new(),
-            sleeps: 0,
-        };
-        Self {
-            inner: Arc::new(Mutex::new(inner)),
-            clock,
-        }
+        let inner = Inner { monotonic: Duration::ZERO, random: seed, sleeping: BTreeMap::new(), sleeps: 0 };
+        Self { inner: Arc::new(Mutex::new(inner)), clock }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -92,11 +84,7 @@ impl TestRuntime {
             inner.monotonic += by;
             let after = (inner.monotonic, u64::MAX);
             let later = inner.sleeping.split_off(&after);
-            woken.extend(
-                std::mem::replace(&mut inner.sleeping, later)
-                    .into_values()
-                    .flatten(),
-            );
+            woken.extend(std::mem::replace(&mut inner.sleeping, later).into_values().flatten());
         }
         woken.into_iter().for_each(Waker::wake);
     }
@@ -147,10 +135,7 @@ impl Runtime for TestRuntime {
         Box::pin(async move { sleep.wait().await })
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is a runtime: tasks come from here"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is a runtime: tasks come from here")]
     fn spawn(&self, _: &'static str, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
     }

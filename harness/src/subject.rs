@@ -24,19 +24,13 @@ impl Setup {
     /// A setup for all models of the suites. Nobody moves its clock: no time-out ever ends a request.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
-            runtime: TestRuntime::manual(seed),
-            schemas: Arc::new(models::ALL),
-        }
+        Self { runtime: TestRuntime::manual(seed), schemas: Arc::new(models::ALL) }
     }
 
     /// What a provider is opened with.
     #[must_use]
     pub fn opening(&self) -> Opening {
-        Opening {
-            runtime: Arc::new(self.runtime.clone()),
-            schemas: self.schemas.clone(),
-        }
+        Opening { runtime: Arc::new(self.runtime.clone()), schemas: self.schemas.clone() }
     }
 }
 
@@ -64,9 +58,7 @@ pub struct Subject {
 
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject")
-            .field("provider", &self.provider)
-            .finish_non_exhaustive()
+        f.debug_struct("Subject").field("provider", &self.provider).finish_non_exhaustive()
     }
 }
 
@@ -74,22 +66,13 @@ impl Subject {
     /// A provider that is no store.
     #[must_use]
     pub fn provider(provider: Arc<dyn Provider>) -> Self {
-        Self {
-            provider,
-            store: None,
-            reopen: None,
-            limits: Limits::default(),
-            kept: Vec::new(),
-        }
+        Self { provider, store: None, reopen: None, limits: Limits::default(), kept: Vec::new() }
     }
 
     /// A store.
     #[must_use]
     pub fn store(store: Arc<dyn Store>) -> Self {
-        Self {
-            store: Some(store.clone()),
-            ..Self::provider(store)
-        }
+        Self { store: Some(store.clone()), ..Self::provider(store) }
     }
 
     /// Keeps something for as long as the subject: a directory, a server.

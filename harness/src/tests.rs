@@ -10,14 +10,8 @@ use crate::plain::Plain;
 use crate::random::Random;
 use crate::suites::cases;
 
-const FOCUSES: [Focus; 6] = [
-    Focus::Comparisons,
-    Focus::Texts,
-    Focus::Members,
-    Focus::Trees,
-    Focus::Orders,
-    Focus::Keys,
-];
+const FOCUSES: [Focus; 6] =
+    [Focus::Comparisons, Focus::Texts, Focus::Members, Focus::Trees, Focus::Orders, Focus::Keys];
 
 #[test]
 fn most_queries_answer_neither_nothing_nor_everything() {
@@ -75,11 +69,7 @@ fn check(name: &str, values: &[Value], op: CompareOp, operand: Value, expected: 
             row
         })
         .collect();
-    let filter = Predicate::Compare {
-        field: at(&SPECIMEN, name) as u16,
-        op,
-        value: operand,
-    };
+    let filter = Predicate::Compare { field: at(&SPECIMEN, name) as u16, op, value: operand };
     assert_eq!(oracle::answer(&SPECIMEN, &rows, &Query::filter(filter)), expected);
 }
 
@@ -88,27 +78,9 @@ fn the_oracle_orders_floats_in_total_and_equates_zeros() {
     let floats = [f64::NAN, -0.0, 0.0, f64::NEG_INFINITY, -f64::NAN, 1.5].map(Value::Float);
     check("double", &floats, CompareOp::Eq, Value::Float(0.0), &[1, 2]);
     check("double", &floats, CompareOp::Lt, Value::Float(0.0), &[1, 3, 4]);
-    check(
-        "double",
-        &floats,
-        CompareOp::Gt,
-        Value::Float(f64::INFINITY),
-        &[0],
-    );
-    check(
-        "double",
-        &floats,
-        CompareOp::Ne,
-        Value::Float(f64::NAN),
-        &[0, 1, 2, 3, 4, 5],
-    );
-    check(
-        "double",
-        &floats,
-        CompareOp::Ge,
-        Value::Float(-f64::NAN),
-        &[0, 1, 2, 3, 4, 5],
-    );
+    check("double", &floats, CompareOp::Gt, Value::Float(f64::INFINITY), &[0]);
+    check("double", &floats, CompareOp::Ne, Value::Float(f64::NAN), &[0, 1, 2, 3, 4, 5]);
+    check("double", &floats, CompareOp::Ge, Value::Float(-f64::NAN), &[0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -148,10 +120,7 @@ fn cases_have_names_of_their_own() {
 fn records_are_lines() {
     let line = Outcome::Failed("a\tb\nc".into()).line("redb", "window", "limit");
     assert_eq!(line, "redb\twindow\tlimit\tfailed\ta b c\n");
-    assert_eq!(
-        Outcome::Passed.line("redb", "window", "limit"),
-        "redb\twindow\tlimit\tpassed\t\n"
-    );
+    assert_eq!(Outcome::Passed.line("redb", "window", "limit"), "redb\twindow\tlimit\tpassed\t\n");
 }
 
 #[test]
@@ -159,9 +128,7 @@ fn records_are_appended() {
     let directory = std::env::temp_dir().join(format!("larder-records-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     for case in ["a", "b"] {
-        Outcome::Refused("why".into())
-            .record(Some(&directory), "x", "s", case)
-            .expect("a record");
+        Outcome::Refused("why".into()).record(Some(&directory), "x", "s", case).expect("a record");
     }
     let text = std::fs::read_to_string(directory.join("x.tsv")).expect("the records");
     std::fs::remove_dir_all(&directory).expect("to be removed");
@@ -180,11 +147,8 @@ fn a_counterexample_reads_back() {
         let query = query(schema, &rows, Focus::Keys, &mut random);
         let triple = Triple { schema, rows, query };
         let test = triple.as_test("name");
-        let text = test
-            .split_once("r##\"")
-            .and_then(|(_, rest)| rest.split_once("\"##"))
-            .expect("the text")
-            .0;
+        let text =
+            test.split_once("r##\"").and_then(|(_, rest)| rest.split_once("\"##")).expect("the text").0;
         let read = Triple::read(text).expect("a triple");
         assert_eq!((read.rows, read.query), (triple.rows, triple.query));
     }

@@ -39,11 +39,7 @@ impl Trial {
     /// A trial of `subject`.
     #[must_use]
     pub fn new(runtime: TestRuntime, subject: Subject) -> Self {
-        Self {
-            runtime,
-            cx: Context::new(),
-            subject,
-        }
+        Self { runtime, cx: Context::new(), subject }
     }
 
     /// The provider.
@@ -58,10 +54,7 @@ impl Trial {
     /// If the provider is no store, and its tests say that it is.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        self.subject
-            .store
-            .as_ref()
-            .expect("the face `store` is claimed, but the subject is no store")
+        self.subject.store.as_ref().expect("the face `store` is claimed, but the subject is no store")
     }
 
     /// Closes the store and opens it again for these models.
@@ -77,17 +70,10 @@ impl Trial {
             .reopen
             .take()
             .expect("the face `durable` is claimed, but the subject has no `reopened_by`");
-        let setup = Setup {
-            runtime: self.runtime.clone(),
-            schemas: schemas.into(),
-        };
+        let setup = Setup { runtime: self.runtime.clone(), schemas: schemas.into() };
         let Self { runtime, cx, subject } = self;
         drop(subject);
-        Ok(Self {
-            runtime,
-            cx,
-            subject: reopen(setup).await?,
-        })
+        Ok(Self { runtime, cx, subject: reopen(setup).await? })
     }
 
     /// What random rows must not have.
@@ -156,10 +142,7 @@ impl Trial {
         });
         if answered.expect("what `get` answers, `read_now` answers too") {
             let copy = |row: &PageRow| {
-                (
-                    row.meta.clone(),
-                    Record::copy(schema, &*row.row).expect("a row that can be read"),
-                )
+                (row.meta.clone(), Record::copy(schema, &*row.row).expect("a row that can be read"))
             };
             assert_eq!(
                 lent,
@@ -174,13 +157,8 @@ impl Trial {
     /// # Panics
     /// If the provider fails.
     pub async fn keys(&self, schema: &'static Schema, query: &Query) -> Vec<Key> {
-        let rows = self
-            .select(schema, query)
-            .await
-            .unwrap_or_else(|error| panic!("{query:?}: {error}"));
-        rows.iter()
-            .map(|row| schema.key_of(&*row.row).expect("a key"))
-            .collect()
+        let rows = self.select(schema, query).await.unwrap_or_else(|error| panic!("{query:?}: {error}"));
+        rows.iter().map(|row| schema.key_of(&*row.row).expect("a key")).collect()
     }
 
     /// The numbers that are the keys of the rows that `filter` lets through, in order.
@@ -240,9 +218,7 @@ impl Trial {
         schema: &'static Schema,
         record: &Record,
     ) -> Result<Applied> {
-        self.provider()
-            .apply(&self.cx, &self.mutation(operation, schema, record))
-            .await
+        self.provider().apply(&self.cx, &self.mutation(operation, schema, record)).await
     }
 
     /// Puts rows into the provider before the case begins.
@@ -252,8 +228,7 @@ impl Trial {
     pub async fn put(&self, schema: &'static Schema, rows: impl IntoIterator<Item = Record>) {
         let rows: Vec<Record> = rows.into_iter().collect();
         if self.subject.store.is_some() {
-            self.commit(rows.into_iter().map(|row| self.op(schema, row)).collect())
-                .await;
+            self.commit(rows.into_iter().map(|row| self.op(schema, row)).collect()).await;
             return;
         }
         self.put_by_apply(schema, rows).await;
@@ -265,11 +240,7 @@ impl Trial {
     /// If that fails.
     pub async fn put_by_apply(&self, schema: &'static Schema, rows: impl IntoIterator<Item = Record>) {
         let insert = self.capabilities().insert;
-        let operation = if insert {
-            Operation::Insert
-        } else {
-            Operation::Upsert
-        };
+        let operation = if insert { Operation::Insert } else { Operation::Upsert };
         for row in rows {
             let applied = self.apply(operation, schema, &row).await;
             applied.unwrap_or_else(|error| panic!("can't put {row:?}: {error:?}"));
@@ -283,13 +254,7 @@ impl Trial {
     #[must_use]
     pub fn op(&self, schema: &'static Schema, record: Record) -> Op {
         let key = schema.key_of(&record).expect("a key");
-        Op::Put {
-            schema,
-            key,
-            row: Arc::new(record),
-            meta: self.meta(),
-            tail: Tail::At(0),
-        }
+        Op::Put { schema, key, row: Arc::new(record), meta: self.meta(), tail: Tail::At(0) }
     }
 
     /// Commits these changes.
@@ -297,13 +262,7 @@ impl Trial {
     /// # Panics
     /// If that fails.
     pub async fn commit(&self, ops: Vec<Op>) -> Committed {
-        match self
-            .try_commit(Batch {
-                expect: Vec::new(),
-                ops,
-            })
-            .await
-        {
+        match self.try_commit(Batch { expect: Vec::new(), ops }).await {
             Ok(CommitOutcome::Committed(committed)) => committed,
             Ok(CommitOutcome::Stale) => panic!("a batch that expects nothing can't be stale"),
             Err(error) => panic!("the batch was refused: {error:?}"),
@@ -334,16 +293,9 @@ impl Trial {
         }
         let before = self.all(schema).await;
         let verb = operation.verb();
-        let error = self
-            .apply(operation, schema, record)
-            .await
-            .expect_err("what it says that it can't do");
+        let error = self.apply(operation, schema, record).await.expect_err("what it says that it can't do");
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
-        assert_eq!(
-            self.all(schema).await,
-            before,
-            "a refused {verb} has changed something"
-        );
+        assert_eq!(self.all(schema).await, before, "a refused {verb} has changed something");
         Some(Verdict::Refused(format!("does not {verb}")))
     }
 }

@@ -22,16 +22,16 @@ mod runtime;
 mod status;
 
 pub use repository::{
-    Builder, Deleted, Origin, Outbox, Progress, QueuedMutation, Repository, Rows, Stored, Sync, SyncReport, Target,
-    Transaction, Watch, WouldLose,
+    Builder, Deleted, Origin, Outbox, Progress, QueuedMutation, Repository, Rows, Stored, Sync, SyncReport,
+    Target, Transaction, Watch, WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::Status;
 
 pub use larder_core::{
-    AlwaysOnline, Connectivity, Convert, Datum, Error, ErrorKind, Failure, Field, Idempotency, Key, Model, MutationId,
-    Operation, ParkReason, ReadPolicy, Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Where,
-    WritePolicy,
+    AlwaysOnline, Connectivity, Convert, Datum, Error, ErrorKind, Failure, Field, Idempotency, Key, Model,
+    MutationId, Operation, ParkReason, ReadPolicy, Result, RowState, Runtime, Select, SyncState, Timestamp,
+    Uuid, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 

@@ -29,7 +29,8 @@ impl TokioRuntime {
     /// `Invalid` outside of a tokio runtime.
     pub fn current() -> Result<Self> {
         let handle = Handle::try_current().map_err(|error| {
-            let what = "no tokio runtime is running here: build the repository inside one, or supply a runtime";
+            let what =
+                "no tokio runtime is running here: build the repository inside one, or supply a runtime";
             Error::new(ErrorKind::Invalid, what).because(error)
         })?;
         Ok(Self::new(handle))
@@ -57,7 +58,9 @@ impl Runtime for TokioRuntime {
         // The system's source fails at boot at most; a repository that can't draw ids must not go on.
         getrandom::u64().unwrap_or_else(|error| {
             tracing::error!(%error, "the system gives no randomness");
-            u64::from_le_bytes(self.start.elapsed().as_nanos().to_le_bytes()[..8].try_into().unwrap_or_default())
+            u64::from_le_bytes(
+                self.start.elapsed().as_nanos().to_le_bytes()[..8].try_into().unwrap_or_default(),
+            )
         })
     }
 

@@ -1,7 +1,11 @@
 //! Several tasks write to few rows while the network, the disk and the process fail as chance has it. Whatever happens:
 //! what was written is seen, arrives once and in order, and in the end both sides have the same.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on stops, and waits in real time")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that can't go on stops, and waits in real time"
+)]
 
 mod support;
 
@@ -54,13 +58,20 @@ impl Run {
     }
 
     /// Writes and reads; `own` is a row that nobody else writes to, so what is read of it is known.
-    async fn task(&self, life: &Life, own: &str, expected: &mut Option<i64>, accepted: &mut Vec<(String, i64)>) {
+    async fn task(
+        &self,
+        life: &Life,
+        own: &str,
+        expected: &mut Option<i64>,
+        accepted: &mut Vec<(String, i64)>,
+    ) {
         let repo = &life.repo;
         let mut waiting = Vec::new();
         for _ in 0..STEPS {
             self.chance.dawdle().await;
             let shared = format!("s{}", self.chance.below(2));
-            let (key, is_own) = if self.chance.below(2) == 0 { (own, true) } else { (shared.as_str(), false) };
+            let (key, is_own) =
+                if self.chance.below(2) == 0 { (own, true) } else { (shared.as_str(), false) };
             match self.chance.below(10) {
                 0..=4 => {
                     let (id, clock) = (key.to_owned(), Arc::clone(&self.clock));
@@ -121,7 +132,9 @@ impl Run {
 
     async fn decide_once(&self, life: &Life) {
         life.repo.credentials_renewed();
-        let Ok(parked) = life.repo.outbox().parked().await else { return };
+        let Ok(parked) = life.repo.outbox().parked().await else {
+            return;
+        };
         for entry in parked {
             // It may be gone meanwhile, or the disk says no.
             let _ = if self.faithful || self.chance.below(3) > 0 {
@@ -242,7 +255,8 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
         let log = run.weather.log.lock().unwrap();
         check(&log, idempotency);
         for (key, stars) in &accepted {
-            let written = log.written.get(&key.as_str().into()).is_some_and(|written| written.contains(&Some(*stars)));
+            let written =
+                log.written.get(&key.as_str().into()).is_some_and(|written| written.contains(&Some(*stars)));
             assert!(written, "{key}={stars} was accepted and never arrived");
         }
     }
@@ -250,7 +264,11 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
         let (client, server) = run.rows().await;
         assert_eq!(client, server, "before the pull");
         for (nth, expected) in expected.iter().enumerate() {
-            assert_eq!(server.get(&format!("own{nth}")).map(|note| note.stars), *expected, "own{nth} was lost");
+            assert_eq!(
+                server.get(&format!("own{nth}")).map(|note| note.stars),
+                *expected,
+                "own{nth} was lost"
+            );
         }
     }
     life.repo.sync().await.unwrap();
@@ -258,7 +276,8 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
     assert_eq!(client, server);
     let mut status = life.repo.status();
     while !status.is_settled() {
-        status = tokio::time::timeout(Duration::from_secs(1), life.repo.status_changed(&status)).await.unwrap();
+        status =
+            tokio::time::timeout(Duration::from_secs(1), life.repo.status_changed(&status)).await.unwrap();
     }
     assert!(status.online && !status.unauthorized && !status.paused, "{status:?}");
     life.repo.close().await;
@@ -280,7 +299,9 @@ async fn whatever_happens(#[case] idempotency: Idempotency, #[case] faithful: bo
         // The seed of a run that fails is the last one that is named.
         println!("seed {seed}");
         let run = run(memory().await, seed, idempotency, faithful, crashes);
-        tokio::time::timeout(Duration::from_secs(20), run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+        tokio::time::timeout(Duration::from_secs(20), run)
+            .await
+            .unwrap_or_else(|_| panic!("seed {seed} hangs"));
     }
 }
 
@@ -292,6 +313,8 @@ async fn whatever_happens_on_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let disk = support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
         let run = run(disk, seed, Idempotency::KEYED, true, true);
-        tokio::time::timeout(Duration::from_secs(30), run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+        tokio::time::timeout(Duration::from_secs(30), run)
+            .await
+            .unwrap_or_else(|_| panic!("seed {seed} hangs"));
     }
 }

@@ -1,5 +1,7 @@
 //! Time, chance and tasks come from the runtime alone: two runs with one seed are the same run.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
 mod support;
 
 use std::fmt::Write as _;
@@ -44,7 +46,10 @@ impl Runtime for Seeded {
         Box::pin(tokio::task::yield_now())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a single-threaded tokio runs tasks in the order of their waking")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a single-threaded tokio runs tasks in the order of their waking"
+    )]
     fn spawn(&self, _: &'static str, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
     }

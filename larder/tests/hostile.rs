@@ -1,6 +1,10 @@
 //! Remotes that answer what they should not, stores that are damaged, and moments that are badly chosen.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on stops, and waits in real time")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that can't go on stops, and waits in real time"
+)]
 
 mod support;
 
@@ -10,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use larder::core::{
-    Applied, Capabilities, Context, Delta, Done, Mutation, Page, PageToken, Presence, Provider, Query, Realtime,
-    Schema, Store, async_trait,
+    Applied, Capabilities, Context, Delta, Done, Mutation, Page, PageToken, Presence, Provider, Query,
+    Realtime, Schema, Store, async_trait,
 };
 use larder::{
     ErrorKind, Idempotency, Model, Operation, ReadPolicy, Repository, Result, RowState, Select, WritePolicy,
@@ -133,7 +137,12 @@ impl Provider for Scripted {
 fn over(store: Arc<dyn Store>, remote: &Arc<Scripted>) -> larder::Builder {
     let remote: Arc<dyn Provider> = Arc::<Scripted>::clone(remote);
     let backoff = Duration::from_millis(1);
-    Repository::builder().store(store).remote(remote).model::<Note>().model::<User>().backoff(backoff, backoff)
+    Repository::builder()
+        .store(store)
+        .remote(remote)
+        .model::<Note>()
+        .model::<User>()
+        .backoff(backoff, backoff)
 }
 
 async fn scripted() -> (Arc<Scripted>, Repository) {
@@ -376,103 +385,6 @@ async fn what_is_written_here_alone_over_a_pending_delete_stays() {
     assert_eq!(repo.sync_state::<Note>("1").await.unwrap().unwrap().state, RowState::Local);
 }
 
-// ---- discards in chains ----
-
-/// A repository that sends nothing yet, with a row that the server has.
-async fn paused() -> (Arc<Switches>, Repository) {
-    let net = Switches::new();
-    let repo = support::repo(&net).await;
-    repo.upsert(&note("1", "old", 0)).await.unwrap().accepted().await.unwrap();
-    repo.outbox().pause();
-    soon(repo.outbox().drain()).await;
-    (net, repo)
-}
-
-async fn discard_nth(repo: &Repository, nth: usize) {
-    let seq = repo.outbox().list(0, 10).await.unwrap()[nth].seq;
-    repo.outbox().discard(seq).await.unwrap();
-}
-
-async fn arrives(net: &Arc<Switches>, repo: &Repository, seen: &[&str], rows: &[(&str, &str)]) {
-    let before = net.seen().len();
-    repo.outbox().resume();
-    soon(settled(repo)).await;
-    assert_eq!(net.seen()[before..], *seen);
-    let rows: Vec<_> = rows.iter().map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).collect();
-    assert_eq!(net.notes().await, rows);
-    let here = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
-    let here: Vec<_> = here.iter().map(|note| (note.id.clone(), note.text.clone())).collect();
-    assert_eq!(here, rows);
-}
-
-#[tokio::test]
-async fn giving_up_a_delete_makes_the_creation_after_it_an_update() {
-    let (net, repo) = paused().await;
-    let _ = repo.delete::<Note>("1").await.unwrap();
-    let _ = repo.upsert(&note("1", "again", 0)).await.unwrap();
-    discard_nth(&repo, 0).await;
-    arrives(&net, &repo, &["update 1"], &[("1", "again")]).await;
-}
-
-#[tokio::test]
-async fn giving_up_the_newest_change_leaves_the_older_ones_pending() {
-    let (net, repo) = paused().await;
-    let _ = repo.upsert(&note("1", "first", 0)).await.unwrap();
-    let second = repo.upsert(&note("1", "second", 0)).await.unwrap();
-    discard_nth(&repo, 1).await;
-    assert_eq!(second.accepted().await.unwrap_err().kind(), ErrorKind::Cancelled);
-    assert_eq!(repo.sync_state::<Note>("1").await.unwrap().unwrap().state, RowState::Pending);
-    repo.sync().await.unwrap();
-    assert_eq!(repo.find::<Note>("1").await.unwrap().unwrap().text, "first", "no pull overwrites it");
-    arrives(&net, &repo, &["update 1"], &[("1", "first")]).await;
-}
-
-#[tokio::test]
-async fn giving_up_a_change_in_the_middle_keeps_those_around_it() {
-    let (net, repo) = paused().await;
-    let row = repo.find::<Note>("1").await.unwrap().unwrap();
-    let _ = repo.update(&row, |note| note.text = "first".into()).await.unwrap();
-    let _ = repo.update(&row, |note| note.stars = 5).await.unwrap();
-    let _ = repo.update(&row, |note| note.tag = Some("third".into())).await.unwrap();
-    discard_nth(&repo, 1).await;
-    let row = repo.find::<Note>("1").await.unwrap().unwrap();
-    assert_eq!((row.text.as_str(), row.stars, row.tag.as_deref()), ("first", 0, Some("third")));
-    let _ = repo.update(&row, |note| note.stars = 9).await.unwrap();
-    discard_nth(&repo, 0).await;
-    arrives(&net, &repo, &["update 1", "update 1"], &[("1", "old")]).await;
-    let row = repo.find::<Note>("1").await.unwrap().unwrap();
-    assert_eq!((row.stars, row.tag.as_deref()), (9, Some("third")));
-}
-
-#[tokio::test]
-async fn giving_up_a_creation_keeps_a_later_creation_and_an_earlier_delete() {
-    let (net, repo) = paused().await;
-    for id in ["1", "new"] {
-        if id == "1" {
-            let _ = repo.delete::<Note>(id).await.unwrap();
-        }
-        let _ = repo.upsert(&note(id, "a", 0)).await.unwrap();
-        let _ = repo.upsert(&note(id, "b", 0)).await.unwrap();
-        let _ = repo.delete::<Note>(id).await.unwrap();
-        let _ = repo.upsert(&note(id, "c", 0)).await.unwrap();
-    }
-    discard_nth(&repo, 1).await;
-    let new = repo.outbox().list(0, 20).await.unwrap().into_iter().find(|entry| entry.key == "new".into()).unwrap();
-    repo.outbox().discard(new.seq).await.unwrap();
-    arrives(&net, &repo, &["delete 1", "insert new", "insert 1"], &[("1", "c"), ("new", "c")]).await;
-}
-
-#[tokio::test]
-async fn giving_up_a_creation_after_a_delete_leaves_the_delete() {
-    let (net, repo) = paused().await;
-    let _ = repo.delete::<Note>("1").await.unwrap();
-    let _ = repo.upsert(&note("1", "again", 0)).await.unwrap();
-    discard_nth(&repo, 1).await;
-    repo.sync().await.unwrap();
-    assert!(local(&repo).await.is_empty(), "no pull brings it back");
-    arrives(&net, &repo, &["delete 1"], &[]).await;
-}
-
 #[tokio::test]
 async fn a_retry_of_what_is_on_its_way_sends_it_once() {
     let (remote, repo) = scripted().await;
@@ -549,7 +461,11 @@ async fn an_entry_that_cannot_be_read_stops_no_other_row_and_not_what_came_befor
     repo.outbox().resume();
     soon(first.accepted()).await.unwrap();
     soon(other.accepted()).await.unwrap();
-    assert_eq!(repo.find::<Note>("1").await.unwrap().unwrap().text, "damaged", "the row is what was written last");
+    assert_eq!(
+        repo.find::<Note>("1").await.unwrap().unwrap().text,
+        "damaged",
+        "the row is what was written last"
+    );
     soon(repo.outbox().drain()).await;
     soon(repo.close()).await;
 }
@@ -560,7 +476,8 @@ async fn what_is_written_right_after_a_wipe_is_sent() {
     for round in 0..50_u32 {
         let (wiping, writing) = (repo.clone(), repo.clone());
         let wipe = tokio::spawn(async move { wiping.wipe().await });
-        let write = tokio::spawn(async move { writing.upsert(&note(&round.to_string(), "text", 0)).await.map(drop) });
+        let write =
+            tokio::spawn(async move { writing.upsert(&note(&round.to_string(), "text", 0)).await.map(drop) });
         wipe.await.unwrap().unwrap();
         write.await.unwrap().unwrap();
         let _ = repo.upsert(&note(&format!("last {round}"), "text", 0)).await.unwrap();

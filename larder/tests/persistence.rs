@@ -1,6 +1,7 @@
 //! What survives: reopening a file, a crash between any two steps, another account.
 
 #![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
 mod support;
 
@@ -67,7 +68,8 @@ async fn what_may_have_been_sent_before_the_end_goes_again_with_the_same_identit
     net.offline(false);
     let repo = open(&file, &net, "ada").await;
     settled(&repo).await;
-    let ids: std::collections::BTreeSet<_> = net.applied.lock().unwrap().iter().map(|applied| applied.id).collect();
+    let ids: std::collections::BTreeSet<_> =
+        net.applied.lock().unwrap().iter().map(|applied| applied.id).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(net.notes().await.len(), 1);
     repo.close().await;

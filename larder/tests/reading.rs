@@ -1,5 +1,7 @@
 //! Reads: the five policies, what is known, and what an outage looks like.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
 mod support;
 
 use std::sync::Arc;
@@ -140,7 +142,8 @@ async fn rows_that_are_gone_at_the_remote_go_but_not_what_is_pending() {
     net.offline(false);
     repo.outbox().pause();
     repo.sync().await.unwrap();
-    let left: Vec<_> = repo.get(Select::<Note>::all()).await.unwrap().iter().map(|note| note.id.clone()).collect();
+    let left: Vec<_> =
+        repo.get(Select::<Note>::all()).await.unwrap().iter().map(|note| note.id.clone()).collect();
     assert_eq!(left, ["2", "3"]);
 }
 
@@ -206,13 +209,8 @@ async fn an_outage_is_an_item_of_a_watch_and_not_its_end() {
 #[case::off(0)]
 #[tokio::test]
 async fn the_cache_never_shows_an_older_row(#[case] capacity: usize) {
-    let repo = Repository::builder()
-        .store(Memory::new())
-        .model::<Note>()
-        .cache(capacity)
-        .build()
-        .await
-        .unwrap();
+    let repo =
+        Repository::builder().store(Memory::new()).model::<Note>().cache(capacity).build().await.unwrap();
     let writers = (0..4).map(|writer| {
         let repo = repo.clone();
         tokio::spawn(async move {
@@ -269,6 +267,7 @@ async fn a_list_that_tells_no_versions_takes_none_away_from_rows_that_are_what_t
         repo.update(&row, |note| note.stars = 1).await.unwrap().accepted().await.unwrap();
     }
     let applied = net.applied.lock().unwrap();
-    let known: Vec<bool> = applied.iter().rev().take(2).map(|mutation| mutation.base_version.is_some()).collect();
+    let known: Vec<bool> =
+        applied.iter().rev().take(2).map(|mutation| mutation.base_version.is_some()).collect();
     assert_eq!(known, [false, true], "of the row that changed the version is not known any more");
 }

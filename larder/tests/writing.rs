@@ -1,5 +1,7 @@
 //! Writes: stored at once, accepted later, refused, retried, given up.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
 mod support;
 
 use larder::{ErrorKind, Idempotency, ParkReason, RowState, Select, WritePolicy};
@@ -238,7 +240,11 @@ async fn many_rows_are_one_transaction_and_a_broken_constraint_stores_none() {
 async fn deletes_take_a_key_a_model_or_a_query() {
     let net = Switches::new();
     let repo = repo(&net).await;
-    for stored in repo.upsert_many(&[note("1", "a", 1), note("2", "b", 2), note("3", "c", 3), note("4", "d", 4)]).await.unwrap() {
+    for stored in repo
+        .upsert_many(&[note("1", "a", 1), note("2", "b", 2), note("3", "c", 3), note("4", "d", 4)])
+        .await
+        .unwrap()
+    {
         stored.accepted().await.unwrap();
     }
     assert_eq!(repo.delete::<Note>("1").await.unwrap().count(), 1);

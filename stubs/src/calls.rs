@@ -42,10 +42,7 @@ impl Call {
     /// The first value of this name in the query.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// The first header of this name, if it is text.
@@ -55,11 +52,7 @@ impl Call {
     }
 
     pub(crate) fn target(&self) -> Target {
-        Target {
-            method: self.method.clone(),
-            segments: self.segments.clone(),
-            query: self.query.clone(),
-        }
+        Target { method: self.method.clone(), segments: self.segments.clone(), query: self.query.clone() }
     }
 
     pub(crate) fn is_of(&self, pattern: &Pattern) -> bool {
@@ -71,19 +64,14 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.target(), self.status)?;
-        if self.lost {
-            f.write_str(" (reply lost)")
-        } else {
-            Ok(())
-        }
+        if self.lost { f.write_str(" (reply lost)") } else { Ok(()) }
     }
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Call");
-        out.field("request", &self.to_string())
-            .field("headers", &self.headers);
+        out.field("request", &self.to_string()).field("headers", &self.headers);
         match self.json() {
             Some(json) => out.field("body", &json.to_string()),
             None => out.field("body", &self.body),

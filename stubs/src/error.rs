@@ -11,17 +11,13 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The switch "offline" is on, or a flaky stub refused: not one byte was sent.
 pub(crate) fn refused() -> Error {
     let cause = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
-    Error::new(ErrorKind::Offline, "the stub refused the connection")
-        .with_sent(Sent::Never)
-        .because(cause)
+    Error::new(ErrorKind::Offline, "the stub refused the connection").with_sent(Sent::Never).because(cause)
 }
 
 /// A flaky stub acted on the request and lost the answer.
 pub(crate) fn lost_reply() -> Error {
     let cause = io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer");
-    Error::new(ErrorKind::Transport, "the stub's answer was lost")
-        .with_sent(Sent::Maybe)
-        .because(cause)
+    Error::new(ErrorKind::Transport, "the stub's answer was lost").with_sent(Sent::Maybe).because(cause)
 }
 
 /// The body of the request broke off.
@@ -33,11 +29,8 @@ pub(crate) fn broken_body(cause: BoxError) -> Error {
 
 /// An answer was to be delayed, and nothing can tell the time.
 pub(crate) fn no_runtime() -> Error {
-    Error::new(
-        ErrorKind::Invalid,
-        "a delay needs a clock: give the stubs one by `Stubs::runtime`",
-    )
-    .with_sent(Sent::Maybe)
+    Error::new(ErrorKind::Invalid, "a delay needs a clock: give the stubs one by `Stubs::runtime`")
+        .with_sent(Sent::Maybe)
 }
 
 /// A fixture that can't be used.
@@ -55,9 +48,7 @@ pub struct FixtureError {
 
 impl From<FixtureError> for Error {
     fn from(error: FixtureError) -> Self {
-        Self::new(ErrorKind::Invalid, error.to_string())
-            .during("load fixtures")
-            .because(error)
+        Self::new(ErrorKind::Invalid, error.to_string()).during("load fixtures").because(error)
     }
 }
 

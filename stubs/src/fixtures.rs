@@ -29,11 +29,7 @@ impl Stubs {
     /// declare the same variant.
     pub fn dir(path: impl AsRef<Path>) -> Result<Self, FixtureError> {
         let root = path.as_ref();
-        let mut loader = Loader {
-            root: root.to_owned(),
-            taken: Vec::new(),
-            named: BTreeMap::new(),
-        };
+        let mut loader = Loader { root: root.to_owned(), taken: Vec::new(), named: BTreeMap::new() };
         let mut stubs = Self::new();
         let manifest = root.join(MANIFEST);
         if manifest.exists() {
@@ -42,9 +38,7 @@ impl Stubs {
         let mut files = Vec::new();
         list(root, &mut files)?;
         files.retain(|file| *file != manifest && !loader.taken.contains(file));
-        files
-            .into_iter()
-            .try_fold(stubs, |stubs, file| loader.fixture(stubs, &file))
+        files.into_iter().try_fold(stubs, |stubs, file| loader.fixture(stubs, &file))
     }
 
     /// Declares what a manifest says and nothing else; its files are looked for beside it.
@@ -54,12 +48,7 @@ impl Stubs {
     pub fn manifest(path: impl AsRef<Path>) -> Result<Self, FixtureError> {
         let path = path.as_ref();
         let root = path.parent().unwrap_or(Path::new("")).to_owned();
-        Loader {
-            root,
-            taken: Vec::new(),
-            named: BTreeMap::new(),
-        }
-        .manifest(Self::new(), path)
+        Loader { root, taken: Vec::new(), named: BTreeMap::new() }.manifest(Self::new(), path)
     }
 }
 
@@ -94,12 +83,7 @@ impl Loader {
             }
         }
         for collection in manifest.collections {
-            self.claim(
-                &format!("collection {}", collection.at),
-                path,
-                &text,
-                &collection.at,
-            )?;
+            self.claim(&format!("collection {}", collection.at), path, &text, &collection.at)?;
             stubs = stubs.collection(self.collection(path, &text, collection)?);
         }
         Ok(stubs)
@@ -122,10 +106,8 @@ impl Loader {
         if let Some(status) = declared.status {
             answer = answer.status(status.0);
         }
-        answer = declared
-            .headers
-            .iter()
-            .fold(answer, |answer, (name, value)| answer.header(&name.0, &value.0));
+        answer =
+            declared.headers.iter().fold(answer, |answer, (name, value)| answer.header(&name.0, &value.0));
         match (declared.body, declared.template, declared.file) {
             (None, None, None) => Ok(answer),
             (Some(body), None, None) => Ok(answer.json(body)),
@@ -201,13 +183,9 @@ impl Loader {
         let body: Value = parse(path, &text)?;
         let answers = if body.get(ENVELOPE).is_some() {
             let envelope: Envelope = parse(path, &text)?;
-            let first = AnswerFile {
-                body: envelope.body.or(envelope.stub.body),
-                ..envelope.stub
-            };
+            let first = AnswerFile { body: envelope.body.or(envelope.stub.body), ..envelope.stub };
             let all = std::iter::once(first).chain(envelope.then);
-            all.map(|answer| self.answer(path, &text, answer))
-                .collect::<Result<_, _>>()?
+            all.map(|answer| self.answer(path, &text, answer)).collect::<Result<_, _>>()?
         } else {
             vec![Answer::new().json(body)]
         };
@@ -227,16 +205,11 @@ fn many(names: OneOrMany) -> Vec<String> {
 /// The JSON files below a directory, in order; hidden ones and others are no fixtures.
 fn list(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), FixtureError> {
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let mut paths: Vec<PathBuf> = entries
-        .map_err(|error| unreadable(directory, &error))?
-        .iter()
-        .map(fs::DirEntry::path)
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        entries.map_err(|error| unreadable(directory, &error))?.iter().map(fs::DirEntry::path).collect();
     paths.sort();
     for path in paths {
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
@@ -254,11 +227,7 @@ fn read(path: &Path) -> Result<String, FixtureError> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> FixtureError {
-    FixtureError {
-        file: path.to_owned(),
-        line: 1,
-        message: format!("can't be read: {error}"),
-    }
+    FixtureError { file: path.to_owned(), line: 1, message: format!("can't be read: {error}") }
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, FixtureError> {
@@ -271,9 +240,5 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, FixtureError
 
 /// The last line that holds a word; 1 if none does.
 fn last_line_of(text: &str, word: &str) -> usize {
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| line.contains(word))
-        .last()
-        .map_or(1, |(at, _)| at + 1)
+    text.lines().enumerate().filter(|(_, line)| line.contains(word)).last().map_or(1, |(at, _)| at + 1)
 }

@@ -116,9 +116,7 @@ impl TryFrom<u16> for Status {
 
     fn try_from(status: u16) -> Result<Self, String> {
         let known = http::StatusCode::from_u16(status);
-        known
-            .map(|_| Self(status))
-            .map_err(|_| format!("{status} is no status, which are 100 to 999"))
+        known.map(|_| Self(status)).map_err(|_| format!("{status} is no status, which are 100 to 999"))
     }
 }
 

@@ -23,11 +23,7 @@ impl Target {
         if segments.starts_with(base) {
             segments.drain(..base.len());
         }
-        Self {
-            method: method.clone(),
-            segments,
-            query: query(uri.query().unwrap_or_default()),
-        }
+        Self { method: method.clone(), segments, query: query(uri.query().unwrap_or_default()) }
     }
 }
 
@@ -87,13 +83,7 @@ impl Pattern {
             .filter(|(name, value)| !(name == "*" && value.is_empty()))
             .map(|(name, value)| (name, (value != "*").then_some(value)))
             .collect();
-        Self {
-            method,
-            path,
-            deeper,
-            query,
-            more,
-        }
+        Self { method, path, deeper, query, more }
     }
 
     /// How closely the pattern fits `target`; `None` if it does not.
@@ -101,19 +91,11 @@ impl Pattern {
         let method = self.method.as_ref().is_none_or(|method| *method == target.method);
         let enough = target.segments.len() == self.path.len()
             || self.deeper && target.segments.len() > self.path.len();
-        let path = self
-            .path
-            .iter()
-            .zip(&target.segments)
-            .all(|(wanted, found)| wanted.takes(found));
+        let path = self.path.iter().zip(&target.segments).all(|(wanted, found)| wanted.takes(found));
         if !method || !enough || !path || !self.takes_query(&target.query) {
             return None;
         }
-        let exact = self
-            .path
-            .iter()
-            .filter(|segment| **segment != Segment::Any)
-            .count();
+        let exact = self.path.iter().filter(|segment| **segment != Segment::Any).count();
         let values = self.query.iter().filter(|(_, value)| value.is_some()).count();
         Some((self.method.is_some(), exact, !self.deeper, values, !self.more))
     }
@@ -121,17 +103,12 @@ impl Pattern {
     fn takes_query(&self, query: &[(String, String)]) -> bool {
         let mut left: Vec<&(String, String)> = query.iter().collect();
         let mut take = |name: &str, value: Option<&str>| {
-            let at = left
-                .iter()
-                .position(|(n, v)| n == name && value.is_none_or(|value| v == value));
+            let at = left.iter().position(|(n, v)| n == name && value.is_none_or(|value| v == value));
             at.map(|at| left.remove(at)).is_some()
         };
         // Exact values first: a `*` takes what they leave.
         let (exact, any): (Vec<_>, Vec<_>) = self.query.iter().partition(|(_, value)| value.is_some());
-        exact
-            .into_iter()
-            .chain(any)
-            .all(|(name, value)| take(name, value.as_deref()))
+        exact.into_iter().chain(any).all(|(name, value)| take(name, value.as_deref()))
             && (self.more || left.is_empty())
     }
 
@@ -166,11 +143,7 @@ impl Segment {
 /// The decoded segments of a path.
 pub(crate) fn segments(path: &str) -> Vec<String> {
     let path = path.trim_matches('/');
-    if path.is_empty() {
-        Vec::new()
-    } else {
-        path.split('/').map(decode).collect()
-    }
+    if path.is_empty() { Vec::new() } else { path.split('/').map(decode).collect() }
 }
 
 /// The decoded names and values of a query; `+` is a space.
@@ -179,10 +152,7 @@ pub(crate) fn query(text: &str) -> Vec<(String, String)> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(&name.replace('+', " ")), decode(&value.replace('+', " ")))
     };
-    text.split('&')
-        .filter(|text| !text.is_empty())
-        .map(pair)
-        .collect()
+    text.split('&').filter(|text| !text.is_empty()).map(pair).collect()
 }
 
 fn decode(text: &str) -> String {
@@ -196,11 +166,7 @@ mod tests {
     use super::*;
 
     fn target(method: &str, uri: &str) -> Target {
-        Target::new(
-            &method.parse().expect("a method"),
-            &uri.parse().expect("a uri"),
-            &[],
-        )
+        Target::new(&method.parse().expect("a method"), &uri.parse().expect("a uri"), &[])
     }
 
     #[rstest]
@@ -228,10 +194,7 @@ mod tests {
     #[case::slash_between_segments("tags/a%2Fb", "GET", "/tags/a/b", false)]
     #[case::plus("users?name=a+b", "GET", "/users?name=a%20b", true)]
     fn fits(#[case] pattern: &str, #[case] method: &str, #[case] uri: &str, #[case] expected: bool) {
-        assert_eq!(
-            Pattern::parse(pattern).fit(&target(method, uri)).is_some(),
-            expected
-        );
+        assert_eq!(Pattern::parse(pattern).fit(&target(method, uri)).is_some(), expected);
     }
 
     #[rstest]

@@ -63,11 +63,7 @@ impl Stubs {
         B::Error: Into<BoxError>,
     {
         let (parts, body) = request.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| error::broken_body(error.into()))?
-            .to_bytes();
+        let body = body.collect().await.map_err(|error| error::broken_body(error.into()))?.to_bytes();
         let (handled, runtime) = {
             let mut inner = self.inner();
             (inner.handle(parts, body)?, inner.runtime.clone())
@@ -75,11 +71,7 @@ impl Stubs {
         if !handled.delay.is_zero() {
             runtime.ok_or_else(error::no_runtime)?.sleep(handled.delay).await;
         }
-        if handled.lost {
-            Err(error::lost_reply())
-        } else {
-            Ok(handled.answer)
-        }
+        if handled.lost { Err(error::lost_reply()) } else { Ok(handled.answer) }
     }
 }
 
@@ -128,11 +120,7 @@ impl Inner {
         };
         call.status = answer.status().as_u16();
         tracing::debug!(request = %call, "stub answered");
-        let handled = Handled {
-            answer,
-            delay: delay + effect.delay,
-            lost: call.lost,
-        };
+        let handled = Handled { answer, delay: delay + effect.delay, lost: call.lost };
         self.calls.push(call);
         Ok(handled)
     }
@@ -150,15 +138,10 @@ impl Inner {
             let path = pattern::segments(&rows.config.path);
             let behind = target.segments.strip_prefix(&path[..]).map(<[_]>::len);
             let item = rows.config.key.len();
-            behind
-                .is_some_and(|behind| behind == 0 || behind == item)
-                .then_some(path.len())
+            behind.is_some_and(|behind| behind == 0 || behind == item).then_some(path.len())
         };
-        let held = self
-            .collections
-            .iter()
-            .enumerate()
-            .filter_map(|(at, rows)| holds(rows).map(|depth| (depth, at)));
+        let held =
+            self.collections.iter().enumerate().filter_map(|(at, rows)| holds(rows).map(|depth| (depth, at)));
         held.max().map_or(Route::Nobody, |(_, at)| Route::Collection(at))
     }
 
@@ -169,10 +152,7 @@ impl Inner {
             Route::Variant(at) => self.variants[*at].variant.switches.draw(),
             _ => Effect::default(),
         };
-        Effect {
-            fault: own.fault.or(all.fault),
-            delay: own.delay + all.delay,
-        }
+        Effect { fault: own.fault.or(all.fault), delay: own.delay + all.delay }
     }
 
     fn collect(&mut self, at: usize, call: &mut Call, url: &str) -> Response<Full<Bytes>> {
@@ -208,10 +188,7 @@ impl Inner {
 fn url(parts: &Parts) -> String {
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let path = parts.uri.path().trim_end_matches('/');
-    match (
-        parts.uri.authority().map(http::uri::Authority::as_str).or(host),
-        parts.uri.scheme_str(),
-    ) {
+    match (parts.uri.authority().map(http::uri::Authority::as_str).or(host), parts.uri.scheme_str()) {
         (Some(authority), scheme) => format!("{}://{authority}{path}", scheme.unwrap_or("http")),
         (None, _) => path.to_owned(),
     }

@@ -47,9 +47,7 @@ pub(crate) struct Declared {
 
 impl fmt::Debug for Stubs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stubs")
-            .field("declared", &self.declared())
-            .finish_non_exhaustive()
+        f.debug_struct("Stubs").field("declared", &self.declared()).finish_non_exhaustive()
     }
 }
 
@@ -73,9 +71,7 @@ impl Stubs {
     /// Declares several variants at once: a line for several models.
     #[must_use]
     pub fn on_each<'a>(self, variants: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
-        variants
-            .into_iter()
-            .fold(self, |stubs, (name, json)| stubs.on(name, json))
+        variants.into_iter().fold(self, |stubs, (name, json)| stubs.on(name, json))
     }
 
     /// Declares a variant. It replaces an earlier one that answers the same requests.
@@ -92,9 +88,7 @@ impl Stubs {
     #[must_use]
     pub fn collection(self, collection: Collection) -> Self {
         let mut inner = self.inner();
-        inner
-            .collections
-            .retain(|rows| rows.config.path != collection.path);
+        inner.collections.retain(|rows| rows.config.path != collection.path);
         inner.collections.push(Rows::new(collection));
         drop(inner);
         self
@@ -103,9 +97,7 @@ impl Stubs {
     /// Declares several collections at once, empty and with the key `id`.
     #[must_use]
     pub fn collections<'a>(self, paths: impl IntoIterator<Item = &'a str>) -> Self {
-        paths
-            .into_iter()
-            .fold(self, |stubs, path| stubs.collection(Collection::at(path)))
+        paths.into_iter().fold(self, |stubs, path| stubs.collection(Collection::at(path)))
     }
 
     /// Sets the path that the server's paths stand below, such as `/api/v1`.
@@ -155,9 +147,7 @@ impl Stubs {
     /// Removes a row from the collection at `path`, as a server does by itself. `false` if it is not there.
     pub fn remove_row<'a>(&self, path: &str, key: impl IntoIterator<Item = &'a str>) -> bool {
         let key: Vec<String> = key.into_iter().map(str::to_owned).collect();
-        self.inner()
-            .collection_mut(path)
-            .is_some_and(|rows| rows.remove(&key))
+        self.inner().collection_mut(path).is_some_and(|rows| rows.remove(&key))
     }
 
     /// The requests that arrived, in order.
@@ -170,12 +160,7 @@ impl Stubs {
     #[must_use]
     pub fn calls_of(&self, name: &str) -> Vec<Call> {
         let pattern = Pattern::parse(name);
-        self.inner()
-            .calls
-            .iter()
-            .filter(|call| call.is_of(&pattern))
-            .cloned()
-            .collect()
+        self.inner().calls.iter().filter(|call| call.is_of(&pattern)).cloned().collect()
     }
 
     /// How many connections were refused: those requests are not in the log.
@@ -214,11 +199,7 @@ impl Stubs {
     #[track_caller]
     pub fn assert_called(&self, name: &str, times: usize) {
         let found = self.calls_of(name).len();
-        assert!(
-            found == times,
-            "`{name}` was asked {found} times, not {times}; {}",
-            self.log()
-        );
+        assert!(found == times, "`{name}` was asked {found} times, not {times}; {}", self.log());
     }
 
     /// Asserts that nothing was asked for that is not declared.
@@ -238,12 +219,7 @@ impl Stubs {
     #[track_caller]
     pub fn assert_all_asked(&self) {
         let unasked = self.unasked();
-        assert!(
-            unasked.is_empty(),
-            "never asked for: {}; {}",
-            unasked.join(", "),
-            self.log()
-        );
+        assert!(unasked.is_empty(), "never asked for: {}; {}", unasked.join(", "), self.log());
     }
 
     fn log(&self) -> String {
@@ -273,14 +249,10 @@ impl Inner {
     }
 
     fn collection(&self, path: &str) -> Option<&Rows> {
-        self.collections
-            .iter()
-            .find(|rows| rows.config.path == path.trim_matches('/'))
+        self.collections.iter().find(|rows| rows.config.path == path.trim_matches('/'))
     }
 
     fn collection_mut(&mut self, path: &str) -> Option<&mut Rows> {
-        self.collections
-            .iter_mut()
-            .find(|rows| rows.config.path == path.trim_matches('/'))
+        self.collections.iter_mut().find(|rows| rows.config.path == path.trim_matches('/'))
     }
 }

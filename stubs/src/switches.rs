@@ -39,11 +39,7 @@ impl Flaky {
     #[must_use]
     pub fn new(seed: u64, percent: u64) -> Self {
         let faults = vec![Fault::Refused, Fault::LostReply, Fault::Status(503)];
-        Self {
-            percent,
-            faults,
-            state: seed,
-        }
+        Self { percent, faults, state: seed }
     }
 
     /// Sets the ways to fail; without any, nothing fails.
@@ -56,11 +52,7 @@ impl Flaky {
     fn draw(&mut self) -> Option<Fault> {
         let drawn = self.next();
         let which = (drawn / 100) as usize % self.faults.len().max(1);
-        if drawn % 100 < self.percent {
-            self.faults.get(which).copied()
-        } else {
-            None
-        }
+        if drawn % 100 < self.percent { self.faults.get(which).copied() } else { None }
     }
 
     /// splitmix64.
@@ -108,14 +100,8 @@ impl Switches {
     /// What the switches do to the next request.
     pub(crate) fn draw(&self) -> Effect {
         let mut state = self.state();
-        let fault = if state.offline {
-            Some(Fault::Refused)
-        } else {
-            state.flaky.as_mut().and_then(Flaky::draw)
-        };
-        Effect {
-            fault,
-            delay: state.slow.unwrap_or_default(),
-        }
+        let fault =
+            if state.offline { Some(Fault::Refused) } else { state.flaky.as_mut().and_then(Flaky::draw) };
+        Effect { fault, delay: state.slow.unwrap_or_default() }
     }
 }

@@ -14,9 +14,7 @@ pub(crate) fn fill(template: &Value, call: &Call, nth: usize) -> Value {
         Value::String(text) => fill_text(text, call, nth),
         Value::Array(elements) => elements.iter().map(|element| fill(element, call, nth)).collect(),
         Value::Object(members) => {
-            let filled = members
-                .iter()
-                .map(|(name, value)| (name.clone(), fill(value, call, nth)));
+            let filled = members.iter().map(|(name, value)| (name.clone(), fill(value, call, nth)));
             Value::Object(filled.collect::<Map<_, _>>())
         }
         other => other.clone(),
@@ -52,13 +50,7 @@ fn look_up(name: &str, call: &Call, nth: usize) -> Value {
     match what {
         "method" => text(Some(call.method.as_str())),
         "call" => nth.into(),
-        "path" => text(
-            which
-                .parse()
-                .ok()
-                .and_then(|at: usize| call.segments.get(at))
-                .map(String::as_str),
-        ),
+        "path" => text(which.parse().ok().and_then(|at: usize| call.segments.get(at)).map(String::as_str)),
         "query" => text(call.query(which)),
         "header" => text(call.header(which)),
         "body" => {

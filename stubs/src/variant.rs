@@ -142,10 +142,7 @@ impl Variant {
             (Some(like), Some(body)) => is_like(body, like),
             (Some(_), None) => false,
         };
-        self.pattern
-            .fit(target)
-            .filter(|_| like)
-            .map(|fit| (fit, self.like.is_some()))
+        self.pattern.fit(target).filter(|_| like).map(|fit| (fit, self.like.is_some()))
     }
 
     /// True if both answer the same requests.
@@ -166,9 +163,9 @@ impl Variant {
 /// True if `found` has what `like` has.
 fn is_like(found: &Value, like: &Value) -> bool {
     match (found, like) {
-        (Value::Object(found), Value::Object(like)) => like
-            .iter()
-            .all(|(name, like)| found.get(name).is_some_and(|found| is_like(found, like))),
+        (Value::Object(found), Value::Object(like)) => {
+            like.iter().all(|(name, like)| found.get(name).is_some_and(|found| is_like(found, like)))
+        }
         (found, like) => found == like,
     }
 }
@@ -250,9 +247,7 @@ impl Answer {
         };
         let mut response = Response::new(Full::default());
         if json {
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         for (name, value) in &self.headers {
             match (HeaderName::try_from(name), HeaderValue::try_from(value)) {

@@ -16,11 +16,7 @@ fn people() -> [Value; 3] {
 }
 
 fn ids(rows: &Value) -> Vec<i64> {
-    rows.as_array()
-        .expect("a list")
-        .iter()
-        .map(|row| row["id"].as_i64().expect("an id"))
-        .collect()
+    rows.as_array().expect("a list").iter().map(|row| row["id"].as_i64().expect("an id")).collect()
 }
 
 #[tokio::test]
@@ -28,23 +24,14 @@ async fn what_is_created_can_be_read_back() {
     let stubs = Stubs::new().collections(["users"]);
     let created = tell(&stubs, "POST users", json!({ "id": "a/b", "name": "Ada" })).await;
     assert_eq!(created.status, 201);
-    assert_eq!(
-        created.header("location"),
-        Some("https://example.com/users/a%2Fb")
-    );
+    assert_eq!(created.header("location"), Some("https://example.com/users/a%2Fb"));
     assert_eq!(ask(&stubs, "GET users/a%2Fb").await.json["name"], json!("Ada"));
-    assert_eq!(
-        tell(&stubs, "PATCH users/a%2Fb", json!({ "age": 36 })).await.json["name"],
-        json!("Ada")
-    );
+    assert_eq!(tell(&stubs, "PATCH users/a%2Fb", json!({ "age": 36 })).await.json["name"], json!("Ada"));
     assert_eq!(
         tell(&stubs, "PUT users/a%2Fb", json!({ "age": 37 })).await.json,
         json!({ "id": "a/b", "age": 37 })
     );
-    assert_eq!(
-        ask(&stubs, "GET users").await.json,
-        json!([{ "id": "a/b", "age": 37 }])
-    );
+    assert_eq!(ask(&stubs, "GET users").await.json, json!([{ "id": "a/b", "age": 37 }]));
     assert_eq!(ask(&stubs, "DELETE users/a%2Fb").await.status, 204);
     assert_eq!(ask(&stubs, "GET users/a%2Fb").await.status, 404);
 }
@@ -69,10 +56,7 @@ async fn refusals_change_nothing(#[case] line: &str, #[case] body: Value, #[case
 #[tokio::test]
 async fn keys_are_made_where_they_are_missing() {
     let stubs = Stubs::new().collection(Collection::at("users").rows(people()));
-    assert_eq!(
-        tell(&stubs, "POST users", json!({ "name": "Eve" })).await.json["id"],
-        json!(11)
-    );
+    assert_eq!(tell(&stubs, "POST users", json!({ "name": "Eve" })).await.json["id"], json!(11));
 }
 
 #[tokio::test]
@@ -80,19 +64,11 @@ async fn composite_keys_and_singletons() {
     let stubs = Stubs::new()
         .collection(Collection::at("seats").keys(["row", "place"]))
         .collection(Collection::at("profile").keys([]).put_creates());
-    tell(
-        &stubs,
-        "POST seats",
-        json!({ "row": "A", "place": 7, "free": true }),
-    )
-    .await;
+    tell(&stubs, "POST seats", json!({ "row": "A", "place": 7, "free": true })).await;
     assert_eq!(ask(&stubs, "GET seats/A/7").await.json["free"], json!(true));
     assert_eq!(ask(&stubs, "GET seats/A").await.status, 501);
     assert_eq!(ask(&stubs, "GET profile").await.status, 404);
-    assert_eq!(
-        tell(&stubs, "PUT profile", json!({ "name": "Ada" })).await.status,
-        201
-    );
+    assert_eq!(tell(&stubs, "PUT profile", json!({ "name": "Ada" })).await.status, 201);
     assert_eq!(ask(&stubs, "GET profile").await.json["name"], json!("Ada"));
 }
 
@@ -111,10 +87,7 @@ async fn composite_keys_and_singletons() {
 #[case::everything("GET users?name=Ada&sort=age&limit=1", &[10])]
 #[tokio::test]
 async fn lists_can_be_narrowed(#[case] line: &str, #[case] expected: &[i64]) {
-    let users = Collection::at("users")
-        .rows(people())
-        .filters(Filters::All)
-        .sorted_by("sort");
+    let users = Collection::at("users").rows(people()).filters(Filters::All).sorted_by("sort");
     let stubs = Stubs::new().collection(users.window("offset", "limit"));
     assert_eq!(ids(&ask(&stubs, line).await.json), expected);
 }
@@ -133,11 +106,7 @@ async fn an_unknown_parameter_is_refused() {
 
 #[tokio::test]
 async fn pages_are_linked() {
-    let users = Collection::at("users")
-        .rows(people())
-        .paged(2)
-        .filters(Filters::All)
-        .wrapped_in("items");
+    let users = Collection::at("users").rows(people()).paged(2).filters(Filters::All).wrapped_in("items");
     let stubs = Stubs::new().collection(users);
     let first = ask(&stubs, "GET users?name=Ada&per_page=1").await;
     assert_eq!(ids(&first.json["items"]), [1]);
@@ -157,39 +126,22 @@ async fn pages_are_linked() {
 #[tokio::test]
 async fn versions_guard_writes() {
     let stubs = Stubs::new().collection(Collection::at("users").rows(people()).etags());
-    let tag = ask(&stubs, "GET users/1")
-        .await
-        .header("etag")
-        .expect("a version")
-        .to_owned();
+    let tag = ask(&stubs, "GET users/1").await.header("etag").expect("a version").to_owned();
     let patch = |tag: String| {
         let stubs = stubs.clone();
-        async move {
-            send(
-                &stubs,
-                "PATCH users/1",
-                &[("if-match", &tag)],
-                Some(json!({ "age": 37 })),
-            )
-            .await
-        }
+        async move { send(&stubs, "PATCH users/1", &[("if-match", &tag)], Some(json!({ "age": 37 }))).await }
     };
     let first = patch(tag.clone()).await.expect("an answer");
     assert_eq!(first.status, 200);
     assert_ne!(first.header("etag"), Some(tag.as_str()));
     assert_eq!(patch(tag.clone()).await.expect("an answer").status, 412);
-    let delete = send(&stubs, "DELETE users/1", &[("if-match", &tag)], None)
-        .await
-        .expect("an answer");
+    let delete = send(&stubs, "DELETE users/1", &[("if-match", &tag)], None).await.expect("an answer");
     assert_eq!(delete.status, 412);
     let known = first.header("etag").expect("a version");
-    let unchanged = send(&stubs, "GET users/1", &[("if-none-match", known)], None)
-        .await
-        .expect("an answer");
+    let unchanged = send(&stubs, "GET users/1", &[("if-none-match", known)], None).await.expect("an answer");
     assert_eq!((unchanged.status, unchanged.text.as_str()), (304, ""));
-    let gone = send(&stubs, "PUT users/9", &[("if-match", "\"1\"")], Some(json!({})))
-        .await
-        .expect("an answer");
+    let gone =
+        send(&stubs, "PUT users/9", &[("if-match", "\"1\"")], Some(json!({}))).await.expect("an answer");
     assert_eq!(gone.status, 412);
 }
 
@@ -198,23 +150,15 @@ async fn idempotency_keys_are_honoured_or_ignored() {
     let header = [("idempotency-key", "\"k1\"")];
     let row = || Some(json!({ "name": "Eve" }));
     let honouring = Stubs::new().collection(Collection::at("users").idempotent("Idempotency-Key"));
-    let first = send(&honouring, "POST users", &header, row())
-        .await
-        .expect("an answer");
-    let again = send(&honouring, "POST users", &header, row())
-        .await
-        .expect("an answer");
+    let first = send(&honouring, "POST users", &header, row()).await.expect("an answer");
+    let again = send(&honouring, "POST users", &header, row()).await.expect("an answer");
     assert_eq!((first.status, again.status, again.json), (201, 201, first.json));
     assert_eq!(honouring.rows("users").len(), 1);
-    let other = send(&honouring, "POST users", &header, Some(json!({})))
-        .await
-        .expect("an answer");
+    let other = send(&honouring, "POST users", &header, Some(json!({}))).await.expect("an answer");
     assert_eq!(other.status, 422);
     let ignoring = Stubs::new().collections(["users"]);
     for _ in 0..2 {
-        send(&ignoring, "POST users", &header, row())
-            .await
-            .expect("an answer");
+        send(&ignoring, "POST users", &header, row()).await.expect("an answer");
     }
     assert_eq!(ignoring.rows("users").len(), 2);
 }
@@ -244,26 +188,13 @@ async fn a_collection_can_filter_in_ways_of_its_own() {
     let stubs = Stubs::new().collection(users.paged(2).selected_by(last));
     assert_eq!(ids(&ask(&stubs, "GET users?last=1&page=1").await.json), [10]);
     let refused = ask(&stubs, "GET users").await;
-    assert_eq!(
-        (refused.status, refused.json["error"].as_str()),
-        (400, Some("0 parameters"))
-    );
+    assert_eq!((refused.status, refused.json["error"].as_str()), (400, Some("0 parameters")));
 }
 
 #[tokio::test]
 async fn a_single_resource_is_made_at_its_path() {
     let stubs = Stubs::new().collection(Collection::at("profile").keys([]));
-    assert_eq!(
-        tell(&stubs, "POST profile", json!({ "name": "Ada" }))
-            .await
-            .status,
-        201
-    );
-    assert_eq!(
-        tell(&stubs, "POST profile", json!({ "name": "Bob" }))
-            .await
-            .status,
-        409
-    );
+    assert_eq!(tell(&stubs, "POST profile", json!({ "name": "Ada" })).await.status, 201);
+    assert_eq!(tell(&stubs, "POST profile", json!({ "name": "Bob" })).await.status, 409);
     assert_eq!(ask(&stubs, "GET profile").await.json["name"], json!("Ada"));
 }

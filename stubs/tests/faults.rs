@@ -29,15 +29,10 @@ fn cause(error: &larder_core::Error) -> io::ErrorKind {
 async fn offline_looks_like_a_refused_connection() {
     let stubs = Stubs::new().collections(["users"]);
     stubs.switches().offline(true);
-    let error = send(&stubs, "POST users", &[], Some(json!({ "id": 1 })))
-        .await
-        .expect_err("offline");
+    let error = send(&stubs, "POST users", &[], Some(json!({ "id": 1 }))).await.expect_err("offline");
     assert_eq!(cause(&error), io::ErrorKind::ConnectionRefused);
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Offline, Sent::Never));
-    assert_eq!(
-        (stubs.refused(), stubs.calls().len(), stubs.rows("users").len()),
-        (1, 0, 0)
-    );
+    assert_eq!((stubs.refused(), stubs.calls().len(), stubs.rows("users").len()), (1, 0, 0));
     stubs.switches().offline(false);
     assert_eq!(tell(&stubs, "POST users", json!({ "id": 1 })).await.status, 201);
 }
@@ -45,9 +40,8 @@ async fn offline_looks_like_a_refused_connection() {
 #[tokio::test]
 async fn one_variant_alone_can_be_offline() {
     let switches = Switches::default();
-    let stubs = Stubs::new()
-        .variant(Variant::new("users").json(json!([])).switches(&switches))
-        .on("hats", json!([]));
+    let stubs =
+        Stubs::new().variant(Variant::new("users").json(json!([])).switches(&switches)).on("hats", json!([]));
     switches.offline(true);
     assert!(send(&stubs, "GET users", &[], None).await.is_err());
     assert_eq!(ask(&stubs, "GET hats").await.status, 200);
@@ -69,12 +63,8 @@ async fn slow_adds_to_every_delay() {
 #[tokio::test]
 async fn a_lost_reply_was_acted_on() {
     let stubs = Stubs::new().collections(["users"]);
-    stubs
-        .switches()
-        .flaky(Flaky::new(1, 100).faults([Fault::LostReply]));
-    let error = send(&stubs, "POST users", &[], Some(json!({ "id": 1 })))
-        .await
-        .expect_err("lost");
+    stubs.switches().flaky(Flaky::new(1, 100).faults([Fault::LostReply]));
+    let error = send(&stubs, "POST users", &[], Some(json!({ "id": 1 }))).await.expect_err("lost");
     assert_eq!(cause(&error), io::ErrorKind::ConnectionReset);
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Transport, Sent::Maybe));
     assert_eq!(stubs.rows("users").len(), 1);
@@ -84,9 +74,7 @@ async fn a_lost_reply_was_acted_on() {
 #[tokio::test]
 async fn a_status_as_a_fault_is_not_acted_on() {
     let stubs = Stubs::new().collections(["users"]);
-    stubs
-        .switches()
-        .flaky(Flaky::new(1, 100).faults([Fault::Status(503)]));
+    stubs.switches().flaky(Flaky::new(1, 100).faults([Fault::Status(503)]));
     assert_eq!(tell(&stubs, "POST users", json!({ "id": 1 })).await.status, 503);
     assert_eq!(stubs.rows("users").len(), 0);
 }

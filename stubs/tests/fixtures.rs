@@ -28,14 +28,8 @@ async fn a_line_stubs_a_directory() {
         ("users.json", r#""all""#),
         ("users%3Fby_first_name=Guy.json", r#""some""#),
         ("hat/1.json", r#""hat""#),
-        (
-            "POST hat.json",
-            r#"{"$stub": {"status": 202, "headers": {"x-a": "b"}}, "body": {"ok": true}}"#,
-        ),
-        (
-            "hats.json",
-            r#"{"$stub": {"status": 503}, "then": [{"body": []}]}"#,
-        ),
+        ("POST hat.json", r#"{"$stub": {"status": 202, "headers": {"x-a": "b"}}, "body": {"ok": true}}"#),
+        ("hats.json", r#"{"$stub": {"status": 503}, "then": [{"body": []}]}"#),
         ("README.md", "no fixture"),
         (".hidden.json", "no fixture"),
     ]);
@@ -82,29 +76,16 @@ async fn a_manifest_says_what_names_cannot() {
         ("extra.json", "1"),
     ]);
     let stubs = Stubs::dir(directory.path()).expect("fixtures");
-    assert_eq!(
-        ask(&stubs, "GET api/profile").await.json,
-        json!({ "name": "Ada" })
-    );
+    assert_eq!(ask(&stubs, "GET api/profile").await.json, json!({ "name": "Ada" }));
     assert_eq!(ask(&stubs, "GET api/user").await.header("etag"), Some("\"1\""));
-    assert_eq!(
-        tell(&stubs, "POST api/users", json!({ "name": "" })).await.status,
-        422
-    );
+    assert_eq!(tell(&stubs, "POST api/users", json!({ "name": "" })).await.status, 422);
     let page = ask(&stubs, "GET api/page").await;
-    assert_eq!(
-        (page.text.as_str(), page.header("content-type")),
-        ("<html></html>", Some("text/html"))
-    );
+    assert_eq!((page.text.as_str(), page.header("content-type")), ("<html></html>", Some("text/html")));
     assert_eq!(ask(&stubs, "GET api/echo/7").await.json, json!({ "id": "7" }));
     assert_eq!(ask(&stubs, "GET api/echo/7").await.status, 410);
     let hats = ask(&stubs, "GET api/hats?sort=-name").await;
     assert_eq!(hats.json, json!({ "hats": [{ "name": "fez" }] }));
-    assert!(
-        hats.header("link")
-            .expect("a link")
-            .contains("api/hats?sort=-name&page=2")
-    );
+    assert!(hats.header("link").expect("a link").contains("api/hats?sort=-name&page=2"));
     assert_eq!(ask(&stubs, "GET api/extra").await.json, json!(1));
     assert!(
         !stubs.declared().contains(&"ada".to_owned()),
@@ -123,12 +104,7 @@ async fn a_manifest_says_what_names_cannot() {
     3,
     "unknown field `staus`"
 )]
-#[case::bad_status(
-    "users.json",
-    "{\n  \"$stub\": { \"status\": 20000 }\n}",
-    2,
-    "20000 is no status"
-)]
+#[case::bad_status("users.json", "{\n  \"$stub\": { \"status\": 20000 }\n}", 2, "20000 is no status")]
 #[case::bad_header(
     "users.json",
     "{\n\"$stub\":\n{ \"headers\": { \"a b\": \"c\" } }}",
@@ -156,11 +132,7 @@ fn malformed_fixtures_have_file_and_line(
 ) {
     let directory = directory(&[(file, text)]);
     let error = Stubs::dir(directory.path()).expect_err("malformed");
-    assert_eq!(
-        (error.file.as_path(), error.line),
-        (directory.path().join(file).as_path(), line),
-        "{error}"
-    );
+    assert_eq!((error.file.as_path(), error.line), (directory.path().join(file).as_path(), line), "{error}");
     assert!(error.message.contains(message), "{error}");
     let error = larder_core::Error::from(error);
     assert_eq!(error.kind(), larder_core::ErrorKind::Invalid);
@@ -170,10 +142,5 @@ fn malformed_fixtures_have_file_and_line(
 #[test]
 fn a_missing_directory_is_an_error() {
     let error = Stubs::dir(Path::new("no/such/directory")).expect_err("missing");
-    assert!(
-        error
-            .to_string()
-            .starts_with("no/such/directory:1: can't be read"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("no/such/directory:1: can't be read"), "{error}");
 }

@@ -49,10 +49,8 @@ async fn the_variants_of_the_page() {
 
 #[tokio::test]
 async fn declared_status_and_headers() {
-    let variant = Variant::new("GET user")
-        .status(203)
-        .header("etag", "\"7\"")
-        .header("content-type", "text/plain");
+    let variant =
+        Variant::new("GET user").status(203).header("etag", "\"7\"").header("content-type", "text/plain");
     let stubs = Stubs::new().variant(variant.json(json!(1)));
     let answered = ask(&stubs, "GET user").await;
     assert_eq!((answered.status, answered.header("etag")), (203, Some("\"7\"")));
@@ -61,11 +59,7 @@ async fn declared_status_and_headers() {
 
 #[tokio::test]
 async fn a_sequence_ends_in_its_last_answer() {
-    let stubs = Stubs::new().variant(
-        Variant::new("GET user")
-            .status(503)
-            .then(Answer::new().json(json!(1))),
-    );
+    let stubs = Stubs::new().variant(Variant::new("GET user").status(503).then(Answer::new().json(json!(1))));
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(ask(&stubs, "GET user").await.status);
@@ -77,9 +71,7 @@ async fn a_sequence_ends_in_its_last_answer() {
 
 #[tokio::test]
 async fn a_later_declaration_replaces_an_earlier_one() {
-    let stubs = Stubs::new()
-        .on("users?a=1&b=2", json!(1))
-        .on("users?b=2&a=1", json!(2));
+    let stubs = Stubs::new().on("users?a=1&b=2", json!(1)).on("users?b=2&a=1", json!(2));
     assert_eq!(ask(&stubs, "GET users?a=1&b=2").await.json, json!(2));
     assert_eq!(stubs.declared(), ["users?b=2&a=1"]);
 }
@@ -89,24 +81,12 @@ async fn the_closest_variant_answers() {
     let stubs = Stubs::new()
         .on("GET users/*", json!("any"))
         .on("users/1", json!("one"))
-        .variant(
-            Variant::new("POST users")
-                .body_like(json!({ "name": "" }))
-                .status(422),
-        )
+        .variant(Variant::new("POST users").body_like(json!({ "name": "" })).status(422))
         .variant(Variant::new("POST users").json(json!("created")));
     assert_eq!(ask(&stubs, "GET users/2").await.json, json!("any"));
     assert_eq!(ask(&stubs, "PUT users/1").await.json, json!("one"));
-    assert_eq!(
-        tell(&stubs, "POST users", json!({ "name": "", "age": 1 }))
-            .await
-            .status,
-        422
-    );
-    assert_eq!(
-        tell(&stubs, "POST users", json!({ "name": "Ada" })).await.status,
-        201
-    );
+    assert_eq!(tell(&stubs, "POST users", json!({ "name": "", "age": 1 })).await.status, 422);
+    assert_eq!(tell(&stubs, "POST users", json!({ "name": "Ada" })).await.status, 201);
 }
 
 #[tokio::test]
@@ -117,9 +97,7 @@ async fn templates_are_filled_in_from_the_request() {
     });
     let stubs = Stubs::new().variant(Variant::new("users/*?*").template(template));
     let body = json!({ "name": "Ada", "tags": [1, 2] });
-    let answered = send(&stubs, "POST users/7?q=x", &[("x-who", "me")], Some(body))
-        .await
-        .expect("an answer");
+    let answered = send(&stubs, "POST users/7?q=x", &[("x-who", "me")], Some(body)).await.expect("an answer");
     let expected = json!({
         "id": "7", "name": "Ada", "tags": [1, 2], "first": 1, "text": "POST x by me", "none": null, "nth": 1,
     });
@@ -137,10 +115,7 @@ async fn an_answer_can_be_computed() {
 
 #[tokio::test]
 async fn a_base_and_percent_encoding() {
-    let stubs = Stubs::new()
-        .base("/api/v1")
-        .on("tags/a b", json!(1))
-        .on("tags/x%2Fy", json!(2));
+    let stubs = Stubs::new().base("/api/v1").on("tags/a b", json!(1)).on("tags/x%2Fy", json!(2));
     assert_eq!(ask(&stubs, "GET api/v1/tags/a%20b").await.json, json!(1));
     assert_eq!(ask(&stubs, "GET api/v1/tags/x%2Fy").await.json, json!(2));
     assert_eq!(ask(&stubs, "GET api/v1/tags/x/y").await.status, 501);
@@ -148,10 +123,7 @@ async fn a_base_and_percent_encoding() {
 
 #[tokio::test]
 async fn what_is_not_declared_names_the_nearest() {
-    let stubs = Stubs::new()
-        .on("GET users/1", json!(1))
-        .on("users", json!(1))
-        .on("hats", json!(1));
+    let stubs = Stubs::new().on("GET users/1", json!(1)).on("users", json!(1)).on("hats", json!(1));
     let answered = ask(&stubs, "GET users/2?x=1").await;
     assert_eq!(answered.status, 501);
     let message = answered.json["error"].as_str().expect("a message");
@@ -159,20 +131,14 @@ async fn what_is_not_declared_names_the_nearest() {
     assert_eq!(answered.json["nearest"][0], json!("GET users/1"));
     assert_eq!(stubs.undeclared().len(), 1);
     let empty = ask(&Stubs::new(), "GET users").await;
-    assert!(
-        empty.text.contains("nothing is declared at all"),
-        "{}",
-        empty.text
-    );
+    assert!(empty.text.contains("nothing is declared at all"), "{}", empty.text);
 }
 
 #[tokio::test]
 async fn calls_are_logged_and_verified() {
     let stubs = Stubs::new().on("users?*", json!([])).on("hats", json!([]));
     tell(&stubs, "POST users?notify=1", json!({ "name": "Ada" })).await;
-    send(&stubs, "GET users", &[("authorization", "Bearer secret")], None)
-        .await
-        .expect("an answer");
+    send(&stubs, "GET users", &[("authorization", "Bearer secret")], None).await.expect("an answer");
     stubs.assert_called("POST users?*", 1);
     stubs.assert_called("users?*", 2);
     stubs.assert_called("hats", 0);
@@ -195,9 +161,7 @@ async fn a_failed_verification_shows_the_log() {
 #[tokio::test]
 async fn a_delay_is_waited_for_by_the_runtime() {
     let runtime = TestRuntime::new(1);
-    let slow = Variant::new("GET user")
-        .delay(Duration::from_secs(3))
-        .json(json!(1));
+    let slow = Variant::new("GET user").delay(Duration::from_secs(3)).json(json!(1));
     let stubs = Stubs::new().runtime(Arc::new(runtime.clone())).variant(slow);
     assert_eq!(ask(&stubs, "GET user").await.status, 200);
     assert_eq!(runtime.monotonic(), Duration::from_secs(3));

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a developer's tool, outside of the runtime's reach"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a developer's tool, outside of the runtime's reach")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
@@ -31,10 +28,7 @@ pub(crate) fn show(duration: Duration) -> String {
 }
 
 /// Today's date in UTC, as `2026-11-21`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a developer's tool, outside of the runtime's reach"
-)]
+#[expect(clippy::disallowed_methods, reason = "a developer's tool, outside of the runtime's reach")]
 pub(crate) fn today() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date(now.as_secs() / 86_400)
@@ -49,11 +43,7 @@ fn date(days: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }

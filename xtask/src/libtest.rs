@@ -44,10 +44,7 @@ const BUSY: [&str; 11] = [
 /// Tells what a line is.
 pub(crate) fn parse(line: &str) -> Line<'_> {
     if let Some(rest) = line.strip_prefix("test result: ") {
-        return Line::Summary {
-            passed: count(rest, " passed"),
-            failed: count(rest, " failed"),
-        };
+        return Line::Summary { passed: count(rest, " passed"), failed: count(rest, " failed") };
     }
     if let Some(case) = line.strip_prefix("test ") {
         return parse_case(case);
@@ -88,11 +85,7 @@ fn parse_executable(rest: &str) -> Line<'_> {
 /// The number before `word` in `ok. 42 passed; 1 failed; …`.
 fn count(text: &str, word: &str) -> usize {
     let before = text.split(word).next().unwrap_or_default();
-    before
-        .rsplit([' ', ';'])
-        .next()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
+    before.rsplit([' ', ';']).next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// What one executable, or one crate's doctests, came to.
@@ -138,10 +131,7 @@ mod tests {
 
     #[test]
     fn lines_are_told_apart() {
-        assert_eq!(
-            parse("   Compiling redb v4.4.0"),
-            Line::Busy("Compiling redb v4.4.0")
-        );
+        assert_eq!(parse("   Compiling redb v4.4.0"), Line::Busy("Compiling redb v4.4.0"));
         assert_eq!(
             parse("     Running tests/conformance.rs (target/debug/deps/conformance-0f)"),
             Line::Executable("target/debug/deps/conformance-0f")
@@ -151,34 +141,19 @@ mod tests {
             Line::Executable("target/debug/deps/larder-1")
         );
         assert_eq!(parse("   Doc-tests larder_core"), Line::Doctests("larder_core"));
-        assert_eq!(
-            parse("test query::null ... ok"),
-            Line::Case("query::null", Verdict::Passed)
-        );
+        assert_eq!(parse("test query::null ... ok"), Line::Case("query::null", Verdict::Passed));
         assert_eq!(parse("test a ... FAILED"), Line::Case("a", Verdict::Failed));
-        assert_eq!(
-            parse("test a - should panic ... ok"),
-            Line::Case("a", Verdict::Passed)
-        );
-        assert_eq!(
-            parse("test a ... ignored, slow"),
-            Line::Case("a", Verdict::Ignored)
-        );
+        assert_eq!(parse("test a - should panic ... ok"), Line::Case("a", Verdict::Passed));
+        assert_eq!(parse("test a ... ignored, slow"), Line::Case("a", Verdict::Ignored));
         assert_eq!(
             parse("test core/src/key.rs - key (line 3) ... ok"),
             Line::Case("core/src/key.rs - key (line 3)", Verdict::Passed)
         );
         assert_eq!(
             parse("test result: FAILED. 41 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out"),
-            Line::Summary {
-                passed: 41,
-                failed: 2
-            }
+            Line::Summary { passed: 41, failed: 2 }
         );
-        assert_eq!(
-            parse("error: test failed, to rerun pass `-p larder-redb`"),
-            Line::Failed
-        );
+        assert_eq!(parse("error: test failed, to rerun pass `-p larder-redb`"), Line::Failed);
         assert_eq!(parse("Running late is not an executable"), Line::Other);
         assert_eq!(parse(""), Line::Other);
     }
@@ -193,12 +168,8 @@ mod tests {
 
     #[test]
     fn the_summary_corrects_torn_lines() {
-        let lines = [
-            "test a ... ok",
-            "test b ... noise",
-            "ok",
-            "test result: ok. 2 passed; 0 failed; 0 ignored",
-        ];
+        let lines =
+            ["test a ... ok", "test b ... noise", "ok", "test result: ok. 2 passed; 0 failed; 0 ignored"];
         assert_eq!(tally(&lines), (2, 0));
     }
 
@@ -215,9 +186,6 @@ mod tests {
 
     #[test]
     fn a_crash_without_a_summary_is_a_failure() {
-        assert_eq!(
-            tally(&["test a ... ok", "error: test failed, to rerun pass `-p x`"]),
-            (1, 1)
-        );
+        assert_eq!(tally(&["test a ... ok", "error: test failed, to rerun pass `-p x`"]), (1, 1));
     }
 }

@@ -68,9 +68,7 @@ impl Metadata {
     pub(crate) fn parse(value: &Value) -> Self {
         let members: BTreeSet<String> = strings(&value["workspace_members"]);
         let root = PathBuf::from(text(&value["workspace_root"]));
-        let packages = array(&value["packages"])
-            .map(|p| Package::parse(p, &members, &root))
-            .collect();
+        let packages = array(&value["packages"]).map(|p| Package::parse(p, &members, &root)).collect();
         let nodes = array(&value["resolve"]["nodes"])
             .map(|node| {
                 let features = strings(&node["features"]).into_iter().collect();
@@ -78,11 +76,7 @@ impl Metadata {
                 (text(&node["id"]), Node { features, uses })
             })
             .collect();
-        Self {
-            packages,
-            nodes,
-            target_directory: text(&value["target_directory"]).into(),
-        }
+        Self { packages, nodes, target_directory: text(&value["target_directory"]).into() }
     }
 
     /// The workspace's own packages.
@@ -104,10 +98,7 @@ impl Metadata {
     pub(crate) fn providers_under_test(&self) -> impl Iterator<Item = &Package> {
         self.members().filter(|package| {
             package.room.starts_with("providers/")
-                && package
-                    .targets
-                    .iter()
-                    .any(|target| target.name == "conformance" && target.is("test"))
+                && package.targets.iter().any(|target| target.name == "conformance" && target.is("test"))
         })
     }
 }
@@ -117,18 +108,13 @@ impl Package {
         let id = text(&value["id"]);
         let member = members.contains(&id);
         let manifest = PathBuf::from(text(&value["manifest_path"]));
-        let room = manifest
-            .parent()
-            .and_then(|room| room.strip_prefix(root).ok())
-            .filter(|_| member);
+        let room = manifest.parent().and_then(|room| room.strip_prefix(root).ok()).filter(|_| member);
         Self {
             member,
             name: text(&value["name"]),
             version: text(&value["version"]),
             license: value["license"].as_str().map(str::to_owned),
-            room: room
-                .map(|room| room.to_string_lossy().replace('\\', "/"))
-                .unwrap_or_default(),
+            room: room.map(|room| room.to_string_lossy().replace('\\', "/")).unwrap_or_default(),
             dependencies: array(&value["dependencies"]).map(Dependency::parse).collect(),
             targets: array(&value["targets"]).map(Target::parse).collect(),
             id,
@@ -154,10 +140,7 @@ impl Dependency {
 
 impl Target {
     fn parse(value: &Value) -> Self {
-        Self {
-            name: text(&value["name"]),
-            kinds: strings(&value["kind"]).into_iter().collect(),
-        }
+        Self { name: text(&value["name"]), kinds: strings(&value["kind"]).into_iter().collect() }
     }
 
     /// Whether it is of that kind: `test`, `example`, `bin` …
@@ -197,13 +180,7 @@ pub(crate) mod fake {
             "larder" | "xtask" => room.to_owned(),
             _ => format!("larder-{}", room.rsplit('/').next().unwrap_or(room)),
         };
-        Package {
-            id: name.clone(),
-            name,
-            room: room.to_owned(),
-            member: true,
-            ..Package::default()
-        }
+        Package { id: name.clone(), name, room: room.to_owned(), member: true, ..Package::default() }
     }
 
     /// A package from a registry.
@@ -219,62 +196,40 @@ pub(crate) mod fake {
 
     impl Package {
         pub(crate) fn needs(mut self, names: &[&str]) -> Self {
-            self.dependencies
-                .extend(names.iter().map(|name| dependency(name)));
+            self.dependencies.extend(names.iter().map(|name| dependency(name)));
             self
         }
 
         pub(crate) fn needs_for_tests(mut self, names: &[&str]) -> Self {
-            let dev = names.iter().map(|name| Dependency {
-                dev: true,
-                ..dependency(name)
-            });
+            let dev = names.iter().map(|name| Dependency { dev: true, ..dependency(name) });
             self.dependencies.extend(dev);
             self
         }
 
         pub(crate) fn offers(mut self, names: &[&str]) -> Self {
-            let optional = names.iter().map(|name| Dependency {
-                optional: true,
-                ..dependency(name)
-            });
+            let optional = names.iter().map(|name| Dependency { optional: true, ..dependency(name) });
             self.dependencies.extend(optional);
             self
         }
 
         pub(crate) fn builds(mut self, name: &str, kind: &str) -> Self {
-            self.targets.push(Target {
-                name: name.to_owned(),
-                kinds: vec![kind.to_owned()],
-            });
+            self.targets.push(Target { name: name.to_owned(), kinds: vec![kind.to_owned()] });
             self
         }
     }
 
     fn dependency(name: &str) -> Dependency {
-        Dependency {
-            name: name.to_owned(),
-            local: name.starts_with("larder"),
-            ..Dependency::default()
-        }
+        Dependency { name: name.to_owned(), local: name.starts_with("larder"), ..Dependency::default() }
     }
 
     /// A workspace of these packages; each edge is `(user, used)` by id.
     pub(crate) fn workspace(packages: Vec<Package>, edges: &[(&str, &str)]) -> Metadata {
-        let mut metadata = Metadata {
-            packages,
-            ..Metadata::default()
-        };
+        let mut metadata = Metadata { packages, ..Metadata::default() };
         for package in &metadata.packages {
             metadata.nodes.insert(package.id.clone(), Node::default());
         }
         for (user, used) in edges {
-            metadata
-                .nodes
-                .entry((*user).to_owned())
-                .or_default()
-                .uses
-                .push((*used).to_owned());
+            metadata.nodes.entry((*user).to_owned()).or_default().uses.push((*used).to_owned());
         }
         metadata
     }

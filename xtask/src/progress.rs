@@ -28,15 +28,7 @@ impl Progress {
     pub(crate) fn new(steps: usize) -> Self {
         let now = Stopwatch::start();
         let terminal = std::io::stderr().is_terminal();
-        Self {
-            steps,
-            step: 0,
-            name: String::new(),
-            since: now,
-            total: now,
-            terminal,
-            spoke: now,
-        }
+        Self { steps, step: 0, name: String::new(), since: now, total: now, terminal, spoke: now }
     }
 
     /// Begins the next step.

@@ -34,12 +34,7 @@ pub(crate) fn entries(text: &str) -> Vec<Entry> {
         } else if let Some((key, value)) = line.split_once('=') {
             let (key, value) = (key.trim().trim_matches('"').to_owned(), value.trim().to_owned());
             open = depth(&value) > 0;
-            entries.push(Entry {
-                section: section.clone(),
-                key,
-                value,
-                line: number + 1,
-            });
+            entries.push(Entry { section: section.clone(), key, value, line: number + 1 });
         }
     }
     entries
@@ -97,10 +92,8 @@ name = "x"
 
     #[test]
     fn entries_know_their_section_and_line() {
-        let found: Vec<_> = entries(SAMPLE)
-            .into_iter()
-            .map(|e| (e.section, e.key, e.value, e.line))
-            .collect();
+        let found: Vec<_> =
+            entries(SAMPLE).into_iter().map(|e| (e.section, e.key, e.value, e.line)).collect();
         let expect = |section: &str, key: &str, value: &str, line| {
             (section.to_owned(), key.to_owned(), value.to_owned(), line)
         };

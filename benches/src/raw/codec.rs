@@ -45,22 +45,9 @@ impl Codec {
     /// # Errors
     /// Those of the encoding.
     pub fn record(&self, user: &User, tail: u64) -> Result<Vec<u8>> {
-        let state = if tail == 0 {
-            RowState::Local
-        } else {
-            RowState::Pending
-        };
-        let sync = SyncState {
-            state,
-            since: self.since,
-        };
-        let meta = MetaRef {
-            revision: 1,
-            tail,
-            sync,
-            version: None,
-            extra: None,
-        };
+        let state = if tail == 0 { RowState::Local } else { RowState::Pending };
+        let sync = SyncState { state, since: self.since };
+        let meta = MetaRef { revision: 1, tail, sync, version: None, extra: None };
         let mut record = Vec::with_capacity(256);
         write_record(&mut record, User::schema(), SHAPE, user, meta)?;
         Ok(record)
@@ -84,10 +71,7 @@ impl Codec {
         let body = Stored::parse(record)?.body.ok_or("a tombstone")?;
         let (_, layout) = parse_body(body)?;
         let row = PackedBuf::new(body, layout, Arc::clone(&self.bound));
-        Ok(Before {
-            user: User::from_row(&row)?,
-            row,
-        })
+        Ok(Before { user: User::from_row(&row)?, row })
     }
 
     /// The outbox entry that makes `user` of what was stored `before`.
@@ -98,10 +82,7 @@ impl Codec {
         let schema = User::schema();
         let changed = match &before {
             None => (0..schema.fields.len()).collect(),
-            Some(before) => [3, 4, 9]
-                .into_iter()
-                .filter(|at| differ(*at, &before.user, user))
-                .collect(),
+            Some(before) => [3, 4, 9].into_iter().filter(|at| differ(*at, &before.user, user)).collect(),
         };
         let entry = Entry {
             seq,
@@ -110,11 +91,7 @@ impl Codec {
             schema,
             model_version: schema.version,
             key: Key::Uuid(user.id),
-            operation: if before.is_some() {
-                Operation::Update
-            } else {
-                Operation::Insert
-            },
+            operation: if before.is_some() { Operation::Update } else { Operation::Insert },
             row: Some(Arc::new(user.clone())),
             changed,
             base: before.map(|before| Arc::new(before.row) as Arc<dyn Row>),

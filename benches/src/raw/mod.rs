@@ -23,7 +23,5 @@ use crate::medium::Medium;
 
 /// Opens a file with the cache that Larder has.
 fn open(medium: &Medium, counts: Arc<Counts>) -> Result<Database> {
-    Ok(Database::builder()
-        .set_cache_size(Redb::CACHE_SIZE)
-        .create_with_backend(medium.open(counts)?)?)
+    Ok(Database::builder().set_cache_size(Redb::CACHE_SIZE).create_with_backend(medium.open(counts)?)?)
 }

@@ -35,12 +35,7 @@ impl OneTable {
     pub fn open(medium: &Medium) -> Result<Self> {
         let counts = Arc::<Counts>::default();
         let database = open(medium, Arc::clone(&counts))?;
-        Ok(Self {
-            database,
-            codec: Codec::new()?,
-            seq: 0,
-            counts,
-        })
+        Ok(Self { database, codec: Codec::new()?, seq: 0, counts })
     }
 
     /// Opens a file and stores `users` in it.

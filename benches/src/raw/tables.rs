@@ -38,12 +38,7 @@ impl Tables {
         drop(transaction.open_table(OUTBOX)?);
         drop(Rows::open(&transaction)?);
         transaction.commit()?;
-        Ok(Self {
-            database,
-            codec: Codec::new()?,
-            seq: 0,
-            counts,
-        })
+        Ok(Self { database, codec: Codec::new()?, seq: 0, counts })
     }
 
     /// Opens a file and stores `users` in it.
@@ -82,9 +77,7 @@ impl Tables {
             let before =
                 Rows::open(&transaction)?.put(&self.codec, user, &self.codec.record(user, self.seq)?)?;
             let entry = self.codec.entry(self.seq, user, before)?;
-            transaction
-                .open_table(OUTBOX)?
-                .insert(self.seq, entry.as_slice())?;
+            transaction.open_table(OUTBOX)?.insert(self.seq, entry.as_slice())?;
             transaction.commit()?;
         }
         Ok(())
@@ -166,10 +159,7 @@ impl<'t> Rows<'t> {
         let is_new =
             |changed: fn(&User, &User) -> bool| before.as_ref().is_none_or(|old| changed(&old.user, user));
         if is_new(|old, new| old.email != new.email)
-            && self
-                .by_email
-                .insert(user.email.as_str(), id)?
-                .is_some_and(|other| other.value() != id)
+            && self.by_email.insert(user.email.as_str(), id)?.is_some_and(|other| other.value() != id)
         {
             return Err("somebody else has this address".into());
         }

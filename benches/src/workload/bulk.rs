@@ -21,11 +21,7 @@ struct Bulk {
 
 pub(super) fn start(setup: &Setup) -> Result<Box<dyn Workload>> {
     let users = (0..setup.bulk).map(User::nth).collect();
-    Ok(Box::new(Bulk {
-        users,
-        written: <[Written; 3]>::default(),
-        scratch: setup.scratch()?,
-    }))
+    Ok(Box::new(Bulk { users, written: <[Written; 3]>::default(), scratch: setup.scratch()? }))
 }
 
 fn index(side: Side) -> usize {
@@ -43,17 +39,10 @@ impl Bulk {
         let users = &self.users;
         let (took, before, after) = match side {
             Side::Larder | Side::Alone => {
-                let config = Config {
-                    cache: 10_000,
-                    remote: false,
-                };
+                let config = Config { cache: 10_000, remote: false };
                 let subject = Subject::open(medium.clone(), config)?;
                 let before = Written::of(&subject.counts);
-                (
-                    timed(|| subject.fill(users))?,
-                    before,
-                    Written::of(&subject.counts),
-                )
+                (timed(|| subject.fill(users))?, before, Written::of(&subject.counts))
             }
             Side::Raw => {
                 let tables = Tables::open(&medium)?;
@@ -93,12 +82,7 @@ impl Workload for Bulk {
         let note = format!("{} rows into an empty file, no outbox", self.users.len());
         vec![
             Line::against(Side::Raw, "bulk upsert", Target::None, &note),
-            Line::against(
-                Side::OneTable,
-                "bulk upsert, against one table",
-                Target::None,
-                note,
-            ),
+            Line::against(Side::OneTable, "bulk upsert, against one table", Target::None, note),
         ]
     }
 }

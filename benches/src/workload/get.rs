@@ -34,33 +34,17 @@ struct Get {
 
 fn start(setup: &Setup, cache: usize, slice: u64, line: Line) -> Result<Get> {
     let scratch = setup.scratch()?;
-    let config = Config {
-        cache,
-        ..Config::default()
-    };
+    let config = Config { cache, ..Config::default() };
     let users = setup.users();
     let subject = Subject::filled(file(&scratch, "larder.redb"), &users, config)?;
     let raw = Tables::filled(&file(&scratch, "raw.redb"), &users)?;
     let keys = shuffled(setup.rows).into_iter().map(id).collect();
-    Ok(Get {
-        subject,
-        raw,
-        keys,
-        at: [0; 2],
-        slice,
-        line,
-        _scratch: scratch,
-    })
+    Ok(Get { subject, raw, keys, at: [0; 2], slice, line, _scratch: scratch })
 }
 
 /// Rows that are in the cache.
 pub(super) fn hit(setup: &Setup) -> Result<Box<dyn Workload>> {
-    let line = Line::against(
-        Side::Raw,
-        "get hit",
-        Target::AtMost(0.3),
-        format!("{HOT} hot rows"),
-    );
+    let line = Line::against(Side::Raw, "get hit", Target::AtMost(0.3), format!("{HOT} hot rows"));
     let mut get = start(setup, 4 * HOT, 1024, line)?;
     get.keys.truncate(HOT);
     get.larder(&get.keys)?;
@@ -69,12 +53,7 @@ pub(super) fn hit(setup: &Setup) -> Result<Box<dyn Workload>> {
 
 /// Rows that are not in the cache, and enter it.
 pub(super) fn miss(setup: &Setup) -> Result<Box<dyn Workload>> {
-    let line = Line::against(
-        Side::Raw,
-        "get miss",
-        Target::AtMost(1.5),
-        "the row enters the cache",
-    );
+    let line = Line::against(Side::Raw, "get miss", Target::AtMost(1.5), "the row enters the cache");
     Ok(Box::new(start(setup, SMALL, 256, line)?))
 }
 
@@ -87,14 +66,7 @@ pub(super) fn uncached(setup: &Setup) -> Result<Box<dyn Workload>> {
 impl Get {
     fn next(&mut self, side: Side, ops: u64) -> Vec<Uuid> {
         let at = &mut self.at[usize::from(side == Side::Raw)];
-        let keys = self
-            .keys
-            .iter()
-            .cycle()
-            .skip(*at)
-            .take(ops as usize)
-            .copied()
-            .collect();
+        let keys = self.keys.iter().cycle().skip(*at).take(ops as usize).copied().collect();
         *at = (*at + ops as usize) % self.keys.len();
         keys
     }

@@ -88,33 +88,20 @@ impl Plan {
     /// Slices of `slice` operations on every side.
     #[must_use]
     pub fn new(rounds: usize, slice: u64) -> Self {
-        Self {
-            unit: 1,
-            slice,
-            together: slice,
-            rounds,
-        }
+        Self { unit: 1, slice, together: slice, rounds }
     }
 
     /// As few operations as make sense, and so many rounds.
     #[must_use]
     pub fn least(self, rounds: usize) -> Self {
         let unit = self.unit;
-        Self {
-            unit,
-            slice: unit,
-            together: unit,
-            rounds,
-        }
+        Self { unit, slice: unit, together: unit, rounds }
     }
 
     /// No more than so many rounds.
     #[must_use]
     pub fn at_most(self, rounds: usize) -> Self {
-        Self {
-            rounds: self.rounds.min(rounds),
-            ..self
-        }
+        Self { rounds: self.rounds.min(rounds), ..self }
     }
 }
 

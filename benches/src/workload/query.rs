@@ -30,14 +30,7 @@ pub(super) fn start(setup: &Setup) -> Result<Box<dyn Workload>> {
     let subject = Subject::filled(file(&scratch, "larder.redb"), &users, Config::default())?;
     let raw = Tables::filled(&file(&scratch, "raw.redb"), &users)?;
     let cities = shuffled(CITIES).into_iter().map(city).collect();
-    let indexed = Indexed {
-        subject,
-        raw,
-        cities,
-        at: [0; 2],
-        rows: setup.rows,
-        _scratch: scratch,
-    };
+    let indexed = Indexed { subject, raw, cities, at: [0; 2], rows: setup.rows, _scratch: scratch };
     indexed.agree()?;
     Ok(Box::new(indexed))
 }
@@ -46,10 +39,7 @@ impl Indexed {
     /// Both sides have the same answer.
     fn agree(&self) -> Result<()> {
         for city in &self.cities {
-            let rows = self
-                .subject
-                .runtime
-                .block_on(self.subject.repo.get(User::CITY.eq(city)))?;
+            let rows = self.subject.runtime.block_on(self.subject.repo.get(User::CITY.eq(city)))?;
             let raw = self.raw.in_city(city)?;
             if !rows.iter().map(|row| &**row).eq(&raw) {
                 return Err(format!("the sides differ about {city}").into());
@@ -60,14 +50,7 @@ impl Indexed {
 
     fn next(&mut self, side: Side, ops: u64) -> Vec<String> {
         let at = &mut self.at[usize::from(side == Side::Raw)];
-        let cities = self
-            .cities
-            .iter()
-            .cycle()
-            .skip(*at)
-            .take(ops as usize)
-            .cloned()
-            .collect();
+        let cities = self.cities.iter().cycle().skip(*at).take(ops as usize).cloned().collect();
         *at = (*at + ops as usize) % self.cities.len();
         cities
     }

@@ -31,21 +31,12 @@ pub(super) fn start(setup: &Setup) -> Result<Box<dyn Workload>> {
     let subject = Subject::filled(file(&scratch, "larder.redb"), &users, Config::default())?;
     let raw = Tables::filled(&file(&scratch, "raw.redb"), &users)?;
     let found = users.iter().filter(|user| user.age < AGE).count();
-    Ok(Box::new(Scan {
-        subject,
-        raw,
-        rows: setup.rows,
-        found,
-        _scratch: scratch,
-    }))
+    Ok(Box::new(Scan { subject, raw, rows: setup.rows, found, _scratch: scratch }))
 }
 
 impl Scan {
     fn larder(&self) -> Result<()> {
-        let rows = self
-            .subject
-            .runtime
-            .block_on(self.subject.repo.get(User::AGE.lt(AGE)))?;
+        let rows = self.subject.runtime.block_on(self.subject.repo.get(User::AGE.lt(AGE)))?;
         self.judge(black_box(rows).len())
     }
 
@@ -55,11 +46,7 @@ impl Scan {
     }
 
     fn judge(&self, found: usize) -> Result<()> {
-        if found == self.found {
-            Ok(())
-        } else {
-            Err("a scan found other rows".into())
-        }
+        if found == self.found { Ok(()) } else { Err("a scan found other rows".into()) }
     }
 }
 

@@ -28,23 +28,12 @@ struct Upsert {
 fn start(setup: &Setup, known: Vec<u64>) -> Result<Box<dyn Workload>> {
     let scratch = setup.scratch()?;
     let users = setup.users();
-    let config = Config {
-        cache: 10_000,
-        remote: true,
-    };
+    let config = Config { cache: 10_000, remote: true };
     let subject = Subject::filled(file(&scratch, "larder.redb"), &users, config)?;
     let tables = Tables::filled(&file(&scratch, "tables.redb"), &users)?;
     let one = OneTable::filled(&file(&scratch, "one.redb"), &users)?;
     let rows = setup.rows;
-    Ok(Box::new(Upsert {
-        subject,
-        tables,
-        one,
-        known,
-        rows,
-        done: [0; 3],
-        _scratch: scratch,
-    }))
+    Ok(Box::new(Upsert { subject, tables, one, known, rows, done: [0; 3], _scratch: scratch }))
 }
 
 /// Rows that are not there yet.
@@ -86,7 +75,7 @@ impl Workload for Upsert {
     fn run(&mut self, side: Side, ops: u64) -> Result<Duration> {
         let users = self.next(side, ops);
         match side {
-            Side::Larder | Side::Alone => timed(|| self.subject.write(users, 1)),
+            Side::Larder | Side::Alone => timed(|| self.subject.write(&users)),
             Side::Raw => timed(|| self.tables.write(&users)),
             Side::OneTable => timed(|| self.one.write(&users)),
         }
@@ -101,19 +90,10 @@ impl Workload for Upsert {
     }
 
     fn lines(&self, _: &Rounds) -> Vec<Line> {
-        let name = if self.known.is_empty() {
-            "upsert, new row"
-        } else {
-            "upsert, known row"
-        };
+        let name = if self.known.is_empty() { "upsert, new row" } else { "upsert, known row" };
         let beside = format!("{name}, against one table");
         vec![
-            Line::against(
-                Side::Raw,
-                name,
-                Target::AtMost(1.3),
-                "raw has 4 tables: rows, 2 indexes, outbox",
-            ),
+            Line::against(Side::Raw, name, Target::AtMost(1.3), "raw has 4 tables: rows, 2 indexes, outbox"),
             Line::against(Side::OneTable, &beside, Target::None, "raw has Larder's layout"),
         ]
     }

@@ -38,37 +38,18 @@ fn start(
     let scratch = setup.scratch()?;
     let users = setup.users();
     let file = |name: &str| file(&scratch, name).pause(pause);
-    let config = Config {
-        cache: 10_000,
-        remote: true,
-    };
+    let config = Config { cache: 10_000, remote: true };
     let many = Subject::filled(file("many.redb"), &users, config)?;
     let alone = Subject::filled(file("alone.redb"), &users, config)?;
     let raw = Tables::filled(&file("raw.redb"), &users)?;
     let (rows, done) = (setup.rows, [0; 3]);
-    Ok(Box::new(Writers {
-        many,
-        alone,
-        raw,
-        rows,
-        done,
-        plan,
-        name,
-        least,
-        _scratch: scratch,
-    }))
+    Ok(Box::new(Writers { many, alone, raw, rows, done, plan, name, least, _scratch: scratch }))
 }
 
 /// On a disk whose syncs take three milliseconds more.
 pub(super) fn slow(setup: &Setup) -> Result<Box<dyn Workload>> {
     let plan = plan(21, 16);
-    start(
-        setup,
-        Duration::from_millis(3),
-        plan,
-        "16 writers, 3 ms a sync",
-        5.0,
-    )
+    start(setup, Duration::from_millis(3), plan, "16 writers, 3 ms a sync", 5.0)
 }
 
 /// On the disk that there is.
@@ -78,12 +59,7 @@ pub(super) fn real(setup: &Setup) -> Result<Box<dyn Workload>> {
 
 /// Sixteen writers do ten times as much in a slice as one: it takes about as long.
 fn plan(rounds: usize, slice: u64) -> Plan {
-    Plan {
-        unit: WRITERS as u64,
-        slice,
-        together: 10 * slice,
-        rounds,
-    }
+    Plan { unit: WRITERS as u64, slice, together: 10 * slice, rounds }
 }
 
 impl Writers {
@@ -111,8 +87,8 @@ impl Workload for Writers {
     fn run(&mut self, side: Side, ops: u64) -> Result<Duration> {
         let users = self.next(side, ops);
         match side {
-            Side::Larder => timed(|| self.many.write(users, WRITERS)),
-            Side::Alone => timed(|| self.alone.write(users, 1)),
+            Side::Larder => timed(|| self.many.write_together(&users, WRITERS)),
+            Side::Alone => timed(|| self.alone.write_together(&users, 1)),
             Side::Raw | Side::OneTable => timed(|| self.raw.write(&users)),
         }
     }
@@ -126,9 +102,7 @@ impl Workload for Writers {
     }
 
     fn lines(&self, rounds: &Rounds) -> Vec<Line> {
-        let each = rounds
-            .written(Side::Larder)
-            .map_or(0.0, |written| 1.0 / written.syncs);
+        let each = rounds.written(Side::Larder).map_or(0.0, |written| 1.0 / written.syncs);
         let alone = rounds.time(Side::Alone) / 1e3;
         let note = format!(
             "ratio: to one Larder writer, {alone:.0} µs; {each:.1} mutations a sync; raw: one writer"

@@ -73,9 +73,7 @@ impl Json {
     ) -> Result<Json_> {
         let mut object = Map::new();
         for (at, field) in schema.fields.iter().enumerate().filter(|(at, _)| wanted(*at)) {
-            let shown = row
-                .field(at)
-                .map_err(|fault| schema.fault(at, fault).during("encode"))?;
+            let shown = row.field(at).map_err(|fault| schema.fault(at, fault).during("encode"))?;
             write_field(&mut object, field, shown)
                 .map_err(|error| error.at(field.name).model(schema.model).during("encode"))?;
         }
@@ -84,9 +82,7 @@ impl Json {
 
     fn decode_with(self, schema: &'static Schema, encoded: &Json_, missing: Missing) -> Result<Decoded> {
         let Json_::Object(object) = encoded else {
-            return Err(mismatch("an object", encoded)
-                .model(schema.model)
-                .during("decode"));
+            return Err(mismatch("an object", encoded).model(schema.model).during("decode"));
         };
         let mut fields = Vec::with_capacity(schema.fields.len());
         for field in schema.fields {
@@ -94,10 +90,7 @@ impl Json {
                 .map_err(|error| error.at(field.name).model(schema.model).during("decode"))?;
             fields.push(read);
         }
-        Ok(Decoded {
-            record: Record::new(fields),
-            extra: extra(schema, object),
-        })
+        Ok(Decoded { record: Record::new(fields), extra: extra(schema, object) })
     }
 }
 
@@ -141,12 +134,9 @@ fn read_field(
     if special.is_some_and(|special| special.skip_read) {
         return Ok(None);
     }
-    let found = object.get(field.name_in(DIALECT)).or_else(|| {
-        field
-            .alias_in(DIALECT)
-            .iter()
-            .find_map(|alias| object.get(*alias))
-    });
+    let found = object
+        .get(field.name_in(DIALECT))
+        .or_else(|| field.alias_in(DIALECT).iter().find_map(|alias| object.get(*alias)));
     let Some(json) = found else {
         if missing == Missing::Absent {
             return Ok(None);
@@ -178,17 +168,11 @@ fn mismatch(expected: &str, found: &Json_) -> Error {
         Json_::Array(_) => "an array",
         Json_::Object(_) => "an object",
     };
-    Error::new(
-        ErrorKind::Serialization,
-        format!("expected {expected}, found {found}"),
-    )
+    Error::new(ErrorKind::Serialization, format!("expected {expected}, found {found}"))
 }
 
 fn inexpressible(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Serialization,
-        format!("{what} can't be written as JSON"),
-    )
+    Error::new(ErrorKind::Serialization, format!("{what} can't be written as JSON"))
 }
 
 // ---- writing ----
@@ -301,14 +285,7 @@ fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_
         Some([one]) if variant.tuple => Some(write(*one, &variant.fields[0].kind)?),
         Some(many) if variant.tuple => {
             let element = |(def, value): (&'static FieldDef, &ValueRef<'_>)| write(*value, &def.kind);
-            Some(Json_::Array(
-                variant
-                    .fields
-                    .iter()
-                    .zip(many)
-                    .map(element)
-                    .collect::<Result<_>>()?,
-            ))
+            Some(Json_::Array(variant.fields.iter().zip(many).map(element).collect::<Result<_>>()?))
         }
         Some(many) => Some(Json_::Object(write_fields(variant.fields, many)?)),
     };
@@ -332,12 +309,7 @@ fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_
 }
 
 fn object<const N: usize>(members: [(&str, Json_); N]) -> Json_ {
-    Json_::Object(
-        members
-            .into_iter()
-            .map(|(name, json)| (name.to_owned(), json))
-            .collect(),
-    )
+    Json_::Object(members.into_iter().map(|(name, json)| (name.to_owned(), json)).collect())
 }
 
 /// The keys of a JSON object are text: what is written as a string or a number anyway can be one.
@@ -361,27 +333,21 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
         (Kind::Option(inner), json) => read(json, inner),
         (Kind::Bool, Json_::Bool(v)) => Ok(Value::Bool(*v)),
         (Kind::Int(int), json) => read_int(json, *int).map(Value::Int),
-        (Kind::F64, Json_::Number(v)) => v
-            .as_f64()
-            .map(Value::Float)
-            .ok_or_else(|| mismatch("a float", json)),
+        (Kind::F64, Json_::Number(v)) => {
+            v.as_f64().map(Value::Float).ok_or_else(|| mismatch("a float", json))
+        }
         (Kind::F32, Json_::Number(v)) => read_f32(v.as_f64().ok_or_else(|| mismatch("a float", json))?),
         (Kind::Str, Json_::String(v)) => Ok(Value::Str(v.as_str().into())),
-        (Kind::Char, Json_::String(v)) => single_char(v)
-            .map(Value::Char)
-            .ok_or_else(|| mismatch("one character", json)),
+        (Kind::Char, Json_::String(v)) => {
+            single_char(v).map(Value::Char).ok_or_else(|| mismatch("one character", json))
+        }
         (Kind::Bytes, Json_::String(v)) => read_bytes(v),
         (Kind::Uuid, Json_::String(v)) => parsed(v, "a uuid").map(Value::Uuid),
         (Kind::Time, Json_::String(v)) => parsed(v, "a moment (RFC 3339)").map(Value::Time),
         (Kind::List(of), Json_::Array(elements)) => {
             let element =
                 |(i, json): (usize, &Json_)| read(json, of).map_err(|error| error.at(format!("[{i}]")));
-            elements
-                .iter()
-                .enumerate()
-                .map(element)
-                .collect::<Result<_>>()
-                .map(Value::List)
+            elements.iter().enumerate().map(element).collect::<Result<_>>().map(Value::List)
         }
         (Kind::Map(of_key, of), Json_::Object(members)) => {
             let entry = |(name, json): (&String, &Json_)| {
@@ -408,10 +374,9 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
 
 fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
     let value = match json {
-        Json_::Number(number) if !number.is_f64() => number
-            .as_i64()
-            .map(i128::from)
-            .or_else(|| number.as_u64().map(i128::from)),
+        Json_::Number(number) if !number.is_f64() => {
+            number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+        }
         Json_::String(digits) if int == IntKind::I128 => digits.parse().ok(),
         _ => None,
     };
@@ -428,16 +393,10 @@ fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
 
 /// Narrowed on reading, so that a filter sees what the model gets.
 fn read_f32(wide: f64) -> Result<Value> {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "checked below: only the range can be lost"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "checked below: only the range can be lost")]
     let narrow = wide as f32;
     if narrow.is_infinite() && wide.is_finite() {
-        return Err(Error::new(
-            ErrorKind::Serialization,
-            format!("{wide} is out of range for f32"),
-        ));
+        return Err(Error::new(ErrorKind::Serialization, format!("{wide} is out of range for f32")));
     }
     Ok(Value::Float(narrow.into()))
 }
@@ -460,11 +419,8 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     text.parse::<T>().map_err(|error| {
-        Error::new(
-            ErrorKind::Serialization,
-            format!("expected {expected}, found another string"),
-        )
-        .because(error)
+        Error::new(ErrorKind::Serialization, format!("expected {expected}, found another string"))
+            .because(error)
     })
 }
 
@@ -510,26 +466,15 @@ fn read_fields(members: &Map<String, Json_>, defs: &'static [FieldDef]) -> Resul
 }
 
 fn unknown_variant(def: &EnumDef, name: &str) -> Error {
-    let known: Vec<_> = def
-        .variants
-        .iter()
-        .map(|variant| variant.name_in(DIALECT))
-        .collect();
+    let known: Vec<_> = def.variants.iter().map(|variant| variant.name_in(DIALECT)).collect();
     Error::new(
         ErrorKind::Serialization,
-        format!(
-            "unknown variant `{name}` of {}, expected one of {}",
-            def.name,
-            known.join(", ")
-        ),
+        format!("unknown variant `{name}` of {}, expected one of {}", def.name, known.join(", ")),
     )
 }
 
 fn read_enum(json: &Json_, def: &'static EnumDef) -> Result<Value> {
-    let find = |name: &str| {
-        def.variant_in(DIALECT, name)
-            .ok_or_else(|| unknown_variant(def, name))
-    };
+    let find = |name: &str| def.variant_in(DIALECT, name).ok_or_else(|| unknown_variant(def, name));
     if def.is_unit() {
         let Json_::String(name) = json else {
             return Err(mismatch("the name of a variant", json));
@@ -561,22 +506,14 @@ fn read_variant(variant: &'static VariantDef, content: Option<&Json_>) -> Result
     let fields = match (variant.fields, content) {
         ([], _) => Vec::new(),
         ([one], Some(content)) if variant.tuple => vec![read(content, &one.kind)?],
-        (many, Some(Json_::Array(elements))) if variant.tuple && elements.len() == many.len() => many
-            .iter()
-            .zip(elements)
-            .map(|(def, json)| read(json, &def.kind))
-            .collect::<Result<_>>()?,
+        (many, Some(Json_::Array(elements))) if variant.tuple && elements.len() == many.len() => {
+            many.iter().zip(elements).map(|(def, json)| read(json, &def.kind)).collect::<Result<_>>()?
+        }
         (many, Some(Json_::Object(members))) if !variant.tuple => read_fields(members, many)?,
         (_, Some(other)) => return Err(mismatch("the content of the variant", other)),
         (_, None) => {
-            return Err(Error::new(
-                ErrorKind::Serialization,
-                "the content of the variant is missing",
-            ));
+            return Err(Error::new(ErrorKind::Serialization, "the content of the variant is missing"));
         }
     };
-    Ok(Value::Variant(Box::new(VariantValue {
-        name: variant.name.into(),
-        fields,
-    })))
+    Ok(Value::Variant(Box::new(VariantValue { name: variant.name.into(), fields })))
 }

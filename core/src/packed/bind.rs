@@ -58,13 +58,8 @@ impl Bound {
     /// Binds `shape` to `schema`. A field that can't be bridged is an error when it is read, and no earlier.
     #[must_use]
     pub fn new(shape: &Shape, schema: &Schema) -> Self {
-        let versions = Versions {
-            stored: shape.version,
-            current: schema.version,
-        };
-        Self {
-            slots: slots(&shape.fields, schema.fields, versions),
-        }
+        let versions = Versions { stored: shape.version, current: schema.version };
+        Self { slots: slots(&shape.fields, schema.fields, versions) }
     }
 
     /// The slots, by today's positions.
@@ -83,17 +78,11 @@ struct Versions {
 
 impl Versions {
     fn retyped(self) -> Fault {
-        Fault::Retyped {
-            stored: self.stored,
-            current: self.current,
-        }
+        Fault::Retyped { stored: self.stored, current: self.current }
     }
 
     fn gone(self) -> Fault {
-        Fault::Gone {
-            stored: self.stored,
-            current: self.current,
-        }
+        Fault::Gone { stored: self.stored, current: self.current }
     }
 }
 
@@ -115,11 +104,7 @@ fn slots(stored: &[ShapeField], today: &'static [FieldDef], versions: Versions) 
 
 fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
     let boxed = |stored: &ShapeKind, today: &Kind| bind(stored, today, versions).map(Box::new);
-    let stored = if let ShapeKind::Option(inner) = stored {
-        inner
-    } else {
-        stored
-    };
+    let stored = if let ShapeKind::Option(inner) = stored { inner } else { stored };
     Some(match (stored, today.inner()) {
         (ShapeKind::Bool, Kind::Bool)
         | (ShapeKind::Int, Kind::Int(_))
@@ -131,11 +116,7 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
         | (ShapeKind::Time, Kind::Time) => Bind::Scalar,
         (ShapeKind::Names, Kind::Enum(def)) if def.is_unit() => Bind::Names(def, versions.gone()),
         (ShapeKind::Names, Kind::Enum(def)) => {
-            let variants = def
-                .variants
-                .iter()
-                .map(|variant| bind_variant(&[], variant, versions))
-                .collect();
+            let variants = def.variants.iter().map(|variant| bind_variant(&[], variant, versions)).collect();
             Bind::Grown(def, variants, versions.gone())
         }
         (ShapeKind::List(stored), Kind::List(today)) => Bind::List(boxed(stored, today)?),
@@ -151,11 +132,7 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
                 Ok((stored, variant))
             });
             if today.is_unit() {
-                Bind::Shrunk(
-                    variants
-                        .map(|found| found.map(|(_, variant)| variant.name))
-                        .collect(),
-                )
+                Bind::Shrunk(variants.map(|found| found.map(|(_, variant)| variant.name)).collect())
             } else {
                 let bound =
                     |(stored, variant): (&ShapeVariant, _)| bind_variant(&stored.fields, variant, versions);
@@ -167,8 +144,5 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
 }
 
 fn bind_variant(stored: &[ShapeField], today: &'static VariantDef, versions: Versions) -> BoundVariant {
-    BoundVariant {
-        name: today.name,
-        slots: slots(stored, today.fields, versions),
-    }
+    BoundVariant { name: today.name, slots: slots(stored, today.fields, versions) }
 }

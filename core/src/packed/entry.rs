@@ -82,8 +82,7 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
     })?;
     for row in [&entry.row, &entry.base] {
         section(&mut out, |out| {
-            row.as_ref()
-                .map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row))
+            row.as_ref().map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row))
         })?;
     }
     seal(&mut out);
@@ -96,10 +95,7 @@ fn section(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) ->
     out.extend_from_slice(&[0; 4]);
     write(out)?;
     let len = u32::try_from(out.len() - at - 4).map_err(|_| {
-        Error::new(
-            ErrorKind::Serialization,
-            "an outbox entry of more than 4 GiB can't be stored",
-        )
+        Error::new(ErrorKind::Serialization, "an outbox entry of more than 4 GiB can't be stored")
     })?;
     out[at..at + 4].copy_from_slice(&len.to_le_bytes());
     Ok(())
@@ -133,11 +129,7 @@ pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
     let head = rmp_serde::from_slice(head)
         .map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
     let body = |bytes: &'_ [u8]| -> Option<()> { (!bytes.is_empty()).then_some(()) };
-    Ok(EncodedEntry {
-        head,
-        row: body(row).map(|()| row),
-        base: body(base).map(|()| base),
-    })
+    Ok(EncodedEntry { head, row: body(row).map(|()| row), base: body(base).map(|()| base) })
 }
 
 impl EncodedEntry<'_> {
@@ -168,11 +160,7 @@ impl EncodedEntry<'_> {
         let position = |name: &Cow<'_, str>| {
             let named = |field: &FieldDef| field.name_in(super::DIALECT) == name;
             let once = |field: &FieldDef| field.alias_in(super::DIALECT).contains(&&**name);
-            schema
-                .fields
-                .iter()
-                .position(named)
-                .or_else(|| schema.fields.iter().position(once))
+            schema.fields.iter().position(named).or_else(|| schema.fields.iter().position(once))
         };
         let changed: FieldSet = head.changed.iter().filter_map(position).collect();
         Entry {

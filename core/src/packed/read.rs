@@ -80,11 +80,7 @@ impl<'a> PackedView<'a> {
         match self.bind {
             Bind::Enum(variants) => {
                 let (at, len) = cursor.variant()?;
-                let variant = variants
-                    .get(at)
-                    .ok_or(Fault::Malformed)?
-                    .as_ref()
-                    .map_err(|gone| *gone)?;
+                let variant = variants.get(at).ok_or(Fault::Malformed)?.as_ref().map_err(|gone| *gone)?;
                 Ok((variant, cursor, len))
             }
             Bind::Grown(def, variants, gone) => {
@@ -92,10 +88,7 @@ impl<'a> PackedView<'a> {
                     return Err(Fault::Malformed);
                 };
                 let today = def.variant_in(super::DIALECT, name).ok_or(*gone)?;
-                let variant = variants
-                    .iter()
-                    .find(|variant| variant.name == today.name)
-                    .ok_or(*gone)?;
+                let variant = variants.iter().find(|variant| variant.name == today.name).ok_or(*gone)?;
                 Ok((variant, cursor, 0))
             }
             _ => Err(Fault::Malformed),
@@ -180,11 +173,7 @@ impl<'a> Cursor<'a> {
             Marker::Array32 => self.size(4)?,
             _ => return Err(Fault::Malformed),
         };
-        if len > self.0.len() {
-            Err(Fault::Malformed)
-        } else {
-            Ok(len)
-        }
+        if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
     }
 
     fn map(&mut self) -> Result<usize, Fault> {
@@ -194,11 +183,7 @@ impl<'a> Cursor<'a> {
             Marker::Map32 => self.size(4)?,
             _ => return Err(Fault::Malformed),
         };
-        if len > self.0.len() {
-            Err(Fault::Malformed)
-        } else {
-            Ok(len)
-        }
+        if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
     }
 
     /// The position of a variant, and the number of the fields that follow.
@@ -235,10 +220,7 @@ impl<'a> Cursor<'a> {
                 let start = self.0;
                 self.skip()?;
                 let bytes = &start[..start.len() - self.0.len()];
-                let nested = Nested::Packed(PackedView {
-                    bytes,
-                    bind: composite,
-                });
+                let nested = Nested::Packed(PackedView { bytes, bind: composite });
                 Ok(match composite {
                     Bind::List(_) => ValueRef::List(nested),
                     Bind::Map(..) => ValueRef::Map(nested),
@@ -284,9 +266,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn text(&mut self, len: usize) -> Result<ValueRef<'a>, Fault> {
-        std::str::from_utf8(self.take(len)?)
-            .map(ValueRef::Str)
-            .map_err(|_| Fault::Malformed)
+        std::str::from_utf8(self.take(len)?).map(ValueRef::Str).map_err(|_| Fault::Malformed)
     }
 
     fn extension(&mut self, len: usize) -> Result<ValueRef<'a>, Fault> {
@@ -299,10 +279,8 @@ impl<'a> Cursor<'a> {
             ext::UUID => ValueRef::Uuid(Uuid::from_bytes(body.chunk()?)),
             ext::INT => ValueRef::Int(i128::from_be_bytes(body.chunk()?)),
             ext::TIME => {
-                let (second, nanosecond) = (
-                    i64::from_be_bytes(body.chunk()?),
-                    i32::from_be_bytes(body.chunk()?),
-                );
+                let (second, nanosecond) =
+                    (i64::from_be_bytes(body.chunk()?), i32::from_be_bytes(body.chunk()?));
                 ValueRef::Time(Timestamp::new(second, nanosecond).map_err(|_| Fault::Malformed)?)
             }
             _ => return Err(Fault::Malformed),

@@ -66,12 +66,8 @@ fn write_header(out: &mut Vec<u8>, meta: MetaRef<'_>, flags: u8) -> Result<()> {
     if meta.tail != 0 {
         out.extend_from_slice(&meta.tail.to_le_bytes());
     }
-    let too_long = |what: &str| {
-        Error::new(
-            ErrorKind::Serialization,
-            format!("{what} is too long to be stored"),
-        )
-    };
+    let too_long =
+        |what: &str| Error::new(ErrorKind::Serialization, format!("{what} is too long to be stored"));
     if let Some(version) = meta.version {
         let len = u16::try_from(version.len()).map_err(|_| too_long("the remote's version"))?;
         out.extend_from_slice(&len.to_le_bytes());
@@ -99,11 +95,7 @@ pub fn write_body(out: &mut Vec<u8>, schema: &Schema, shape: u16, row: &dyn Row)
         return Ok(());
     }
     out.truncate(start);
-    Err(Error::new(
-        ErrorKind::Serialization,
-        "a row of more than 4 GiB can't be stored",
-    )
-    .model(schema.model))
+    Err(Error::new(ErrorKind::Serialization, "a row of more than 4 GiB can't be stored").model(schema.model))
 }
 
 /// `false` if the ends of the fields don't fit `W` bytes.
@@ -152,9 +144,8 @@ impl<'a> Stored<'a> {
 }
 
 pub(super) fn verify(record: &[u8]) -> Result<()> {
-    let (sum, rest) = record
-        .split_first_chunk::<4>()
-        .ok_or_else(|| corrupt("a record is shorter than its header"))?;
+    let (sum, rest) =
+        record.split_first_chunk::<4>().ok_or_else(|| corrupt("a record is shorter than its header"))?;
     if crc32fast::hash(rest) != u32::from_le_bytes(*sum) {
         return Err(corrupt("the checksum of a record does not fit"));
     }
@@ -195,21 +186,9 @@ fn parse_header(record: &[u8]) -> Option<Stored<'_>> {
         let len = u32::from_le_bytes(*take(&mut rest, 4)?.first_chunk()?);
         extra = Some(std::str::from_utf8(take(&mut rest, len as usize)?).ok()?);
     }
-    let sync = SyncState {
-        state: state_of(state)?,
-        since: Timestamp::from_microsecond(since).ok()?,
-    };
+    let sync = SyncState { state: state_of(state)?, since: Timestamp::from_microsecond(since).ok()? };
     let body = (flags & TOMBSTONE == 0).then_some(rest);
-    Some(Stored {
-        meta: MetaRef {
-            revision,
-            tail,
-            sync,
-            version,
-            extra,
-        },
-        body,
-    })
+    Some(Stored { meta: MetaRef { revision, tail, sync, version, extra }, body })
 }
 
 fn state_code(state: RowState) -> u8 {
@@ -323,11 +302,7 @@ impl<'a> PackedRow<'a> {
     /// Shows `body` through the binding of its shape.
     #[must_use]
     pub fn new(body: &'a [u8], layout: BodyLayout, bound: &'a Bound) -> Self {
-        Self {
-            body,
-            layout: layout.0,
-            bound,
-        }
+        Self { body, layout: layout.0, bound }
     }
 }
 
@@ -353,11 +328,7 @@ impl PackedBuf {
     /// Copies `body`.
     #[must_use]
     pub fn new(body: &[u8], layout: BodyLayout, bound: Arc<Bound>) -> Self {
-        Self {
-            body: body.into(),
-            layout: layout.0,
-            bound,
-        }
+        Self { body: body.into(), layout: layout.0, bound }
     }
 }
 

@@ -68,31 +68,21 @@ impl Shape {
     /// `Unsupported` if a value type contains itself.
     pub fn of(schema: &Schema) -> Result<Self> {
         let fields = fields(schema.fields, 0).map_err(|error| error.model(schema.model))?;
-        Ok(Self {
-            model: schema.model.to_owned(),
-            version: schema.version,
-            fields,
-        })
+        Ok(Self { model: schema.model.to_owned(), version: schema.version, fields })
     }
 }
 
 fn fields(defs: &[FieldDef], depth: usize) -> Result<Vec<ShapeField>> {
     let shape = |def: &FieldDef| {
         let kind = kind(&def.kind, depth).map_err(|error| error.at(def.name))?;
-        Ok(ShapeField {
-            name: def.name_in(DIALECT).to_owned(),
-            kind,
-        })
+        Ok(ShapeField { name: def.name_in(DIALECT).to_owned(), kind })
     };
     defs.iter().map(shape).collect()
 }
 
 fn kind(of: &Kind, depth: usize) -> Result<ShapeKind> {
     if depth > DEPTH {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "a value type that contains itself can't be stored",
-        ));
+        return Err(Error::new(ErrorKind::Unsupported, "a value type that contains itself can't be stored"));
     }
     let inner = |of: &Kind| kind(of, depth + 1).map(Box::new);
     Ok(match of {
@@ -112,10 +102,7 @@ fn kind(of: &Kind, depth: usize) -> Result<ShapeKind> {
         Kind::Enum(def) => {
             let variant = |variant: &crate::kind::VariantDef| {
                 let name = variant.name_in(DIALECT).to_owned();
-                Ok(ShapeVariant {
-                    name,
-                    fields: fields(variant.fields, depth + 1)?,
-                })
+                Ok(ShapeVariant { name, fields: fields(variant.fields, depth + 1)? })
             };
             ShapeKind::Enum(def.variants.iter().map(variant).collect::<Result<_>>()?)
         }

@@ -61,11 +61,7 @@ pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Resu
                 return Err(mismatch(value, kind));
             };
             let name = nested.variant()?.ok_or(Fault::Variant)?;
-            let at = def
-                .variants
-                .iter()
-                .position(|variant| variant.name == name)
-                .ok_or(Fault::Variant)?;
+            let at = def.variants.iter().position(|variant| variant.name == name).ok_or(Fault::Variant)?;
             let variant = &def.variants[at];
             array(out, variant.fields.len() + 1)?;
             int(out, at as i128)?;
@@ -77,9 +73,7 @@ pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Resu
 /// A text, or the name that the variant of an enum without data has in the store.
 fn stored_name<'v>(text: &'v str, kind: &Kind) -> &'v str {
     match kind {
-        Kind::Enum(def) => def
-            .variant(text)
-            .map_or(text, |variant| variant.name_in(super::DIALECT)),
+        Kind::Enum(def) => def.variant(text).map_or(text, |variant| variant.name_in(super::DIALECT)),
         _ => text,
     }
 }
@@ -90,11 +84,7 @@ fn fields(out: &mut Vec<u8>, nested: Nested<'_>, defs: &'static [FieldDef]) -> R
         (Item::Value(element), Some(def)) => value(out, element, &def.kind),
         _ => Err(Fault::Malformed),
     })?;
-    if defs.next().is_some() {
-        Err(Fault::Missing)
-    } else {
-        Ok(())
-    }
+    if defs.next().is_some() { Err(Fault::Missing) } else { Ok(()) }
 }
 
 fn int(out: &mut Vec<u8>, value: i128) -> Result<(), Fault> {
@@ -114,15 +104,11 @@ fn extension(out: &mut Vec<u8>, tag: i8, bytes: &[u8]) -> Result<(), Fault> {
 }
 
 fn array(out: &mut Vec<u8>, len: usize) -> Result<(), Fault> {
-    mp::write_array_len(out, length(len)?)
-        .map(drop)
-        .map_err(|_| Fault::Malformed)
+    mp::write_array_len(out, length(len)?).map(drop).map_err(|_| Fault::Malformed)
 }
 
 fn length(len: usize) -> Result<u32, Fault> {
-    u32::try_from(len).map_err(|_| Fault::Range {
-        expected: "2^32 elements",
-    })
+    u32::try_from(len).map_err(|_| Fault::Range { expected: "2^32 elements" })
 }
 
 /// A `Vec` does not refuse bytes.

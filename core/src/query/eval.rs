@@ -32,35 +32,17 @@ impl Predicate {
             Self::Between { field, low, high } => {
                 let shown = at(*field)?;
                 let low = compares(shown, CompareOp::Ge, low.show());
-                place(
-                    *field,
-                    low.and_then(|low| Ok(low && compares(shown, CompareOp::Le, high.show())?)),
-                )
+                place(*field, low.and_then(|low| Ok(low && compares(shown, CompareOp::Le, high.show())?)))
             }
             Self::In { field, values } => {
                 let shown = at(*field)?;
-                place(
-                    *field,
-                    any(values.iter(), |value| {
-                        compares(shown, CompareOp::Eq, value.show())
-                    }),
-                )
+                place(*field, any(values.iter(), |value| compares(shown, CompareOp::Eq, value.show())))
             }
-            Self::Text {
-                field,
-                op,
-                needle,
-                ignore_case,
-                negated,
-            } => Ok(match at(*field)? {
+            Self::Text { field, op, needle, ignore_case, negated } => Ok(match at(*field)? {
                 ValueRef::Str(text) => holds(text, *op, needle, *ignore_case) != *negated,
                 _ => false,
             }),
-            Self::Member {
-                field,
-                value,
-                negated,
-            } => match at(*field)? {
+            Self::Member { field, value, negated } => match at(*field)? {
                 ValueRef::List(list) => place(*field, member(list, value).map(|found| found != *negated)),
                 ValueRef::Bytes(bytes) => {
                     let found =
@@ -198,9 +180,7 @@ fn equal(a: ValueRef<'_>, b: ValueRef<'_>) -> Result<bool, Fault> {
 fn has_key(schema: &Schema, row: &dyn Row, key: &Key) -> Result<bool> {
     match (schema.key.fields, key) {
         ([position], key) if !matches!(key, Key::Composite(_) | Key::Singleton) => {
-            let shown = row
-                .field(*position)
-                .map_err(|fault| schema.fault(*position, fault))?;
+            let shown = row.field(*position).map_err(|fault| schema.fault(*position, fault))?;
             match (shown, key) {
                 (ValueRef::Time(at), Key::Int(nanoseconds)) => Ok(at.as_nanosecond() == *nanoseconds),
                 (shown, key) => equal(shown, key.show()).map_err(|fault| schema.fault(*position, fault)),
@@ -239,11 +219,7 @@ const FEW: usize = 16;
 
 impl<'a> Flat<'a> {
     fn of(nested: Nested<'a>) -> Result<Self, Fault> {
-        let mut flat = Self {
-            few: [ValueRef::Absent; FEW],
-            many: Vec::new(),
-            len: 0,
-        };
+        let mut flat = Self { few: [ValueRef::Absent; FEW], many: Vec::new(), len: 0 };
         nested.each(&mut |item| {
             match item {
                 Item::Value(value) => flat.push(value),
@@ -286,9 +262,7 @@ fn equal_elements(a: Nested<'_>, b: Nested<'_>) -> Result<bool, Fault> {
         return Ok(false);
     }
     let (a, b) = (Flat::of(a)?, Flat::of(b)?);
-    a.iter()
-        .zip(b.iter())
-        .try_fold(true, |same, (a, b)| Ok(same && equal(a, b)?))
+    a.iter().zip(b.iter()).try_fold(true, |same, (a, b)| Ok(same && equal(a, b)?))
 }
 
 fn holds(text: &str, op: TextOp, needle: &str, ignore_case: bool) -> bool {
@@ -296,9 +270,7 @@ fn holds(text: &str, op: TextOp, needle: &str, ignore_case: bool) -> bool {
         return match op {
             TextOp::Contains => folds_into(text, needle),
             TextOp::StartsWith => folded(text).take(needle.chars().count()).eq(folded(needle)),
-            TextOp::EndsWith => folded_back(text)
-                .take(needle.chars().count())
-                .eq(folded_back(needle)),
+            TextOp::EndsWith => folded_back(text).take(needle.chars().count()).eq(folded_back(needle)),
         };
     }
     match op {
@@ -331,7 +303,5 @@ fn fold(char: char) -> char {
     if char.is_ascii() {
         return char.to_ascii_lowercase();
     }
-    unicode_case_mapping::case_folded(char)
-        .and_then(|folded| char::from_u32(folded.get()))
-        .unwrap_or(char)
+    unicode_case_mapping::case_folded(char).and_then(|folded| char::from_u32(folded.get())).unwrap_or(char)
 }

@@ -66,10 +66,7 @@ impl Query {
     /// The rows that `filter` lets through, in the order of their keys.
     #[must_use]
     pub fn filter(filter: Predicate) -> Self {
-        Self {
-            filter,
-            ..Self::default()
-        }
+        Self { filter, ..Self::default() }
     }
 
     /// The key, if the query asks for nothing but the row with one key.
@@ -84,11 +81,7 @@ impl Query {
     /// The same query without its window.
     #[must_use]
     pub fn unlimited(&self) -> Self {
-        Self {
-            limit: None,
-            offset: 0,
-            ..self.clone()
-        }
+        Self { limit: None, offset: 0, ..self.clone() }
     }
 
     /// Does to `rows` what a provider has not done yet, so that all providers answer alike.
@@ -112,8 +105,7 @@ impl Query {
             let skip = usize::try_from(self.offset).unwrap_or(usize::MAX).min(rows.len());
             rows.drain(..skip);
             rows.truncate(
-                self.limit
-                    .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+                self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             );
         }
         Ok(rows)

@@ -20,10 +20,7 @@ impl<M, T> Field<M, T> {
     /// The field at this position of the schema.
     #[must_use]
     pub const fn at(position: u16) -> Self {
-        Self {
-            position,
-            of: PhantomData,
-        }
+        Self { position, of: PhantomData }
     }
 
     /// The position.
@@ -85,9 +82,7 @@ impl<T: Datum> Operand<Option<T>> for &T {
 
 impl<T, C: Convert<T>> Operand<Converted<T, C>> for T {
     fn value(self) -> Value {
-        Converted::<T, C>::show_by(&self)
-            .to_value()
-            .unwrap_or(Value::Null)
+        Converted::<T, C>::show_by(&self).to_value().unwrap_or(Value::Null)
     }
 }
 
@@ -168,11 +163,7 @@ list_holds! {
 
 impl<M, T: Datum> Field<M, T> {
     fn compare(self, op: CompareOp, value: Value) -> Where<M> {
-        Where::new(Predicate::Compare {
-            field: self.position,
-            op,
-            value,
-        })
+        Where::new(Predicate::Compare { field: self.position, op, value })
     }
 
     /// Equal. `eq(None)` is "is null".
@@ -207,20 +198,13 @@ impl<M, T: Datum> Field<M, T> {
 
     /// Between `low` and `high`, both included; nothing if `low` is greater.
     pub fn between(self, low: impl Operand<T>, high: impl Operand<T>) -> Where<M> {
-        Where::new(Predicate::Between {
-            field: self.position,
-            low: low.value(),
-            high: high.value(),
-        })
+        Where::new(Predicate::Between { field: self.position, low: low.value(), high: high.value() })
     }
 
     /// Equal to one of these; an empty list matches nothing.
     pub fn is_in<X: Operand<T>>(self, values: impl IntoIterator<Item = X>) -> Where<M> {
         let values = values.into_iter().map(Operand::value).collect();
-        Where::new(Predicate::In {
-            field: self.position,
-            values,
-        })
+        Where::new(Predicate::In { field: self.position, values })
     }
 
     /// A text that contains another, or a list that has a member.
@@ -242,43 +226,21 @@ impl<M, T: Datum> Field<M, T> {
     fn needle(self, op: TextOp, needle: Needle, negated: bool) -> Where<M> {
         let field = self.position;
         Where::new(match needle {
-            Needle::Text(needle) => Predicate::Text {
-                field,
-                op,
-                needle,
-                ignore_case: false,
-                negated,
-            },
-            Needle::Member(value) => Predicate::Member {
-                field,
-                value,
-                negated,
-            },
+            Needle::Text(needle) => Predicate::Text { field, op, needle, ignore_case: false, negated },
+            Needle::Member(value) => Predicate::Member { field, value, negated },
         })
     }
 
     /// Rising by this field.
     #[must_use]
     pub fn asc(self) -> OrderBy<M> {
-        OrderBy {
-            order: Order {
-                field: self.position,
-                direction: Direction::Ascending,
-            },
-            of: PhantomData,
-        }
+        OrderBy { order: Order { field: self.position, direction: Direction::Ascending }, of: PhantomData }
     }
 
     /// Falling by this field.
     #[must_use]
     pub fn desc(self) -> OrderBy<M> {
-        OrderBy {
-            order: Order {
-                field: self.position,
-                direction: Direction::Descending,
-            },
-            of: PhantomData,
-        }
+        OrderBy { order: Order { field: self.position, direction: Direction::Descending }, of: PhantomData }
     }
 
     /// Null.
@@ -295,11 +257,7 @@ impl<M, T: Datum> Field<M, T> {
 
     /// The field with a value for it: an argument of `update`.
     pub fn to(self, operand: impl Operand<T>) -> Assigned<M> {
-        Assigned {
-            position: self.position,
-            value: operand.value(),
-            of: PhantomData,
-        }
+        Assigned { position: self.position, value: operand.value(), of: PhantomData }
     }
 }
 
@@ -356,10 +314,7 @@ impl<M> Where<M> {
     /// A condition from its untyped form.
     #[must_use]
     pub fn new(predicate: Predicate) -> Self {
-        Self {
-            predicate,
-            of: PhantomData,
-        }
+        Self { predicate, of: PhantomData }
     }
 
     /// The untyped form.
@@ -442,10 +397,7 @@ impl<M> Select<M> {
     /// A query from its untyped form.
     #[must_use]
     pub fn new(query: Query) -> Self {
-        Self {
-            query,
-            of: PhantomData,
-        }
+        Self { query, of: PhantomData }
     }
 
     /// The untyped form.

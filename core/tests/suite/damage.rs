@@ -51,9 +51,7 @@ fn spoil(bytes: &[u8], mut f: impl FnMut(&[u8])) -> usize {
 
 fn samples() -> Vec<Everything> {
     let mut runner = TestRunner::deterministic();
-    (0..3)
-        .map(|_| everything().new_tree(&mut runner).expect("a sample").current())
-        .collect()
+    (0..3).map(|_| everything().new_tree(&mut runner).expect("a sample").current()).collect()
 }
 
 #[test]
@@ -123,14 +121,7 @@ fn no_altered_record_is_ever_returned() {
     let mut record = Vec::new();
     let mut meta = Meta::synced(Timestamp::UNIX_EPOCH);
     meta.version = Some("7".into());
-    write_record(
-        &mut record,
-        Everything::schema(),
-        SHAPE,
-        &samples()[0],
-        meta.show(),
-    )
-    .expect("a record");
+    write_record(&mut record, Everything::schema(), SHAPE, &samples()[0], meta.show()).expect("a record");
     assert!(Stored::parse(&record).is_ok());
     spoil(&record, |spoilt| {
         assert_eq!(refusal(Stored::parse(spoilt)).kind(), ErrorKind::Corrupt);
@@ -161,9 +152,7 @@ fn a_record_of_a_newer_format_asks_for_an_update() {
 /// CRC-32 as the records have it, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     let byte = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 }
-        })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
     };
     !bytes.iter().fold(!0, byte)
 }
@@ -186,9 +175,7 @@ fn entry(schema: &'static Schema, row: &Everything) -> Entry {
         account: Some("ada".into()),
         created: Timestamp::UNIX_EPOCH,
         state: EntryState::Ready,
-        mark: Some(SendMark {
-            first: Timestamp::UNIX_EPOCH,
-        }),
+        mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }),
         attempts: 1,
         strikes: 0,
         first_strike: None,

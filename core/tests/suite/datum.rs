@@ -132,28 +132,14 @@ struct Amount(#[model(with = "crate::models::Cents")] crate::models::Price);
 
 #[test]
 fn derived_values_come_back() {
-    comes_back(Inner {
-        number: 1,
-        later: 2,
-        cache: None,
-    });
+    comes_back(Inner { number: 1, later: 2, cache: None });
     comes_back(Unit::One);
     comes_back(Unit::Two {});
     comes_back(Unit::Three());
     comes_back(Data::Empty);
     comes_back(Data::Newtype(Unit::One));
-    comes_back(Data::Tuple(
-        1,
-        Inner {
-            number: 1,
-            later: 2,
-            cache: None,
-        },
-    ));
-    comes_back(Data::Struct {
-        r#type: "x".into(),
-        cache: Some(1),
-    });
+    comes_back(Data::Tuple(1, Inner { number: 1, later: 2, cache: None }));
+    comes_back(Data::Struct { r#type: "x".into(), cache: Some(1) });
     comes_back(Id(Uuid::from_u128(1)));
     comes_back(Amount(crate::models::Price { cents: -5 }));
     assert!(matches!(Unit::Two {}.show(), ValueRef::Str("Two")));
@@ -163,14 +149,7 @@ fn derived_values_come_back() {
 #[test]
 fn a_short_struct_takes_its_defaults() {
     let short = Value::Struct(vec![Value::Int(1)]);
-    assert_eq!(
-        Inner::take(short.show()),
-        Ok(Inner {
-            number: 1,
-            later: 4,
-            cache: None
-        })
-    );
+    assert_eq!(Inner::take(short.show()), Ok(Inner { number: 1, later: 4, cache: None }));
 }
 
 #[derive(Debug, Clone, PartialEq, Model)]
@@ -206,11 +185,8 @@ fn the_schema_says_what_the_attributes_say() {
     let schema = Person::schema();
     assert_eq!((schema.model, schema.version), ("people", 4));
     assert_eq!((schema.key.fields, schema.key.kind), (&[1][..], KeyKind::Natural));
-    let indexes: Vec<_> = schema
-        .indexes
-        .iter()
-        .map(|index| (index.name, index.fields, index.unique))
-        .collect();
+    let indexes: Vec<_> =
+        schema.indexes.iter().map(|index| (index.name, index.fields, index.unique)).collect();
     assert_eq!(
         indexes,
         [
@@ -220,33 +196,18 @@ fn the_schema_says_what_the_attributes_say() {
             ("adults", &[4, 2][..], false),
         ]
     );
-    let names = |dialect| {
-        schema
-            .fields
-            .iter()
-            .map(|field| field.name_in(dialect))
-            .collect::<Vec<_>>()
-    };
+    let names = |dialect| schema.fields.iter().map(|field| field.name_in(dialect)).collect::<Vec<_>>();
     assert_eq!(names("row"), ["nickName", "userId", "mail", "tenant", "age"]);
     assert_eq!(names("json"), ["NICK_NAME", "USER_ID", "mail", "TENANT", "AGE"]);
     assert_eq!(names("toml"), ["nick-name", "user-id", "mail", "tenant", "a"]);
-    assert_eq!(
-        names("of a third party"),
-        ["nickName", "userId", "mail", "tenant", "age"]
-    );
+    assert_eq!(names("of a third party"), ["nickName", "userId", "mail", "tenant", "age"]);
     let age = &schema.fields[4];
     assert_eq!(age.alias_in("json"), ["years"]);
     assert_eq!(age.alias_in("row"), ["years", "y"]);
     assert_eq!(age.alias_in("toml"), ["years", "b"]);
     assert_eq!(age.alias_in("of a third party"), ["years"]);
-    assert_eq!(
-        (age.default_in("toml"), age.default_in("json")),
-        (Some(Value::Int(3)), Some(Value::Null))
-    );
-    assert_eq!(
-        (Person::BY_NICK_NAME.position(), Person::BY_AGE.position()),
-        (0, 4)
-    );
+    assert_eq!((age.default_in("toml"), age.default_in("json")), (Some(Value::Int(3)), Some(Value::Null)));
+    assert_eq!((Person::BY_NICK_NAME.position(), Person::BY_AGE.position()), (0, 4));
     assert!(std::ptr::eq(Person::schema(), Person::schema()), "one address");
 }
 
@@ -340,20 +301,11 @@ fn a_row_without_its_key_has_none() {
 fn rows_and_schemas_know_their_positions() {
     let client = Client { id: Uuid::nil() };
     assert_eq!(client.field(1).err(), Some(Fault::NoSuchField));
-    assert!(
-        client
-            .as_any()
-            .expect("a model is itself")
-            .downcast_ref::<Client>()
-            .is_some()
-    );
+    assert!(client.as_any().expect("a model is itself").downcast_ref::<Client>().is_some());
     assert_eq!(Composite::schema().position("number"), Some(2));
     assert_eq!(Composite::schema().position("nope"), None);
     assert_eq!(refusal(Composite::schema().field(9)).kind(), ErrorKind::Invalid);
-    assert_eq!(
-        format!("{:?}", &client as &dyn Row),
-        "[Uuid(00000000-0000-0000-0000-000000000000)]"
-    );
+    assert_eq!(format!("{:?}", &client as &dyn Row), "[Uuid(00000000-0000-0000-0000-000000000000)]");
 }
 
 #[test]
@@ -367,24 +319,11 @@ fn a_value_that_contains_itself_is_refused_and_not_followed_for_ever() {
     };
     static FOREST: Schema = Schema::new(
         "Forest",
-        &[
-            FieldDef::new("id", Kind::Str),
-            FieldDef::new("tree", Kind::Struct(&TREE)),
-        ],
+        &[FieldDef::new("id", Kind::Str), FieldDef::new("tree", Kind::Struct(&TREE))],
         KeyDef::natural(&[0]),
     );
     let error = refusal(Shape::of(&FOREST));
-    assert_eq!(
-        (error.kind(), error.model_name()),
-        (ErrorKind::Unsupported, Some("Forest"))
-    );
-    assert_eq!(
-        error.message(),
-        "a value type that contains itself can't be stored"
-    );
-    assert!(
-        error
-            .path()
-            .is_some_and(|path| path.starts_with("tree.left.left."))
-    );
+    assert_eq!((error.kind(), error.model_name()), (ErrorKind::Unsupported, Some("Forest")));
+    assert_eq!(error.message(), "a value type that contains itself can't be stored");
+    assert!(error.path().is_some_and(|path| path.starts_with("tree.left.left.")));
 }

@@ -26,10 +26,7 @@ use rstest::rstest;
 #[case(ErrorKind::Full, "full", false)]
 fn kinds(#[case] kind: ErrorKind, #[case] text: &str, #[case] transient: bool) {
     let error = Error::new(kind, "");
-    assert_eq!(
-        (error.to_string().as_str(), error.is_transient()),
-        (text, transient)
-    );
+    assert_eq!((error.to_string().as_str(), error.is_transient()), (text, transient));
     assert_eq!(Error::new(kind, "why").to_string(), format!("{text}: why"));
     assert_eq!(error.with_transient(!transient).is_transient(), !transient);
 }
@@ -75,10 +72,7 @@ fn places(#[case] error: Error, #[case] expected: &str) {
 fn faults(#[case] fault: Fault, #[case] text: &str, #[case] kind: ErrorKind) {
     assert_eq!(fault.to_string(), text);
     let error = fault.error("User", "city");
-    assert_eq!(
-        (error.kind(), error.model_name(), error.path()),
-        (kind, Some("User"), Some("city"))
-    );
+    assert_eq!((error.kind(), error.model_name(), error.path()), (kind, Some("User"), Some("city")));
 }
 
 #[test]
@@ -105,37 +99,23 @@ fn facts_are_kept_and_duplicated() {
             (error.operation(), error.model_name(), error.row_key()),
             (Some("send"), Some("User"), Some("7"))
         );
-        assert_eq!(
-            (error.path(), error.message(), error.status()),
-            (Some("city"), "slow down", Some(429))
-        );
-        assert_eq!(
-            (error.body(), error.retry_after()),
-            (Some("{}"), Some(Duration::from_secs(3)))
-        );
+        assert_eq!((error.path(), error.message(), error.status()), (Some("city"), "slow down", Some(429)));
+        assert_eq!((error.body(), error.retry_after()), (Some("{}"), Some(Duration::from_secs(3))));
         assert_eq!(error.sent(), Sent::Answered);
-        assert_eq!(
-            error.source().expect("a cause").to_string(),
-            "the disk is on fire"
-        );
+        assert_eq!(error.source().expect("a cause").to_string(), "the disk is on fire");
     }
     assert_eq!(error.to_string(), twin.to_string());
     assert_eq!(
         format!("{:?}", Error::new(ErrorKind::Full, "no room").at("x")),
         "Error { kind: Full, message: \"no room\", path: \"x\" }"
     );
-    assert_eq!(
-        Error::new(ErrorKind::Offline, "").with_status(502).status(),
-        Some(502)
-    );
+    assert_eq!(Error::new(ErrorKind::Offline, "").with_status(502).status(), Some(502));
 }
 
 #[test]
 fn a_failure_keeps_a_bounded_part_of_the_body() {
     let long = "ä".repeat(Failure::BODY_LIMIT);
-    let error = Error::new(ErrorKind::Rejected, "no")
-        .with_status(422)
-        .with_body(format!("x{long}"));
+    let error = Error::new(ErrorKind::Rejected, "no").with_status(422).with_body(format!("x{long}"));
     let failure = Failure::of(&error, Timestamp::UNIX_EPOCH);
     let body = failure.body.expect("a body");
     assert_eq!(body.len(), Failure::BODY_LIMIT - 1, "cut between two characters");

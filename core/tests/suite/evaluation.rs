@@ -1,9 +1,6 @@
 //! What each operator answers, by type and by null: on a model, on a stored row and on what JSON gave.
 
-#![expect(
-    clippy::needless_borrows_for_generic_args,
-    reason = "operands are tried by reference too"
-)]
+#![expect(clippy::needless_borrows_for_generic_args, reason = "operands are tried by reference too")]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -75,10 +72,7 @@ fn second(at: i64, nanosecond: i32) -> Timestamp {
 }
 
 fn place(zip: u16, city: Option<&str>) -> Place {
-    Place {
-        zip,
-        city: city.map(Into::into),
-    }
+    Place { zip, city: city.map(Into::into) }
 }
 
 /// Null everywhere.
@@ -207,13 +201,7 @@ fn forms(row: &Probe, mut f: impl FnMut(&str, &dyn Row)) {
     let bound = bound(Probe::schema(), Probe::schema());
     lend(&pack(row), &bound, |stored| f("stored", stored)).expect("a row");
     if row.float.is_none_or(f64::is_finite) {
-        f(
-            "json",
-            &Json
-                .decode(Probe::schema(), &to_json(row))
-                .expect("a row of JSON")
-                .record,
-        );
+        f("json", &Json.decode(Probe::schema(), &to_json(row)).expect("a row of JSON").record);
     }
 }
 
@@ -224,12 +212,7 @@ fn check(filter: Where<Probe>, expected: &str) {
     for row in rows() {
         forms(&row, |form, shown| {
             let found = predicate.matches(Probe::schema(), shown).expect("an answer");
-            assert_eq!(
-                found,
-                expected.contains(&row.name),
-                "row {} as {form}, {predicate:?}",
-                row.name
-            );
+            assert_eq!(found, expected.contains(&row.name), "row {} as {form}, {predicate:?}", row.name);
         });
     }
 }
@@ -444,10 +427,7 @@ operators! {
 fn page(forms_of: fn(&Probe) -> Arc<dyn Row>) -> Vec<PageRow> {
     let mut rows: Vec<_> = rows()
         .iter()
-        .map(|row| PageRow {
-            meta: Meta::synced(Timestamp::UNIX_EPOCH),
-            row: forms_of(row),
-        })
+        .map(|row| PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row: forms_of(row) })
         .collect();
     rows.rotate_left(2);
     rows
@@ -456,21 +436,11 @@ fn page(forms_of: fn(&Probe) -> Arc<dyn Row>) -> Vec<PageRow> {
 #[track_caller]
 fn check_query(query: &Query, expected: &str) {
     for (form, forms_of) in [
-        (
-            "model",
-            (|row| Arc::new(row.clone()) as _) as fn(&Probe) -> Arc<dyn Row>,
-        ),
-        ("record", |row| {
-            Arc::new(Record::copy(Probe::schema(), row).expect("a record"))
-        }),
+        ("model", (|row| Arc::new(row.clone()) as _) as fn(&Probe) -> Arc<dyn Row>),
+        ("record", |row| Arc::new(Record::copy(Probe::schema(), row).expect("a record"))),
     ] {
-        let found = query
-            .finish(Probe::schema(), Done::default(), page(forms_of))
-            .expect("an answer");
-        let names: String = found
-            .iter()
-            .map(|row| Probe::from_row(&*row.row).expect("a row").name)
-            .collect();
+        let found = query.finish(Probe::schema(), Done::default(), page(forms_of)).expect("an answer");
+        let names: String = found.iter().map(|row| Probe::from_row(&*row.row).expect("a row").name).collect();
         assert_eq!(names, expected, "as {form}");
     }
 }
@@ -519,40 +489,19 @@ fn what_is_done_already_is_not_done_again() {
     let rows = || page(|row| Arc::new(row.clone()));
     let names = |done| -> String {
         let found = query.finish(Probe::schema(), done, rows()).expect("an answer");
-        found
-            .iter()
-            .map(|row| Probe::from_row(&*row.row).expect("a row").name)
-            .collect()
+        found.iter().map(|row| Probe::from_row(&*row.row).expect("a row").name).collect()
     };
     assert_eq!(names(Done::ALL), "bcdna", "as they came");
-    assert_eq!(
-        names(Done {
-            filter: true,
-            order: true,
-            window: false
-        }),
-        "b"
-    );
-    assert_eq!(
-        names(Done {
-            filter: false,
-            order: true,
-            window: false
-        }),
-        "b"
-    );
+    assert_eq!(names(Done { filter: true, order: true, window: false }), "b");
+    assert_eq!(names(Done { filter: false, order: true, window: false }), "b");
 }
 
 #[test]
 fn a_part_that_is_absent_counts_as_null() {
-    let partial = Json
-        .decode_partial(Probe::schema(), &serde_json::json!({ "name": "p", "int": 3 }))
-        .expect("a part");
+    let partial =
+        Json.decode_partial(Probe::schema(), &serde_json::json!({ "name": "p", "int": 3 })).expect("a part");
     let holds = |filter: Where<Probe>| {
-        filter
-            .into_predicate()
-            .matches(Probe::schema(), &partial.record)
-            .expect("an answer")
+        filter.into_predicate().matches(Probe::schema(), &partial.record).expect("an answer")
     };
     assert!(holds(Probe::INT.eq(3)) && holds(Probe::TEXT.is_null()) && holds(Probe::SURE.is_null()));
     assert!(!holds(Probe::TEXT.ne("x")) && !holds(Probe::SURE.lt(1)));
@@ -565,15 +514,9 @@ fn long_composites_are_compared_to_their_ends() {
         words.push(last.to_owned());
         words
     };
-    let row = |last| Probe {
-        words: words(last),
-        ..null()
-    };
+    let row = |last| Probe { words: words(last), ..null() };
     let holds = |filter: Where<Probe>, row: &Probe| {
-        filter
-            .into_predicate()
-            .matches(Probe::schema(), row)
-            .expect("an answer")
+        filter.into_predicate().matches(Probe::schema(), row).expect("an answer")
     };
     assert!(holds(Probe::WORDS.eq(words("a")), &row("a")));
     assert!(!holds(Probe::WORDS.eq(words("a")), &row("b")));

@@ -161,20 +161,11 @@ pub(crate) mod now {
 }
 
 fn place(street: &str) -> then::Place {
-    then::Place {
-        street: street.into(),
-        floor: -1,
-        fax: "555".into(),
-    }
+    then::Place { street: street.into(), floor: -1, fax: "555".into() }
 }
 
 fn today(road: &str) -> now::Place {
-    now::Place {
-        zip: "0000".into(),
-        road: road.into(),
-        floor: -1,
-        note: None,
-    }
+    now::Place { zip: "0000".into(), road: road.into(), floor: -1, note: None }
 }
 
 pub(crate) fn user() -> then::User {
@@ -194,10 +185,7 @@ pub(crate) fn user() -> then::User {
         color: then::Color::Green,
         colors: [(then::Color::Red, 1), (then::Color::Green, 2)].into(),
         shapes: vec![
-            then::Shape::Round {
-                radius: 0.5,
-                color: then::Color::Red,
-            },
+            then::Shape::Round { radius: 0.5, color: then::Color::Red },
             then::Shape::Square(4),
             then::Shape::Nothing,
         ],
@@ -227,11 +215,7 @@ fn every_change_that_can_be_bridged_is_bridged() {
         color: now::Color::Verde,
         colors: BTreeMap::from([(now::Color::Red, 1), (now::Color::Verde, 2)]),
         shapes: vec![
-            now::Shape::Circle {
-                color: now::Color::Red,
-                ray: 0.5,
-                width: 1.5,
-            },
+            now::Shape::Circle { color: now::Color::Red, ray: 0.5, width: 1.5 },
             now::Shape::Cube(4, 9),
             now::Shape::Empty,
         ],
@@ -264,9 +248,7 @@ fn a_filter_and_a_decode_agree_on_what_was_bridged() {
         let stored = lend(&body, &bound, |row| predicate.matches(now::User::schema(), row)).expect("a row");
         assert!(stored.expect("an answer"), "{predicate:?} on the stored row");
         assert!(
-            predicate
-                .matches(now::User::schema(), &decoded)
-                .expect("an answer"),
+            predicate.matches(now::User::schema(), &decoded).expect("an answer"),
             "{predicate:?} on the model"
         );
     }
@@ -364,20 +346,12 @@ fn what_can_not_be_bridged_names_model_field_and_both_versions() {
                 the variant, or give another one its name as an alias";
     check::<broken::Variants>(&user(), &format!("User.shapes: {gone}"));
     check::<broken::Variants>(
-        &then::User {
-            shapes: vec![],
-            color: then::Color::Mauve,
-            ..user()
-        },
+        &then::User { shapes: vec![], color: then::Color::Mauve, ..user() },
         &format!("User.color: {gone}"),
     );
     check::<broken::Narrow>(&user(), "User.cents: data does not fit: out of range for i8");
     check::<broken::Narrow>(
-        &then::User {
-            cents: 1,
-            maybe: None,
-            ..user()
-        },
+        &then::User { cents: 1, maybe: None, ..user() },
         "User.maybe: data does not fit: expected an integer, found null",
     );
 }
@@ -401,10 +375,7 @@ fn a_default_is_a_constant_of_the_schema() {
     let default = |at: u16, dialect| now::User::schema().fields[usize::from(at)].default_in(dialect);
     assert_eq!(default(now::User::SCORE.position(), "row"), Some(Value::Int(7)));
     assert_eq!(default(now::User::SCORE.position(), "json"), Some(Value::Int(0)));
-    assert_eq!(
-        default(now::User::COUNTRY.position(), "row"),
-        Some(Value::Str("NO".into()))
-    );
+    assert_eq!(default(now::User::COUNTRY.position(), "row"), Some(Value::Str("NO".into())));
     assert_eq!(default(now::User::NICK.position(), "row"), Some(Value::Null));
     assert_eq!(default(now::User::CITY.position(), "row"), None);
 }

@@ -93,12 +93,7 @@ fn doc() -> serde_json::Value {
 }
 
 fn part(name: &str, number: u8, weight: f64) -> Part {
-    Part {
-        name: name.into(),
-        number,
-        weight,
-        hidden: 4,
-    }
+    Part { name: name.into(), number, weight, hidden: 4 }
 }
 
 #[test]
@@ -128,11 +123,7 @@ fn names_defaults_and_aliases_are_those_of_the_dialect() {
         tint: 255,
     };
     assert_eq!(read, expected);
-    let written = to_json(&Doc {
-        local: true,
-        sent_only: 1,
-        ..expected
-    });
+    let written = to_json(&Doc { local: true, sent_only: 1, ..expected });
     assert_eq!(written["sentOnly"], 1);
     assert_eq!(written["parts"][0], json!({ "name": "a", "n": 1, "weight": 1.0 }));
     for absent in ["local", "readOnly", "read_only", "headline"] {
@@ -154,16 +145,11 @@ fn former_names_are_read(#[case] alias: &str) {
 #[test]
 fn what_is_not_there_takes_its_default() {
     let mut json = doc();
-    for name in [
-        "stars", "origin", "readOnly", "event", "step", "mark", "uid", "at",
-    ] {
+    for name in ["stars", "origin", "readOnly", "event", "step", "mark", "uid", "at"] {
         json.as_object_mut().expect("an object").remove(name);
     }
     let read: Doc = from_json(&json).expect("a document");
-    assert_eq!(
-        (read.stars, read.origin.as_str(), read.read_only),
-        (7, "json", None)
-    );
+    assert_eq!((read.stars, read.origin.as_str(), read.read_only), (7, "json", None));
     assert_eq!((read.event, read.step, read.mark), (None, None, None));
 }
 
@@ -174,35 +160,17 @@ fn what_the_model_does_not_have_is_kept() {
     json["local"] = json!(true);
     let decoded = Json.decode(Doc::schema(), &json).expect("a document");
     assert_eq!(decoded.extra.as_deref(), Some(r#"{"node_id":[1,{"deep":true}]}"#));
-    assert_eq!(
-        Json.decode(Doc::schema(), &doc()).expect("a document").extra,
-        None
-    );
+    assert_eq!(Json.decode(Doc::schema(), &doc()).expect("a document").extra, None);
 }
 
 #[test]
 fn a_part_of_a_row_may_lack_fields_but_not_have_wrong_ones() {
-    let decoded = Json
-        .decode_partial(Doc::schema(), &json!({ "stars": 3 }))
-        .expect("a part");
-    assert_eq!(
-        decoded.record.get(usize::from(Doc::STARS.position())),
-        Some(&Value::Int(3))
-    );
-    assert_eq!(
-        decoded.record.get(usize::from(Doc::ORIGIN.position())),
-        None,
-        "no default: it may be there"
-    );
-    assert!(
-        Json.decode_partial(Doc::schema(), &json!({ "stars": "3" }))
-            .is_err()
-    );
+    let decoded = Json.decode_partial(Doc::schema(), &json!({ "stars": 3 })).expect("a part");
+    assert_eq!(decoded.record.get(usize::from(Doc::STARS.position())), Some(&Value::Int(3)));
+    assert_eq!(decoded.record.get(usize::from(Doc::ORIGIN.position())), None, "no default: it may be there");
+    assert!(Json.decode_partial(Doc::schema(), &json!({ "stars": "3" })).is_err());
     let error = refusal(Doc::from_row(&decoded.record));
-    assert_eq!(
-        error.to_string(),
-        "Doc.id: data does not fit: required, but not there; give it a default"
-    );
+    assert_eq!(error.to_string(), "Doc.id: data does not fit: required, but not there; give it a default");
 }
 
 #[rstest]
@@ -275,10 +243,7 @@ fn what_does_not_fit_is_refused_with_its_path(
         (error.kind(), error.path(), error.message()),
         (ErrorKind::Serialization, Some(path), message)
     );
-    assert_eq!(
-        error.to_string(),
-        format!("failed to decode Doc at {path}: data does not fit: {message}")
-    );
+    assert_eq!(error.to_string(), format!("failed to decode Doc at {path}: data does not fit: {message}"));
 }
 
 #[test]
@@ -312,10 +277,7 @@ fn absent_fields_are_not_written() {
     let fields = Doc::schema().fields.len();
     let mut record = Record::new(vec![None; fields]);
     record.set(usize::from(Doc::STARS.position()), Value::Int(4));
-    assert_eq!(
-        Json.encode(Doc::schema(), &record).expect("one field"),
-        json!({ "stars": 4 })
-    );
+    assert_eq!(Json.encode(Doc::schema(), &record).expect("one field"), json!({ "stars": 4 }));
 }
 
 #[test]

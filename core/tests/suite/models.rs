@@ -10,11 +10,7 @@ use proptest::{option, string};
 
 /// A field of each kind.
 #[derive(Clone, Debug, PartialEq, Model)]
-#[model(
-    crate = "larder_core",
-    json(rename_all = "camelCase"),
-    row(rename_all = "SCREAMING_SNAKE_CASE")
-)]
+#[model(crate = "larder_core", json(rename_all = "camelCase"), row(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub(crate) struct Everything {
     #[model(key)]
     pub(crate) id: Uuid,
@@ -101,11 +97,7 @@ pub(crate) enum Color {
 
 /// Externally tagged.
 #[derive(Clone, Debug, PartialEq, Datum)]
-#[model(
-    crate = "larder_core",
-    row(rename_all = "snake_case"),
-    rename_all_fields = "camelCase"
-)]
+#[model(crate = "larder_core", row(rename_all = "snake_case"), rename_all_fields = "camelCase")]
 pub(crate) enum Shape {
     Circle { ray_length: f64, color: Option<Color> },
     Square(u32),
@@ -123,12 +115,7 @@ pub(crate) enum Tagged {
 }
 
 #[derive(Clone, Debug, PartialEq, Datum)]
-#[model(
-    crate = "larder_core",
-    tag = "t",
-    content = "c",
-    json(rename_all_fields = "UPPERCASE")
-)]
+#[model(crate = "larder_core", tag = "t", content = "c", json(rename_all_fields = "UPPERCASE"))]
 pub(crate) enum Adjacent {
     One(Uuid),
     Two(String, Option<i64>),
@@ -157,11 +144,7 @@ impl Convert<Price> for Cents {
 
     fn take(value: ValueRef<'_>) -> Result<Price, Fault> {
         let cents = <i64 as larder_core::Datum>::take(value)?;
-        if cents == i64::MIN {
-            Err(Fault::Refused)
-        } else {
-            Ok(Price { cents })
-        }
+        if cents == i64::MIN { Err(Fault::Refused) } else { Ok(Price { cents }) }
     }
 }
 
@@ -175,11 +158,7 @@ impl Convert<Option<Price>> for MaybeCents {
     }
 
     fn take(value: ValueRef<'_>) -> Result<Option<Price>, Fault> {
-        if value.is_null() {
-            Ok(None)
-        } else {
-            Cents::take(value).map(Some)
-        }
+        if value.is_null() { Ok(None) } else { Cents::take(value).map(Some) }
     }
 }
 
@@ -197,8 +176,7 @@ pub(crate) mod hex {
     pub(crate) fn read(json: &serde_json::Value) -> Result<Value, String> {
         let digits = json.as_str().and_then(|text| text.strip_prefix('#'));
         let tint = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        tint.map(|tint| Value::Int(tint.into()))
-            .ok_or_else(|| "expected a tint such as #00ff00".to_owned())
+        tint.map(|tint| Value::Int(tint.into())).ok_or_else(|| "expected a tint such as #00ff00".to_owned())
     }
 }
 
@@ -216,11 +194,7 @@ fn moment() -> impl Strategy<Value = Timestamp> {
 }
 
 fn finite() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        any::<f64>().prop_filter("no NaN", |v| v.is_finite()),
-        Just(-0.0),
-        Just(0.1)
-    ]
+    prop_oneof![any::<f64>().prop_filter("no NaN", |v| v.is_finite()), Just(-0.0), Just(0.1)]
 }
 
 fn color() -> impl Strategy<Value = Color> {
@@ -265,13 +239,7 @@ fn adjacent() -> impl Strategy<Value = Adjacent> {
 
 fn scalars() -> impl Strategy<Value = Scalars> {
     let signed = (any::<i16>(), any::<i32>(), any::<isize>());
-    let unsigned = (
-        any::<u8>(),
-        any::<u16>(),
-        any::<u32>(),
-        any::<u64>(),
-        any::<usize>(),
-    );
+    let unsigned = (any::<u8>(), any::<u16>(), any::<u32>(), any::<u64>(), any::<usize>());
     (signed, unsigned).prop_map(|((i16, i32, isize), (u8, u16, u32, u64, usize))| Scalars {
         i16,
         i32,
@@ -286,15 +254,8 @@ fn scalars() -> impl Strategy<Value = Scalars> {
 
 /// Any value of the model.
 pub(crate) fn everything() -> impl Strategy<Value = Everything> {
-    let numbers = (
-        any::<bool>(),
-        any::<i8>(),
-        any::<i64>(),
-        any::<i128>(),
-        any::<f32>(),
-        finite(),
-        scalars(),
-    );
+    let numbers =
+        (any::<bool>(), any::<i8>(), any::<i64>(), any::<i128>(), any::<f32>(), finite(), scalars());
     let simple = (any::<char>(), text(), vec(any::<u8>(), 0..20), moment(), uuid());
     let maybe = (
         option::of(any::<bool>()),
@@ -318,22 +279,10 @@ pub(crate) fn everything() -> impl Strategy<Value = Everything> {
         btree_map(any::<char>(), any::<u8>(), 0..3),
         btree_map(moment(), any::<u8>(), 0..3),
     );
-    let nested = (
-        address(),
-        address(),
-        option::of(address()),
-        vec(address(), 0..3),
-        color(),
-        option::of(color()),
-    );
+    let nested =
+        (address(), address(), option::of(address()), vec(address(), 0..3), color(), option::of(color()));
     let enums = (shape(), tagged(), vec(adjacent(), 0..4));
-    let converted = (
-        text(),
-        any::<i64>(),
-        option::of(any::<i64>()),
-        any::<u32>(),
-        text(),
-    );
+    let converted = (text(), any::<i64>(), option::of(any::<i64>()), any::<u32>(), text());
     (numbers, simple, maybe, lists, maps, nested, enums, converted).prop_map(
         |(
             (flag, small, big, huge, single, double, scalars),
@@ -383,12 +332,8 @@ pub(crate) fn everything() -> impl Strategy<Value = Everything> {
             tagged,
             adjacent,
             email: Email(email),
-            price: Price {
-                cents: cents.max(-i64::MAX),
-            },
-            discount: discount.map(|cents| Price {
-                cents: cents.max(-i64::MAX),
-            }),
+            price: Price { cents: cents.max(-i64::MAX) },
+            discount: discount.map(|cents| Price { cents: cents.max(-i64::MAX) }),
             tint,
             r#type: kind,
             seen: false,

@@ -155,8 +155,5 @@ fn what_sorts_after_a_prefix(#[case] prefix: &[u8], #[case] expected: Option<Vec
 
 #[test]
 fn minus_zero_sorts_before_zero() {
-    assert_eq!(
-        encoded(&Value::Float(-0.0)).cmp(&encoded(&Value::Float(0.0))),
-        Ordering::Less
-    );
+    assert_eq!(encoded(&Value::Float(-0.0)).cmp(&encoded(&Value::Float(0.0))), Ordering::Less);
 }

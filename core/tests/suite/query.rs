@@ -54,10 +54,7 @@ fn key() -> impl Strategy<Value = Key> {
         vec(any::<u8>(), 0..4).prop_map(|bytes| Key::Bytes(bytes.into())),
         any::<u128>().prop_map(|id| Key::Uuid(Uuid::from_u128(id))),
     ];
-    prop_oneof![
-        part.clone(),
-        vec(part, 0..3).prop_map(|parts| Key::Composite(parts.into()))
-    ]
+    prop_oneof![part.clone(), vec(part, 0..3).prop_map(|parts| Key::Composite(parts.into()))]
 }
 
 fn predicate() -> impl Strategy<Value = Predicate> {
@@ -69,11 +66,7 @@ fn predicate() -> impl Strategy<Value = Predicate> {
         Just(CompareOp::Gt),
         Just(CompareOp::Ge)
     ];
-    let text = prop_oneof![
-        Just(TextOp::Contains),
-        Just(TextOp::StartsWith),
-        Just(TextOp::EndsWith)
-    ];
+    let text = prop_oneof![Just(TextOp::Contains), Just(TextOp::StartsWith), Just(TextOp::EndsWith)];
     let leaf = prop_oneof![
         Just(Predicate::All),
         key().prop_map(Predicate::Key),
@@ -87,13 +80,7 @@ fn predicate() -> impl Strategy<Value = Predicate> {
         (any::<u16>(), vec(value(), 0..3)).prop_map(|(field, values)| Predicate::In { field, values }),
         (any::<u16>(), text, ".{0,4}", any::<bool>(), any::<bool>()).prop_map(
             |(field, op, needle, ignore_case, negated)| {
-                Predicate::Text {
-                    field,
-                    op,
-                    needle: needle.into(),
-                    ignore_case,
-                    negated,
-                }
+                Predicate::Text { field, op, needle: needle.into(), ignore_case, negated }
             }
         ),
         (any::<u16>(), value(), any::<bool>()).prop_map(|(field, value, negated)| Predicate::Member {
@@ -114,24 +101,10 @@ fn predicate() -> impl Strategy<Value = Predicate> {
 fn query() -> impl Strategy<Value = Query> {
     let order = (any::<u16>(), any::<bool>()).prop_map(|(field, rising)| Order {
         field,
-        direction: if rising {
-            Direction::Ascending
-        } else {
-            Direction::Descending
-        },
+        direction: if rising { Direction::Ascending } else { Direction::Descending },
     });
-    (
-        predicate(),
-        vec(order, 0..3),
-        option::of(any::<u64>()),
-        any::<u64>(),
-    )
-        .prop_map(|(filter, order, limit, offset)| Query {
-            filter,
-            order,
-            limit,
-            offset,
-        })
+    (predicate(), vec(order, 0..3), option::of(any::<u64>()), any::<u64>())
+        .prop_map(|(filter, order, limit, offset)| Query { filter, order, limit, offset })
 }
 
 proptest! {
@@ -152,59 +125,30 @@ proptest! {
 
 #[test]
 fn equal_queries_are_equal_and_hash_alike() {
-    let make = || {
-        User::CITY
-            .eq("Oslo")
-            .and(User::SCORE.ne(f64::NAN))
-            .order_by(User::AGE.desc())
-            .limit(3)
-    };
+    let make = || User::CITY.eq("Oslo").and(User::SCORE.ne(f64::NAN)).order_by(User::AGE.desc()).limit(3);
     let hasher = RandomState::new();
     assert_eq!(make(), make());
     assert_eq!(hasher.hash_one(make()), hasher.hash_one(make()));
     assert_ne!(make(), make().limit(4));
-    assert_ne!(
-        User::SCORE.eq(0.0).into_predicate(),
-        User::SCORE.eq(-0.0).into_predicate()
-    );
+    assert_ne!(User::SCORE.eq(0.0).into_predicate(), User::SCORE.eq(-0.0).into_predicate());
 }
 
 #[test]
 fn trees_of_one_operator_are_flat() {
-    let all = User::ID
-        .eq(1)
-        .and(User::ID.eq(2))
-        .and(User::ID.eq(3).and(User::ID.eq(4)))
-        .into_predicate();
+    let all = User::ID.eq(1).and(User::ID.eq(2)).and(User::ID.eq(3).and(User::ID.eq(4))).into_predicate();
     assert_eq!(all.conjuncts().len(), 4);
     assert!(matches!(all, Predicate::And(_)));
-    let any = User::ID
-        .eq(1)
-        .or(User::ID.eq(2))
-        .or(User::ID.eq(3).or(User::ID.eq(4)))
-        .into_predicate();
+    let any = User::ID.eq(1).or(User::ID.eq(2)).or(User::ID.eq(3).or(User::ID.eq(4))).into_predicate();
     assert!(matches!(any, Predicate::Or(ref any) if any.len() == 4));
     let everything = Where::<User>::new(Predicate::All);
-    assert_eq!(
-        everything.clone().and(User::ID.eq(1)).into_predicate(),
-        User::ID.eq(1).into_predicate()
-    );
-    assert_eq!(
-        User::ID.eq(1).and(everything).into_predicate(),
-        User::ID.eq(1).into_predicate()
-    );
+    assert_eq!(everything.clone().and(User::ID.eq(1)).into_predicate(), User::ID.eq(1).into_predicate());
+    assert_eq!(User::ID.eq(1).and(everything).into_predicate(), User::ID.eq(1).into_predicate());
 }
 
 #[test]
 fn a_query_for_one_key_is_known_as_one() {
-    assert_eq!(
-        Select::<User>::key(1_u32).into_query().as_key(),
-        Some(&Key::Int(1))
-    );
-    assert_eq!(
-        Select::<User>::key(1_u32).limit(1).into_query().as_key(),
-        Some(&Key::Int(1))
-    );
+    assert_eq!(Select::<User>::key(1_u32).into_query().as_key(), Some(&Key::Int(1)));
+    assert_eq!(Select::<User>::key(1_u32).limit(1).into_query().as_key(), Some(&Key::Int(1)));
     assert_eq!(Select::<User>::key(1_u32).limit(0).into_query().as_key(), None);
     assert_eq!(Select::<User>::key(1_u32).offset(1).into_query().as_key(), None);
     assert_eq!(User::ID.eq(1).limit(1).into_query().as_key(), None);

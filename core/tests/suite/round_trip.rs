@@ -13,10 +13,7 @@ use crate::models::{Everything, everything};
 use crate::support::{SHAPE, bound, from_json, lend, pack, to_json, unpack};
 
 fn sample() -> Everything {
-    everything()
-        .new_tree(&mut TestRunner::deterministic())
-        .expect("a sample")
-        .current()
+    everything().new_tree(&mut TestRunner::deterministic()).expect("a sample").current()
 }
 
 proptest! {
@@ -54,10 +51,7 @@ fn differences(a: &dyn Row, b: &dyn Row) -> Vec<&'static str> {
         eval::order(a, b).expect("an order") != Ordering::Equal
     };
     let fields = Everything::schema().fields;
-    (0..fields.len())
-        .filter(differs)
-        .map(|at| fields[at].name)
-        .collect()
+    (0..fields.len()).filter(differs).map(|at| fields[at].name).collect()
 }
 
 #[test]
@@ -68,14 +62,8 @@ fn json_has_the_names_and_forms_of_the_dialect() {
     model.color = crate::models::Color::Green;
     model.by_color = [(crate::models::Color::Green, true)].into();
     model.tagged = crate::models::Tagged::OpenDoor { by: "Ada".into() };
-    model.shape = crate::models::Shape::Circle {
-        ray_length: 1.5,
-        color: None,
-    };
-    model.adjacent = vec![crate::models::Adjacent::Named {
-        left: 1,
-        right: vec![1, 2, 3],
-    }];
+    model.shape = crate::models::Shape::Circle { ray_length: 1.5, color: None };
+    model.adjacent = vec![crate::models::Adjacent::Named { left: 1, right: vec![1, 2, 3] }];
     model.huge = i128::MAX;
     model.at = Timestamp::UNIX_EPOCH;
     model.address.street_name = "Storgata".into();
@@ -86,24 +74,12 @@ fn json_has_the_names_and_forms_of_the_dialect() {
     assert_eq!(json["tint"], "#00ff00");
     assert_eq!(json["color"], "verde");
     assert_eq!(json["byColor"], serde_json::json!({ "verde": true }));
-    assert_eq!(
-        json["tagged"],
-        serde_json::json!({ "type": "open_door", "by": "Ada" })
-    );
-    assert_eq!(
-        json["shape"],
-        serde_json::json!({ "Circle": { "rayLength": 1.5, "color": null } })
-    );
-    assert_eq!(
-        json["adjacent"],
-        serde_json::json!([{ "t": "Named", "c": { "LEFT": 1, "RIGHT": "AQID" } }])
-    );
+    assert_eq!(json["tagged"], serde_json::json!({ "type": "open_door", "by": "Ada" }));
+    assert_eq!(json["shape"], serde_json::json!({ "Circle": { "rayLength": 1.5, "color": null } }));
+    assert_eq!(json["adjacent"], serde_json::json!([{ "t": "Named", "c": { "LEFT": 1, "RIGHT": "AQID" } }]));
     assert_eq!(json["huge"], "170141183460469231731687303715884105727");
     assert_eq!(json["at"], "1970-01-01T00:00:00Z");
-    assert_eq!(
-        json["address"],
-        serde_json::json!({ "street-name": "Storgata", "ZIP": 155, "colors": [] })
-    );
+    assert_eq!(json["address"], serde_json::json!({ "street-name": "Storgata", "ZIP": 155, "colors": [] }));
     assert_eq!(json["type"], model.r#type.as_str());
     assert!(json.get("seen").is_none(), "a skipped field is not sent");
 }
@@ -112,26 +88,15 @@ fn json_has_the_names_and_forms_of_the_dialect() {
 fn a_float_is_read_from_json_as_the_model_has_it() {
     let mut model = sample();
     model.single = 0.1;
-    let read = Json
-        .decode(Everything::schema(), &to_json(&model))
-        .expect("what was written")
-        .record;
-    assert_eq!(
-        differences(&model, &read),
-        Vec::<&str>::new(),
-        "0.1 as an f32 is not 0.1 as an f64"
-    );
+    let read = Json.decode(Everything::schema(), &to_json(&model)).expect("what was written").record;
+    assert_eq!(differences(&model, &read), Vec::<&str>::new(), "0.1 as an f32 is not 0.1 as an f64");
 }
 
 #[test]
 fn some_fields_of_a_row_can_be_sent() {
-    let fields: FieldSet = [Everything::FLAG.position(), Everything::TEXT.position()]
-        .map(usize::from)
-        .into_iter()
-        .collect();
-    let json = Json
-        .encode_fields(Everything::schema(), &sample(), &fields)
-        .expect("two fields");
+    let fields: FieldSet =
+        [Everything::FLAG.position(), Everything::TEXT.position()].map(usize::from).into_iter().collect();
+    let json = Json.encode_fields(Everything::schema(), &sample(), &fields).expect("two fields");
     assert_eq!(json.as_object().expect("an object").len(), 2);
 }
 
@@ -155,11 +120,7 @@ fn records_carry_what_stands_beside_the_fields() {
     let body = stored.body.expect("a body");
     let (shape, layout) = parse_body(body).expect("a layout");
     assert_eq!(shape, SHAPE);
-    let kept = PackedBuf::new(
-        body,
-        layout,
-        bound(Everything::schema(), Everything::schema()).into(),
-    );
+    let kept = PackedBuf::new(body, layout, bound(Everything::schema(), Everything::schema()).into());
     assert_eq!(Everything::from_row(&kept).expect("a row"), model);
 }
 
@@ -169,10 +130,7 @@ fn long_rows_take_wide_offsets() {
     model.text = "x".repeat(70_000);
     model.bytes = vec![7; 70_000];
     let body = pack(&model);
-    assert_eq!(
-        unpack::<Everything, Everything>(&body).expect("a long row"),
-        model
-    );
+    assert_eq!(unpack::<Everything, Everything>(&body).expect("a long row"), model);
 }
 
 #[test]

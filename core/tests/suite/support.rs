@@ -29,9 +29,7 @@ pub(crate) fn lend<T>(body: &[u8], bound: &Bound, f: impl FnOnce(&dyn Row) -> T)
 
 /// Reads what an older version of a model wrote.
 pub(crate) fn unpack<Then: Model, Now: Model>(body: &[u8]) -> Result<Now> {
-    lend(body, &bound(Then::schema(), Now::schema()), |row| {
-        Now::from_row(row)
-    })?
+    lend(body, &bound(Then::schema(), Now::schema()), |row| Now::from_row(row))?
 }
 
 /// What the model is as JSON.

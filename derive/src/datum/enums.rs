@@ -13,16 +13,9 @@ use crate::dialect::{self, ANY, Collisions, Names, PerDialect, Rules, Special};
 use crate::errors::Errors;
 use crate::field::{Field, Place, located, mentioned, read_all};
 
-const WORDS: Words = Words {
-    place: "a variant",
-    once: &["rename", "json", "row"],
-    often: &["alias", "dialect"],
-};
-const IN_DIALECT: Words = Words {
-    place: "a variant in a dialect",
-    once: &["name", "rename"],
-    often: &[],
-};
+const WORDS: Words =
+    Words { place: "a variant", once: &["rename", "json", "row"], often: &["alias", "dialect"] };
+const IN_DIALECT: Words = Words { place: "a variant in a dialect", once: &["name", "rename"], often: &[] };
 
 /// A variant, read.
 struct Variant<'a> {
@@ -48,11 +41,8 @@ pub(super) fn derive(
     data: &DataEnum,
     mut errors: Errors,
 ) -> TokenStream {
-    let variants: Vec<_> = data
-        .variants
-        .iter()
-        .map(|variant| Variant::read(variant, container, &mut errors))
-        .collect();
+    let variants: Vec<_> =
+        data.variants.iter().map(|variant| Variant::read(variant, container, &mut errors)).collect();
     refuse_collisions(&variants, &container.rules, &mut errors);
     let tagging = tagging(tags, &variants, container, &mut errors);
     let larder = container.larder();
@@ -64,16 +54,9 @@ impl<'a> Variant<'a> {
         let mut special = PerDialect::<Special>::default();
         WORDS.of_attrs(&variant.attrs, errors, |word, meta, errors| match word {
             "rename" | "alias" => special.any.read(ANY, word, meta, errors),
-            _ => dialect::read(
-                word,
-                meta,
-                &IN_DIALECT,
-                &mut special,
-                errors,
-                |own, _, _, meta, errors| {
-                    own.rename = string(meta, errors);
-                },
-            ),
+            _ => dialect::read(word, meta, &IN_DIALECT, &mut special, errors, |own, _, _, meta, errors| {
+                own.rename = string(meta, errors);
+            }),
         });
         let tuple = matches!(variant.fields, Fields::Unnamed(_));
         let place = if tuple { Place::Tuple } else { Place::Value };
@@ -91,14 +74,7 @@ impl<'a> Variant<'a> {
     }
 
     fn names(&self, rules: &Rules, dialect: &str) -> Names {
-        dialect::resolve(
-            &self.name,
-            self.ident.span(),
-            &self.special,
-            rules,
-            dialect,
-            Case::of_variant,
-        )
+        dialect::resolve(&self.name, self.ident.span(), &self.special, rules, dialect, Case::of_variant)
     }
 
     fn def(&self, container: &Container, dialects: &[&str], larder: &TokenStream) -> TokenStream {
@@ -113,10 +89,7 @@ impl<'a> Variant<'a> {
         let alias = self.special.any.alias.iter();
         let rules = &container.field_rules;
         let field_dialects = mentioned(rules, &self.fields);
-        let fields = self
-            .stored()
-            .into_iter()
-            .map(|field| field.def(rules, &field_dialects, larder));
+        let fields = self.stored().into_iter().map(|field| field.def(rules, &field_dialects, larder));
         quote! {
             #larder::VariantDef {
                 name: #name,
@@ -132,10 +105,8 @@ impl<'a> Variant<'a> {
 fn refuse_collisions(variants: &[Variant<'_>], rules: &Rules, errors: &mut Errors) {
     let mut collisions = Collisions::default();
     for dialect in dialect::mentioned(rules, variants.iter().map(|variant| &variant.special)) {
-        let all: Vec<_> = variants
-            .iter()
-            .map(|variant| (variant.name.as_str(), variant.names(rules, dialect)))
-            .collect();
+        let all: Vec<_> =
+            variants.iter().map(|variant| (variant.name.as_str(), variant.names(rules, dialect))).collect();
         collisions.refuse("variants", dialect, &all, errors);
     }
 }
@@ -154,19 +125,13 @@ fn tagging(tags: Tags, variants: &[Variant<'_>], container: &Container, errors: 
     }
     let Some(tag) = tag else {
         if let Some(content) = content {
-            errors.at(
-                content,
-                "`content` needs a `tag` beside it: `tag = \"type\", content = \"value\"`",
-            );
+            errors.at(content, "`content` needs a `tag` beside it: `tag = \"type\", content = \"value\"`");
         }
         return Tagging::External;
     };
     if let Some(content) = content {
         if tag.value() == content.value() {
-            errors.at(
-                &content,
-                format!("tag and content are both called `{}`", content.value()),
-            );
+            errors.at(&content, format!("tag and content are both called `{}`", content.value()));
         }
         return Tagging::Adjacent(tag.value(), content.value());
     }
@@ -180,10 +145,7 @@ fn tagging(tags: Tags, variants: &[Variant<'_>], container: &Container, errors: 
         for field in variant.stored().into_iter().filter(|_| !variant.tuple) {
             let names = field.names(&container.field_rules, "json");
             if let Some((_, span)) = names.all().find(|(name, _)| *name == tag.value()) {
-                errors.on(
-                    span,
-                    format!("the field is called `{}` in JSON, as the tag is", tag.value()),
-                );
+                errors.on(span, format!("the field is called `{}` in JSON, as the tag is", tag.value()));
             }
         }
     }
@@ -199,15 +161,10 @@ fn expand(
 ) -> TokenStream {
     let name = ident.to_string();
     let dialects = dialect::mentioned(&container.rules, variants.iter().map(|variant| &variant.special));
-    let defs = variants
-        .iter()
-        .map(|variant| variant.def(container, &dialects, larder));
+    let defs = variants.iter().map(|variant| variant.def(container, &dialects, larder));
     let (tagged, checks) = match tagging {
         Tagging::External => (quote!(External), quote!()),
-        Tagging::Internal(tag) => (
-            quote!(Internal { tag: #tag }),
-            tagged_newtypes(tag, variants, larder),
-        ),
+        Tagging::Internal(tag) => (quote!(Internal { tag: #tag }), tagged_newtypes(tag, variants, larder)),
         Tagging::Adjacent(tag, content) => (quote!(Adjacent { tag: #tag, content: #content }), quote!()),
     };
     let has_data = variants.iter().any(|variant| !variant.stored().is_empty());
@@ -219,11 +176,7 @@ fn expand(
         )
     } else {
         let names = names(variants);
-        (
-            quote!(#larder::ValueRef::Str(match self { #names })),
-            take_name(variants, larder),
-            quote!(),
-        )
+        (quote!(#larder::ValueRef::Str(match self { #names })), take_name(variants, larder), quote!())
     };
     quote! {
         const _: () = {
@@ -255,9 +208,7 @@ fn expand(
 
 /// Match arms from the enum to the names of its variants.
 fn names(variants: &[Variant<'_>]) -> TokenStream {
-    let arms = variants
-        .iter()
-        .map(|Variant { ident, name, .. }| quote!(Self::#ident { .. } => #name,));
+    let arms = variants.iter().map(|Variant { ident, name, .. }| quote!(Self::#ident { .. } => #name,));
     quote!(#(#arms)*)
 }
 

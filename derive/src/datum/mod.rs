@@ -12,27 +12,12 @@ use crate::container::{Container, refuse_generics};
 use crate::errors::Errors;
 use crate::field::Field;
 
-const STRUCT: Words = Words {
-    place: "a value struct",
-    once: &["crate", "rename_all", "json", "row"],
-    often: &["dialect"],
-};
-const NEWTYPE: Words = Words {
-    place: "a newtype",
-    once: &["crate"],
-    often: &[],
-};
+const STRUCT: Words =
+    Words { place: "a value struct", once: &["crate", "rename_all", "json", "row"], often: &["dialect"] };
+const NEWTYPE: Words = Words { place: "a newtype", once: &["crate"], often: &[] };
 const ENUM: Words = Words {
     place: "an enum",
-    once: &[
-        "crate",
-        "rename_all",
-        "rename_all_fields",
-        "tag",
-        "content",
-        "json",
-        "row",
-    ],
+    once: &["crate", "rename_all", "rename_all_fields", "tag", "content", "json", "row"],
     often: &["dialect"],
 };
 
@@ -67,10 +52,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         }
         Data::Enum(_) => (ENUM, true),
         Data::Union(_) => {
-            errors.at(
-                &input.ident,
-                "a union can't be a value: nobody knows which of its fields holds",
-            );
+            errors.at(&input.ident, "a union can't be a value: nobody knows which of its fields holds");
             return errors.or(TokenStream::new);
         }
     };
@@ -108,11 +90,7 @@ fn take<'a>(fields: &'a [Field], larder: &'a TokenStream) -> impl Iterator<Item 
             return quote!(#member: #value);
         }
         let (binding, take) = (field.binding(), field.take(larder));
-        let take = if field.default.is_some() {
-            quote!((#take))
-        } else {
-            take
-        };
+        let take = if field.default.is_some() { quote!((#take)) } else { take };
         quote!(#member: #take(#binding)?)
     })
 }

@@ -82,11 +82,8 @@ pub(super) fn derive_newtype(
     let larder = &container.larder();
     errors.or(|| {
         let field = &fields[0];
-        let (kind, show, take) = (
-            field.kind(larder),
-            field.show(&quote!(&self.0), larder),
-            field.take(larder),
-        );
+        let (kind, show, take) =
+            (field.kind(larder), field.show(&quote!(&self.0), larder), field.take(larder));
         quote! {
             const _: () = {
                 #[automatically_derived]

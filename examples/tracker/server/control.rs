@@ -56,26 +56,15 @@ struct Lie {
 /// The routes below `/_control`.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     let paths = Router::new()
-        .route(
-            "/journal",
-            get(async |State(shared): Control| Json(shared.forge().journal.clone())),
-        )
-        .route(
-            "/snapshot",
-            get(async |State(shared): Control| Json(shared.snapshot())),
-        )
-        .route(
-            "/progress",
-            get(async |State(shared): Control| Json(shared.progress())),
-        )
+        .route("/journal", get(async |State(shared): Control| Json(shared.forge().journal.clone())))
+        .route("/snapshot", get(async |State(shared): Control| Json(shared.snapshot())))
+        .route("/progress", get(async |State(shared): Control| Json(shared.progress())))
         .route("/wait", get(wait))
         .route("/offline", post(offline))
         .route("/faults", post(plant).delete(clear))
         .route("/break", post(lie))
         .route("/change", post(change));
-    Router::new()
-        .nest("/_control", paths)
-        .with_state(Arc::clone(shared))
+    Router::new().nest("/_control", paths).with_state(Arc::clone(shared))
 }
 
 async fn wait(State(shared): Control, Query(wait): Query<Wait>) -> Response {
@@ -111,7 +100,5 @@ async fn lie(State(shared): Control, Json(lie): Json<Lie>) -> StatusCode {
 }
 
 async fn change(State(shared): Control, Json(change): Json<Change>) -> Response {
-    shared
-        .change(change)
-        .map_or_else(IntoResponse::into_response, IntoResponse::into_response)
+    shared.change(change).map_or_else(IntoResponse::into_response, IntoResponse::into_response)
 }

@@ -47,11 +47,7 @@ pub(crate) struct Write {
 
 impl Write {
     pub(crate) fn payload(&self) -> Value {
-        if self.verb == Verb::Delete {
-            Value::Null
-        } else {
-            Value::Object(self.body.clone())
-        }
+        if self.verb == Verb::Delete { Value::Null } else { Value::Object(self.body.clone()) }
     }
 }
 
@@ -70,12 +66,7 @@ pub(crate) struct Answer {
 /// The answer that shows an object.
 pub(crate) fn shown(object: &Object) -> Answer {
     let body = Some(Value::Object(object.fields.clone()));
-    Answer {
-        status: 200,
-        etag: Some(object.etag()),
-        body,
-        ..Answer::default()
-    }
+    Answer { status: 200, etag: Some(object.etag()), body, ..Answer::default() }
 }
 
 /// Whether the write may happen in the object's present state.
@@ -97,7 +88,5 @@ pub(crate) fn check_preconditions(write: &Write, current: Option<&Object>) -> Re
 
 /// Whether a list of entity tags names this one; `*` names every one.
 pub(crate) fn tag_listed(list: &str, etag: &str) -> bool {
-    list.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one == etag)
+    list.split(',').map(str::trim).any(|one| one == "*" || one == etag)
 }

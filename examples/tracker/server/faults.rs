@@ -69,44 +69,23 @@ fn once() -> u32 {
 impl Fault {
     /// The next request is answered with `status`.
     pub(crate) fn refuse(status: u16) -> Self {
-        let act = Act::Refuse {
-            status,
-            retry_after: None,
-        };
-        Self {
-            act,
-            when: When::Before,
-            scope: Scope::Any,
-            skip: 0,
-            times: 1,
-        }
+        let act = Act::Refuse { status, retry_after: None };
+        Self { act, when: When::Before, scope: Scope::Any, skip: 0, times: 1 }
     }
 
     /// The next write is applied, and the connection is closed before the answer.
     pub(crate) fn lost_reply() -> Self {
-        Self {
-            act: Act::Drop,
-            when: When::After,
-            scope: Scope::Writes,
-            skip: 0,
-            times: 1,
-        }
+        Self { act: Act::Drop, when: When::After, scope: Scope::Writes, skip: 0, times: 1 }
     }
 
     /// The next write is applied, and its answer is held back.
     pub(crate) fn hang_after_accept() -> Self {
-        Self {
-            act: Act::Hang,
-            ..Self::lost_reply()
-        }
+        Self { act: Act::Hang, ..Self::lost_reply() }
     }
 
     /// The next request is held before the server looks at it.
     pub(crate) fn hang_before() -> Self {
-        Self {
-            act: Act::Hang,
-            ..Self::refuse(0)
-        }
+        Self { act: Act::Hang, ..Self::refuse(0) }
     }
 
     /// Adds `Retry-After` to a refusal.
@@ -171,11 +150,7 @@ impl Faults {
         if self.offline {
             return Some(Act::Drop);
         }
-        for fault in self
-            .planted
-            .iter_mut()
-            .filter(|fault| fault.concerns(when, write))
-        {
+        for fault in self.planted.iter_mut().filter(|fault| fault.concerns(when, write)) {
             if fault.skip > 0 {
                 fault.skip -= 1;
                 continue;
@@ -206,39 +181,19 @@ mod tests {
     #[test]
     fn a_fault_skips_hits_and_is_used_up() {
         let mut faults = Faults::default();
-        faults.plant(
-            Fault::refuse(503)
-                .retry_after(2)
-                .only(Scope::Writes)
-                .skip(1)
-                .times(2),
-        );
-        let hit = Some(Act::Refuse {
-            status: 503,
-            retry_after: Some(2),
-        });
+        faults.plant(Fault::refuse(503).retry_after(2).only(Scope::Writes).skip(1).times(2));
+        let hit = Some(Act::Refuse { status: 503, retry_after: Some(2) });
         assert_eq!(faults.decide(When::Before, false), None, "a read is out of scope");
-        assert_eq!(
-            faults.decide(When::Before, true),
-            None,
-            "the first write is skipped"
-        );
+        assert_eq!(faults.decide(When::Before, true), None, "the first write is skipped");
         assert_eq!(faults.decide(When::Before, true), hit);
-        assert_eq!(
-            faults.decide(When::After, true),
-            None,
-            "it acts before, not after"
-        );
+        assert_eq!(faults.decide(When::After, true), None, "it acts before, not after");
         assert_eq!(faults.decide(When::Before, true), hit);
         assert_eq!(faults.decide(When::Before, true), None, "it is used up");
     }
 
     #[test]
     fn offline_drops_whatever_is_planted() {
-        let mut faults = Faults {
-            offline: true,
-            ..Faults::default()
-        };
+        let mut faults = Faults { offline: true, ..Faults::default() };
         faults.plant(Fault::hang_after_accept());
         assert_eq!(faults.decide(When::Before, true), Some(Act::Drop));
         faults.offline = false;

@@ -67,21 +67,12 @@ impl Forge {
     }
 
     fn seed(&mut self, kind: Kind, fields: &Fields) {
-        let above = |name: &str| {
-            fields
-                .get(name)
-                .and_then(Value::as_u64)
-                .map_or(0, |number| number + 1)
-        };
+        let above = |name: &str| fields.get(name).and_then(Value::as_u64).map_or(0, |number| number + 1);
         match kind {
             Kind::Issue => self.next_number = self.next_number.max(above("number")),
             Kind::Label => self.next_label = self.next_label.max(above("id")),
         }
-        let key = fields
-            .get(kind.key_field())
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
+        let key = fields.get(kind.key_field()).and_then(Value::as_str).unwrap_or_default().to_owned();
         self.store(kind, key, fields.clone());
     }
 
@@ -128,11 +119,7 @@ impl Forge {
         if let Some(answer) = self.replay(write)? {
             return Ok(answer);
         }
-        let lie = if write.origin == Origin::Client {
-            self.planted
-        } else {
-            None
-        };
+        let lie = if write.origin == Origin::Client { self.planted } else { None };
         let (mut answer, mut entry) = if lie == Some(Break::Lose) {
             let mut elsewhere = self.clone();
             let done = elsewhere.apply(write)?;
@@ -150,10 +137,7 @@ impl Forge {
             self.apply_again(&mut answer, &entry);
         }
         if lie == Some(Break::Differ) {
-            let key = answer
-                .body
-                .as_ref()
-                .and_then(|body| body.get(write.kind.key_field()));
+            let key = answer.body.as_ref().and_then(|body| body.get(write.kind.key_field()));
             let key = key.and_then(Value::as_str).map(str::to_owned);
             self.alter(write.kind, key.as_deref());
         }
@@ -163,23 +147,13 @@ impl Forge {
         }
         if let Some(key) = &write.idempotency_key {
             entry.replayed = true;
-            self.remembered.insert(
-                key.clone(),
-                Remembered {
-                    entry,
-                    answer: answer.clone(),
-                },
-            );
+            self.remembered.insert(key.clone(), Remembered { entry, answer: answer.clone() });
         }
         Ok(answer)
     }
 
     fn replay(&mut self, write: &Write) -> Result<Option<Answer>, Refusal> {
-        let Some(earlier) = write
-            .idempotency_key
-            .as_ref()
-            .and_then(|key| self.remembered.get(key))
-        else {
+        let Some(earlier) = write.idempotency_key.as_ref().and_then(|key| self.remembered.get(key)) else {
             return Ok(None);
         };
         let entry = &earlier.entry;
@@ -187,20 +161,13 @@ impl Forge {
         if !same || entry.payload != write.payload() {
             return Err(Refusal::KeyReused);
         }
-        let answer = Answer {
-            replayed: true,
-            ..earlier.answer.clone()
-        };
+        let answer = Answer { replayed: true, ..earlier.answer.clone() };
         self.journal.push(entry.clone());
         Ok(Some(answer))
     }
 
     fn apply(&mut self, write: &Write) -> Result<(Answer, Entry), Refusal> {
-        let current = write
-            .target
-            .as_deref()
-            .and_then(|target| self.find(write.kind, target))
-            .cloned();
+        let current = write.target.as_deref().and_then(|target| self.find(write.kind, target)).cloned();
         check_preconditions(write, current.as_ref())?;
         let (effect, id, answer) = match (write.verb, current) {
             (Verb::Post, _) => self.create(write, None)?,
@@ -209,14 +176,7 @@ impl Forge {
             (Verb::Delete, Some(current)) => {
                 self.objects_mut(write.kind).remove(&current.key);
                 self.tick();
-                (
-                    Effect::Delete,
-                    current.key,
-                    Answer {
-                        status: 204,
-                        ..Answer::default()
-                    },
-                )
+                (Effect::Delete, current.key, Answer { status: 204, ..Answer::default() })
             }
             (Verb::Patch | Verb::Delete, None) => return Err(Refusal::NotFound),
         };
@@ -248,10 +208,7 @@ impl Forge {
         }
         let key = match (sent.or(target), kind) {
             (Some(key), Kind::Issue) if key.bytes().all(|byte| byte.is_ascii_digit()) => {
-                return Err(Refusal::invalid(
-                    field,
-                    "must not be a number: numbers are given by the server",
-                ));
+                return Err(Refusal::invalid(field, "must not be a number: numbers are given by the server"));
             }
             (Some(key), _) => key.to_owned(),
             (None, Kind::Issue) => self.next_number.to_string(),
@@ -269,11 +226,7 @@ impl Forge {
         self.tick();
         self.stamp(kind, &mut fields, true);
         let stored = self.store(kind, key.clone(), fields);
-        let answer = Answer {
-            status: 201,
-            location: Some(self.path(kind, &key)),
-            ..shown(&stored)
-        };
+        let answer = Answer { status: 201, location: Some(self.path(kind, &key)), ..shown(&stored) };
         Ok((Effect::Create, key, answer))
     }
 
@@ -284,10 +237,7 @@ impl Forge {
         match kind {
             Kind::Issue => {
                 let user = sent.get("user").and_then(Value::as_str).unwrap_or("you");
-                let web = format!(
-                    "{WEB}/{}/{}/issues/{}",
-                    self.repo.owner, self.repo.name, self.next_number
-                );
+                let web = format!("{WEB}/{}/{}/issues/{}", self.repo.owner, self.repo.name, self.next_number);
                 fields.insert("number".to_owned(), self.next_number.into());
                 fields.insert("user".to_owned(), user.into());
                 fields.insert("comments".to_owned(), 0.into());
@@ -299,20 +249,12 @@ impl Forge {
                 fields.insert("url".to_owned(), format!("{WEB}{}", self.path(kind, key)).into());
             }
         }
-        Object {
-            key: key.to_owned(),
-            fields,
-            revision: 0,
-        }
+        Object { key: key.to_owned(), fields, revision: 0 }
     }
 
     fn update(&mut self, write: &Write, current: &Object) -> Result<(Effect, String, Answer), Refusal> {
         let (kind, field) = (write.kind, write.kind.key_field());
-        if write
-            .body
-            .get(field)
-            .is_some_and(|key| key.as_str() != Some(&current.key))
-        {
+        if write.body.get(field).is_some_and(|key| key.as_str() != Some(&current.key)) {
             return Err(Refusal::invalid(field, "contradicts the path"));
         }
         let mut fields = match write.verb {
@@ -321,10 +263,7 @@ impl Forge {
         };
         let mut key = current.key.clone();
         if let Some(name) = write.body.get("new_name").filter(|_| kind == Kind::Label) {
-            key = name
-                .as_str()
-                .ok_or_else(|| Refusal::invalid("new_name", "must be a string"))?
-                .to_owned();
+            key = name.as_str().ok_or_else(|| Refusal::invalid("new_name", "must be a string"))?.to_owned();
             if key != current.key && self.labels.contains_key(&key) {
                 return Err(Refusal::AlreadyExists { field });
             }
@@ -336,32 +275,18 @@ impl Forge {
         self.stamp(kind, &mut fields, false);
         self.objects_mut(kind).remove(&current.key);
         let stored = self.store(kind, key, fields);
-        Ok((
-            Effect::Update,
-            current.key.clone(),
-            Answer {
-                status: 200,
-                ..shown(&stored)
-            },
-        ))
+        Ok((Effect::Update, current.key.clone(), Answer { status: 200, ..shown(&stored) }))
     }
 
     pub(crate) fn store(&mut self, kind: Kind, key: String, fields: Fields) -> Object {
         self.revision += 1;
-        let object = Object {
-            key: key.clone(),
-            fields,
-            revision: self.revision,
-        };
+        let object = Object { key: key.clone(), fields, revision: self.revision };
         self.objects_mut(kind).insert(key, object.clone());
         object
     }
 
     fn tick(&mut self) {
-        self.clock = self
-            .clock
-            .checked_add(SignedDuration::from_secs(60))
-            .unwrap_or(self.clock);
+        self.clock = self.clock.checked_add(SignedDuration::from_secs(60)).unwrap_or(self.clock);
     }
 
     fn stamp(&self, kind: Kind, fields: &mut Fields, created: bool) {
@@ -376,11 +301,6 @@ impl Forge {
 
     /// The path of an object, with its key as one segment.
     fn path(&self, kind: Kind, key: &str) -> String {
-        format!(
-            "{}/{}/{}",
-            self.repo.path(),
-            kind.collection(),
-            encode_segment(key)
-        )
+        format!("{}/{}/{}", self.repo.path(), kind.collection(), encode_segment(key))
     }
 }

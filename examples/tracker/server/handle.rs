@@ -55,23 +55,11 @@ impl Change {
             Self::Edit { kind, key, fields } => (Verb::Patch, kind, Some(key), fields),
             Self::Delete { kind, key } => (Verb::Delete, kind, Some(key), Fields::new()),
         };
-        let key = target
-            .as_deref()
-            .map(|key| format!("/{}", super::seed::encode_segment(key)));
+        let key = target.as_deref().map(|key| format!("/{}", super::seed::encode_segment(key)));
         let path = format!("{}/{}{}", repo.path(), kind.collection(), key.unwrap_or_default());
         let (idempotency_key, if_match) = (None, None);
         let origin = Origin::Elsewhere;
-        Write {
-            verb,
-            path,
-            kind,
-            target,
-            body,
-            idempotency_key,
-            if_match,
-            only_create: false,
-            origin,
-        }
+        Write { verb, path, kind, target, body, idempotency_key, if_match, only_create: false, origin }
     }
 }
 
@@ -171,17 +159,8 @@ impl Shared {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let forge = self.forge();
-        let all = |kind| {
-            forge
-                .list(kind)
-                .into_iter()
-                .map(|object: &Object| object.fields.clone())
-                .collect()
-        };
-        Snapshot {
-            issues: all(Kind::Issue),
-            labels: all(Kind::Label),
-        }
+        let all = |kind| forge.list(kind).into_iter().map(|object: &Object| object.fields.clone()).collect();
+        Snapshot { issues: all(Kind::Issue), labels: all(Kind::Label) }
     }
 }
 
@@ -206,12 +185,7 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let addr = listener.local_addr()?;
         let running = Some(tokio::spawn(serve(listener, Arc::clone(&shared))));
-        Ok(Self {
-            shared,
-            addr,
-            repo: seeds.repo.clone(),
-            running,
-        })
+        Ok(Self { shared, addr, repo: seeds.repo.clone(), running })
     }
 
     /// Closes the socket and every connection; a client finds the connection refused. Everything stored is kept.

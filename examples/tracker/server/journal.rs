@@ -72,13 +72,7 @@ pub(crate) struct ExpectedMutation {
 impl ExpectedMutation {
     /// A mutation whose idempotency key is not known to the judge.
     pub(crate) fn new(effect: Effect, kind: Kind, id: impl Into<String>) -> Self {
-        Self {
-            key: None,
-            effect,
-            kind,
-            id: id.into(),
-            fields: Fields::new(),
-        }
+        Self { key: None, effect, kind, id: id.into(), fields: Fields::new() }
     }
 
     /// Demands a field in the payload.
@@ -136,9 +130,7 @@ impl Journal {
 
     /// What the client's requests changed, oldest first.
     pub(crate) fn applied(&self) -> impl Iterator<Item = &Entry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.origin == Origin::Client && !entry.replayed)
+        self.entries.iter().filter(|entry| entry.origin == Origin::Client && !entry.replayed)
     }
 
     /// Judges what the client's requests changed against what its user did.
@@ -162,9 +154,7 @@ impl Journal {
         }
         let claimed = claim(expected, &mut open, &mut verdict.lost);
         for entry in open {
-            let again = self
-                .applied()
-                .any(|earlier| earlier.seq < entry.seq && same_deed(earlier, entry))
+            let again = self.applied().any(|earlier| earlier.seq < entry.seq && same_deed(earlier, entry))
                 || claimed.iter().any(|other| same_deed(other, entry));
             if again {
                 verdict.doubled.push(entry.clone());
@@ -251,11 +241,7 @@ impl fmt::Display for Verdict {
         }
         let lines = (self.lost.iter().map(|one| format!("lost: {one}")))
             .chain(self.doubled.iter().map(|entry| format!("applied twice: {entry}")))
-            .chain(
-                self.unexpected
-                    .iter()
-                    .map(|entry| format!("nobody asked for: {entry}")),
-            );
+            .chain(self.unexpected.iter().map(|entry| format!("nobody asked for: {entry}")));
         write!(out, "{}", lines.collect::<Vec<_>>().join("\n"))
     }
 }

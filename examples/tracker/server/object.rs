@@ -39,14 +39,7 @@ impl Kind {
     /// contradicts it is refused.
     fn owned(self) -> &'static [&'static str] {
         match self {
-            Self::Issue => &[
-                "number",
-                "user",
-                "comments",
-                "created_at",
-                "updated_at",
-                "html_url",
-            ],
+            Self::Issue => &["number", "user", "comments", "created_at", "updated_at", "html_url"],
             Self::Label => &["id", "url", "default"],
         }
     }

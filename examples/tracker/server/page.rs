@@ -40,11 +40,7 @@ impl ListQuery {
     pub(crate) fn page(&self, total: usize) -> Page {
         let per_page = self.per_page.unwrap_or(30).clamp(1, 100);
         let number = self.page.unwrap_or(1).max(1);
-        Page {
-            number,
-            per_page,
-            last: total.div_ceil(per_page).max(1),
-        }
+        Page { number, per_page, last: total.div_ceil(per_page).max(1) }
     }
 }
 
@@ -76,9 +72,7 @@ impl Page {
         let mut links = Vec::new();
         let mut link = |page: usize, rel: &str| {
             let per_page = self.per_page;
-            links.push(format!(
-                "<{list}?per_page={per_page}&page={page}{state}>; rel=\"{rel}\""
-            ));
+            links.push(format!("<{list}?per_page={per_page}&page={page}{state}>; rel=\"{rel}\""));
         };
         if self.number > 1 {
             link((self.number - 1).min(self.last), "prev");
@@ -100,11 +94,7 @@ mod tests {
 
     #[track_caller]
     fn check(page: usize, total: usize, expected: Option<&str>) {
-        let query = ListQuery {
-            page: Some(page),
-            per_page: Some(3),
-            state: None,
-        };
+        let query = ListQuery { page: Some(page), per_page: Some(3), state: None };
         let links = query.page(total).links("/r", None);
         let pages = expected.map(|pages| {
             let link = |one: &str| {
@@ -129,18 +119,10 @@ mod tests {
 
     #[test]
     fn absurd_pages_do_not_overflow() {
-        let query = ListQuery {
-            page: Some(usize::MAX),
-            per_page: Some(usize::MAX),
-            state: None,
-        };
+        let query = ListQuery { page: Some(usize::MAX), per_page: Some(usize::MAX), state: None };
         assert_eq!(query.page(5).skip(), usize::MAX);
         assert_eq!(query.page(5).take(), 100);
-        let query = ListQuery {
-            page: Some(0),
-            per_page: Some(0),
-            state: None,
-        };
+        let query = ListQuery { page: Some(0), per_page: Some(0), state: None };
         assert_eq!((query.page(5).skip(), query.page(5).take()), (0, 1));
     }
 }

@@ -38,10 +38,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        Self::Invalid { field: field.into(), problem: problem.into() }
     }
 
     /// The status of the answer.
@@ -76,11 +73,6 @@ impl Refusal {
             Self::Stale(Some(current)) => Some(current.etag()),
             _ => None,
         };
-        Answer {
-            status: self.status(),
-            etag,
-            body: Some(self.body()),
-            ..Answer::default()
-        }
+        Answer { status: self.status(), etag, body: Some(self.body()), ..Answer::default() }
     }
 }

@@ -92,10 +92,7 @@ async fn fail(when: When, is_write: bool, shared: &Shared, hangup: &Hangup) -> O
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response = (status, r#"{"message":"planted"}"#).into_response();
             let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json; charset=utf-8"),
-            );
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
             if let Some(seconds) = retry_after {
                 headers.insert(header::RETRY_AFTER, seconds.into());
             }
@@ -114,11 +111,7 @@ impl FromRequestParts<Arc<Shared>> for Place {
         let forge = shared.forge();
         let repo = &forge.repo;
         let named = place.owner.as_ref() == Some(&repo.owner) && place.repo.as_ref() == Some(&repo.name);
-        if named || place.repository_id == Some(repo.id) {
-            Ok(place)
-        } else {
-            Err(Refusal::NotFound)
-        }
+        if named || place.repository_id == Some(repo.id) { Ok(place) } else { Err(Refusal::NotFound) }
     }
 }
 
@@ -138,25 +131,11 @@ async fn list(
     let page = query.page(rows.len());
     let shown = rows.into_iter().skip(page.skip()).take(page.take());
     let body: Vec<Value> = shown.map(|row| Value::Object(row.fields.clone())).collect();
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("127.0.0.1");
-    let list = format!(
-        "http://{host}/repositories/{}/{}",
-        forge.repo.id,
-        kind.collection()
-    );
-    let answer = Answer {
-        status: 200,
-        body: Some(Value::Array(body)),
-        ..Answer::default()
-    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+    let list = format!("http://{host}/repositories/{}/{}", forge.repo.id, kind.collection());
+    let answer = Answer { status: 200, body: Some(Value::Array(body)), ..Answer::default() };
     let mut response = answer.into_response();
-    if let Some(links) = page
-        .links(&list, query.state.as_deref())
-        .and_then(|links| links.parse().ok())
-    {
+    if let Some(links) = page.links(&list, query.state.as_deref()).and_then(|links| links.parse().ok()) {
         response.headers_mut().insert(header::LINK, links);
     }
     Ok(response)
@@ -169,20 +148,12 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let forge = shared.forge();
-    let object = place
-        .key
-        .as_deref()
-        .and_then(|key| forge.find(kind, key))
-        .ok_or(Refusal::NotFound)?;
+    let object = place.key.as_deref().and_then(|key| forge.find(kind, key)).ok_or(Refusal::NotFound)?;
     let mut answer = shown(object);
     // Weakly compared: what is before the tag does not matter for a read.
     let known = text(&headers, &header::IF_NONE_MATCH)?.map(|list| list.replace("W/", ""));
     if known.is_some_and(|list| tag_listed(&list, &object.etag())) {
-        answer = Answer {
-            status: 304,
-            body: None,
-            ..answer
-        };
+        answer = Answer { status: 304, body: None, ..answer };
     }
     Ok(answer.into_response())
 }
@@ -207,11 +178,7 @@ async fn write(
         path: uri.to_string(),
         kind,
         target: place.key,
-        body: if verb == Verb::Delete {
-            Fields::new()
-        } else {
-            object(&body)?
-        },
+        body: if verb == Verb::Delete { Fields::new() } else { object(&body)? },
         idempotency_key: idempotency_key(&headers)?,
         if_match: text(&headers, &header::IF_MATCH)?,
         only_create: text(&headers, &header::IF_NONE_MATCH)?.as_deref() == Some("*"),
@@ -227,11 +194,7 @@ fn object(body: &[u8]) -> Result<Fields, Refusal> {
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
     let read = |value: &HeaderValue| value.to_str().map(str::to_owned);
-    headers
-        .get(name)
-        .map(read)
-        .transpose()
-        .map_err(|_| Refusal::Unreadable(format!("{name} is not ASCII")))
+    headers.get(name).map(read).transpose().map_err(|_| Refusal::Unreadable(format!("{name} is not ASCII")))
 }
 
 /// The key without the quotes of a structured-field string; a bare one is taken too.
@@ -243,9 +206,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let quoted = sent.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match quoted.unwrap_or(sent) {
         "" => Err(Refusal::Unreadable("the idempotency key is empty".to_owned())),
-        key if key.contains('"') => Err(Refusal::Unreadable(
-            "the idempotency key is badly quoted".to_owned(),
-        )),
+        key if key.contains('"') => {
+            Err(Refusal::Unreadable("the idempotency key is badly quoted".to_owned()))
+        }
         key => Ok(Some(key.to_owned())),
     }
 }
@@ -264,10 +227,7 @@ impl IntoResponse for Answer {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         if body.is_some() {
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json; charset=utf-8"),
-            );
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         }
         // Tags and paths are made here, of ASCII only.
         for (name, value) in [(header::ETAG, self.etag), (header::LOCATION, self.location)] {

@@ -22,11 +22,7 @@ const SHIPPED_ISSUES: &str = include_str!("../data/paginate-issues.json");
 const SHIPPED_LABELS: &str = include_str!("../data/labels.json");
 
 /// What may stand unescaped in a path segment (RFC 3986, unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The repository that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +36,7 @@ pub(crate) struct Repo {
 impl Repo {
     /// `/repos/{owner}/{name}`.
     pub(crate) fn path(&self) -> String {
-        format!(
-            "/repos/{}/{}",
-            encode_segment(&self.owner),
-            encode_segment(&self.name)
-        )
+        format!("/repos/{}/{}", encode_segment(&self.owner), encode_segment(&self.name))
     }
 }
 
@@ -82,11 +74,7 @@ impl fmt::Display for Source {
         match self {
             Self::Shipped => write!(out, "seeded from the data that the example ships"),
             Self::ShippedInsteadOf(dir) => {
-                write!(
-                    out,
-                    "no recordings in {}: seeded from the data that the example ships",
-                    dir.display()
-                )
+                write!(out, "no recordings in {}: seeded from the data that the example ships", dir.display())
             }
             Self::Recorded(dir) => write!(out, "seeded from GitHub's recorded traffic in {}", dir.display()),
         }
@@ -113,16 +101,9 @@ pub(crate) enum SeedError {
     #[error("failed to read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{} is not a list of recorded requests: {source}", path.display())]
-    Json {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Json { path: PathBuf, source: serde_json::Error },
     #[error("{}: {place}: {problem}", path.display())]
-    Shape {
-        path: PathBuf,
-        place: String,
-        problem: String,
-    },
+    Shape { path: PathBuf, place: String, problem: String },
 }
 
 /// One recorded request. Header fields and the rest of the recording are not needed.
@@ -163,25 +144,15 @@ impl Seeds {
             match std::fs::read_to_string(path) {
                 Ok(text) => texts.push(text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Ok(Self {
-                        source: Source::ShippedInsteadOf(dir.to_owned()),
-                        ..Self::shipped()?
-                    });
+                    return Ok(Self { source: Source::ShippedInsteadOf(dir.to_owned()), ..Self::shipped()? });
                 }
                 Err(source) => {
-                    return Err(SeedError::Read {
-                        path: path.clone(),
-                        source,
-                    });
+                    return Err(SeedError::Read { path: path.clone(), source });
                 }
             }
         }
         let [issues, labels] = &files;
-        Self::parse(
-            (issues, &texts[0]),
-            (labels, &texts[1]),
-            Source::Recorded(dir.to_owned()),
-        )
+        Self::parse((issues, &texts[0]), (labels, &texts[1]), Source::Recorded(dir.to_owned()))
     }
 
     /// Seeds from the data that is compiled in.
@@ -207,34 +178,20 @@ impl Seeds {
         let listed = label_requests.get(..1).unwrap_or_default();
         let label_rows = objects(listed, Kind::Label, &label).map_err(at(labels.0))?;
         let label_steps = steps(&label_requests).map_err(at(labels.0))?;
-        let times = issues
-            .iter()
-            .filter_map(|issue| issue.get("updated_at")?.as_str()?.parse().ok());
+        let times = issues.iter().filter_map(|issue| issue.get("updated_at")?.as_str()?.parse().ok());
         let newest = times.max().unwrap_or(Timestamp::UNIX_EPOCH);
-        Ok(Self {
-            repo,
-            issues,
-            labels: label_rows,
-            label_steps,
-            newest,
-            source,
-        })
+        Ok(Self { repo, issues, labels: label_rows, label_steps, newest, source })
     }
 }
 
 fn read((path, text): (&Path, &str)) -> Result<Vec<Recorded>, SeedError> {
-    serde_json::from_str(text).map_err(|source| SeedError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_str(text).map_err(|source| SeedError::Json { path: path.to_owned(), source })
 }
 
 /// Owner and name from the first request, the number from the path of a later page.
 fn repo_of(requests: &[Recorded]) -> Result<Repo, Problem> {
     let place = || "request 1".to_owned();
-    let first = requests
-        .first()
-        .ok_or_else(|| (place(), "there is none".to_owned()))?;
+    let first = requests.first().ok_or_else(|| (place(), "there is none".to_owned()))?;
     let (owner, name) = match segments(&first.path).as_slice() {
         [repos, owner, name, _] if repos == "repos" => (owner.clone(), name.clone()),
         _ => {
@@ -244,27 +201,18 @@ fn repo_of(requests: &[Recorded]) -> Result<Repo, Problem> {
             ));
         }
     };
-    let id = requests
-        .iter()
-        .find_map(|request| match segments(&request.path).as_slice() {
-            [repositories, id, _] if repositories == "repositories" => id.parse().ok(),
-            _ => None,
-        });
-    Ok(Repo {
-        owner,
-        name,
-        id: id.unwrap_or(1),
-    })
+    let id = requests.iter().find_map(|request| match segments(&request.path).as_slice() {
+        [repositories, id, _] if repositories == "repositories" => id.parse().ok(),
+        _ => None,
+    });
+    Ok(Repo { owner, name, id: id.unwrap_or(1) })
 }
 
 /// The decoded segments of a path, without its query.
 fn segments(path: &str) -> Vec<String> {
     let path = path.split('?').next().unwrap_or_default();
     let decode = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
-    path.split('/')
-        .filter(|segment| !segment.is_empty())
-        .map(decode)
-        .collect()
+    path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect()
 }
 
 /// Percent-encodes a value so that it is one path segment.
@@ -285,10 +233,7 @@ fn objects(
         }
         let place = format!("request {}", at + 1);
         let Value::Array(rows) = &request.response else {
-            return Err((
-                place,
-                format!("expected a list of {} as response", kind.collection()),
-            ));
+            return Err((place, format!("expected a list of {} as response", kind.collection())));
         };
         for (index, row) in rows.iter().enumerate() {
             let place = format!("{place}, response[{index}]");
@@ -296,8 +241,7 @@ fn objects(
                 return Err((place, "expected an object".to_owned()));
             };
             let mut row = normalise(row).map_err(|problem| (place.clone(), problem))?;
-            kind.complete(&mut row)
-                .map_err(|refusal| (place.clone(), refusal.to_string()))?;
+            kind.complete(&mut row).map_err(|refusal| (place.clone(), refusal.to_string()))?;
             let key = row.get(kind.key_field());
             if found.iter().any(|other| other.get(kind.key_field()) == key) {
                 return Err((place, format!("{} appears twice", kind.key_field())));
@@ -321,10 +265,7 @@ fn steps(requests: &[Recorded]) -> Result<Vec<LabelStep>, Problem> {
         steps.push(match (request.method.to_ascii_lowercase().as_str(), name) {
             ("post", None) => LabelStep::Create(body()?),
             ("get", Some(name)) => LabelStep::Read(name),
-            ("patch" | "put", Some(name)) => LabelStep::Update {
-                name,
-                fields: body()?,
-            },
+            ("patch" | "put", Some(name)) => LabelStep::Update { name, fields: body()? },
             ("delete", Some(name)) => LabelStep::Delete(name),
             (method, _) => return Err(wrong(format!("{method} {} is no label step", request.path))),
         });

@@ -23,13 +23,8 @@ impl Story {
         self.browse().await?;
         let cast = &self.cast;
         let deeds = [
-            Deed::Retitle {
-                id: cast.retitled.clone(),
-                title: "Edited at 10,000 metres".to_owned(),
-            },
-            Deed::Close {
-                id: cast.closed.clone(),
-            },
+            Deed::Retitle { id: cast.retitled.clone(), title: "Edited at 10,000 metres".to_owned() },
+            Deed::Close { id: cast.closed.clone() },
             Deed::NewLabel {
                 name: "in flight".to_owned(),
                 color: "0b5394".to_owned(),
@@ -42,12 +37,7 @@ impl Story {
             },
             Deed::Relabel {
                 id: cast.relabelled.clone(),
-                labels: cast
-                    .labels
-                    .iter()
-                    .cloned()
-                    .chain(["in flight".to_owned()])
-                    .collect(),
+                labels: cast.labels.iter().cloned().chain(["in flight".to_owned()]).collect(),
             },
             Deed::OpenIssue {
                 id: new_id()?,
@@ -55,16 +45,9 @@ impl Story {
                 body: "Row 14, during the climb.".to_owned(),
                 labels: vec!["in flight".to_owned()],
             },
-            Deed::Recolor {
-                name: cast.painted.clone(),
-                color: "ff8800".to_owned(),
-            },
-            Deed::DeleteLabel {
-                name: cast.dropped_label.clone(),
-            },
-            Deed::DeleteIssue {
-                id: cast.dropped.clone(),
-            },
+            Deed::Recolor { name: cast.painted.clone(), color: "ff8800".to_owned() },
+            Deed::DeleteLabel { name: cast.dropped_label.clone() },
+            Deed::DeleteIssue { id: cast.dropped.clone() },
         ];
         for deed in deeds {
             self.does(deed, false).await?;
@@ -93,52 +76,33 @@ impl Story {
             self.start_client(false).await?;
             let after = self.client()?.stock().await?;
             if (after.queued, after.issues, after.labels) != (before.queued, before.issues, before.labels) {
-                self.trouble
-                    .push(format!("the kill lost something: {before:?} became {after:?}"));
+                self.trouble.push(format!("the kill lost something: {before:?} became {after:?}"));
             }
         } else {
             self.skip_kill();
         }
         self.browse().await?;
-        let opened = self
-            .expected
-            .iter()
-            .rev()
-            .find(|one| one.kind == Kind::Issue && one.id.contains('-'));
+        let opened = self.expected.iter().rev().find(|one| one.kind == Kind::Issue && one.id.contains('-'));
         let id = opened.map(|one| one.id.clone()).ok_or("no issue was opened")?;
         let title = "Coffee on the tablet, again".to_owned();
         self.does(Deed::Retitle { id, title }, false).await
     }
 
     pub(super) fn skip_kill(&mut self) {
-        self.timeline.say(
-            "",
-            "left out: a memory store goes with its process. `--store redb` survives it",
-        );
+        self.timeline.say("", "left out: a memory store goes with its process. `--store redb` survives it");
     }
 
     /// Somebody else works with the server, to which this client has no connection.
     pub(super) fn meanwhile(&mut self) -> Result<(), Problem> {
         self.timeline.chapter("Meanwhile, on the ground");
         let fields = |value: serde_json::Value| value.as_object().cloned().unwrap_or_default();
-        let (moved, vanished, painted) = (
-            self.cast.moved.clone(),
-            self.cast.vanished.clone(),
-            self.cast.painted.clone(),
-        );
-        let edit = |kind, key: &str, fields: Fields| Change::Edit {
-            kind,
-            key: key.to_owned(),
-            fields,
-        };
+        let (moved, vanished, painted) =
+            (self.cast.moved.clone(), self.cast.vanished.clone(), self.cast.painted.clone());
+        let edit = |kind, key: &str, fields: Fields| Change::Edit { kind, key: key.to_owned(), fields };
         let changes = [
             (
                 format!("changes the title of issue {} and closes it", short(&moved)),
-                edit(
-                    Kind::Issue,
-                    &moved,
-                    fields(json!({ "title": MOVED, "state": "closed" })),
-                ),
+                edit(Kind::Issue, &moved, fields(json!({ "title": MOVED, "state": "closed" }))),
             ),
             (
                 format!("describes the label {painted}, whose colour you have changed"),
@@ -146,10 +110,7 @@ impl Story {
             ),
             (
                 format!("deletes issue {}", short(&vanished)),
-                Change::Delete {
-                    kind: Kind::Issue,
-                    key: vanished.clone(),
-                },
+                Change::Delete { kind: Kind::Issue, key: vanished.clone() },
             ),
             (
                 "opens an issue".to_owned(),

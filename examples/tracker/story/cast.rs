@@ -33,9 +33,7 @@ impl Cast {
     pub(super) fn of(snapshot: &Snapshot) -> Result<Self, Problem> {
         let few = || "the seeds have too few issues or labels for the story";
         let mut issues: Vec<&Fields> = snapshot.issues.iter().collect();
-        let locked = issues
-            .iter()
-            .position(|issue| issue.get("locked") == Some(&Value::Bool(true)));
+        let locked = issues.iter().position(|issue| issue.get("locked") == Some(&Value::Bool(true)));
         if issues.len() < 6 {
             return Err(few().into());
         }
@@ -46,11 +44,7 @@ impl Cast {
         let [relabelled, moved, vanished, ..] = issues[..] else {
             return Err(few().into());
         };
-        let labels = relabelled
-            .get("labels")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
+        let labels = relabelled.get("labels").and_then(Value::as_array).into_iter().flatten();
         let [painted, .., dropped_label] = &snapshot.labels[..] else {
             return Err(few().into());
         };
@@ -69,9 +63,5 @@ impl Cast {
 }
 
 fn text(fields: &Fields, name: &str) -> String {
-    fields
-        .get(name)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

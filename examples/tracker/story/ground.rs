@@ -16,15 +16,10 @@ impl Story {
         if self.survives() && !self.args.hang {
             self.server.plant(Fault::hang_before().only(Scope::Reads).skip(2));
             self.client()?.order(&Order::Sync).await?;
-            self.wait_for("the third page should be asked for", |progress| {
-                progress.holding == 1
-            })
-            .await?;
+            self.wait_for("the third page should be asked for", |progress| progress.holding == 1).await?;
             self.kill_client().await?;
-            self.timeline
-                .say("", "page 3 was on its way; what had come before it is stored");
-            self.wait_for("the server should notice", |progress| progress.holding == 0)
-                .await?;
+            self.timeline.say("", "page 3 was on its way; what had come before it is stored");
+            self.wait_for("the server should notice", |progress| progress.holding == 0).await?;
             self.server.clear_faults();
             self.start_client(false).await?;
         } else {
@@ -43,23 +38,17 @@ impl Story {
         self.says(format!("{pulled} rows came, {changed} of them new or different"));
         if let Some(after) = synced.open_after {
             let before = synced.open_before;
-            self.says(format!(
-                "a live query of the open issues goes from {before} rows to {after}"
-            ));
+            self.says(format!("a live query of the open issues goes from {before} rows to {after}"));
         }
         if synced.left > 0 {
-            self.trouble.push(format!(
-                "{} mutations were left in the queue after a sync",
-                synced.left
-            ));
+            self.trouble.push(format!("{} mutations were left in the queue after a sync", synced.left));
         }
         Ok(())
     }
 
     /// What the recording does with a label, by a client that is online: each step is done here, then at the server.
     pub(super) async fn label_scenario(&mut self) -> Result<(), Problem> {
-        self.timeline
-            .chapter("The recorded label scenario, online: each step waits for the server's word");
+        self.timeline.chapter("The recorded label scenario, online: each step waits for the server's word");
         for step in self.seeds.label_steps.clone() {
             if let LabelStep::Read(name) = &step {
                 self.show_label(name.clone()).await?;

@@ -102,14 +102,8 @@ impl Story {
         timeline.chapter("A server on the ground");
         timeline.say("server", seeds.source.to_string());
         let (issues, labels) = (snapshot.issues.len(), snapshot.labels.len());
-        timeline.say(
-            "server",
-            format!(
-                "{issues} issues and {labels} labels at {}{}",
-                server.url(),
-                setup.repo
-            ),
-        );
+        timeline
+            .say("server", format!("{issues} issues and {labels} labels at {}{}", server.url(), setup.repo));
         let cast = Cast::of(&snapshot)?;
         Ok(Self {
             args,
@@ -174,8 +168,7 @@ impl Story {
     async fn does(&mut self, deed: Deed, accepted: bool) -> Result<(), Problem> {
         self.timeline.say("you", deed.to_string());
         self.expected.extend(deed.expected());
-        self.gone
-            .extend(deed.removed().map(|(kind, key)| (kind, key.to_owned())));
+        self.gone.extend(deed.removed().map(|(kind, key)| (kind, key.to_owned())));
         self.client()?.does(deed, accepted).await
     }
 

@@ -14,8 +14,7 @@ impl Story {
         self.timeline.chapter("Both sides, row by row");
         if self.args.lie == Some(Break::Differ) {
             self.server.alter(Kind::Issue, &self.cast.moved);
-            self.timeline
-                .say("--break", "the server changes a row behind everybody's back");
+            self.timeline.say("--break", "the server changes a row behind everybody's back");
         }
         let local = self.client()?.rows().await?;
         if let Some(client) = self.client.take() {
@@ -25,8 +24,7 @@ impl Story {
         println!("\n{table}");
         let (differing, rows) = (table.differing(), table.rows());
         if differing > 0 {
-            self.trouble
-                .push(format!("server and client differ in {differing} of {rows} rows"));
+            self.trouble.push(format!("server and client differ in {differing} of {rows} rows"));
         }
         self.unknown_fields();
         let verdict = self.server.journal().judge(&self.expected);
@@ -34,8 +32,7 @@ impl Story {
             let expected = self.expected.len();
             println!("      journal    {expected} mutations were made, and each was applied exactly once");
         } else {
-            self.trouble
-                .extend(verdict.to_string().lines().map(str::to_owned));
+            self.trouble.extend(verdict.to_string().lines().map(str::to_owned));
         }
         for trouble in &self.trouble {
             println!("      PROBLEM    {trouble}");
@@ -48,12 +45,7 @@ impl Story {
         let known = |name: &str| Issue::schema().fields.iter().any(|field| field.name == name);
         let mut intact = 0;
         for issue in self.server.snapshot().issues {
-            let Some(seed) = self
-                .seeds
-                .issues
-                .iter()
-                .find(|seed| seed.get("id") == issue.get("id"))
-            else {
+            let Some(seed) = self.seeds.issues.iter().find(|seed| seed.get("id") == issue.get("id")) else {
                 continue;
             };
             for (name, value) in seed.iter().filter(|(name, _)| !known(name)) {

@@ -42,20 +42,12 @@ const DULL: u64 = 10;
 /// Rows of a model: few enough to be read, with values that meet again and again, and nulls.
 #[must_use]
 pub fn rows(schema: &'static Schema, limits: Limits, random: &mut Random) -> Vec<Plain> {
-    let wanted = if random.chance(10) {
-        random.below(4)
-    } else {
-        8 + random.below(20)
-    };
+    let wanted = if random.chance(10) { random.below(4) } else { 8 + random.below(20) };
     let (mut rows, mut keys) = (Vec::new(), BTreeSet::new());
     for _ in 0..wanted * 4 {
         let field = |at: usize, random: &mut Random| {
             let kind = &schema.fields[at].kind;
-            if schema.key.fields.contains(&at) {
-                key_part(kind, random)
-            } else {
-                value(kind, limits, random)
-            }
+            if schema.key.fields.contains(&at) { key_part(kind, random) } else { value(kind, limits, random) }
         };
         let row: Plain = (0..schema.fields.len()).map(|at| field(at, random)).collect();
         if rows.len() < wanted && keys.insert(oracle::key_of(schema, &row)) {
@@ -68,12 +60,7 @@ pub fn rows(schema: &'static Schema, limits: Limits, random: &mut Random) -> Vec
 /// A query over `rows` whose answer, more often than not, is neither nothing nor everything.
 #[must_use]
 pub fn query(schema: &'static Schema, rows: &[Plain], focus: Focus, random: &mut Random) -> Query {
-    let mut maker = Maker {
-        schema,
-        rows,
-        focus,
-        random,
-    };
+    let mut maker = Maker { schema, rows, focus, random };
     let mut query = maker.query();
     for _ in 0..TRIES {
         let found = oracle::answer(schema, rows, &query).len();
@@ -104,11 +91,7 @@ impl Maker<'_> {
         let windowed = if self.focus == Focus::Orders { 80 } else { 20 };
         let mut query = Query::filter(filter);
         while self.random.chance(ordered) && query.order.len() < 3 {
-            let direction = if self.random.chance(50) {
-                Direction::Ascending
-            } else {
-                Direction::Descending
-            };
+            let direction = if self.random.chance(50) { Direction::Ascending } else { Direction::Descending };
             let field = u16::try_from(self.random.below(self.schema.fields.len())).unwrap_or(0);
             query.order.push(Order { field, direction });
         }
@@ -123,11 +106,7 @@ impl Maker<'_> {
 
     fn maybe_negated(&mut self) -> Predicate {
         let leaf = self.leaf();
-        if self.random.chance(20) {
-            Predicate::Not(Box::new(leaf))
-        } else {
-            leaf
-        }
+        if self.random.chance(20) { Predicate::Not(Box::new(leaf)) } else { leaf }
     }
 
     fn tree(&mut self, depth: usize) -> Predicate {
@@ -164,22 +143,14 @@ impl Maker<'_> {
 
     /// A field that `fits`, more often than not one that can be null; any field if none fits.
     fn field(&mut self, fits: fn(&Kind) -> bool) -> usize {
-        let fitting: Vec<usize> = (0..self.schema.fields.len())
-            .filter(|at| fits(self.schema.fields[*at].kind.inner()))
-            .collect();
-        let nullable: Vec<usize> = fitting
-            .iter()
-            .copied()
-            .filter(|at| self.schema.fields[*at].kind.is_nullable())
-            .collect();
+        let fitting: Vec<usize> =
+            (0..self.schema.fields.len()).filter(|at| fits(self.schema.fields[*at].kind.inner())).collect();
+        let nullable: Vec<usize> =
+            fitting.iter().copied().filter(|at| self.schema.fields[*at].kind.is_nullable()).collect();
         if fitting.is_empty() {
             return self.random.below(self.schema.fields.len());
         }
-        let choices = if nullable.is_empty() || self.random.chance(60) {
-            &fitting
-        } else {
-            &nullable
-        };
+        let choices = if nullable.is_empty() || self.random.chance(60) { &fitting } else { &nullable };
         *self.random.pick(choices)
     }
 
@@ -189,40 +160,25 @@ impl Maker<'_> {
             return self.random.pick(self.rows)[at].clone();
         }
         let kind = &self.schema.fields[at].kind;
-        if self.random.chance(10) {
-            Value::Null
-        } else {
-            value(kind, Limits::default(), self.random)
-        }
+        if self.random.chance(10) { Value::Null } else { value(kind, Limits::default(), self.random) }
     }
 
     fn compare(&mut self) -> Predicate {
         use CompareOp::{Eq, Ge, Gt, Le, Lt, Ne};
         let at = self.field(|_| true);
         let op = *self.random.pick(&[Eq, Ne, Lt, Le, Gt, Ge]);
-        Predicate::Compare {
-            field: at as u16,
-            op,
-            value: self.operand(at),
-        }
+        Predicate::Compare { field: at as u16, op, value: self.operand(at) }
     }
 
     fn between(&mut self) -> Predicate {
         let at = self.field(|_| true);
-        Predicate::Between {
-            field: at as u16,
-            low: self.operand(at),
-            high: self.operand(at),
-        }
+        Predicate::Between { field: at as u16, low: self.operand(at), high: self.operand(at) }
     }
 
     fn is_in(&mut self) -> Predicate {
         let at = self.field(|_| true);
         let count = self.random.below(6);
-        Predicate::In {
-            field: at as u16,
-            values: (0..count).map(|_| self.operand(at)).collect(),
-        }
+        Predicate::In { field: at as u16, values: (0..count).map(|_| self.operand(at)).collect() }
     }
 
     fn text(&mut self) -> Predicate {
@@ -235,19 +191,14 @@ impl Maker<'_> {
             _ => "a".into(),
         };
         let letters: Vec<char> = whole.chars().collect();
-        let (start, end) = (
-            self.random.below(letters.len() + 1),
-            self.random.below(letters.len() + 1),
-        );
+        let (start, end) = (self.random.below(letters.len() + 1), self.random.below(letters.len() + 1));
         let mut needle: String = letters[start.min(end)..start.max(end)].iter().collect();
         if self.random.chance(30) {
             needle = self.other_case(&needle);
         }
         Predicate::Text {
             field: at as u16,
-            op: *self
-                .random
-                .pick(&[TextOp::Contains, TextOp::StartsWith, TextOp::EndsWith]),
+            op: *self.random.pick(&[TextOp::Contains, TextOp::StartsWith, TextOp::EndsWith]),
             needle: needle.into(),
             ignore_case: self.random.chance(40),
             negated: self.random.chance(30),
@@ -269,15 +220,7 @@ impl Maker<'_> {
             };
             listed.unwrap_or(ascii)
         };
-        text.chars()
-            .map(|each| {
-                if self.random.chance(60) {
-                    letter(each)
-                } else {
-                    each
-                }
-            })
-            .collect()
+        text.chars().map(|each| if self.random.chance(60) { letter(each) } else { each }).collect()
     }
 
     fn member(&mut self) -> Predicate {
@@ -294,11 +237,7 @@ impl Maker<'_> {
             (Kind::Bytes, _) => Value::Int(1),
             _ => return self.compare(),
         };
-        Predicate::Member {
-            field: at as u16,
-            value,
-            negated: self.random.chance(40),
-        }
+        Predicate::Member { field: at as u16, value, negated: self.random.chance(40) }
     }
 
     fn key(&mut self) -> Key {

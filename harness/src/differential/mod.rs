@@ -80,17 +80,10 @@ async fn compare_all(
         trial.put(schema, rows.iter().map(|row| record(row))).await;
         for nth in 0..QUERIES.min(share - seed * QUERIES) {
             let query = query(schema, &rows, focus, &mut random);
-            let triple = Triple {
-                schema,
-                rows: rows.clone(),
-                query,
-            };
+            let triple = Triple { schema, rows: rows.clone(), query };
             if let Err(why) = triple.holds_in(&trial).await {
                 let (small, why) = shrink::shrink(candidate, triple, why).await;
-                panic!(
-                    "{why}\n{}",
-                    small.as_test(&format!("differential_{name}_{seed}_{nth}"))
-                );
+                panic!("{why}\n{}", small.as_test(&format!("differential_{name}_{seed}_{nth}")));
             }
         }
     }
@@ -101,9 +94,7 @@ async fn compare_all(
 async fn open(candidate: &Candidate<'_>) -> Trial {
     let setup = Setup::new(0);
     let runtime = setup.runtime.clone();
-    let subject = (candidate.make)(setup)
-        .await
-        .unwrap_or_else(|error| panic!("can't be opened: {error:?}"));
+    let subject = (candidate.make)(setup).await.unwrap_or_else(|error| panic!("can't be opened: {error:?}"));
     Trial::new(runtime, subject)
 }
 
@@ -114,35 +105,25 @@ impl Triple {
             .into_iter()
             .map(|at| &self.rows[at])
             .collect();
-        let found = trial
-            .select(self.schema, &self.query)
-            .await
-            .map_err(|error| format!("an error: {error:?}"))?;
+        let found =
+            trial.select(self.schema, &self.query).await.map_err(|error| format!("an error: {error:?}"))?;
         let found: Vec<Plain> = found.iter().map(|row| plain(self.schema, &*row.row)).collect();
         if found.iter().collect::<Vec<_>>() == expected {
             return Ok(());
         }
         let keys = |rows: &[&Plain]| {
-            let keys: Vec<String> = rows
-                .iter()
-                .map(|row| oracle::key_of(self.schema, row).to_string())
-                .collect();
+            let keys: Vec<String> =
+                rows.iter().map(|row| oracle::key_of(self.schema, row).to_string()).collect();
             format!("[{}]", keys.join(", "))
         };
         let found: Vec<&Plain> = found.iter().collect();
-        Err(format!(
-            "expected the rows {}, found {}",
-            keys(&expected),
-            keys(&found)
-        ))
+        Err(format!("expected the rows {}, found {}", keys(&expected), keys(&found)))
     }
 
     /// The same over a provider of its own.
     async fn holds(&self, candidate: &Candidate<'_>) -> Result<(), String> {
         let trial = open(candidate).await;
-        trial
-            .put(self.schema, self.rows.iter().map(|row| record(row)))
-            .await;
+        trial.put(self.schema, self.rows.iter().map(|row| record(row))).await;
         self.holds_in(&trial).await
     }
 }

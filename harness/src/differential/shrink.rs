@@ -28,17 +28,9 @@ pub(super) async fn shrink(candidate: &Candidate<'_>, triple: Triple, why: Strin
 
 /// Triples that are smaller by one step, the greatest steps first.
 fn smaller(triple: &Triple) -> Vec<Triple> {
-    let with_query = |query| Triple {
-        query,
-        ..triple.clone()
-    };
-    let mut found: Vec<Triple> = fewer(&triple.rows)
-        .into_iter()
-        .map(|rows| Triple {
-            rows,
-            ..triple.clone()
-        })
-        .collect();
+    let with_query = |query| Triple { query, ..triple.clone() };
+    let mut found: Vec<Triple> =
+        fewer(&triple.rows).into_iter().map(|rows| Triple { rows, ..triple.clone() }).collect();
     found.extend(simpler_queries(&triple.query).into_iter().map(with_query));
     found.extend(triple.plainer());
     found
@@ -61,33 +53,15 @@ fn fewer<T: Clone>(list: &[T]) -> Vec<Vec<T>> {
 fn simpler_queries(query: &Query) -> Vec<Query> {
     let mut found = Vec::new();
     if query.offset > 0 {
-        found.push(Query {
-            offset: 0,
-            ..query.clone()
-        });
-        found.push(Query {
-            offset: query.offset / 2,
-            ..query.clone()
-        });
+        found.push(Query { offset: 0, ..query.clone() });
+        found.push(Query { offset: query.offset / 2, ..query.clone() });
     }
     if let Some(limit) = query.limit {
-        found.push(Query {
-            limit: None,
-            ..query.clone()
-        });
-        found.extend((limit > 0).then(|| Query {
-            limit: Some(limit / 2),
-            ..query.clone()
-        }));
+        found.push(Query { limit: None, ..query.clone() });
+        found.extend((limit > 0).then(|| Query { limit: Some(limit / 2), ..query.clone() }));
     }
-    found.extend(fewer(&query.order).into_iter().map(|order| Query {
-        order,
-        ..query.clone()
-    }));
-    found.extend(simpler(&query.filter).into_iter().map(|filter| Query {
-        filter,
-        ..query.clone()
-    }));
+    found.extend(fewer(&query.order).into_iter().map(|order| Query { order, ..query.clone() }));
+    found.extend(simpler(&query.filter).into_iter().map(|filter| Query { filter, ..query.clone() }));
     found
 }
 
@@ -110,17 +84,10 @@ fn simpler(filter: &Predicate) -> Vec<Predicate> {
         Predicate::Or(children) => parts(children, Predicate::Or),
         Predicate::Not(child) => {
             found.push((**child).clone());
-            found.extend(
-                simpler(child)
-                    .into_iter()
-                    .map(|child| Predicate::Not(Box::new(child))),
-            );
+            found.extend(simpler(child).into_iter().map(|child| Predicate::Not(Box::new(child))));
         }
         Predicate::In { field, values } => {
-            found.extend(fewer(values).into_iter().map(|values| Predicate::In {
-                field: *field,
-                values,
-            }));
+            found.extend(fewer(values).into_iter().map(|values| Predicate::In { field: *field, values }));
         }
         Predicate::Keys(keys) => found.extend(fewer(keys).into_iter().map(Predicate::Keys)),
         _ => {}

@@ -46,26 +46,19 @@ impl Triple {
         let known = models::ALL.iter().find(|schema| schema.model == written.model);
         let schema = *known.ok_or_else(|| format!("the suites have no model `{}`", written.model))?;
         let row = |mut fields: BTreeMap<String, Value>| -> Result<Plain, String> {
-            let mut row: Plain = schema
-                .fields
-                .iter()
-                .map(|field| fields.remove(field.name).unwrap_or_default())
-                .collect();
+            let mut row: Plain =
+                schema.fields.iter().map(|field| fields.remove(field.name).unwrap_or_default()).collect();
             if let Some(base) = base(schema, &row) {
                 for (value, base) in row.iter_mut().zip(base).filter(|(value, _)| value.is_null()) {
                     *value = base;
                 }
             }
-            fields.first_key_value().map_or(Ok(row), |(name, _)| {
-                Err(format!("{} has no field `{name}`", schema.model))
-            })
+            fields
+                .first_key_value()
+                .map_or(Ok(row), |(name, _)| Err(format!("{} has no field `{name}`", schema.model)))
         };
         let rows = written.rows.into_iter().map(row).collect::<Result<_, _>>()?;
-        Ok(Self {
-            schema,
-            rows,
-            query: written.query,
-        })
+        Ok(Self { schema, rows, query: written.query })
     }
 
     fn write(&self) -> String {
@@ -74,15 +67,10 @@ impl Triple {
             let fields = self.schema.fields.iter().zip(row).zip(base).enumerate();
             let told = fields
                 .filter(|(at, ((_, value), base))| *value != base || self.schema.key.fields.contains(at));
-            told.map(|(_, ((field, value), _))| (field.name.to_owned(), value.clone()))
-                .collect()
+            told.map(|(_, ((field, value), _))| (field.name.to_owned(), value.clone())).collect()
         };
         let rows = self.rows.iter().map(row).collect();
-        let written = Written {
-            model: self.schema.model.to_owned(),
-            rows,
-            query: self.query.clone(),
-        };
+        let written = Written { model: self.schema.model.to_owned(), rows, query: self.query.clone() };
         serde_json::to_string(&written).unwrap_or_else(|error| error.to_string())
     }
 
@@ -98,10 +86,8 @@ impl Triple {
                 .collect();
             comment += &format!("    // {}\n", shown.join(", "));
         }
-        let fields: Vec<String> = involved
-            .iter()
-            .map(|at| format!("{at} = {}", self.schema.fields[*at].name))
-            .collect();
+        let fields: Vec<String> =
+            involved.iter().map(|at| format!("{at} = {}", self.schema.fields[*at].name)).collect();
         format!(
             "#[test]\nfn {name}() {{\n{comment}    // {}: {:?}\n    larder_harness::replay(&candidate(), r##\"{}\"##);\n}}\n",
             fields.join(", "),
@@ -125,13 +111,7 @@ impl Triple {
             let base = base(self.schema, row).unwrap_or_else(|| row.clone());
             let fields = row.iter().zip(base).enumerate();
             fields
-                .map(|(at, (value, base))| {
-                    if involved.contains(&at) {
-                        value.clone()
-                    } else {
-                        base
-                    }
-                })
+                .map(|(at, (value, base))| if involved.contains(&at) { value.clone() } else { base })
                 .collect()
         };
         let rows: Vec<Plain> = self.rows.iter().map(row).collect();

@@ -21,17 +21,8 @@ pub(super) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
         Kind::F32 => Value::Float(f64::from(float(limits, random) as f32)),
         Kind::F64 => Value::Float(float(limits, random)),
         Kind::Char => Value::Char(letter(random)),
-        Kind::Str => Value::Str(
-            (0..random.below(5))
-                .map(|_| letter(random))
-                .collect::<String>()
-                .into(),
-        ),
-        Kind::Bytes => Value::Bytes(
-            (0..random.below(4))
-                .map(|_| *random.pick(&[0, 1, 127, 255]))
-                .collect(),
-        ),
+        Kind::Str => Value::Str((0..random.below(5)).map(|_| letter(random)).collect::<String>().into()),
+        Kind::Bytes => Value::Bytes((0..random.below(4)).map(|_| *random.pick(&[0, 1, 127, 255])).collect()),
         Kind::Uuid => Value::Uuid(Uuid::from_u128(u128::from(random.draw() % 4) << 96)),
         Kind::Time => Value::Time(moment(random)),
         Kind::List(of) => Value::List((0..random.below(4)).map(|_| value(of, limits, random)).collect()),
@@ -41,12 +32,9 @@ pub(super) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
             let entry = |key: String| (Value::Str(key.into()), value(of, limits, random));
             Value::Map(keys.into_iter().map(entry).collect())
         }
-        Kind::Struct(def) => Value::Struct(
-            def.fields
-                .iter()
-                .map(|field| value(&field.kind, limits, random))
-                .collect(),
-        ),
+        Kind::Struct(def) => {
+            Value::Struct(def.fields.iter().map(|field| value(&field.kind, limits, random)).collect())
+        }
         Kind::Enum(def) => variant(def, limits, random),
         other => panic!("the generator does not know the type {}", other.name()),
     }
@@ -57,44 +45,20 @@ fn variant(def: &'static EnumDef, limits: Limits, random: &mut Random) -> Value 
     if def.is_unit() {
         return Value::Str(chosen.name.into());
     }
-    let fields = chosen
-        .fields
-        .iter()
-        .map(|field| value(&field.kind, limits, random))
-        .collect();
-    Value::Variant(Box::new(VariantValue {
-        name: chosen.name.into(),
-        fields,
-    }))
+    let fields = chosen.fields.iter().map(|field| value(&field.kind, limits, random)).collect();
+    Value::Variant(Box::new(VariantValue { name: chosen.name.into(), fields }))
 }
 
 fn integer(kind: IntKind, random: &mut Random) -> i128 {
     let (least, greatest) = kind.range();
-    let near = [
-        0,
-        1,
-        -1,
-        2,
-        9,
-        10,
-        least,
-        greatest,
-        least.saturating_add(1),
-        255,
-        256,
-        65_536,
-    ];
+    let near = [0, 1, -1, 2, 9, 10, least, greatest, least.saturating_add(1), 255, 256, 65_536];
     (*random.pick(&near)).clamp(least, greatest)
 }
 
 fn float(limits: Limits, random: &mut Random) -> f64 {
     let finite = [0.0, -0.0, 1.0, -1.0, 0.1, 1e30, -1e-30, 2.5];
     let others = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    if !limits.finite && random.chance(25) {
-        *random.pick(&others)
-    } else {
-        *random.pick(&finite)
-    }
+    if !limits.finite && random.chance(25) { *random.pick(&others) } else { *random.pick(&finite) }
 }
 
 fn letter(random: &mut Random) -> char {
@@ -102,21 +66,7 @@ fn letter(random: &mut Random) -> char {
         let (from, to) = *random.pick(&FOLDINGS);
         return if random.chance(50) { from } else { to };
     }
-    *random.pick(&[
-        'a',
-        'b',
-        'A',
-        'B',
-        'k',
-        's',
-        '%',
-        '_',
-        ' ',
-        'z',
-        '\0',
-        '\u{ffff}',
-        '\u{1f600}',
-    ])
+    *random.pick(&['a', 'b', 'A', 'B', 'k', 's', '%', '_', ' ', 'z', '\0', '\u{ffff}', '\u{1f600}'])
 }
 
 fn moment(random: &mut Random) -> Timestamp {

@@ -7,13 +7,7 @@ use larder_core::{
 use super::{called, field, text};
 
 const fn variant(name: &'static str, alias: &'static [&'static str]) -> VariantDef {
-    VariantDef {
-        name,
-        names: &[],
-        alias,
-        fields: &[],
-        tuple: false,
-    }
+    VariantDef { name, names: &[], alias, fields: &[], tuple: false }
 }
 
 static STATE_V1: EnumDef = EnumDef {
@@ -31,10 +25,7 @@ static STATE_V2: EnumDef = EnumDef {
 
 static PART_V1: StructDef = StructDef {
     name: "Part",
-    fields: &[
-        FieldDef::new("name", Kind::Str),
-        FieldDef::new("weight", Kind::Int(IntKind::I32)),
-    ],
+    fields: &[FieldDef::new("name", Kind::Str), FieldDef::new("weight", Kind::Int(IntKind::I32))],
 };
 
 /// `name` has become `label`, `weight` is gone, `colour` is new.
@@ -42,13 +33,8 @@ static PART_V2: StructDef = StructDef {
     name: "Part",
     fields: &[
         FieldDef::new("colour", Kind::Str).with_default(|| text("grey")),
-        FieldDef::new("label", Kind::Str).with_dialects(&[(
-            "row",
-            FieldDialect {
-                alias: &["name"],
-                ..FieldDialect::PLAIN
-            },
-        )]),
+        FieldDef::new("label", Kind::Str)
+            .with_dialects(&[("row", FieldDialect { alias: &["name"], ..FieldDialect::PLAIN })]),
     ],
 };
 
@@ -73,14 +59,7 @@ pub static NOTE_V2: Schema = Schema::new(
         FieldDef::new("priority", Kind::Int(IntKind::I32)).with_default(|| Value::Int(3)),
         FieldDef::new("stars", Kind::Int(IntKind::I64)),
         FieldDef::new("text", Kind::Str).with_dialects(&[
-            (
-                "row",
-                FieldDialect {
-                    name: Some("text_2"),
-                    alias: &["stored_body"],
-                    ..FieldDialect::PLAIN
-                },
-            ),
+            ("row", FieldDialect { name: Some("text_2"), alias: &["stored_body"], ..FieldDialect::PLAIN }),
             ("json", called("n_text")),
         ]),
         FieldDef::new("id", Kind::Int(IntKind::I64)),

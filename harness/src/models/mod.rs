@@ -15,9 +15,8 @@ pub use specimen::{MOODS, SHAPES, SPECIMEN, mood, shape, specimen, struct_of};
 use larder_core::{FieldDef, FieldDialect, Kind, Record, Schema, Value};
 
 /// Every model that a provider of the suites is opened with, but for those of the evolution.
-pub static ALL: [&Schema; 9] = [
-    &SPECIMEN, &ACCOUNT, &NAMED, &NUMBERED, &TAGGED, &SEAT, &BLOB, &MOMENT, &PROFILE,
-];
+pub static ALL: [&Schema; 9] =
+    [&SPECIMEN, &ACCOUNT, &NAMED, &NUMBERED, &TAGGED, &SEAT, &BLOB, &MOMENT, &PROFILE];
 
 /// A field that is called `json` in JSON and `row` in the store.
 const fn renamed(
@@ -30,10 +29,7 @@ const fn renamed(
 
 /// What is special about a field that has another name.
 const fn called(name: &'static str) -> FieldDialect {
-    FieldDialect {
-        name: Some(name),
-        ..FieldDialect::PLAIN
-    }
+    FieldDialect { name: Some(name), ..FieldDialect::PLAIN }
 }
 
 /// `field!("city", Kind::Str, json "org_", row "r_city")`
@@ -42,10 +38,7 @@ macro_rules! field {
         $crate::models::renamed(
             $name,
             $kind,
-            &[
-                ("json", $crate::models::called($json)),
-                ("row", $crate::models::called($row)),
-            ],
+            &[("json", $crate::models::called($json)), ("row", $crate::models::called($row))],
         )
     };
 }
@@ -67,9 +60,7 @@ pub fn with(schema: &'static Schema, mut record: Record, name: &str, value: Valu
 /// If the model has no such field: the suites are wrong then, not the provider.
 #[must_use]
 pub fn at(schema: &'static Schema, name: &str) -> usize {
-    schema
-        .position(name)
-        .unwrap_or_else(|| panic!("{} has no field `{name}`", schema.model))
+    schema.position(name).unwrap_or_else(|| panic!("{} has no field `{name}`", schema.model))
 }
 
 /// Text as a value.

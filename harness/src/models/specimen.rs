@@ -10,13 +10,7 @@ use uuid::Uuid;
 use super::{field, text};
 
 const fn unit(name: &'static str, names: &'static [(&'static str, &'static str)]) -> VariantDef {
-    VariantDef {
-        name,
-        names,
-        alias: &[],
-        fields: &[],
-        tuple: false,
-    }
+    VariantDef { name, names, alias: &[], fields: &[], tuple: false }
 }
 
 /// An enum without data. By name it orders otherwise than by declaration, and otherwise than in JSON.
@@ -65,19 +59,13 @@ static SHAPE: EnumDef = EnumDef {
 /// The names of the enum with data.
 pub const SHAPES: [&str; 3] = ["Circle", "Empty", "Box"];
 
-static INTERNAL: EnumDef = EnumDef {
-    name: "Internal",
-    variants: &[CIRCLE, EMPTY],
-    tagging: Tagging::Internal { tag: "type" },
-};
+static INTERNAL: EnumDef =
+    EnumDef { name: "Internal", variants: &[CIRCLE, EMPTY], tagging: Tagging::Internal { tag: "type" } };
 
 static ADJACENT: EnumDef = EnumDef {
     name: "Adjacent",
     variants: &[CIRCLE, EMPTY],
-    tagging: Tagging::Adjacent {
-        tag: "t",
-        content: "c",
-    },
+    tagging: Tagging::Adjacent { tag: "t", content: "c" },
 };
 
 static PLACE: StructDef = StructDef {
@@ -126,12 +114,7 @@ static FIELDS: [FieldDef; 37] = [
     field!("opt_place", Kind::Option(&Kind::Struct(&PLACE)), "q_place", "f30"),
     field!("ints", Kind::List(&INT), "l_ints", "f31"),
     field!("words", Kind::List(&Kind::Str), "l_words", "f32"),
-    field!(
-        "opt_words",
-        Kind::Option(&Kind::List(&Kind::Str)),
-        "q_words",
-        "f33"
-    ),
+    field!("opt_words", Kind::Option(&Kind::List(&Kind::Str)), "q_words", "f33"),
     field!("doubles", Kind::List(&Kind::F64), "l_doubles", "f34"),
     field!("places", Kind::List(&Kind::Struct(&PLACE)), "l_places", "f35"),
     field!("counts", Kind::Map(&Kind::Str, &INT), "m_counts", "f36"),
@@ -139,31 +122,11 @@ static FIELDS: [FieldDef; 37] = [
 
 /// Every type of field; indexes on some of them, so that a store that has indexes uses them.
 pub static SPECIMEN: Schema = Schema::new("Specimen", &FIELDS, KeyDef::natural(&[0])).indexes(&[
-    IndexDef {
-        name: "by_title",
-        fields: &[15],
-        unique: false,
-    },
-    IndexDef {
-        name: "by_opt_int",
-        fields: &[25],
-        unique: false,
-    },
-    IndexDef {
-        name: "by_double",
-        fields: &[13],
-        unique: false,
-    },
-    IndexDef {
-        name: "by_mood_low",
-        fields: &[19, 4],
-        unique: false,
-    },
-    IndexDef {
-        name: "by_opt_title_made",
-        fields: &[27, 18],
-        unique: false,
-    },
+    IndexDef { name: "by_title", fields: &[15], unique: false },
+    IndexDef { name: "by_opt_int", fields: &[25], unique: false },
+    IndexDef { name: "by_double", fields: &[13], unique: false },
+    IndexDef { name: "by_mood_low", fields: &[19, 4], unique: false },
+    IndexDef { name: "by_opt_title_made", fields: &[27, 18], unique: false },
 ]);
 
 /// A specimen with this key: plain values, derived from the key, and nulls.
@@ -191,9 +154,7 @@ pub fn specimen(id: i64) -> Record {
         Some(text(&format!("title {id}"))),
         Some(Value::Bytes(id.to_le_bytes().into())),
         Some(Value::Uuid(Uuid::from_u128(n.unsigned_abs()))),
-        Some(Value::Time(
-            Timestamp::from_second(1_700_000_000 + id).unwrap_or_default(),
-        )),
+        Some(Value::Time(Timestamp::from_second(1_700_000_000 + id).unwrap_or_default())),
         Some(mood(MOODS[id.rem_euclid(3) as usize])),
         Some(shape("Circle", &[1])),
         Some(shape("Empty", &[])),
@@ -225,18 +186,11 @@ pub fn mood(name: &str) -> Value {
 #[must_use]
 pub fn shape(name: &str, fields: &[i128]) -> Value {
     let fields = fields.iter().map(|n| Value::Int(*n)).collect();
-    Value::Variant(Box::new(VariantValue {
-        name: name.into(),
-        fields,
-    }))
+    Value::Variant(Box::new(VariantValue { name: name.into(), fields }))
 }
 
 /// A value of the nested struct.
 #[must_use]
 pub fn struct_of(street: &str, zip: Option<&str>, floor: i32) -> Value {
-    Value::Struct(vec![
-        text(street),
-        zip.map_or(Value::Null, text),
-        Value::Int(floor.into()),
-    ])
+    Value::Struct(vec![text(street), zip.map_or(Value::Null, text), Value::Int(floor.into())])
 }

@@ -16,11 +16,7 @@ pub(super) fn position(schema: &'static Schema, name: &str) -> u16 {
 }
 
 pub(super) fn compare(name: &str, op: CompareOp, value: Value) -> Predicate {
-    Predicate::Compare {
-        field: field(name),
-        op,
-        value,
-    }
+    Predicate::Compare { field: field(name), op, value }
 }
 
 pub(super) fn eq(name: &str, value: Value) -> Predicate {
@@ -32,59 +28,28 @@ pub(super) fn ne(name: &str, value: Value) -> Predicate {
 }
 
 pub(super) fn between(name: &str, low: Value, high: Value) -> Predicate {
-    Predicate::Between {
-        field: field(name),
-        low,
-        high,
-    }
+    Predicate::Between { field: field(name), low, high }
 }
 
 pub(super) fn is_in(name: &str, values: impl IntoIterator<Item = Value>) -> Predicate {
-    Predicate::In {
-        field: field(name),
-        values: values.into_iter().collect(),
-    }
+    Predicate::In { field: field(name), values: values.into_iter().collect() }
 }
 
 pub(super) fn holds(name: &str, op: TextOp, needle: &str) -> Predicate {
-    Predicate::Text {
-        field: field(name),
-        op,
-        needle: needle.into(),
-        ignore_case: false,
-        negated: false,
-    }
+    Predicate::Text { field: field(name), op, needle: needle.into(), ignore_case: false, negated: false }
 }
 
 pub(super) fn member(name: &str, value: Value) -> Predicate {
-    Predicate::Member {
-        field: field(name),
-        value,
-        negated: false,
-    }
+    Predicate::Member { field: field(name), value, negated: false }
 }
 
 /// The complement of a text or member condition among rows whose field is not null.
 pub(super) fn lacks(condition: Predicate) -> Predicate {
     match condition {
-        Predicate::Text {
-            field,
-            op,
-            needle,
-            ignore_case,
-            ..
-        } => Predicate::Text {
-            field,
-            op,
-            needle,
-            ignore_case,
-            negated: true,
-        },
-        Predicate::Member { field, value, .. } => Predicate::Member {
-            field,
-            value,
-            negated: true,
-        },
+        Predicate::Text { field, op, needle, ignore_case, .. } => {
+            Predicate::Text { field, op, needle, ignore_case, negated: true }
+        }
+        Predicate::Member { field, value, .. } => Predicate::Member { field, value, negated: true },
         other => other,
     }
 }
@@ -100,23 +65,14 @@ pub(super) fn int(n: i128) -> Value {
 /// Rising by each name, falling by each that begins with `-`.
 pub(super) fn by(names: &[&str]) -> Vec<Order> {
     let order = |name: &&str| match name.strip_prefix('-') {
-        Some(name) => Order {
-            field: field(name),
-            direction: Direction::Descending,
-        },
-        None => Order {
-            field: field(name),
-            direction: Direction::Ascending,
-        },
+        Some(name) => Order { field: field(name), direction: Direction::Descending },
+        None => Order { field: field(name), direction: Direction::Ascending },
     };
     names.iter().map(order).collect()
 }
 
 pub(super) fn ordered(names: &[&str]) -> Query {
-    Query {
-        order: by(names),
-        ..Query::all()
-    }
+    Query { order: by(names), ..Query::all() }
 }
 
 /// Puts specimens 1, 2, 3 … whose field `name` has these values.

@@ -25,12 +25,7 @@ pub(super) fn queries() -> Vec<Query> {
     for filter in filters {
         for order in &orders {
             for (offset, limit) in windows {
-                queries.push(Query {
-                    filter: filter.clone(),
-                    order: order.clone(),
-                    offset,
-                    limit,
-                });
+                queries.push(Query { filter: filter.clone(), order: order.clone(), offset, limit });
             }
         }
     }
@@ -39,14 +34,7 @@ pub(super) fn queries() -> Vec<Query> {
 
 pub(super) async fn twelve(trial: &Trial) -> Vec<Plain> {
     let rows: Vec<_> = (1..=12)
-        .map(|id| {
-            with(
-                &SPECIMEN,
-                specimen(id),
-                "title",
-                text(if id % 2 == 0 { "even" } else { "odd" }),
-            )
-        })
+        .map(|id| with(&SPECIMEN, specimen(id), "title", text(if id % 2 == 0 { "even" } else { "odd" })))
         .collect();
     let plains = rows.iter().map(|row| plain(&SPECIMEN, row)).collect();
     trial.put(&SPECIMEN, rows).await;
@@ -70,27 +58,18 @@ pub(super) async fn what_a_page_claims_is_done(trial: Trial) -> Verdict {
     let stored = twelve(&trial).await;
     for query in queries() {
         let (found, done) = raw(&trial, &query).await;
-        let all = Query {
-            order: query.order.clone(),
-            ..Query::all()
-        };
-        let whole: Vec<&Plain> = oracle::answer(&SPECIMEN, &stored, &all)
-            .iter()
-            .map(|at| &stored[*at])
-            .collect();
+        let all = Query { order: query.order.clone(), ..Query::all() };
+        let whole: Vec<&Plain> =
+            oracle::answer(&SPECIMEN, &stored, &all).iter().map(|at| &stored[*at]).collect();
         if done.filter {
             assert!(
-                found
-                    .iter()
-                    .all(|row| oracle::meets(&SPECIMEN, row, &query.filter)),
+                found.iter().all(|row| oracle::meets(&SPECIMEN, row, &query.filter)),
                 "not filtered: {query:?}"
             );
         }
         if done.order {
-            let places: Vec<_> = found
-                .iter()
-                .map(|row| whole.iter().position(|other| *other == row))
-                .collect();
+            let places: Vec<_> =
+                found.iter().map(|row| whole.iter().position(|other| *other == row)).collect();
             assert!(places.is_sorted_by(|a, b| a < b), "not ordered: {query:?}");
         }
         if done.window {
@@ -98,19 +77,9 @@ pub(super) async fn what_a_page_claims_is_done(trial: Trial) -> Verdict {
             assert_eq!(found.len(), count, "not cut to the window: {query:?}");
         }
         // What is left to be done can be done only with all the rows that it takes.
-        let needed = oracle::answer(
-            &SPECIMEN,
-            &stored,
-            &if done.window {
-                query.clone()
-            } else {
-                query.unlimited()
-            },
-        );
-        assert!(
-            needed.iter().all(|at| found.contains(&stored[*at])),
-            "rows are missing: {query:?}"
-        );
+        let needed =
+            oracle::answer(&SPECIMEN, &stored, &if done.window { query.clone() } else { query.unlimited() });
+        assert!(needed.iter().all(|at| found.contains(&stored[*at])), "rows are missing: {query:?}");
     }
     Verdict::Passed
 }
@@ -120,19 +89,10 @@ pub(super) async fn what_it_pushes_down_it_claims(trial: Trial) -> Verdict {
     let capabilities = trial.capabilities();
     for query in queries() {
         let (_, done) = raw(&trial, &query).await;
-        assert!(
-            done.filter || capabilities.filter != Pushdown::All,
-            "filters everything, but not {query:?}"
-        );
-        assert!(
-            done.order || !capabilities.order,
-            "orders everything, but not {query:?}"
-        );
+        assert!(done.filter || capabilities.filter != Pushdown::All, "filters everything, but not {query:?}");
+        assert!(done.order || !capabilities.order, "orders everything, but not {query:?}");
         let whole = done.filter && done.order;
-        assert!(
-            done.window || !(capabilities.window && whole),
-            "has windows, but not {query:?}"
-        );
+        assert!(done.window || !(capabilities.window && whole), "has windows, but not {query:?}");
     }
     Verdict::Passed
 }
@@ -140,19 +100,10 @@ pub(super) async fn what_it_pushes_down_it_claims(trial: Trial) -> Verdict {
 pub(super) async fn what_it_can_not_do_it_refuses(trial: Trial) -> Verdict {
     put(&trial, "low", [int(1), int(2)]).await;
     let mut refusals = Vec::new();
-    for operation in [
-        Operation::Insert,
-        Operation::Update,
-        Operation::Upsert,
-        Operation::Delete,
-    ] {
+    for operation in [Operation::Insert, Operation::Update, Operation::Upsert, Operation::Delete] {
         if let Some(Verdict::Refused(why)) = trial.refuses(operation, &SPECIMEN, &specimen(1)).await {
             refusals.push(why);
         }
     }
-    if refusals.is_empty() {
-        Verdict::Passed
-    } else {
-        Verdict::Refused(refusals.join(", "))
-    }
+    if refusals.is_empty() { Verdict::Passed } else { Verdict::Refused(refusals.join(", ")) }
 }

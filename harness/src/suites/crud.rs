@@ -11,34 +11,20 @@ use crate::trial::{Trial, Verdict, fails};
 
 /// The operation that makes a row that is not there.
 fn maker(capabilities: Capabilities) -> Operation {
-    if capabilities.insert {
-        Operation::Insert
-    } else {
-        Operation::Upsert
-    }
+    if capabilities.insert { Operation::Insert } else { Operation::Upsert }
 }
 
 /// Writes a row and asserts that the same comes back.
 async fn round_trip(trial: &Trial, record: &Record) {
-    let applied = trial
-        .apply(maker(trial.capabilities()), &SPECIMEN, record)
-        .await
-        .expect("a write");
+    let applied = trial.apply(maker(trial.capabilities()), &SPECIMEN, record).await.expect("a write");
     let expected = plain(&SPECIMEN, record);
     if let Some(row) = applied.row {
         assert_eq!(plain(&SPECIMEN, &*row.row), expected, "what the write answered");
     }
     let key = SPECIMEN.key_of(record).expect("a key");
-    let found = trial
-        .find(&SPECIMEN, &key)
-        .await
-        .expect("the row that was written");
+    let found = trial.find(&SPECIMEN, &key).await.expect("the row that was written");
     assert_eq!(plain(&SPECIMEN, &*found.row), expected, "what was read back");
-    assert_eq!(
-        trial.all(&SPECIMEN).await.last(),
-        Some(&expected),
-        "what was listed"
-    );
+    assert_eq!(trial.all(&SPECIMEN).await.last(), Some(&expected), "what was listed");
 }
 
 pub(super) async fn insert_then_find(trial: Trial) -> Verdict {
@@ -46,14 +32,8 @@ pub(super) async fn insert_then_find(trial: Trial) -> Verdict {
         return refused;
     }
     assert!(trial.find(&SPECIMEN, &1.into()).await.is_none());
-    let applied = trial
-        .apply(Operation::Insert, &SPECIMEN, &specimen(1))
-        .await
-        .expect("an insert");
-    assert!(
-        matches!(applied.outcome, Outcome::Inserted | Outcome::Accepted),
-        "{applied:?}"
-    );
+    let applied = trial.apply(Operation::Insert, &SPECIMEN, &specimen(1)).await.expect("an insert");
+    assert!(matches!(applied.outcome, Outcome::Inserted | Outcome::Accepted), "{applied:?}");
     assert!(trial.find(&SPECIMEN, &1.into()).await.is_some());
     assert!(trial.find(&SPECIMEN, &2.into()).await.is_none());
     Verdict::Passed
@@ -66,15 +46,8 @@ pub(super) async fn insert_again_conflicts(trial: Trial) -> Verdict {
     trial.put(&SPECIMEN, [specimen(1)]).await;
     let before = trial.all(&SPECIMEN).await;
     let other = with(&SPECIMEN, specimen(1), "title", text("other"));
-    let error = fails(
-        trial.apply(Operation::Insert, &SPECIMEN, &other).await,
-        ErrorKind::Conflict,
-    );
-    assert_eq!(
-        (error.model_name(), error.row_key()),
-        (Some("Specimen"), Some("1")),
-        "{error:?}"
-    );
+    let error = fails(trial.apply(Operation::Insert, &SPECIMEN, &other).await, ErrorKind::Conflict);
+    assert_eq!((error.model_name(), error.row_key()), (Some("Specimen"), Some("1")), "{error:?}");
     assert_eq!(trial.all(&SPECIMEN).await, before);
     Verdict::Passed
 }
@@ -87,19 +60,9 @@ pub(super) async fn update_changes_the_row(trial: Trial) -> Verdict {
     }
     let mut mutation = trial.mutation(Operation::Update, &SPECIMEN, &changed);
     mutation.changed = Some([usize::from(ask::field("title"))].into_iter().collect());
-    let applied = trial
-        .provider()
-        .apply(&trial.cx, &mutation)
-        .await
-        .expect("an update");
-    assert!(
-        matches!(applied.outcome, Outcome::Updated | Outcome::Accepted),
-        "{applied:?}"
-    );
-    assert_eq!(
-        trial.all(&SPECIMEN).await,
-        [plain(&SPECIMEN, &changed), plain(&SPECIMEN, &specimen(2))]
-    );
+    let applied = trial.provider().apply(&trial.cx, &mutation).await.expect("an update");
+    assert!(matches!(applied.outcome, Outcome::Updated | Outcome::Accepted), "{applied:?}");
+    assert_eq!(trial.all(&SPECIMEN).await, [plain(&SPECIMEN, &changed), plain(&SPECIMEN, &specimen(2))]);
     Verdict::Passed
 }
 
@@ -107,15 +70,8 @@ pub(super) async fn update_of_a_missing_row_is_not_found(trial: Trial) -> Verdic
     if let Some(refused) = trial.refuses(Operation::Update, &SPECIMEN, &specimen(1)).await {
         return refused;
     }
-    let error = fails(
-        trial.apply(Operation::Update, &SPECIMEN, &specimen(1)).await,
-        ErrorKind::NotFound,
-    );
-    assert_eq!(
-        (error.model_name(), error.row_key()),
-        (Some("Specimen"), Some("1")),
-        "{error:?}"
-    );
+    let error = fails(trial.apply(Operation::Update, &SPECIMEN, &specimen(1)).await, ErrorKind::NotFound);
+    assert_eq!((error.model_name(), error.row_key()), (Some("Specimen"), Some("1")), "{error:?}");
     assert!(trial.all(&SPECIMEN).await.is_empty());
     Verdict::Passed
 }
@@ -126,10 +82,7 @@ pub(super) async fn upsert_inserts_and_updates(trial: Trial) -> Verdict {
     }
     let changed = with(&SPECIMEN, specimen(1), "title", text("changed"));
     for record in [specimen(1), changed] {
-        trial
-            .apply(Operation::Upsert, &SPECIMEN, &record)
-            .await
-            .expect("an upsert");
+        trial.apply(Operation::Upsert, &SPECIMEN, &record).await.expect("an upsert");
         assert_eq!(trial.all(&SPECIMEN).await, [plain(&SPECIMEN, &record)]);
     }
     Verdict::Passed
@@ -140,14 +93,8 @@ pub(super) async fn delete_removes_the_row(trial: Trial) -> Verdict {
     if let Some(refused) = trial.refuses(Operation::Delete, &SPECIMEN, &specimen(1)).await {
         return refused;
     }
-    let applied = trial
-        .apply(Operation::Delete, &SPECIMEN, &specimen(1))
-        .await
-        .expect("a delete");
-    assert!(
-        matches!(applied.outcome, Outcome::Deleted | Outcome::Accepted),
-        "{applied:?}"
-    );
+    let applied = trial.apply(Operation::Delete, &SPECIMEN, &specimen(1)).await.expect("a delete");
+    assert!(matches!(applied.outcome, Outcome::Deleted | Outcome::Accepted), "{applied:?}");
     assert!(trial.find(&SPECIMEN, &1.into()).await.is_none());
     assert_eq!(trial.all(&SPECIMEN).await, [plain(&SPECIMEN, &specimen(2))]);
     Verdict::Passed
@@ -158,14 +105,8 @@ pub(super) async fn delete_of_a_missing_row_is_no_error(trial: Trial) -> Verdict
     if let Some(refused) = trial.refuses(Operation::Delete, &SPECIMEN, &specimen(1)).await {
         return refused;
     }
-    let applied = trial
-        .apply(Operation::Delete, &SPECIMEN, &specimen(1))
-        .await
-        .expect("a delete of nothing");
-    assert!(
-        matches!(applied.outcome, Outcome::Missing | Outcome::Accepted),
-        "{applied:?}"
-    );
+    let applied = trial.apply(Operation::Delete, &SPECIMEN, &specimen(1)).await.expect("a delete of nothing");
+    assert!(matches!(applied.outcome, Outcome::Missing | Outcome::Accepted), "{applied:?}");
     assert_eq!(trial.all(&SPECIMEN).await.len(), 1);
     Verdict::Passed
 }
@@ -175,10 +116,7 @@ pub(super) async fn a_deleted_key_is_free_again(trial: Trial) -> Verdict {
     if let Some(refused) = trial.refuses(Operation::Delete, &SPECIMEN, &specimen(1)).await {
         return refused;
     }
-    trial
-        .apply(Operation::Delete, &SPECIMEN, &specimen(1))
-        .await
-        .expect("a delete");
+    trial.apply(Operation::Delete, &SPECIMEN, &specimen(1)).await.expect("a delete");
     round_trip(&trial, &with(&SPECIMEN, specimen(1), "title", text("again"))).await;
     Verdict::Passed
 }
@@ -195,25 +133,15 @@ pub(super) async fn every_type_round_trips(trial: Trial) -> Verdict {
         ("shape", shape("Box", &[-3, 4])),
         ("internal", shape("Circle", &[5])),
         ("adjacent", shape("Empty", &[])),
-        (
-            "ints",
-            Value::List(vec![Value::Int(2), Value::Int(-1), Value::Int(2)]),
-        ),
+        ("ints", Value::List(vec![Value::Int(2), Value::Int(-1), Value::Int(2)])),
         ("words", Value::List(vec![text("b"), text(""), text("a")])),
         ("opt_words", Value::List(Vec::new())),
         ("doubles", Value::List(vec![Value::Float(1.5)])),
-        (
-            "places",
-            Value::List(vec![struct_of("a", None, 1), struct_of("b", Some("0150"), 2)]),
-        ),
-        (
-            "counts",
-            Value::Map(vec![(text(""), Value::Int(1)), (text("a b"), Value::Int(-2))]),
-        ),
+        ("places", Value::List(vec![struct_of("a", None, 1), struct_of("b", Some("0150"), 2)])),
+        ("counts", Value::Map(vec![(text(""), Value::Int(1)), (text("a b"), Value::Int(-2))])),
     ];
-    let full = full.into_iter().fold(specimen(2), |record, (name, value)| {
-        with(&SPECIMEN, record, name, value)
-    });
+    let full =
+        full.into_iter().fold(specimen(2), |record, (name, value)| with(&SPECIMEN, record, name, value));
     for record in [specimen(1), full] {
         round_trip(&trial, &record).await;
     }
@@ -240,9 +168,7 @@ pub(super) async fn extremes_round_trip(trial: Trial) -> Verdict {
         ("qword", u64::MAX.into()),
     ];
     let numbers = |id: i64, numbers: &[(&str, i128)]| {
-        numbers.iter().fold(specimen(id), |record, (name, n)| {
-            with(&SPECIMEN, record, name, Value::Int(*n))
-        })
+        numbers.iter().fold(specimen(id), |record, (name, n)| with(&SPECIMEN, record, name, Value::Int(*n)))
     };
     let others = [
         ("single", Value::Float(f32::MIN_POSITIVE.into())),
@@ -255,9 +181,8 @@ pub(super) async fn extremes_round_trip(trial: Trial) -> Verdict {
         ("opt_double", Value::Float(5e-324)),
         ("opt_made", Value::Time(Timestamp::MIN)),
     ];
-    let others = others.into_iter().fold(specimen(3), |record, (name, value)| {
-        with(&SPECIMEN, record, name, value)
-    });
+    let others =
+        others.into_iter().fold(specimen(3), |record, (name, value)| with(&SPECIMEN, record, name, value));
     for record in [numbers(1, &least), numbers(2, &greatest), others] {
         round_trip(&trial, &record).await;
     }
@@ -266,11 +191,7 @@ pub(super) async fn extremes_round_trip(trial: Trial) -> Verdict {
 
 pub(super) async fn long_rows_round_trip(trial: Trial) -> Verdict {
     for (id, len) in [(1, 65_000), (2, 65_536), (3, 300_000)] {
-        round_trip(
-            &trial,
-            &with(&SPECIMEN, specimen(id), "title", text(&"x".repeat(len))),
-        )
-        .await;
+        round_trip(&trial, &with(&SPECIMEN, specimen(id), "title", text(&"x".repeat(len)))).await;
     }
     Verdict::Passed
 }
@@ -279,11 +200,7 @@ pub(super) async fn exists_tells(trial: Trial) -> Verdict {
     trial.put(&SPECIMEN, [specimen(1)]).await;
     for (id, wrong) in [(1, Presence::Absent), (2, Presence::Present)] {
         for query in [Query::key(id.into()), Query::filter(ask::eq("low", ask::int(id)))] {
-            let found = trial
-                .provider()
-                .exists(&trial.cx, &SPECIMEN, &query)
-                .await
-                .expect("an answer");
+            let found = trial.provider().exists(&trial.cx, &SPECIMEN, &query).await.expect("an answer");
             assert_ne!(found, wrong, "{query:?}");
         }
     }

@@ -9,12 +9,7 @@ async fn get(trial: &Trial, scope: &str) -> Option<String> {
 }
 
 async fn set(trial: &Trial, scope: &str, value: Option<&str>) {
-    trial
-        .commit(vec![Op::Cursor {
-            scope: scope.into(),
-            value: value.map(Into::into),
-        }])
-        .await;
+    trial.commit(vec![Op::Cursor { scope: scope.into(), value: value.map(Into::into) }]).await;
 }
 
 pub(super) async fn a_value_is_kept_under_its_name(trial: Trial) -> Verdict {

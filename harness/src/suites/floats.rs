@@ -31,12 +31,7 @@ pub(super) async fn zeros_are_ordered(trial: Trial) -> Verdict {
 
 pub(super) async fn zeros_are_equal_within_composites(trial: Trial) -> Verdict {
     let list = |values: &[f64]| Value::List(values.iter().copied().map(float).collect());
-    put(
-        &trial,
-        "doubles",
-        [list(&[0.0, 1.0]), list(&[-0.0, 1.0]), list(&[2.0])],
-    )
-    .await;
+    put(&trial, "doubles", [list(&[0.0, 1.0]), list(&[-0.0, 1.0]), list(&[2.0])]).await;
     check(&trial, eq("doubles", list(&[0.0, 1.0])), &[1, 2]).await;
     check(&trial, member("doubles", float(0.0)), &[1, 2]).await;
     check(&trial, lacks(member("doubles", float(-0.0))), &[3]).await;
@@ -60,12 +55,7 @@ pub(super) async fn an_operand_that_is_no_number_equals_nothing(trial: Trial) ->
     check(&trial, is_in("opt_double", [nan(), float(1.0)]), &[1]).await;
     check(&trial, compare("opt_double", CompareOp::Lt, nan()), &[1, 3]).await;
     check(&trial, compare("opt_double", CompareOp::Gt, nan()), &[]).await;
-    check(
-        &trial,
-        compare("opt_double", CompareOp::Lt, float(f64::INFINITY)),
-        &[1, 3],
-    )
-    .await;
+    check(&trial, compare("opt_double", CompareOp::Lt, float(f64::INFINITY)), &[1, 3]).await;
     Verdict::Passed
 }
 
@@ -76,19 +66,9 @@ pub(super) async fn what_is_no_number_can_be_stored(trial: Trial) -> Verdict {
     check(&trial, ne("double", float(f64::NAN)), &[1, 2, 3, 4, 5]).await;
     check(&trial, ne("double", float(1.0)), &[1, 2, 3, 4]).await;
     check(&trial, not(eq("double", float(1.0))), &[1, 2, 3, 4]).await;
-    check(
-        &trial,
-        compare("double", CompareOp::Gt, float(f64::INFINITY)),
-        &[1],
-    )
-    .await;
+    check(&trial, compare("double", CompareOp::Gt, float(f64::INFINITY)), &[1]).await;
     check(&trial, compare("double", CompareOp::Ge, float(f64::NAN)), &[1]).await;
-    check(
-        &trial,
-        compare("double", CompareOp::Lt, float(f64::NEG_INFINITY)),
-        &[2],
-    )
-    .await;
+    check(&trial, compare("double", CompareOp::Lt, float(f64::NEG_INFINITY)), &[2]).await;
     check_query(&trial, &ordered(&["double"]), &[2, 4, 5, 3, 1]).await;
     check_query(&trial, &ordered(&["-double"]), &[1, 3, 5, 4, 2]).await;
     Verdict::Passed

@@ -10,40 +10,19 @@ use crate::trial::{Trial, Verdict};
 
 /// Keys in their order; written in another.
 async fn check(trial: &Trial, schema: &'static Schema, keys: &[Key]) -> Verdict {
-    trial
-        .put(schema, keys.iter().rev().map(|key| keyed(schema, key, "old")))
-        .await;
+    trial.put(schema, keys.iter().rev().map(|key| keyed(schema, key, "old"))).await;
     assert_eq!(trial.keys(schema, &Query::all()).await, keys);
     for key in keys {
-        let found = trial
-            .find(schema, key)
-            .await
-            .unwrap_or_else(|| panic!("{key:?} is not found"));
-        assert_eq!(
-            plain(schema, &*found.row),
-            plain(schema, &keyed(schema, key, "old")),
-            "{key:?}"
-        );
+        let found = trial.find(schema, key).await.unwrap_or_else(|| panic!("{key:?} is not found"));
+        assert_eq!(plain(schema, &*found.row), plain(schema, &keyed(schema, key, "old")), "{key:?}");
     }
     let (first, last) = (keys[0].clone(), keys[keys.len() - 1].clone());
     let some = Predicate::Keys(vec![last.clone(), first.clone(), first.clone()]);
-    let expected = if first == last {
-        vec![first.clone()]
-    } else {
-        vec![first.clone(), last]
-    };
+    let expected = if first == last { vec![first.clone()] } else { vec![first.clone(), last] };
     assert_eq!(trial.keys(schema, &Query::filter(some.clone())).await, expected);
     let others = Query::filter(Predicate::Not(Box::new(some)));
-    assert_eq!(
-        trial.keys(schema, &others).await.len(),
-        keys.len() - expected.len()
-    );
-    assert!(
-        trial
-            .keys(schema, &Query::filter(Predicate::Keys(Vec::new())))
-            .await
-            .is_empty()
-    );
+    assert_eq!(trial.keys(schema, &others).await.len(), keys.len() - expected.len());
+    assert!(trial.keys(schema, &Query::filter(Predicate::Keys(Vec::new()))).await.is_empty());
     delete_and_change(trial, schema, keys).await
 }
 
@@ -56,10 +35,7 @@ async fn delete_and_change(trial: &Trial, schema: &'static Schema, keys: &[Key])
                 .apply(Operation::Update, schema, &changed)
                 .await
                 .unwrap_or_else(|error| panic!("{key:?}: {error}"));
-            let found = trial
-                .find(schema, key)
-                .await
-                .unwrap_or_else(|| panic!("{key:?} is not found"));
+            let found = trial.find(schema, key).await.unwrap_or_else(|| panic!("{key:?} is not found"));
             assert_eq!(plain(schema, &*found.row), plain(schema, &changed), "{key:?}");
         }
         if capabilities.delete {
@@ -76,12 +52,7 @@ async fn delete_and_change(trial: &Trial, schema: &'static Schema, keys: &[Key])
 }
 
 pub(super) async fn text(trial: Trial) -> Verdict {
-    check(
-        &trial,
-        &NAMED,
-        &["10", "9", "Zoe", "a", "a b", "ab", "b"].map(Key::from),
-    )
-    .await
+    check(&trial, &NAMED, &["10", "9", "Zoe", "a", "a b", "ab", "b"].map(Key::from)).await
 }
 
 /// Keys that would leave their place in a path, a query or a file if they were not encoded.
@@ -120,12 +91,7 @@ pub(super) async fn numbers(trial: Trial) -> Verdict {
 }
 
 pub(super) async fn wide_numbers(trial: Trial) -> Verdict {
-    let keys = [
-        i128::MIN,
-        i128::from(i64::MIN) - 1,
-        i128::from(u64::MAX),
-        i128::MAX,
-    ];
+    let keys = [i128::MIN, i128::from(i64::MIN) - 1, i128::from(u64::MAX), i128::MAX];
     check(&trial, &NUMBERED, &keys.map(Key::from)).await
 }
 
@@ -136,12 +102,7 @@ pub(super) async fn uuids(trial: Trial) -> Verdict {
 
 pub(super) async fn composites(trial: Trial) -> Verdict {
     let keys = [("A", 2), ("A", 10), ("A/1", 1), ("AB", -1), ("B", 0)];
-    check(
-        &trial,
-        &SEAT,
-        &keys.map(|(line, place)| Key::Composite([line.into(), place.into()].into())),
-    )
-    .await
+    check(&trial, &SEAT, &keys.map(|(line, place)| Key::Composite([line.into(), place.into()].into()))).await
 }
 
 pub(super) async fn bytes(trial: Trial) -> Verdict {
@@ -150,17 +111,8 @@ pub(super) async fn bytes(trial: Trial) -> Verdict {
 }
 
 pub(super) async fn moments(trial: Trial) -> Verdict {
-    let keys = [
-        Timestamp::from_nanosecond(-1),
-        Timestamp::from_second(0),
-        Timestamp::from_nanosecond(1),
-    ];
-    check(
-        &trial,
-        &MOMENT,
-        &keys.map(|at| Key::Int(at.unwrap_or_default().as_nanosecond())),
-    )
-    .await
+    let keys = [Timestamp::from_nanosecond(-1), Timestamp::from_second(0), Timestamp::from_nanosecond(1)];
+    check(&trial, &MOMENT, &keys.map(|at| Key::Int(at.unwrap_or_default().as_nanosecond()))).await
 }
 
 pub(super) async fn singleton(trial: Trial) -> Verdict {

@@ -87,13 +87,8 @@ pub(super) async fn an_empty_text_is_not_null(trial: Trial) -> Verdict {
 pub(super) async fn an_absent_field_is_null(trial: Trial) -> Verdict {
     let full = plain(&SPECIMEN, &specimen(1));
     let hole = at(&SPECIMEN, "opt_int");
-    let fields = full
-        .into_iter()
-        .enumerate()
-        .map(|(at, value)| (at != hole).then_some(value));
-    trial
-        .put(&SPECIMEN, [Record::new(fields.collect::<Vec<_>>())])
-        .await;
+    let fields = full.into_iter().enumerate().map(|(at, value)| (at != hole).then_some(value));
+    trial.put(&SPECIMEN, [Record::new(fields.collect::<Vec<_>>())]).await;
     check(&trial, eq("opt_int", Value::Null), &[1]).await;
     check(&trial, ne("opt_int", int(5)), &[]).await;
     Verdict::Passed

@@ -31,12 +31,7 @@ impl Witness {
             Ok(())
         });
         counted.expect("rows");
-        let told = Told {
-            published,
-            touched: touched.clone(),
-            revision: store.revision(),
-            rows,
-        };
+        let told = Told { published, touched: touched.clone(), revision: store.revision(), rows };
         self.told.lock().expect("no panic").push(told);
     }
 
@@ -56,21 +51,15 @@ impl CommitObserver for Witness {
 }
 
 fn witness(trial: &Trial) -> Arc<Witness> {
-    let witness = Arc::new(Witness {
-        store: Arc::downgrade(trial.store()),
-        told: Mutex::default(),
-    });
+    let witness = Arc::new(Witness { store: Arc::downgrade(trial.store()), told: Mutex::default() });
     let weak: Weak<Witness> = Arc::downgrade(&witness);
     trial.store().observe(weak);
     witness
 }
 
 fn keys(touched: &Touched) -> Vec<String> {
-    let mut keys: Vec<_> = touched
-        .rows
-        .iter()
-        .map(|(schema, key)| format!("{} {key}", schema.model))
-        .collect();
+    let mut keys: Vec<_> =
+        touched.rows.iter().map(|(schema, key)| format!("{} {key}", schema.model)).collect();
     keys.sort();
     keys
 }
@@ -78,21 +67,10 @@ fn keys(touched: &Touched) -> Vec<String> {
 pub(super) async fn told_before_and_after_readers_see_it(trial: Trial) -> Verdict {
     let witness = witness(&trial);
     let before = trial.store().revision();
-    let revision = trial
-        .commit(vec![trial.op(&SPECIMEN, specimen(1))])
-        .await
-        .revision;
+    let revision = trial.commit(vec![trial.op(&SPECIMEN, specimen(1))]).await.revision;
     let told = witness.take();
-    assert_eq!(
-        told.iter().map(|told| told.published).collect::<Vec<_>>(),
-        [false, true],
-        "{told:?}"
-    );
-    assert_eq!(
-        (told[0].rows, told[0].revision),
-        (0, before),
-        "durable, and seen by no reader"
-    );
+    assert_eq!(told.iter().map(|told| told.published).collect::<Vec<_>>(), [false, true], "{told:?}");
+    assert_eq!((told[0].rows, told[0].revision), (0, before), "durable, and seen by no reader");
     assert_eq!((told[1].rows, told[1].revision), (1, revision), "seen by readers");
     assert!(told.iter().all(|told| told.touched.revision == revision));
     Verdict::Passed
@@ -101,29 +79,16 @@ pub(super) async fn told_before_and_after_readers_see_it(trial: Trial) -> Verdic
 pub(super) async fn told_what_was_touched(trial: Trial) -> Verdict {
     trial.put(&SPECIMEN, [specimen(2)]).await;
     let witness = witness(&trial);
-    let remove = Op::Remove {
-        schema: &SPECIMEN,
-        key: 2.into(),
-    };
+    let remove = Op::Remove { schema: &SPECIMEN, key: 2.into() };
     let named = trial.op(&NAMED, keyed(&NAMED, &"a".into(), "x"));
-    trial
-        .commit(vec![trial.op(&SPECIMEN, specimen(1)), remove, named])
-        .await;
+    trial.commit(vec![trial.op(&SPECIMEN, specimen(1)), remove, named]).await;
     for told in witness.take() {
         assert_eq!(keys(&told.touched), ["Named a", "Specimen 1", "Specimen 2"]);
         assert!(!told.touched.outbox && !told.touched.wiped);
     }
-    let seq = trial
-        .commit(vec![Op::Enqueue(Box::new(entry(&trial, 1)))])
-        .await
-        .seqs[0];
+    let seq = trial.commit(vec![Op::Enqueue(Box::new(entry(&trial, 1)))]).await.seqs[0];
     trial.commit(vec![Op::Dequeue(seq)]).await;
-    trial
-        .commit(vec![Op::Cursor {
-            scope: "a".into(),
-            value: None,
-        }])
-        .await;
+    trial.commit(vec![Op::Cursor { scope: "a".into(), value: None }]).await;
     let outbox: Vec<_> = witness.take().iter().map(|told| told.touched.outbox).collect();
     assert_eq!(outbox, [true, true, true, true, false, false]);
     Verdict::Passed
@@ -131,25 +96,12 @@ pub(super) async fn told_what_was_touched(trial: Trial) -> Verdict {
 
 pub(super) async fn not_told_of_what_did_not_happen(trial: Trial) -> Verdict {
     let witness = witness(&trial);
-    let expect = vec![Expect::Row {
-        schema: &SPECIMEN,
-        key: 1.into(),
-        revision: 9,
-    }];
-    let stale = Batch {
-        expect,
-        ops: vec![trial.op(&SPECIMEN, specimen(1))],
-    };
+    let expect = vec![Expect::Row { schema: &SPECIMEN, key: 1.into(), revision: 9 }];
+    let stale = Batch { expect, ops: vec![trial.op(&SPECIMEN, specimen(1))] };
     trial.try_commit(stale).await.expect("an answer");
     let mut unfit = specimen(1);
-    unfit.set(
-        crate::models::at(&SPECIMEN, "place"),
-        larder_core::Value::List(Vec::new()),
-    );
-    let refused = Batch {
-        expect: Vec::new(),
-        ops: vec![trial.op(&SPECIMEN, unfit)],
-    };
+    unfit.set(crate::models::at(&SPECIMEN, "place"), larder_core::Value::List(Vec::new()));
+    let refused = Batch { expect: Vec::new(), ops: vec![trial.op(&SPECIMEN, unfit)] };
     trial.try_commit(refused).await.expect_err("a refusal");
     assert!(witness.take().is_empty());
     Verdict::Passed
@@ -204,9 +156,7 @@ pub(super) async fn told_of_a_wipe(trial: Trial) -> Verdict {
     trial.store().wipe(&trial.cx).await.expect("a wipe");
     let told = witness.take();
     assert_eq!(
-        told.iter()
-            .map(|told| (told.published, told.rows))
-            .collect::<Vec<_>>(),
+        told.iter().map(|told| (told.published, told.rows)).collect::<Vec<_>>(),
         [(false, 1), (true, 0)]
     );
     assert!(told.iter().all(|told| told.touched.wiped));

@@ -94,10 +94,7 @@ pub(super) async fn every_field_is_found_by_its_value(trial: Trial) -> Verdict {
         ("words", Value::List(vec![text("seven")])),
         ("opt_words", Value::List(Vec::new())),
         ("doubles", Value::List(vec![Value::Float(7.5)])),
-        (
-            "places",
-            Value::List(vec![struct_of("Seventh Street", Some("7"), 7)]),
-        ),
+        ("places", Value::List(vec![struct_of("Seventh Street", Some("7"), 7)])),
         ("counts", Value::Map(vec![(text("seven"), int(7))])),
     ] {
         one = models::with(&SPECIMEN, one, name, value);
@@ -115,12 +112,7 @@ pub(super) async fn every_field_is_found_by_its_value(trial: Trial) -> Verdict {
 
 pub(super) async fn fields_are_not_mixed_up(trial: Trial) -> Verdict {
     let pair = |id: i64, low: i128, high: i128| {
-        models::with(
-            &SPECIMEN,
-            models::with(&SPECIMEN, specimen(id), "low", int(low)),
-            "high",
-            int(high),
-        )
+        models::with(&SPECIMEN, models::with(&SPECIMEN, specimen(id), "low", int(low)), "high", int(high))
     };
     trial.put(&SPECIMEN, [pair(1, 5, 6), pair(2, 6, 5)]).await;
     check(&trial, eq("low", int(5)), &[1]).await;
@@ -138,21 +130,11 @@ pub(super) async fn enums_compare_by_name(trial: Trial) -> Verdict {
 }
 
 pub(super) async fn enums_with_data_compare_by_name_and_data(trial: Trial) -> Verdict {
-    let shapes = [
-        shape("Circle", &[2]),
-        shape("Empty", &[]),
-        shape("Box", &[1, 2]),
-        shape("Circle", &[10]),
-    ];
+    let shapes = [shape("Circle", &[2]), shape("Empty", &[]), shape("Box", &[1, 2]), shape("Circle", &[10])];
     put(&trial, "shape", shapes).await;
     check(&trial, eq("shape", shape("Circle", &[2])), &[1]).await;
     check(&trial, ne("shape", shape("Circle", &[2])), &[2, 3, 4]).await;
-    check(
-        &trial,
-        compare("shape", CompareOp::Lt, shape("Circle", &[10])),
-        &[1, 3],
-    )
-    .await;
+    check(&trial, compare("shape", CompareOp::Lt, shape("Circle", &[10])), &[1, 3]).await;
     Verdict::Passed
 }
 
@@ -169,12 +151,7 @@ pub(super) async fn composites_compare_element_by_element(trial: Trial) -> Verdi
 pub(super) async fn wide_integers_compare_as_numbers(trial: Trial) -> Verdict {
     put(&trial, "wide", [i128::MIN, -1, 9, 10, i128::MAX].map(int)).await;
     check(&trial, compare("wide", CompareOp::Lt, int(10)), &[1, 2, 3]).await;
-    check(
-        &trial,
-        compare("wide", CompareOp::Ge, int(i128::from(u64::MAX))),
-        &[5],
-    )
-    .await;
+    check(&trial, compare("wide", CompareOp::Ge, int(i128::from(u64::MAX))), &[5]).await;
     check(&trial, eq("wide", int(i128::MIN)), &[1]).await;
     Verdict::Passed
 }

@@ -53,9 +53,7 @@ fn full(trial: &Trial) -> Entry {
         account: Some("ada".into()),
         created: at(1_700_000_000),
         state: EntryState::Parked(ParkReason::Rejected),
-        mark: Some(SendMark {
-            first: at(1_700_000_001),
-        }),
+        mark: Some(SendMark { first: at(1_700_000_001) }),
         attempts: 9,
         strikes: 4,
         first_strike: Some(at(1_700_000_002)),
@@ -76,12 +74,7 @@ pub(super) fn shown(entry: &Entry) -> String {
     let row = |row: &Option<Arc<dyn Row>>| row.as_ref().map(|row| plain(entry.schema, &**row));
     let rows = (row(&entry.row), row(&entry.base));
     let changed: Vec<usize> = entry.changed.iter().collect();
-    let bare = Entry {
-        row: None,
-        base: None,
-        changed: [].into_iter().collect(),
-        ..entry.clone()
-    };
+    let bare = Entry { row: None, base: None, changed: [].into_iter().collect(), ..entry.clone() };
     format!("{bare:?} {changed:?} {rows:?}")
 }
 
@@ -91,35 +84,18 @@ fn enqueue(entry: Entry) -> Op {
 
 /// The numbers of the entries after `after`.
 async fn seqs(trial: &Trial, after: u64, limit: usize) -> Vec<u64> {
-    let loaded = trial
-        .store()
-        .outbox(&trial.cx, after, limit)
-        .await
-        .expect("the outbox");
+    let loaded = trial.store().outbox(&trial.cx, after, limit).await.expect("the outbox");
     assert!(loaded.unreadable.is_empty(), "{loaded:?}");
     let seqs: Vec<u64> = loaded.entries.iter().map(|entry| entry.seq).collect();
-    assert_eq!(
-        loaded.last,
-        seqs.last().copied().unwrap_or(0),
-        "the last number that was looked at"
-    );
+    assert_eq!(loaded.last, seqs.last().copied().unwrap_or(0), "the last number that was looked at");
     seqs
 }
 
 pub(super) async fn entries_come_back_as_they_were_stored(trial: Trial) -> Verdict {
-    let delete = Entry {
-        operation: Operation::Delete,
-        row: None,
-        ..entry(&trial, 6)
-    };
+    let delete = Entry { operation: Operation::Delete, row: None, ..entry(&trial, 6) };
     for mut stored in [entry(&trial, 4), full(&trial), delete] {
         stored.seq = trial.commit(vec![enqueue(stored.clone())]).await.seqs[0];
-        let found = trial
-            .store()
-            .entry(&trial.cx, stored.seq)
-            .await
-            .expect("an answer")
-            .expect("the entry");
+        let found = trial.store().entry(&trial.cx, stored.seq).await.expect("an answer").expect("the entry");
         assert_eq!(shown(&found), shown(&stored));
     }
     let loaded = trial.store().outbox(&trial.cx, 0, 9).await.expect("the outbox");
@@ -128,25 +104,14 @@ pub(super) async fn entries_come_back_as_they_were_stored(trial: Trial) -> Verdi
 }
 
 pub(super) async fn numbers_rise_in_the_order_of_the_batch(trial: Trial) -> Verdict {
-    let first = trial
-        .commit(vec![enqueue(entry(&trial, 1)), enqueue(entry(&trial, 2))])
-        .await
-        .seqs;
+    let first = trial.commit(vec![enqueue(entry(&trial, 1)), enqueue(entry(&trial, 2))]).await.seqs;
     let second = trial.commit(vec![enqueue(entry(&trial, 3))]).await.seqs;
     assert_eq!((first.len(), second.len()), (2, 1));
     let all = [first, second].concat();
     assert!(all[0] > 0 && all.is_sorted_by(|a, b| a < b), "{all:?}");
     assert_eq!(seqs(&trial, 0, 9).await, all);
-    let keys: Vec<_> = trial
-        .store()
-        .outbox(&trial.cx, 0, 9)
-        .await
-        .expect("the outbox")
-        .entries;
-    assert_eq!(
-        keys.iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>(),
-        ["1", "2", "3"]
-    );
+    let keys: Vec<_> = trial.store().outbox(&trial.cx, 0, 9).await.expect("the outbox").entries;
+    assert_eq!(keys.iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>(), ["1", "2", "3"]);
     Verdict::Passed
 }
 
@@ -165,10 +130,7 @@ pub(super) async fn numbers_are_never_used_again(trial: Trial) -> Verdict {
 }
 
 pub(super) async fn a_part_can_be_loaded(trial: Trial) -> Verdict {
-    let all = trial
-        .commit((0..5).map(|id| enqueue(entry(&trial, id))).collect())
-        .await
-        .seqs;
+    let all = trial.commit((0..5).map(|id| enqueue(entry(&trial, id))).collect()).await.seqs;
     assert_eq!(seqs(&trial, 0, 2).await, all[..2]);
     assert_eq!(seqs(&trial, all[1], 2).await, all[2..4]);
     assert_eq!(seqs(&trial, all[3], 9).await, all[4..]);
@@ -182,12 +144,7 @@ pub(super) async fn an_entry_can_be_revised(trial: Trial) -> Verdict {
     let seq = trial.commit(vec![enqueue(entry(&trial, 5))]).await.seqs[0];
     let revised = Entry { seq, ..full(&trial) };
     trial.commit(vec![Op::Revise(Box::new(revised.clone()))]).await;
-    let found = trial
-        .store()
-        .entry(&trial.cx, seq)
-        .await
-        .expect("an answer")
-        .expect("the entry");
+    let found = trial.store().entry(&trial.cx, seq).await.expect("an answer").expect("the entry");
     assert_eq!(shown(&found), shown(&revised));
     Verdict::Passed
 }
@@ -196,108 +153,36 @@ pub(super) async fn revising_what_is_gone_does_nothing(trial: Trial) -> Verdict 
     let seq = trial.commit(vec![enqueue(entry(&trial, 5))]).await.seqs[0];
     trial.commit(vec![Op::Dequeue(seq)]).await;
     trial
-        .commit(vec![
-            Op::Revise(Box::new(Entry { seq, ..full(&trial) })),
-            Op::Dequeue(seq),
-            Op::Dequeue(999),
-        ])
+        .commit(vec![Op::Revise(Box::new(Entry { seq, ..full(&trial) })), Op::Dequeue(seq), Op::Dequeue(999)])
         .await;
-    assert!(
-        trial
-            .store()
-            .entry(&trial.cx, seq)
-            .await
-            .expect("an answer")
-            .is_none()
-    );
-    assert_eq!(
-        trial.store().outbox_counts(&trial.cx).await.expect("counts"),
-        OutboxCounts::default()
-    );
+    assert!(trial.store().entry(&trial.cx, seq).await.expect("an answer").is_none());
+    assert_eq!(trial.store().outbox_counts(&trial.cx).await.expect("counts"), OutboxCounts::default());
     Verdict::Passed
 }
 
 pub(super) async fn entries_are_counted(trial: Trial) -> Verdict {
     let counts = async || trial.store().outbox_counts(&trial.cx).await.expect("counts");
-    assert_eq!(
-        counts().await,
-        OutboxCounts {
-            entries: 0,
-            parked: 0
-        }
-    );
+    assert_eq!(counts().await, OutboxCounts { entries: 0, parked: 0 });
     let seqs = trial
-        .commit(vec![
-            enqueue(entry(&trial, 1)),
-            enqueue(full(&trial)),
-            enqueue(entry(&trial, 2)),
-        ])
+        .commit(vec![enqueue(entry(&trial, 1)), enqueue(full(&trial)), enqueue(entry(&trial, 2))])
         .await
         .seqs;
-    assert_eq!(
-        counts().await,
-        OutboxCounts {
-            entries: 3,
-            parked: 1
-        }
-    );
+    assert_eq!(counts().await, OutboxCounts { entries: 3, parked: 1 });
+    trial.commit(vec![Op::Revise(Box::new(Entry { seq: seqs[0], ..full(&trial) }))]).await;
+    assert_eq!(counts().await, OutboxCounts { entries: 3, parked: 2 });
     trial
-        .commit(vec![Op::Revise(Box::new(Entry {
-            seq: seqs[0],
-            ..full(&trial)
-        }))])
+        .commit(vec![Op::Revise(Box::new(Entry { seq: seqs[1], ..entry(&trial, 1) })), Op::Dequeue(seqs[0])])
         .await;
-    assert_eq!(
-        counts().await,
-        OutboxCounts {
-            entries: 3,
-            parked: 2
-        }
-    );
-    trial
-        .commit(vec![
-            Op::Revise(Box::new(Entry {
-                seq: seqs[1],
-                ..entry(&trial, 1)
-            })),
-            Op::Dequeue(seqs[0]),
-        ])
-        .await;
-    assert_eq!(
-        counts().await,
-        OutboxCounts {
-            entries: 2,
-            parked: 0
-        }
-    );
+    assert_eq!(counts().await, OutboxCounts { entries: 2, parked: 0 });
     Verdict::Passed
 }
 
 pub(super) async fn rows_point_to_their_entries(trial: Trial) -> Verdict {
     let put = |id: i64, tail| match trial.op(&SPECIMEN, specimen(id)) {
-        Op::Put {
-            schema,
-            key,
-            row,
-            meta,
-            ..
-        } => Op::Put {
-            schema,
-            key,
-            row,
-            meta,
-            tail,
-        },
+        Op::Put { schema, key, row, meta, .. } => Op::Put { schema, key, row, meta, tail },
         other => other,
     };
-    let tail = async |id: i64| {
-        trial
-            .find(&SPECIMEN, &id.into())
-            .await
-            .expect("the row")
-            .meta
-            .tail
-    };
+    let tail = async |id: i64| trial.find(&SPECIMEN, &id.into()).await.expect("the row").meta.tail;
     let ops = vec![
         put(1, Tail::New(1)),
         enqueue(entry(&trial, 2)),
@@ -306,22 +191,15 @@ pub(super) async fn rows_point_to_their_entries(trial: Trial) -> Verdict {
     ];
     let seqs = trial.commit(ops).await.seqs;
     assert_eq!((tail(1).await, tail(2).await), (seqs[1], seqs[0]));
-    trial
-        .commit(vec![put(1, Tail::At(seqs[0])), put(2, Tail::At(0))])
-        .await;
+    trial.commit(vec![put(1, Tail::At(seqs[0])), put(2, Tail::At(0))]).await;
     assert_eq!((tail(1).await, tail(2).await), (seqs[0], 0));
     Verdict::Passed
 }
 
 pub(super) async fn what_stands_beside_a_row_comes_back(trial: Trial) -> Verdict {
     use larder_core::{Meta, RowState, SyncState};
-    let states = [
-        RowState::Synced,
-        RowState::Pending,
-        RowState::InFlight,
-        RowState::Parked,
-        RowState::Conflicted,
-    ];
+    let states =
+        [RowState::Synced, RowState::Pending, RowState::InFlight, RowState::Parked, RowState::Conflicted];
     for (id, state) in (1..).zip(states) {
         let since = Timestamp::from_microsecond(1_700_000_000_123_456).unwrap_or_default();
         let meta = Meta {
@@ -332,23 +210,10 @@ pub(super) async fn what_stands_beside_a_row_comes_back(trial: Trial) -> Verdict
             extra: (id % 3 == 0).then(|| r#"{"a":"\u00e9"}"#.into()),
         };
         let row = Arc::new(specimen(id)) as Arc<Record>;
-        let put = Op::Put {
-            schema: &SPECIMEN,
-            key: id.into(),
-            row,
-            meta: meta.clone(),
-            tail: Tail::At(7),
-        };
+        let put = Op::Put { schema: &SPECIMEN, key: id.into(), row, meta: meta.clone(), tail: Tail::At(7) };
         let revision = trial.commit(vec![put]).await.revision;
         let found = trial.find(&SPECIMEN, &id.into()).await.expect("the row");
-        assert_eq!(
-            found.meta,
-            Meta {
-                revision,
-                tail: 7,
-                ..meta
-            }
-        );
+        assert_eq!(found.meta, Meta { revision, tail: 7, ..meta });
     }
     Verdict::Passed
 }

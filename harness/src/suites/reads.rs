@@ -45,19 +45,11 @@ pub(super) async fn what_is_committed_is_read(trial: Trial) -> Verdict {
         trial
             .put(
                 &SPECIMEN,
-                [crate::models::with(
-                    &SPECIMEN,
-                    specimen(1),
-                    "low",
-                    larder_core::Value::Int(id.into()),
-                )],
+                [crate::models::with(&SPECIMEN, specimen(1), "low", larder_core::Value::Int(id.into()))],
             )
             .await;
         assert_eq!(
-            trial
-                .ids(&SPECIMEN, super::ask::eq("low", super::ask::int(id.into())))
-                .await
-                .first(),
+            trial.ids(&SPECIMEN, super::ask::eq("low", super::ask::int(id.into()))).await.first(),
             Some(&1)
         );
     }
@@ -67,16 +59,8 @@ pub(super) async fn what_is_committed_is_read(trial: Trial) -> Verdict {
 pub(super) async fn everything_is_done_by_the_store(trial: Trial) -> Verdict {
     super::capabilities::twelve(&trial).await;
     for query in super::capabilities::queries() {
-        let page = trial
-            .provider()
-            .get(&trial.cx, &SPECIMEN, &query)
-            .await
-            .expect("a page");
-        assert!(
-            page.done == larder_core::Done::ALL,
-            "{:?} of {query:?}",
-            page.done
-        );
+        let page = trial.provider().get(&trial.cx, &SPECIMEN, &query).await.expect("a page");
+        assert!(page.done == larder_core::Done::ALL, "{:?} of {query:?}", page.done);
     }
     Verdict::Passed
 }

@@ -10,23 +10,11 @@ async fn twice(trial: &Trial, operation: Operation, title: &str) {
     let declared = trial.provider().idempotency(&SPECIMEN, operation);
     let record = with(&SPECIMEN, specimen(1), "title", text(title));
     let mutation = trial.mutation(operation, &SPECIMEN, &record);
-    let first = trial
-        .provider()
-        .apply(&trial.cx, &mutation)
-        .await
-        .expect("the first time");
+    let first = trial.provider().apply(&trial.cx, &mutation).await.expect("the first time");
     let before = trial.all(&SPECIMEN).await;
-    let repeated = Mutation {
-        repeated: true,
-        ..mutation
-    };
+    let repeated = Mutation { repeated: true, ..mutation };
     let second = trial.provider().apply(&trial.cx, &repeated).await;
-    assert_eq!(
-        trial.all(&SPECIMEN).await,
-        before,
-        "a repeated {} has changed something",
-        operation.verb()
-    );
+    assert_eq!(trial.all(&SPECIMEN).await, before, "a repeated {} has changed something", operation.verb());
     if matches!(declared, Idempotency::Keyed { .. } | Idempotency::Idempotent) {
         let second = second.unwrap_or_else(|error| panic!("{declared:?}, but: {error:?}"));
         let missing = operation == Operation::Delete && second.outcome == Outcome::Missing;
@@ -81,18 +69,11 @@ pub(super) async fn what_the_model_has_not_survives(trial: Trial) -> Verdict {
     trial.provider().apply(&trial.cx, &insert).await.expect("a write");
     let found = trial.find(&SPECIMEN, &1.into()).await.expect("the row");
     assert_eq!(found.meta.extra.as_deref(), Some(extra));
-    let mut update = trial.mutation(
-        Operation::Update,
-        &SPECIMEN,
-        &with(&SPECIMEN, specimen(1), "title", text("b")),
-    );
+    let mut update =
+        trial.mutation(Operation::Update, &SPECIMEN, &with(&SPECIMEN, specimen(1), "title", text("b")));
     update.extra = found.meta.extra;
     if trial.capabilities().update {
-        trial
-            .provider()
-            .apply(&trial.cx, &update)
-            .await
-            .expect("an update");
+        trial.provider().apply(&trial.cx, &update).await.expect("an update");
     }
     let found = trial.find(&SPECIMEN, &1.into()).await.expect("the row");
     assert_eq!(found.meta.extra.as_deref(), Some(extra));

@@ -8,19 +8,9 @@ use crate::trial::{Trial, Verdict};
 
 fn ignoring_case(condition: Predicate) -> Predicate {
     match condition {
-        Predicate::Text {
-            field,
-            op,
-            needle,
-            negated,
-            ..
-        } => Predicate::Text {
-            field,
-            op,
-            needle,
-            ignore_case: true,
-            negated,
-        },
+        Predicate::Text { field, op, needle, negated, .. } => {
+            Predicate::Text { field, op, needle, ignore_case: true, negated }
+        }
         other => other,
     }
 }
@@ -50,12 +40,7 @@ pub(super) async fn ends_with(trial: Trial) -> Verdict {
 pub(super) async fn does_not_contain(trial: Trial) -> Verdict {
     put(&trial, "title", ["green tea", "tea", "coffee", ""].map(text)).await;
     check(&trial, lacks(holds("title", TextOp::Contains, "tea")), &[3, 4]).await;
-    check(
-        &trial,
-        not(lacks(holds("title", TextOp::Contains, "tea"))),
-        &[1, 2],
-    )
-    .await;
+    check(&trial, not(lacks(holds("title", TextOp::Contains, "tea"))), &[1, 2]).await;
     Verdict::Passed
 }
 
@@ -70,20 +55,10 @@ pub(super) async fn an_empty_needle_is_everywhere(trial: Trial) -> Verdict {
 }
 
 pub(super) async fn wildcards_are_ordinary(trial: Trial) -> Verdict {
-    put(
-        &trial,
-        "title",
-        ["100%", "100", "a_b", "axb", "a*b", "a.b", "a\\b"].map(text),
-    )
-    .await;
+    put(&trial, "title", ["100%", "100", "a_b", "axb", "a*b", "a.b", "a\\b"].map(text)).await;
     for (needle, expected) in [("%", 1), ("_", 3), ("*", 5), (".", 6), ("\\", 7)] {
         check(&trial, holds("title", TextOp::Contains, needle), &[expected]).await;
-        check(
-            &trial,
-            ignoring_case(holds("title", TextOp::Contains, needle)),
-            &[expected],
-        )
-        .await;
+        check(&trial, ignoring_case(holds("title", TextOp::Contains, needle)), &[expected]).await;
     }
     check(&trial, holds("title", TextOp::StartsWith, "1%"), &[]).await;
     Verdict::Passed
@@ -99,30 +74,10 @@ pub(super) async fn case_counts(trial: Trial) -> Verdict {
 
 pub(super) async fn case_is_ignored_on_request(trial: Trial) -> Verdict {
     put(&trial, "title", ["Green TEA", "tea", "coffee"].map(text)).await;
-    check(
-        &trial,
-        ignoring_case(holds("title", TextOp::Contains, "eN tE")),
-        &[1],
-    )
-    .await;
-    check(
-        &trial,
-        ignoring_case(holds("title", TextOp::StartsWith, "TE")),
-        &[2],
-    )
-    .await;
-    check(
-        &trial,
-        ignoring_case(holds("title", TextOp::EndsWith, "Tea")),
-        &[1, 2],
-    )
-    .await;
-    check(
-        &trial,
-        lacks(ignoring_case(holds("title", TextOp::Contains, "TEA"))),
-        &[3],
-    )
-    .await;
+    check(&trial, ignoring_case(holds("title", TextOp::Contains, "eN tE")), &[1]).await;
+    check(&trial, ignoring_case(holds("title", TextOp::StartsWith, "TE")), &[2]).await;
+    check(&trial, ignoring_case(holds("title", TextOp::EndsWith, "Tea")), &[1, 2]).await;
+    check(&trial, lacks(ignoring_case(holds("title", TextOp::Contains, "TEA"))), &[3]).await;
     Verdict::Passed
 }
 
@@ -150,24 +105,9 @@ pub(super) async fn case_folds_by_unicode(trial: Trial) -> Verdict {
         ("izmir", &[]),
         ("\u{130}ZMIR", &[6]),
     ] {
-        check(
-            &trial,
-            ignoring_case(holds("title", TextOp::Contains, needle)),
-            expected,
-        )
-        .await;
-        check(
-            &trial,
-            ignoring_case(holds("title", TextOp::StartsWith, needle)),
-            expected,
-        )
-        .await;
-        check(
-            &trial,
-            ignoring_case(holds("title", TextOp::EndsWith, needle)),
-            expected,
-        )
-        .await;
+        check(&trial, ignoring_case(holds("title", TextOp::Contains, needle)), expected).await;
+        check(&trial, ignoring_case(holds("title", TextOp::StartsWith, needle)), expected).await;
+        check(&trial, ignoring_case(holds("title", TextOp::EndsWith, needle)), expected).await;
     }
     Verdict::Passed
 }

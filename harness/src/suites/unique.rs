@@ -14,15 +14,7 @@ fn set(record: Record, name: &str, value: &str) -> Record {
 async fn collides(trial: &Trial, rows: impl IntoIterator<Item = Record>) -> Error {
     let before = trial.all(&ACCOUNT).await;
     let ops = rows.into_iter().map(|row| trial.op(&ACCOUNT, row)).collect();
-    let error = fails(
-        trial
-            .try_commit(Batch {
-                expect: Vec::new(),
-                ops,
-            })
-            .await,
-        ErrorKind::Conflict,
-    );
+    let error = fails(trial.try_commit(Batch { expect: Vec::new(), ops }).await, ErrorKind::Conflict);
     assert_eq!(trial.all(&ACCOUNT).await, before);
     error
 }
@@ -55,9 +47,7 @@ pub(super) async fn null_never_collides(trial: Trial) -> Verdict {
 
 pub(super) async fn a_pair_collides_in_both_fields_only(trial: Trial) -> Verdict {
     let row = |id, org, nick| set(set(account(id), "org", org), "nick", nick);
-    trial
-        .put(&ACCOUNT, [row(1, "a", "x"), row(2, "a", "y"), row(3, "b", "x")])
-        .await;
+    trial.put(&ACCOUNT, [row(1, "a", "x"), row(2, "a", "y"), row(3, "b", "x")]).await;
     collides(&trial, [row(4, "a", "x")]).await;
     // The border between the fields counts.
     trial.put(&ACCOUNT, [row(5, "ab", "c"), row(6, "a", "bc")]).await;
@@ -74,15 +64,9 @@ pub(super) async fn a_row_does_not_collide_with_itself(trial: Trial) -> Verdict 
 
 pub(super) async fn values_can_be_swapped_in_a_batch(trial: Trial) -> Verdict {
     trial.put(&ACCOUNT, [account(1), account(2)]).await;
-    let swapped = [
-        set(account(1), "email", "2@example.com"),
-        set(account(2), "email", "1@example.com"),
-    ];
+    let swapped = [set(account(1), "email", "2@example.com"), set(account(2), "email", "1@example.com")];
     trial.put(&ACCOUNT, swapped.clone()).await;
-    assert_eq!(
-        trial.all(&ACCOUNT).await,
-        swapped.map(|row| plain(&ACCOUNT, &row))
-    );
+    assert_eq!(trial.all(&ACCOUNT).await, swapped.map(|row| plain(&ACCOUNT, &row)));
     collides(&trial, [set(account(3), "email", "1@example.com")]).await;
     Verdict::Passed
 }
@@ -91,22 +75,12 @@ pub(super) async fn what_is_given_up_can_be_taken(trial: Trial) -> Verdict {
     trial.put(&ACCOUNT, [account(1), account(2), account(3)]).await;
     let taker = |id, of: i64| set(account(id), "email", &format!("{of}@example.com"));
     // In the same batch, and before it is given up.
-    let remove = Op::Remove {
-        schema: &ACCOUNT,
-        key: 1.into(),
-    };
+    let remove = Op::Remove { schema: &ACCOUNT, key: 1.into() };
     trial.commit(vec![trial.op(&ACCOUNT, taker(11, 1)), remove]).await;
-    let stone = Op::Tombstone {
-        schema: &ACCOUNT,
-        key: 2.into(),
-        meta: trial.meta(),
-        tail: Tail::At(0),
-    };
+    let stone = Op::Tombstone { schema: &ACCOUNT, key: 2.into(), meta: trial.meta(), tail: Tail::At(0) };
     trial.commit(vec![stone]).await;
     trial.put(&ACCOUNT, [taker(12, 2)]).await;
-    trial
-        .put(&ACCOUNT, [set(account(3), "email", "other"), taker(13, 3)])
-        .await;
+    trial.put(&ACCOUNT, [set(account(3), "email", "other"), taker(13, 3)]).await;
     assert_eq!(trial.all(&ACCOUNT).await.len(), 4);
     Verdict::Passed
 }
@@ -114,9 +88,7 @@ pub(super) async fn what_is_given_up_can_be_taken(trial: Trial) -> Verdict {
 pub(super) async fn a_refused_batch_takes_nothing(trial: Trial) -> Verdict {
     trial.put(&ACCOUNT, [account(1)]).await;
     collides(&trial, [account(2), set(account(3), "email", "1@example.com")]).await;
-    trial
-        .put(&ACCOUNT, [set(account(4), "email", "2@example.com")])
-        .await;
+    trial.put(&ACCOUNT, [set(account(4), "email", "2@example.com")]).await;
     Verdict::Passed
 }
 
@@ -126,10 +98,7 @@ pub(super) async fn by_apply_too(trial: Trial) -> Verdict {
     let before = trial.all(&ACCOUNT).await;
     for (operation, id) in [(Insert, 3), (Update, 2)] {
         let taken = set(account(id), "email", "1@example.com");
-        fails(
-            trial.apply(operation, &ACCOUNT, &taken).await,
-            ErrorKind::Conflict,
-        );
+        fails(trial.apply(operation, &ACCOUNT, &taken).await, ErrorKind::Conflict);
         assert_eq!(trial.all(&ACCOUNT).await, before);
     }
     Verdict::Passed

@@ -11,11 +11,7 @@ async fn five(trial: &Trial) {
 }
 
 fn window(query: Query, offset: u64, limit: Option<u64>) -> Query {
-    Query {
-        offset,
-        limit,
-        ..query
-    }
+    Query { offset, limit, ..query }
 }
 
 pub(super) async fn limit(trial: Trial) -> Verdict {
@@ -52,10 +48,7 @@ pub(super) async fn offset_and_limit(trial: Trial) -> Verdict {
 pub(super) async fn after_filter_and_order(trial: Trial) -> Verdict {
     five(&trial).await;
     let filter = compare("low", CompareOp::Lt, int(5));
-    let query = Query {
-        filter,
-        ..ordered(&["low"])
-    };
+    let query = Query { filter, ..ordered(&["low"]) };
     check_query(&trial, &window(query.clone(), 0, Some(2)), &[5, 4]).await;
     check_query(&trial, &window(query, 1, Some(2)), &[4, 3]).await;
     check_query(&trial, &window(ordered(&["-low"]), 1, Some(2)), &[2, 3]).await;
@@ -66,11 +59,7 @@ pub(super) async fn windows_of_equal_rows_cover_all_once(trial: Trial) -> Verdic
     put(&trial, "title", vec![text("same"); 25]).await;
     let mut found = Vec::new();
     for offset in (0..25).step_by(4) {
-        found.extend(numbers(
-            &trial
-                .keys(&SPECIMEN, &window(ordered(&["-title"]), offset, Some(4)))
-                .await,
-        ));
+        found.extend(numbers(&trial.keys(&SPECIMEN, &window(ordered(&["-title"]), offset, Some(4))).await));
     }
     assert_eq!(found, (1..=25).collect::<Vec<_>>());
     Verdict::Passed
@@ -79,18 +68,8 @@ pub(super) async fn windows_of_equal_rows_cover_all_once(trial: Trial) -> Verdic
 pub(super) async fn more_rows_than_a_page(trial: Trial) -> Verdict {
     trial.put(&SPECIMEN, (1..=130).map(specimen)).await;
     check_query(&trial, &Query::all(), &(1..=130).collect::<Vec<_>>()).await;
-    check_query(
-        &trial,
-        &window(Query::all(), 95, Some(10)),
-        &(96..=105).collect::<Vec<_>>(),
-    )
-    .await;
+    check_query(&trial, &window(Query::all(), 95, Some(10)), &(96..=105).collect::<Vec<_>>()).await;
     let even = super::ask::eq("flag", larder_core::Value::Bool(true));
-    check_query(
-        &trial,
-        &window(Query::filter(even), 60, None),
-        &[122, 124, 126, 128, 130],
-    )
-    .await;
+    check_query(&trial, &window(Query::filter(even), 60, None), &[122, 124, 126, 128, 130]).await;
     Verdict::Passed
 }

@@ -27,16 +27,10 @@ fn found_by(fault: Fault) -> Vec<String> {
             Ok(Subject::store(Arc::new(Broken { inner, fault })))
         })
     };
-    let candidate = Candidate {
-        provider: "broken",
-        make: &make,
-        exempt: &[],
-    };
+    let candidate = Candidate { provider: "broken", make: &make, exempt: &[] };
     let run = cases().filter(|case| case.face != "durable");
     let failed = run.filter(|case| matches!(judge(&candidate, case.suite, case.name), Judged::Failed(_)));
-    failed
-        .map(|case| format!("{}::{}", case.suite, case.name))
-        .collect()
+    failed.map(|case| format!("{}::{}", case.suite, case.name)).collect()
 }
 
 #[rstest]
@@ -85,21 +79,12 @@ fn a_planted_fault_is_found(#[case] fault: Fault, #[case] expected: &[&str]) {
 fn an_exemption_that_passes_is_a_failure() {
     let make = |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
-            Ok(Subject::store(
-                OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?,
-            ))
+            Ok(Subject::store(OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?))
         })
     };
-    let candidate = Candidate {
-        provider: "memory",
-        make: &make,
-        exempt: &[("window::limit", "no reason")],
-    };
+    let candidate = Candidate { provider: "memory", make: &make, exempt: &[("window::limit", "no reason")] };
     let judged = judge(&candidate, "window", "limit");
-    assert!(
-        matches!(&judged, Judged::Failed(why) if why.contains("end the exemption")),
-        "{judged:?}"
-    );
+    assert!(matches!(&judged, Judged::Failed(why) if why.contains("end the exemption")), "{judged:?}");
     assert_eq!(judge(&candidate, "window", "offset_and_limit"), Judged::Passed);
     let judged = judge(&candidate, "window", "no_such_case");
     assert!(matches!(judged, Judged::Failed(_)));
@@ -111,20 +96,10 @@ fn exemptions_and_refusals_have_reasons() {
     let make = |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
             let inner = OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?;
-            Ok(Subject::store(Arc::new(Broken {
-                inner,
-                fault: OffByOne,
-            })))
+            Ok(Subject::store(Arc::new(Broken { inner, fault: OffByOne })))
         })
     };
     let exempt = [("window::limit", "known: one too many")];
-    let candidate = Candidate {
-        provider: "broken",
-        make: &make,
-        exempt: &exempt,
-    };
-    assert_eq!(
-        judge(&candidate, "window", "limit"),
-        Judged::Exempt("known: one too many".into())
-    );
+    let candidate = Candidate { provider: "broken", make: &make, exempt: &exempt };
+    assert_eq!(judge(&candidate, "window", "limit"), Judged::Exempt("known: one too many".into()));
 }

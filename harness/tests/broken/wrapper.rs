@@ -28,86 +28,28 @@ pub(crate) struct Broken {
 impl Broken {
     /// What is judged instead.
     fn filter(&self, filter: &Predicate) -> Predicate {
-        let null = |field: u16| Predicate::Compare {
-            field,
-            op: CompareOp::Eq,
-            value: Value::Null,
-        };
-        let each = |children: &[Predicate]| {
-            children
-                .iter()
-                .map(|child| self.filter(child))
-                .collect::<Vec<_>>()
-        };
+        let null = |field: u16| Predicate::Compare { field, op: CompareOp::Eq, value: Value::Null };
+        let each =
+            |children: &[Predicate]| children.iter().map(|child| self.filter(child)).collect::<Vec<_>>();
         match (self.fault, filter.clone()) {
-            (
-                NullRule,
-                one @ Predicate::Compare {
-                    field,
-                    op: CompareOp::Ne,
-                    ..
-                },
-            ) => Predicate::Or(vec![one, null(field)]),
-            (InNothing, Predicate::In { values, .. }) if values.is_empty() => Predicate::All,
-            (
-                Wildcard,
-                Predicate::Text {
-                    field,
-                    op,
-                    needle,
-                    ignore_case,
-                    negated,
-                },
-            ) => {
-                let needle = needle.replace('%', "").into();
-                Predicate::Text {
-                    field,
-                    op,
-                    needle,
-                    ignore_case,
-                    negated,
-                }
+            (NullRule, one @ Predicate::Compare { field, op: CompareOp::Ne, .. }) => {
+                Predicate::Or(vec![one, null(field)])
             }
-            (
-                IgnoresCase,
-                Predicate::Text {
-                    field,
-                    op,
-                    needle,
-                    negated,
-                    ..
-                },
-            ) => Predicate::Text {
-                field,
-                op,
-                needle,
-                ignore_case: true,
-                negated,
-            },
+            (InNothing, Predicate::In { values, .. }) if values.is_empty() => Predicate::All,
+            (Wildcard, Predicate::Text { field, op, needle, ignore_case, negated }) => {
+                let needle = needle.replace('%', "").into();
+                Predicate::Text { field, op, needle, ignore_case, negated }
+            }
+            (IgnoresCase, Predicate::Text { field, op, needle, negated, .. }) => {
+                Predicate::Text { field, op, needle, ignore_case: true, negated }
+            }
             (OpenEnd, Predicate::Between { field, low, high }) => Predicate::And(vec![
-                Predicate::Compare {
-                    field,
-                    op: CompareOp::Ge,
-                    value: low,
-                },
-                Predicate::Compare {
-                    field,
-                    op: CompareOp::Lt,
-                    value: high,
-                },
+                Predicate::Compare { field, op: CompareOp::Ge, value: low },
+                Predicate::Compare { field, op: CompareOp::Lt, value: high },
             ]),
-            (
-                Zeros,
-                Predicate::Compare {
-                    field,
-                    op: CompareOp::Eq,
-                    value: value @ Value::Float(_),
-                },
-            ) => Predicate::Between {
-                field,
-                low: value.clone(),
-                high: value,
-            },
+            (Zeros, Predicate::Compare { field, op: CompareOp::Eq, value: value @ Value::Float(_) }) => {
+                Predicate::Between { field, low: value.clone(), high: value }
+            }
             (NotNull, Predicate::Not(child)) => match *child {
                 Predicate::Compare { field, .. } => {
                     Predicate::And(vec![filter.clone(), Predicate::Not(Box::new(null(field)))])
@@ -116,12 +58,8 @@ impl Broken {
             },
             (
                 LacksNull,
-                one @ (Predicate::Text {
-                    field, negated: true, ..
-                }
-                | Predicate::Member {
-                    field, negated: true, ..
-                }),
+                one @ (Predicate::Text { field, negated: true, .. }
+                | Predicate::Member { field, negated: true, .. }),
             ) => Predicate::Or(vec![one, null(field)]),
             (Names, Predicate::Compare { field: 4, op, value }) => Predicate::Compare { field: 5, op, value },
             (Slash, Predicate::Key(Key::Str(key))) if key.contains('/') => Predicate::none(),
@@ -133,20 +71,12 @@ impl Broken {
     }
 
     fn query(&self, query: &Query) -> Query {
-        let mut query = Query {
-            filter: self.filter(&query.filter),
-            ..query.clone()
-        };
+        let mut query = Query { filter: self.filter(&query.filter), ..query.clone() };
         match self.fault {
             OffByOne => {
-                query.limit = query
-                    .limit
-                    .map(|limit| limit.saturating_add(u64::from(limit > 0)));
+                query.limit = query.limit.map(|limit| limit.saturating_add(u64::from(limit > 0)));
             }
-            WrongOrder => query
-                .order
-                .iter_mut()
-                .for_each(|order| order.direction = Direction::Ascending),
+            WrongOrder => query.order.iter_mut().for_each(|order| order.direction = Direction::Ascending),
             LostOffset if query.limit.is_none() => query.offset = 0,
             ClaimsFilter => query.filter = Predicate::All,
             _ => {}
@@ -160,35 +90,20 @@ impl Broken {
             page.rows = self.inner.get(cx, schema, &asked.unlimited()).await?.rows;
             page.rows.reverse();
             // A stable sort by the fields alone, over rows in the falling order of their keys.
-            let query = Query {
-                filter: Predicate::All,
-                ..asked.clone()
-            };
+            let query = Query { filter: Predicate::All, ..asked.clone() };
             static KEYLESS: std::sync::LazyLock<Schema> = std::sync::LazyLock::new(|| {
                 Schema::new("Keyless", SPECIMEN.fields, larder_core::KeyDef::natural(&[]))
             });
-            query.sort(
-                if *schema == SPECIMEN { &KEYLESS } else { schema },
-                &mut page.rows,
-                |row| &*row.row,
-            )?;
-            let done = Done {
-                window: false,
-                ..Done::ALL
-            };
+            query
+                .sort(if *schema == SPECIMEN { &KEYLESS } else { schema }, &mut page.rows, |row| &*row.row)?;
+            let done = Done { window: false, ..Done::ALL };
             page.rows = asked.finish(schema, done, page.rows)?;
         }
         if self.fault == ShowsTombstones && asked.as_key().is_some() && page.rows.is_empty() {
-            let stored = self
-                .inner
-                .load(cx, schema, asked.as_key().expect("a key"))
-                .await?;
+            let stored = self.inner.load(cx, schema, asked.as_key().expect("a key")).await?;
             if let Some(stored) = stored {
                 let row = Arc::new(larder_harness::models::specimen(1));
-                page.rows.push(larder_core::PageRow {
-                    meta: stored.meta,
-                    row,
-                });
+                page.rows.push(larder_core::PageRow { meta: stored.meta, row });
             }
         }
         Ok(page)
@@ -210,10 +125,8 @@ impl Broken {
             && *mutation.schema == SPECIMEN
         {
             let mut swapped = Record::copy(&SPECIMEN, &**row).expect("a row");
-            let (low, high) = (
-                swapped.get(4).cloned().unwrap_or_default(),
-                swapped.get(5).cloned().unwrap_or_default(),
-            );
+            let (low, high) =
+                (swapped.get(4).cloned().unwrap_or_default(), swapped.get(5).cloned().unwrap_or_default());
             swapped.set(4, high);
             swapped.set(5, low);
             mutation.row = Some(Arc::new(swapped));
@@ -253,19 +166,12 @@ impl Provider for Broken {
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         let page = self.answer(cx, schema, query).await?;
-        Ok(if page.rows.is_empty() {
-            Presence::Absent
-        } else {
-            Presence::Present
-        })
+        Ok(if page.rows.is_empty() { Presence::Absent } else { Presence::Present })
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
         if self.fault == DeleteForgets && mutation.operation == Operation::Delete {
-            return Ok(Applied {
-                outcome: Outcome::Deleted,
-                row: None,
-            });
+            return Ok(Applied { outcome: Outcome::Deleted, row: None });
         }
         self.inner.apply(cx, &self.mutation(mutation)).await
     }
@@ -306,16 +212,7 @@ impl Store for Broken {
             HalfBatches if batch.expect.is_empty() && batch.ops.len() > 4 => {
                 let mut outcome = CommitOutcome::Stale;
                 for op in batch.ops {
-                    outcome = self
-                        .inner
-                        .commit(
-                            cx,
-                            Batch {
-                                expect: Vec::new(),
-                                ops: vec![op],
-                            },
-                        )
-                        .await?;
+                    outcome = self.inner.commit(cx, Batch { expect: Vec::new(), ops: vec![op] }).await?;
                 }
                 return Ok(outcome);
             }
@@ -341,9 +238,7 @@ impl Store for Broken {
             return Ok(true);
         }
         let mut query = query.clone();
-        let rows = block_on_ready(self.inner.get(&Context::new(), schema, &query))?
-            .rows
-            .len() as u64;
+        let rows = block_on_ready(self.inner.get(&Context::new(), schema, &query))?.rows.len() as u64;
         query.limit = Some(rows.saturating_sub(1));
         self.inner.read_now(schema, &query, sink)
     }
@@ -390,10 +285,7 @@ impl Store for Broken {
 /// The store in memory never waits.
 fn block_on_ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    match future
-        .as_mut()
-        .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
-    {
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
         std::task::Poll::Ready(value) => value,
         std::task::Poll::Pending => panic!("the store in memory waits"),
     }

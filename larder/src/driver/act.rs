@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
-    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure, Key, Mutation,
-    MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema, SendMark, Sent, Store,
-    StoredRow,
+    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure, Key,
+    Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
+    SendMark, Sent, Store, StoredRow,
 };
 
 use crate::changes::Changes;
@@ -91,7 +91,9 @@ impl Acts {
                 }
                 Ok(None) => {}
                 // It can't be sent either, and does not keep the others.
-                Err(error) if is_damage(&error) => tracing::error!(seq, %error, "an outbox entry can't be read"),
+                Err(error) if is_damage(&error) => {
+                    tracing::error!(seq, %error, "an outbox entry can't be read");
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -118,7 +120,9 @@ impl Acts {
 
     /// `None` if the entry is gone.
     async fn try_send(&self, seq: u64, repeated: bool) -> Result<Option<Applied>> {
-        let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else { return Ok(None) };
+        let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else {
+            return Ok(None);
+        };
         let mutation = Mutation {
             id: entry.id,
             schema: entry.schema,
@@ -159,9 +163,15 @@ impl Acts {
             Err(error) => return Err(error),
         };
         let Some(there) = there else {
-            return Ok(if entry.operation == Operation::Delete { Answer::Accepted } else { Answer::NotThere });
+            return Ok(if entry.operation == Operation::Delete {
+                Answer::Accepted
+            } else {
+                Answer::NotThere
+            });
         };
-        let Some(wanted) = &entry.row else { return Ok(Answer::NotThere) };
+        let Some(wanted) = &entry.row else {
+            return Ok(Answer::NotThere);
+        };
         let different = enqueue::differences(entry.schema, &**wanted, &*there.row)?;
         if !entry.changed.iter().any(|at| different.contains(at)) {
             self.keep(seq, Ok(Some(there)));
@@ -201,7 +211,8 @@ impl Acts {
                 Err(error) => {
                     failures += 1;
                     tracing::error!(seq, %error, failures, "a decision can't be made durable yet");
-                    let wait = crate::engine::backoff::Backoff::default().wait(failures, self.runtime.random());
+                    let wait =
+                        crate::engine::backoff::Backoff::default().wait(failures, self.runtime.random());
                     let wait = self.runtime.sleep(wait.max(Duration::from_millis(10)));
                     futures_util::future::select(wait, std::pin::pin!(self.stopping.cancelled())).await;
                     if self.stopping.is_cancelled() {
@@ -233,12 +244,17 @@ impl Acts {
             let stored = stored.as_ref();
             let batch = match verdict {
                 Verdict::Accept => {
-                    let row = decision.answer.as_ref().and_then(|answer| answer.as_ref().ok()).and_then(Option::as_ref);
+                    let row = decision
+                        .answer
+                        .as_ref()
+                        .and_then(|answer| answer.as_ref().ok())
+                        .and_then(Option::as_ref);
                     let next = self.next(&entry, stored, decision.next).await?;
                     settle::accepted(&entry, stored, next.as_ref(), row, now)?
                 }
                 Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
                 Verdict::Note => settle::noted(&entry, stored, error.map(failure), now),
+                Verdict::Unmark => settle::unmarked(&entry, stored),
             };
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
                 break;
@@ -253,7 +269,7 @@ impl Acts {
                 let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
                 self.fates.settle(id, Fate::Failed(error));
             }
-            Verdict::Note => {}
+            Verdict::Note | Verdict::Unmark => {}
         }
         Ok(())
     }
@@ -261,14 +277,21 @@ impl Acts {
     /// An entry and its row. The entry is read after the row: a batch that relies on the row's revision relies on the
     /// entry as well, because whatever is decided about an entry touches its row.
     async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
-        let Some(entry) = self.store.entry(&self.cx(), seq).await? else { return Ok(None) };
+        let Some(entry) = self.store.entry(&self.cx(), seq).await? else {
+            return Ok(None);
+        };
         let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
         let entry = self.store.entry(&self.cx(), seq).await?;
         Ok(entry.map(|entry| (entry, stored)))
     }
 
     /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.
-    async fn next(&self, entry: &Entry, stored: Option<&StoredRow>, hint: Option<u64>) -> Result<Option<Entry>> {
+    async fn next(
+        &self,
+        entry: &Entry,
+        stored: Option<&StoredRow>,
+        hint: Option<u64>,
+    ) -> Result<Option<Entry>> {
         let tail = stored.map_or(0, |stored| stored.meta.tail);
         if tail <= entry.seq {
             return Ok(None);
@@ -311,14 +334,18 @@ impl Acts {
                 return Ok(found);
             }
             after = loaded.last;
-            found.extend(loaded.entries.into_iter().filter(|entry| entry.schema == schema && entry.key == *key));
+            found.extend(
+                loaded.entries.into_iter().filter(|entry| entry.schema == schema && entry.key == *key),
+            );
         }
     }
 
     /// Lets a parked entry go again; `None` if there is none, `false` if it is not parked.
     pub(crate) async fn retry(&self, seq: u64) -> Result<Option<bool>> {
         loop {
-            let Some((entry, stored)) = self.look(seq).await? else { return Ok(None) };
+            let Some((entry, stored)) = self.look(seq).await? else {
+                return Ok(None);
+            };
             if entry.state == EntryState::Ready {
                 return Ok(Some(false));
             }
@@ -337,20 +364,28 @@ impl Acts {
     pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
         let _alone = self.marking.lock().await;
         loop {
-            let Some((entry, stored)) = self.look(seq).await? else { return Ok(Vec::new()) };
+            let Some((entry, stored)) = self.look(seq).await? else {
+                return Ok(Vec::new());
+            };
             if entry.mark.is_some() && entry.state == EntryState::Ready {
                 let what = "the mutation may be on its way: wait for its fate";
-                return Err(Error::new(ErrorKind::Conflict, what).during("discard").model(entry.schema.model).key(&entry.key));
+                return Err(Error::new(ErrorKind::Conflict, what)
+                    .during("discard")
+                    .model(entry.schema.model)
+                    .key(&entry.key));
             }
             let view = self.view(&entry, stored).await?;
             let batch = settle::discarded(&entry, &view, self.runtime.now())?;
-            let dequeued = |op: &Op| if let Op::Dequeue(seq) = op { Some(*seq) } else { None };
+            let dequeued = |op: &Op| {
+                if let Op::Dequeue(seq) = op { Some(*seq) } else { None }
+            };
             let gone: Vec<u64> = batch.ops.iter().filter_map(dequeued).collect();
             if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
                 continue;
             }
             for entry in view.later.iter().chain([&entry]).filter(|entry| gone.contains(&entry.seq)) {
-                let given_up = Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
+                let given_up =
+                    Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
                 self.fates.settle(entry.id, Fate::Failed(given_up));
             }
             return Ok(gone);
@@ -384,7 +419,10 @@ fn is_damage(error: &Error) -> bool {
 
 /// The data is at fault and not the medium.
 fn is_unfit(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Unsupported)
+    matches!(
+        error.kind(),
+        ErrorKind::Serialization | ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Unsupported
+    )
 }
 
 /// An entry that can't be read was not sent.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use larder_core::query::eval;
 use larder_core::{
-    Batch, Entry, EntryState, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState, Schema,
-    StoredRow, SyncState, Tail, Timestamp,
+    Batch, Entry, EntryState, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState,
+    Schema, StoredRow, SyncState, Tail, Timestamp,
 };
 
 /// What the application wants.
@@ -48,7 +48,8 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
     let published = local && id.is_some();
     let nothing_to_put = matches!(write, Write::Put(_)) && row.is_some() && changed.is_empty() && !published;
     // A row that is unknown here may well be known to the remote; a tombstone is deleted already.
-    let nothing_to_delete = matches!(write, Write::Delete) && row.is_none() && (stored.is_some() || id.is_none());
+    let nothing_to_delete =
+        matches!(write, Write::Delete) && row.is_none() && (stored.is_some() || id.is_none());
     let revision = stored.map_or(0, |stored| stored.meta.revision);
     batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
     if nothing_to_put || nothing_to_delete {

@@ -141,7 +141,13 @@ pub(crate) enum Answer {
 impl Answer {
     /// Whether the request, whatever became of it, may have had its effect.
     fn may_have_arrived(self) -> bool {
-        !matches!(self, Self::Unreachable { sent: Sent::Never, .. } | Self::Unauthorized | Self::Unsendable | Self::NotThere)
+        !matches!(
+            self,
+            Self::Unreachable { sent: Sent::Never, .. }
+                | Self::Unauthorized
+                | Self::Unsendable
+                | Self::NotThere
+        )
     }
 
     fn came_from_remote(self) -> bool {
@@ -181,6 +187,8 @@ pub(crate) enum Verdict {
     Park(ParkReason),
     /// Note a failure that counts.
     Note,
+    /// Note that it was not sent after all.
+    Unmark,
 }
 
 /// What is to be done.
@@ -350,16 +358,21 @@ impl Engine {
     /// The rows whose entries are on their way.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = (&'static str, &Key)> {
         let tracked = self.window.busy().iter().filter_map(|seq| self.window.get(*seq));
-        tracked.filter(|tracked| tracked.stage != Stage::Marking).map(|tracked| (tracked.head.model, &tracked.head.key))
+        tracked
+            .filter(|tracked| tracked.stage != Stage::Marking)
+            .map(|tracked| (tracked.head.model, &tracked.head.key))
     }
 
     fn answered(&mut self, now: Instants, seq: u64, answer: Answer, jitter: u64, out: &mut Vec<Effect>) {
-        let Some(tracked) = self.window.get_mut(seq) else { return };
+        let Some(tracked) = self.window.get_mut(seq) else {
+            return;
+        };
         let probing = tracked.stage == Stage::Probing;
         let disputed = std::mem::take(&mut tracked.disputed);
         let repeated = tracked.maybe_sent;
         tracked.maybe_sent |= answer.may_have_arrived();
         let once = tracked.head.idempotency == Idempotency::AtMostOnce;
+        let marked_alone = tracked.head.idempotency.is_marked_alone();
         if answer.came_from_remote() {
             self.down = self.asked.filter(|until| *until > now.mono);
             self.down_failures = 0;
@@ -399,6 +412,11 @@ impl Engine {
             Answer::Unreachable { sent, .. } if once && !probing && sent != Sent::Never => {
                 Verdict::Park(ParkReason::Uncertain)
             }
+            Answer::Unreachable { sent: Sent::Never, wait } if !repeated && marked_alone => {
+                // Nothing has left: after a restart it must not look as if something might have.
+                self.unreachable(now.mono, seq, wait, jitter);
+                Verdict::Unmark
+            }
             Answer::Unreachable { wait, .. } => {
                 self.unreachable(now.mono, seq, wait, jitter);
                 return;
@@ -436,7 +454,9 @@ impl Engine {
 
     /// Lets an entry wait for its backoff, or for as long as the remote asked.
     fn postpone(&mut self, seq: u64, mono: Duration, wait: Option<Duration>, jitter: u64) {
-        let Some(tracked) = self.window.get_mut(seq) else { return };
+        let Some(tracked) = self.window.get_mut(seq) else {
+            return;
+        };
         tracked.failures = tracked.failures.saturating_add(1);
         let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(tracked.failures, jitter));
         self.window.set(seq, Stage::Waiting { until: mono + wait });
@@ -455,6 +475,10 @@ impl Engine {
                 }
             }
             Verdict::Note => {}
+            Verdict::Unmark => self.window.update(seq, |tracked| {
+                tracked.head.marked = None;
+                tracked.stage = Stage::Ready;
+            }),
         }
     }
 

@@ -9,8 +9,8 @@ pub(crate) mod backoff;
 pub(crate) mod enqueue;
 mod machine;
 mod schedule;
-mod window;
 pub(crate) mod settle;
+mod window;
 
 pub(crate) use machine::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};
 

@@ -25,10 +25,13 @@ impl Engine {
         }
         // A remote that was unreachable is tried by one entry alone.
         let parallel = if self.down_failures > 0 { 1 } else { self.settings.parallel };
-        let on_its_way = |seq: &&u64| self.window.get(**seq).is_some_and(|tracked| tracked.stage != Stage::Marking);
+        let on_its_way =
+            |seq: &&u64| self.window.get(**seq).is_some_and(|tracked| tracked.stage != Stage::Marking);
         let mut free = parallel.saturating_sub(self.window.busy().iter().filter(on_its_way).count());
         while free > 0 {
-            let Some(seq) = self.window.sendable().first().copied() else { break };
+            let Some(seq) = self.window.sendable().first().copied() else {
+                break;
+            };
             self.start(seq, now, out);
             free -= 1;
         }
@@ -37,7 +40,9 @@ impl Engine {
 
     /// Starts an entry that is marked.
     fn start(&mut self, seq: u64, now: Instants, out: &mut Vec<Effect>) {
-        let Some(tracked) = self.window.get(seq) else { return };
+        let Some(tracked) = self.window.get(seq) else {
+            return;
+        };
         let (stage, effect) = match step(tracked, now) {
             Step::Send { repeated } => (Stage::Sending, Effect::Send { seq, repeated }),
             Step::Probe => (Stage::Probing, Effect::Probe(seq)),
@@ -53,7 +58,8 @@ impl Engine {
 
     /// Marks what may go next: many at a time where a repeat does no harm, else one by one and only if it goes at once.
     fn mark(&mut self, free: usize, parallel: usize, out: &mut Vec<Effect>) {
-        let marking = |seq: &u64| self.window.get(*seq).is_some_and(|tracked| tracked.stage == Stage::Marking);
+        let marking =
+            |seq: &u64| self.window.get(*seq).is_some_and(|tracked| tracked.stage == Stage::Marking);
         if self.window.busy().iter().any(marking) {
             return;
         }

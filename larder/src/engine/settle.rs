@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Idempotency, Key, Meta, Op, Operation, PageRow,
-    ParkReason, Record, RemoteVersion, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, Timestamp, ValueRef,
+    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Idempotency, Key, Meta, Op,
+    Operation, PageRow, ParkReason, Record, RemoteVersion, Result, Row, RowState, Schema, StoredRow,
+    SyncState, Tail, Timestamp, ValueRef,
 };
 
 use super::enqueue::differences;
@@ -104,7 +105,12 @@ fn deleted(entry: &Entry, stored: &StoredRow, next: Option<&Entry>, now: Timesta
 }
 
 /// `under` with the fields `changed` of `intent`.
-fn on_top(schema: &'static Schema, under: &dyn Row, intent: &dyn Row, changed: &FieldSet) -> Result<Arc<dyn Row>> {
+fn on_top(
+    schema: &'static Schema,
+    under: &dyn Row,
+    intent: &dyn Row,
+    changed: &FieldSet,
+) -> Result<Arc<dyn Row>> {
     let mut row = Record::copy(schema, under)?;
     for at in changed.iter() {
         let value = intent.field(at).and_then(ValueRef::to_value);
@@ -130,7 +136,12 @@ pub(crate) fn parked(
 }
 
 /// A failure that counts, and will be tried again.
-pub(crate) fn noted(entry: &Entry, stored: Option<&StoredRow>, failure: Option<Failure>, now: Timestamp) -> Batch {
+pub(crate) fn noted(
+    entry: &Entry,
+    stored: Option<&StoredRow>,
+    failure: Option<Failure>,
+    now: Timestamp,
+) -> Batch {
     let mut entry = entry.clone();
     entry.failure = failure.or(entry.failure);
     entry.attempts += 1;
@@ -140,9 +151,21 @@ pub(crate) fn noted(entry: &Entry, stored: Option<&StoredRow>, failure: Option<F
     Batch { expect: vec![expect(&entry, stored)], ops: vec![Op::Revise(Box::new(entry))] }
 }
 
+/// Nothing of the entry has left: it counts as never sent.
+pub(crate) fn unmarked(entry: &Entry, stored: Option<&StoredRow>) -> Batch {
+    let mut entry = entry.clone();
+    entry.mark = None;
+    Batch { expect: vec![expect(&entry, stored)], ops: vec![Op::Revise(Box::new(entry))] }
+}
+
 /// A parked entry goes again. That it may have been sent before is known as well as ever, unless its endpoint would
 /// never repeat it by itself: then this is the word that it shall.
-pub(crate) fn retried(entry: &Entry, stored: Option<&StoredRow>, idempotency: Idempotency, now: Timestamp) -> Batch {
+pub(crate) fn retried(
+    entry: &Entry,
+    stored: Option<&StoredRow>,
+    idempotency: Idempotency,
+    now: Timestamp,
+) -> Batch {
     let mut entry = entry.clone();
     entry.state = EntryState::Ready;
     entry.mark = entry.mark.filter(|_| idempotency != Idempotency::AtMostOnce);
@@ -169,12 +192,12 @@ fn restated(entry: Entry, stored: Option<&StoredRow>, state: RowState, now: Time
 /// # Errors
 /// `Serialization` or `Corrupt` if a row can't be shown.
 pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Batch> {
-    let mut batch = Batch {
-        expect: vec![expect(entry, view.stored.as_ref())],
-        ops: vec![Op::Dequeue(entry.seq)],
-    };
+    let mut batch =
+        Batch { expect: vec![expect(entry, view.stored.as_ref())], ops: vec![Op::Dequeue(entry.seq)] };
     let (schema, key) = (entry.schema, entry.key.clone());
-    let Some(stored) = &view.stored else { return Ok(batch) };
+    let Some(stored) = &view.stored else {
+        return Ok(batch);
+    };
     let mut ground = Ground::of(view.earlier.first().unwrap_or(entry));
     let mut later = &view.later[..];
     if entry.operation == Operation::Insert {

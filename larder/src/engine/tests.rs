@@ -211,6 +211,17 @@ fn a_lost_reply_of_an_at_most_once_endpoint_is_never_repeated() {
     assert_eq!(parked, [Effect::Settle(1, Verdict::Park(ParkReason::Uncertain))]);
 }
 
+#[rstest]
+#[case::at_most_once(Idempotency::AtMostOnce)]
+#[case::probe(Idempotency::Probe)]
+fn what_never_left_is_not_marked_as_sent_any_more(#[case] idempotency: Idempotency) {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", idempotency)]);
+    marked(&mut engine, at(0), &[1]);
+    assert_eq!(answered(&mut engine, at(0), 1, UNREACHABLE), [Effect::Settle(1, Verdict::Unmark)]);
+    assert_eq!(tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Unmark }), []);
+    assert_eq!(tell(&mut engine, at(600), Event::Tick), [Effect::Mark(vec![1])]);
+}
+
 #[test]
 fn our_own_success_after_a_lost_reply_is_no_conflict() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Conditional)]);
@@ -278,7 +289,9 @@ impl World {
     fn act(&mut self, effect: Effect, heads: &BTreeMap<u64, Head>) {
         let jitter = self.roll();
         match effect {
-            Effect::Load { .. } => self.tell(Event::Loaded { heads: Vec::new(), last: 0, more: false, wipes: 0 }),
+            Effect::Load { .. } => {
+                self.tell(Event::Loaded { heads: Vec::new(), last: 0, more: false, wipes: 0 });
+            }
             Effect::Mark(seqs) if !self.calm && jitter.is_multiple_of(5) => {
                 self.tell(Event::MarkFailed { seqs, jitter });
             }
@@ -301,7 +314,7 @@ impl World {
                 match verdict {
                     Verdict::Accept => self.gone.push(seq),
                     Verdict::Park(_) => drop(self.parked.insert(seq)),
-                    Verdict::Note => {}
+                    Verdict::Note | Verdict::Unmark => {}
                 }
                 self.tell(Event::Settled { seq, verdict });
             }
@@ -429,10 +442,9 @@ fn a_retry_that_comes_before_the_news_of_the_parking_counts() {
 
 #[test]
 fn a_retry_forgets_not_that_it_may_have_been_sent() {
-    for (idempotency, expected) in [
-        (Idempotency::Probe, Effect::Probe(1)),
-        (Idempotency::AtMostOnce, Effect::Mark(vec![1])),
-    ] {
+    for (idempotency, expected) in
+        [(Idempotency::Probe, Effect::Probe(1)), (Idempotency::AtMostOnce, Effect::Mark(vec![1]))]
+    {
         let uncertain = Some(ParkReason::Uncertain);
         let parked = Head { marked: Some(at(0).wall), parked: uncertain, ..head(1, "a", idempotency) };
         let (mut engine, _) = loaded(at(0), vec![parked]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use larder_core::{Idempotency, Key, ParkReason};
+use larder_core::{Key, ParkReason};
 
 use super::machine::{Counts, Head};
 
@@ -83,7 +83,7 @@ pub(super) struct Window {
 impl Tracked {
     /// True if a repeat may do harm: it is marked only when it goes at once.
     fn marks_alone(&self) -> bool {
-        matches!(self.head.idempotency, Idempotency::AtMostOnce | Idempotency::Probe)
+        self.head.idempotency.is_marked_alone()
     }
 }
 
@@ -136,7 +136,12 @@ impl Window {
 
     pub(super) fn counts(&self) -> Counts {
         let (in_flight, parked) = (self.busy.len(), self.parked.len());
-        Counts { waiting: self.entries.len() - in_flight - parked, in_flight, parked, conflicts: self.conflicts }
+        Counts {
+            waiting: self.entries.len() - in_flight - parked,
+            in_flight,
+            parked,
+            conflicts: self.conflicts,
+        }
     }
 
     pub(super) fn add(&mut self, head: Head) {
@@ -174,9 +179,13 @@ impl Window {
 
     pub(super) fn forget(&mut self, seq: u64) {
         self.leave(seq);
-        let Some(tracked) = self.entries.remove(&seq) else { return };
+        let Some(tracked) = self.entries.remove(&seq) else {
+            return;
+        };
         let lane = (tracked.head.model, tracked.head.key);
-        let Some(left) = self.lanes.get_mut(&lane) else { return };
+        let Some(left) = self.lanes.get_mut(&lane) else {
+            return;
+        };
         left.seqs.remove(&seq);
         if let Some(next) = left.seqs.first().copied() {
             self.reenter(next);
@@ -210,7 +219,9 @@ impl Window {
     /// Changes an entry in a way that may change where it stands.
     pub(super) fn update(&mut self, seq: u64, change: impl FnOnce(&mut Tracked)) {
         self.leave(seq);
-        let Some(tracked) = self.entries.get_mut(&seq) else { return };
+        let Some(tracked) = self.entries.get_mut(&seq) else {
+            return;
+        };
         let stood = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
         change(tracked);
         let stands = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
@@ -247,7 +258,9 @@ impl Window {
     }
 
     fn enter(&mut self, seq: u64) {
-        let Some(tracked) = self.entries.get(&seq) else { return };
+        let Some(tracked) = self.entries.get(&seq) else {
+            return;
+        };
         match tracked.stage {
             Stage::Ready if !self.is_first(tracked) => {}
             Stage::Ready if tracked.head.marked.is_some() => drop(self.sendable.insert(seq)),
@@ -265,7 +278,9 @@ impl Window {
     }
 
     fn leave(&mut self, seq: u64) {
-        let Some(tracked) = self.entries.get(&seq) else { return };
+        let Some(tracked) = self.entries.get(&seq) else {
+            return;
+        };
         self.unmarked.remove(&seq);
         self.unmarked_once.remove(&seq);
         self.sendable.remove(&seq);

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder_core::{
-    AlwaysOnline, Connectivity, Error, ErrorKind, Model, OpenProvider, OpenStore, Opening, Result, Runtime, Schema,
+    AlwaysOnline, Connectivity, Error, ErrorKind, Model, OpenProvider, OpenStore, Opening, Result, Runtime,
+    Schema,
 };
 
 use super::{Options, Remote, Repository, Shared, fetch};
@@ -57,8 +58,11 @@ impl Builder {
 
     /// Registers a model.
     pub fn model<M: Model>(mut self) -> Self {
-        let registration =
-            Registration { of: TypeId::of::<M>(), schema: M::schema(), cache: |caches, capacity| caches.add::<M>(capacity) };
+        let registration = Registration {
+            of: TypeId::of::<M>(),
+            schema: M::schema(),
+            cache: |caches, capacity| caches.add::<M>(capacity),
+        };
         self.models.push(registration);
         self
     }
@@ -133,7 +137,8 @@ impl Builder {
         }
         let opening = Opening { runtime: Arc::clone(&runtime), schemas: schemas.clone().into() };
         let store = store.open(&opening).await?;
-        let (caches, changes, fates) = (Arc::new(caches), Arc::new(Changes::new(&schemas)), Arc::<Fates>::default());
+        let (caches, changes, fates) =
+            (Arc::new(caches), Arc::new(Changes::new(&schemas)), Arc::<Fates>::default());
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Caches>::clone(&caches);
         store.observe(Arc::downgrade(&observer));
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Changes>::clone(&changes);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::{FutureExt, Shared, WeakShared};
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Meta, Op, Page, PageRow, Predicate, Pushdown, Query,
-    Record, Result, RowState, Schema, StoredRow, SyncState, Tail, Timestamp,
+    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Meta, Op, Page, PageRow, Predicate,
+    Pushdown, Query, Record, Result, RowState, Schema, StoredRow, SyncState, Tail, Timestamp,
 };
 
 use super::Repository;
@@ -98,8 +98,16 @@ impl Repository {
         let wipes = self.shared.changes.wipes();
         let (started, asked) = (self.shared.store.revision(), self.now());
         let deaf = remote.capabilities().filter == Pushdown::None;
-        let mut fetched =
-            Fetched { rows: 0, changed: 0, keys: Vec::new(), unfiltered: deaf, asked, started, wipes, touches };
+        let mut fetched = Fetched {
+            rows: 0,
+            changed: 0,
+            keys: Vec::new(),
+            unfiltered: deaf,
+            asked,
+            started,
+            wipes,
+            touches,
+        };
         let mut cx = self.cx();
         for _ in 0..PAGES {
             let page = match remote.get(&cx, schema, query).await {
@@ -128,11 +136,17 @@ impl Repository {
             }
             cx = Context { resume: Some(next), ..self.cx() };
         }
-        Err(Error::new(ErrorKind::Transport, format!("the remote gave {PAGES} pages and no end")).model(schema.model))
+        Err(Error::new(ErrorKind::Transport, format!("the remote gave {PAGES} pages and no end"))
+            .model(schema.model))
     }
 
     /// Stores a page in one transaction. A row with pending changes stays as it is.
-    async fn store_page(&self, schema: &'static Schema, rows: Vec<PageRow>, fetched: &mut Fetched) -> Result<()> {
+    async fn store_page(
+        &self,
+        schema: &'static Schema,
+        rows: Vec<PageRow>,
+        fetched: &mut Fetched,
+    ) -> Result<()> {
         // Of two rows with one key, the later one counts.
         let mut incoming = BTreeMap::new();
         for row in rows {
@@ -214,7 +228,13 @@ impl Repository {
 
     /// Removes the rows that answer `query` here and did not come, unless something is pending for them, they were
     /// never sent, or they were written after the fetch had begun.
-    async fn absent(&self, schema: &'static Schema, query: &Query, keys: &[Key], started: u64) -> Result<Batch> {
+    async fn absent(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+        keys: &[Key],
+        started: u64,
+    ) -> Result<Batch> {
         let came: std::collections::HashSet<&Key> = keys.iter().collect();
         let mut batch = Batch::default();
         let page = self.shared.store.get(&self.cx(), schema, query).await?;
@@ -230,7 +250,11 @@ impl Repository {
     }
 
     /// When the remote last answered `query` completely, or a query that includes it.
-    pub(super) async fn known_since(&self, schema: &'static Schema, query: &Query) -> Result<Option<Timestamp>> {
+    pub(super) async fn known_since(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+    ) -> Result<Option<Timestamp>> {
         let doubted = self.shared.store.cursor(&self.cx(), &doubt(schema)).await?;
         let doubted: u64 = doubted.and_then(|revision| revision.parse().ok()).unwrap_or(0);
         let mut newest = None;

@@ -26,8 +26,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
-    Context, Error, ErrorKind, Key, Model, MutationId, Provider, ReadPolicy, Result, RowState, Runtime, RuntimeExt,
-    Schema, Store, SyncState, Timestamp, WritePolicy,
+    Context, Error, ErrorKind, Key, Model, MutationId, Provider, ReadPolicy, Result, RowState, Runtime,
+    RuntimeExt, Schema, Store, SyncState, Timestamp, WritePolicy,
 };
 
 use crate::cache::Caches;
@@ -119,7 +119,6 @@ struct Remote {
 
 impl Repository {
     /// Starts the configuration of a repository.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -185,7 +184,9 @@ impl Repository {
     /// `Invalid` if the model is not registered; `Storage` or `Corrupt`.
     pub async fn sync_state<M: Model>(&self, key: impl Into<Key>) -> Result<Option<SyncState>> {
         let (schema, key) = (self.schema::<M>()?, key.into());
-        let Some(stored) = self.shared.store.load(&self.cx(), schema, &key).await? else { return Ok(None) };
+        let Some(stored) = self.shared.store.load(&self.cx(), schema, &key).await? else {
+            return Ok(None);
+        };
         let mut sync = stored.meta.sync;
         if let (Some(remote), RowState::Pending) = (&self.shared.remote, sync.state) {
             let in_flight = remote.driver.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -236,7 +237,9 @@ impl Repository {
     }
 
     fn remote(&self) -> Result<&Remote> {
-        self.shared.remote.as_ref().ok_or_else(|| Error::new(ErrorKind::Offline, "the repository has no remote"))
+        self.shared
+            .remote
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Offline, "the repository has no remote"))
     }
 }
-

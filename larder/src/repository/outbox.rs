@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use larder_core::runtime::BoxFuture;
-use larder_core::{Context, EntryState, Error, ErrorKind, Failure, Key, MutationId, Operation, ParkReason, Result, Timestamp};
+use larder_core::{
+    Context, EntryState, Error, ErrorKind, Failure, Key, MutationId, Operation, ParkReason, Result, Timestamp,
+};
 
 use tokio::sync::oneshot;
 
@@ -142,7 +144,9 @@ impl Outbox<'_> {
             let _ = done.send(decision.await);
         };
         self.repo.shared.runtime.spawn(name, Box::pin(task));
-        decided.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Cancelled, "the runtime dropped the decision")))
+        decided
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Cancelled, "the runtime dropped the decision")))
     }
 
     fn tell(&self, event: Event) {
@@ -166,7 +170,12 @@ impl QueuedMutation {
             seq: entry.seq,
             id: entry.id,
             model: entry.schema.model,
-            changed: entry.changed.iter().filter_map(|at| entry.schema.fields.get(at)).map(|field| field.name).collect(),
+            changed: entry
+                .changed
+                .iter()
+                .filter_map(|at| entry.schema.fields.get(at))
+                .map(|field| field.name)
+                .collect(),
             key: entry.key,
             operation: entry.operation,
             created: entry.created,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Error, ErrorKind, Key, Model, PageRow, Presence, Query, ReadPolicy, Result, RowState, Schema, Select, Timestamp,
+    Error, ErrorKind, Key, Model, PageRow, Presence, Query, ReadPolicy, Result, RowState, Schema, Select,
+    Timestamp,
 };
 
 use super::{Origin, Repository, Rows};
@@ -24,7 +25,8 @@ impl Repository {
     /// and it can't be reached; `Storage`, `Corrupt`; `Serialization` if the row does not fit the model.
     pub async fn find<M: Model>(&self, key: impl Into<Key>) -> Result<Option<Arc<M>>> {
         let key = key.into();
-        let local = self.options.read != ReadPolicy::RemoteFirst && self.options.read != ReadPolicy::RemoteOnly;
+        let local =
+            self.options.read != ReadPolicy::RemoteFirst && self.options.read != ReadPolicy::RemoteOnly;
         if local {
             if let Some(hit) = self.shared.caches.of::<M>().and_then(|cache| cache.get(&key)) {
                 self.refresh_behind::<M>(|| Query::key(key));
@@ -46,7 +48,11 @@ impl Repository {
     }
 
     /// The row as it is stored, through the cache.
-    pub(super) async fn find_stored<M: Model>(&self, schema: &'static Schema, key: &Key) -> Result<Option<Arc<M>>> {
+    pub(super) async fn find_stored<M: Model>(
+        &self,
+        schema: &'static Schema,
+        key: &Key,
+    ) -> Result<Option<Arc<M>>> {
         let revision = self.shared.store.revision();
         let query = Query::key(key.clone());
         let mut found = None;
@@ -87,7 +93,9 @@ impl Repository {
                 match self.fetch(schema, &query).await {
                     Ok(()) => self.answer(schema, &query, Origin::Remote, None).await,
                     // Something is known: rows, or a complete answer that is too old.
-                    Err(error) if unreachable(&error) && (!answer.is_empty() || answer.known_since.is_some()) => {
+                    Err(error)
+                        if unreachable(&error) && (!answer.is_empty() || answer.known_since.is_some()) =>
+                    {
                         Ok(Rows { stale: Some(error), ..answer })
                     }
                     Err(error) => Err(error),
@@ -148,7 +156,9 @@ impl Repository {
 
     /// A row or its trace: a key that was deleted here is known.
     async fn is_here(&self, schema: &'static Schema, query: &Query) -> Result<bool> {
-        let Some(key) = query.as_key() else { return Ok(false) };
+        let Some(key) = query.as_key() else {
+            return Ok(false);
+        };
         Ok(self.shared.store.load(&self.cx(), schema, key).await?.is_some())
     }
 
@@ -205,7 +215,13 @@ impl Repository {
 }
 
 impl<M: Model> Local<M> {
-    fn add(&mut self, schema: &Schema, row: &dyn larder_core::Row, state: RowState, revision: u64) -> Result<()> {
+    fn add(
+        &mut self,
+        schema: &Schema,
+        row: &dyn larder_core::Row,
+        state: RowState,
+        revision: u64,
+    ) -> Result<()> {
         self.print.push((schema.key_of(row)?, revision));
         self.rows.push(Arc::new(M::from_row(row)?));
         self.pending += usize::from(!matches!(state, RowState::Synced | RowState::Local));
@@ -223,5 +239,6 @@ fn no_remote(policy: ReadPolicy) -> Result<ReadPolicy> {
 
 /// The remote did not answer; that is not the same as "no".
 pub(super) fn unreachable(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Offline | ErrorKind::Timeout | ErrorKind::Transport) || error.is_transient()
+    matches!(error.kind(), ErrorKind::Offline | ErrorKind::Timeout | ErrorKind::Transport)
+        || error.is_transient()
 }

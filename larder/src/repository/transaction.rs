@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use larder_core::provider::{Done, PageRow};
-use larder_core::{Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, Schema, Select, Timestamp};
+use larder_core::{
+    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, Schema, Select,
+    Timestamp,
+};
 use tokio::sync::oneshot;
 
 use super::Repository;

@@ -120,7 +120,8 @@ impl<M: Model> Live<M> {
         loop {
             match self.phase {
                 Phase::First => {
-                    let asks = self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly;
+                    let asks =
+                        self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly;
                     self.phase = if asks { Phase::Remote } else { Phase::Following };
                 }
                 Phase::Remote => {

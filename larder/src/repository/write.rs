@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    AsModel, Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Mutation, Op, Operation, PageRow, Record, Result,
-    Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
+    AsModel, Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Mutation, Op, Operation,
+    PageRow, Record, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
 };
 
 use super::target::{Aim, Target};
@@ -52,7 +52,9 @@ impl<M: Model> Stored<M> {
     /// # Errors
     /// The remote's refusal, if the mutation is parked; `Cancelled` if it is discarded, or the repository is closed.
     pub async fn accepted(self) -> Result<Arc<M>> {
-        let Some(awaited) = self.awaited else { return Ok(self.row) };
+        let Some(awaited) = self.awaited else {
+            return Ok(self.row);
+        };
         wait(awaited).await?;
         let key = self.row.key()?;
         Ok(self.repo.find_stored(M::schema(), &key).await?.unwrap_or(self.row))
@@ -98,7 +100,10 @@ async fn wait(awaited: Awaited) -> Result<()> {
     match awaited.fate().await {
         Some(Fate::Accepted) => Ok(()),
         Some(Fate::Failed(error)) => Err(error),
-        None => Err(Error::new(ErrorKind::Cancelled, "the repository was closed; the mutation stays in the outbox")),
+        None => Err(Error::new(
+            ErrorKind::Cancelled,
+            "the repository was closed; the mutation stays in the outbox",
+        )),
     }
 }
 
@@ -152,7 +157,10 @@ impl Repository {
     /// # Errors
     /// As [`upsert`](Self::upsert); `Unsupported` under [`WritePolicy::RequireRemote`].
     #[tracing::instrument(name = "larder::upsert_many", skip_all, fields(model = M::schema().model))]
-    pub async fn upsert_many<'a, M: Model>(&self, models: impl IntoIterator<Item = &'a M>) -> Result<Vec<Stored<M>>> {
+    pub async fn upsert_many<'a, M: Model>(
+        &self,
+        models: impl IntoIterator<Item = &'a M>,
+    ) -> Result<Vec<Stored<M>>> {
         let schema = self.schema::<M>()?;
         // Of two rows with one key, the later one counts.
         let mut rows: BTreeMap<Key, Arc<M>> = BTreeMap::new();
@@ -249,7 +257,10 @@ impl Repository {
         let changes = keys.into_iter().map(|key| Change { schema, key, write: Write::Delete }).collect();
         let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
         let count = written.changes.iter().filter(|(changed, _)| *changed).count();
-        Ok(Deleted { count, awaited: written.changes.into_iter().filter_map(|(_, awaited)| awaited).collect() })
+        Ok(Deleted {
+            count,
+            awaited: written.changes.into_iter().filter_map(|(_, awaited)| awaited).collect(),
+        })
     }
 
     /// Commits `changes` in one transaction. With expectations of the caller's own, `None` says that they don't hold;
@@ -279,7 +290,9 @@ impl Repository {
                 };
                 let before = batch.ops.len();
                 let changed = enqueue(&mut batch, stored.as_ref(), intent)?;
-                let entry = batch.ops[before..].iter().find_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
+                let entry = batch.ops[before..]
+                    .iter()
+                    .find_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
                 let mut awaited = None;
                 if let (Some(entry), Some(remote)) = (entry, queued) {
                     permit(remote, entry.operation)?;
@@ -310,7 +323,8 @@ impl Repository {
         let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
         let meta = stored.as_ref().map(|stored| stored.meta.clone());
         if meta.as_ref().is_some_and(|meta| meta.tail != 0) {
-            let what = "earlier changes of the row wait in the outbox, and none may overtake them: sync first";
+            let what =
+                "earlier changes of the row wait in the outbox, and none may overtake them: sync first";
             return Err(Error::new(ErrorKind::Conflict, what).model(schema.model).key(&key));
         }
         let before = stored.and_then(|stored| stored.row);
@@ -322,7 +336,9 @@ impl Repository {
         };
         permit(remote, operation)?;
         let changed = match (&row, &before) {
-            (Some(new), Some(old)) if operation == Operation::Update => Some(differences(schema, &**old, &**new)?),
+            (Some(new), Some(old)) if operation == Operation::Update => {
+                Some(differences(schema, &**old, &**new)?)
+            }
             _ => Some((0..schema.fields.len()).collect()),
         };
         let mutation = Mutation {
@@ -351,13 +367,16 @@ impl Repository {
     ) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
-            let (revision, meta) = stored.map_or((0, None), |stored| (stored.meta.revision, Some(stored.meta)));
+            let (revision, meta) =
+                stored.map_or((0, None), |stored| (stored.meta.revision, Some(stored.meta)));
             if meta.as_ref().is_some_and(|meta| meta.tail != 0) {
                 return Ok(());
             }
             let op = match &sent {
                 None => Ok(Op::Remove { schema, key: key.clone() }),
-                Some(sent) => accepted_put(schema, key.clone(), Arc::clone(sent), meta, answer.as_ref(), self.now()),
+                Some(sent) => {
+                    accepted_put(schema, key.clone(), Arc::clone(sent), meta, answer.as_ref(), self.now())
+                }
             };
             let expect = vec![Expect::Row { schema, key: key.clone(), revision }];
             let committed = match op {

@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, Weak};
 use larder::core::query::Query;
 use larder::core::store::{Batch, CommitObserver, CommitOutcome, Loaded, OutboxCounts, Sink, StoredRow};
 use larder::core::{
-    Applied, Capabilities, Context, Delta, Entry, Mutation, OpenStore, Opening, Outcome, Page, Presence, Provider, Realtime,
-    Schema, Sent, Store, async_trait,
+    Applied, Capabilities, Context, Delta, Entry, Mutation, OpenStore, Opening, Outcome, Page, Presence,
+    Provider, Realtime, Schema, Sent, Store, async_trait,
 };
-use larder::{Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid};
+use larder::{
+    Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
+};
 
 use super::{Note, User};
 
@@ -254,7 +256,11 @@ impl Line {
         let keyed = matches!(self.weather.idempotency, Idempotency::Keyed { .. });
         let known = self.weather.log.lock().unwrap().effects.contains_key(&mutation.id);
         // A server that does not know keys takes every request for a new one.
-        let id = if keyed { mutation.id } else { MutationId(Uuid::from_u128(self.weather.chance.below(u64::MAX).into())) };
+        let id = if keyed {
+            mutation.id
+        } else {
+            MutationId(Uuid::from_u128(self.weather.chance.below(u64::MAX).into()))
+        };
         let applied = self.weather.server.apply(cx, &Mutation { id, ..mutation.clone() }).await?;
         if !(keyed && known) && applied.outcome != Outcome::Missing {
             let mut log = self.weather.log.lock().unwrap();

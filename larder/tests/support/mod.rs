@@ -1,6 +1,7 @@
 //! Models, a remote that misbehaves on demand, and short ways to say things.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 #![allow(clippy::disallowed_methods, reason = "tests wait in real time")]
 
 pub(crate) mod chaos;
@@ -131,7 +132,9 @@ impl Switches {
             return Err(Error::new(ErrorKind::Offline, "the switch is off").with_sent(Sent::Never));
         }
         match self.turns.lock().unwrap().pop_front() {
-            Some(Turn::Unreachable) => Err(Error::new(ErrorKind::Offline, "for this once").with_sent(Sent::Never)),
+            Some(Turn::Unreachable) => {
+                Err(Error::new(ErrorKind::Offline, "for this once").with_sent(Sent::Never))
+            }
             Some(Turn::Say(kind, status)) => {
                 Err(Error::new(kind, "as told").with_status(status).with_body("no").with_sent(Sent::Answered))
             }

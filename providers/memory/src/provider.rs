@@ -25,9 +25,7 @@ pub struct MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore")
-            .field("revision", &self.revision())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryStore").field("revision", &self.revision()).finish_non_exhaustive()
     }
 }
 
@@ -85,17 +83,11 @@ impl MemoryStore {
         let outcome = judge(mutation, stored)?;
         let op = match (outcome, &mutation.row) {
             (Outcome::Missing, _) => return Ok(outcome),
-            (Outcome::Deleted, _) => Op::Remove {
-                schema,
-                key: key.clone(),
-            },
+            (Outcome::Deleted, _) => Op::Remove { schema, key: key.clone() },
             (_, Some(row)) => self.put(mutation, &**row, stored, state.revision + 1)?,
             (_, None) => return Err(Error::new(ErrorKind::Invalid, "the mutation has no row")),
         };
-        let staged = state.stage(Batch {
-            expect: Vec::new(),
-            ops: vec![op],
-        })?;
+        let staged = state.stage(Batch { expect: Vec::new(), ops: vec![op] })?;
         drop(state);
         self.merge(staged);
         Ok(outcome)
@@ -120,13 +112,7 @@ impl MemoryStore {
             ..Meta::synced(self.runtime.now())
         };
         let (schema, key) = (mutation.schema, mutation.key.clone());
-        Ok(Op::Put {
-            schema,
-            key,
-            row: Arc::new(row),
-            meta,
-            tail: Tail::At(0),
-        })
+        Ok(Op::Put { schema, key, row: Arc::new(row), meta, tail: Tail::At(0) })
     }
 }
 
@@ -134,10 +120,7 @@ impl MemoryStore {
 fn judge(mutation: &Mutation, stored: Option<&StoredRow>) -> Result<Outcome> {
     let outcome = match (mutation.operation, stored) {
         (Operation::Insert, Some(_)) => {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "there is a row with this key already",
-            ));
+            return Err(Error::new(ErrorKind::Conflict, "there is a row with this key already"));
         }
         (Operation::Update, None) => {
             return Err(Error::new(ErrorKind::NotFound, "there is no row with this key"));
@@ -177,27 +160,13 @@ impl Provider for MemoryStore {
 
     #[instrument(level = Level::DEBUG, name = "memory.get", skip_all, fields(model = schema.model), err(level = Level::DEBUG))]
     async fn get(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        let rows = self
-            .read()
-            .select(schema, query)
-            .map_err(|error| error.during("get"))?;
-        Ok(Page {
-            rows,
-            done: Done::ALL,
-            next: None,
-        })
+        let rows = self.read().select(schema, query).map_err(|error| error.during("get"))?;
+        Ok(Page { rows, done: Done::ALL, next: None })
     }
 
     async fn exists(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
-        let rows = self
-            .read()
-            .select(schema, query)
-            .map_err(|error| error.during("get"))?;
-        Ok(if rows.is_empty() {
-            Presence::Absent
-        } else {
-            Presence::Present
-        })
+        let rows = self.read().select(schema, query).map_err(|error| error.during("get"))?;
+        Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })
     }
 
     #[instrument(
@@ -206,10 +175,7 @@ impl Provider for MemoryStore {
     )]
     async fn apply(&self, _: &Context, mutation: &Mutation) -> Result<Applied> {
         let place = |error: Error| {
-            error
-                .during(mutation.operation.verb())
-                .model(mutation.schema.model)
-                .key(&mutation.key)
+            error.during(mutation.operation.verb()).model(mutation.schema.model).key(&mutation.key)
         };
         let _sequence = self.sequence();
         let known = self.read().applied.get(&mutation.id).copied();
@@ -222,16 +188,8 @@ impl Provider for MemoryStore {
             }
         };
         let state = self.read();
-        let stored = state
-            .stored(mutation.schema, &mutation.key)
-            .map_err(place)?
-            .cloned();
-        let row = stored.and_then(|stored| {
-            stored.row.map(|row| PageRow {
-                meta: stored.meta,
-                row,
-            })
-        });
+        let stored = state.stored(mutation.schema, &mutation.key).map_err(place)?.cloned();
+        let row = stored.and_then(|stored| stored.row.map(|row| PageRow { meta: stored.meta, row }));
         Ok(Applied { outcome, row })
     }
 
@@ -250,10 +208,7 @@ impl Store for MemoryStore {
     async fn commit(&self, _: &Context, batch: Batch) -> Result<CommitOutcome> {
         let _sequence = self.sequence();
         let state = self.read();
-        if !state
-            .holds(&batch.expect)
-            .map_err(|error| error.during("commit"))?
-        {
+        if !state.holds(&batch.expect).map_err(|error| error.during("commit"))? {
             return Ok(CommitOutcome::Stale);
         }
         let staged = state.stage(batch).map_err(|error| error.during("commit"))?;
@@ -265,10 +220,7 @@ impl Store for MemoryStore {
 
     fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
         // The lock is gone before the first row is lent: the sink may read as well.
-        let rows = self
-            .read()
-            .select(schema, query)
-            .map_err(|error| error.during("get"))?;
+        let rows = self.read().select(schema, query).map_err(|error| error.during("get"))?;
         for row in &rows {
             sink(row.meta.show(), &*row.row)?;
         }
@@ -276,11 +228,7 @@ impl Store for MemoryStore {
     }
 
     async fn load(&self, _: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
-        Ok(self
-            .read()
-            .stored(schema, key)
-            .map_err(|error| error.during("load").key(key))?
-            .cloned())
+        Ok(self.read().stored(schema, key).map_err(|error| error.during("load").key(key))?.cloned())
     }
 
     fn revision(&self) -> u64 {
@@ -289,21 +237,13 @@ impl Store for MemoryStore {
 
     async fn outbox(&self, _: &Context, after: u64, limit: usize) -> Result<Loaded> {
         let entries: Vec<Entry> = match after.checked_add(1) {
-            Some(first) => self
-                .read()
-                .outbox
-                .range(first..)
-                .take(limit)
-                .map(|(_, entry)| entry.clone())
-                .collect(),
+            Some(first) => {
+                self.read().outbox.range(first..).take(limit).map(|(_, entry)| entry.clone()).collect()
+            }
             None => Vec::new(),
         };
         let last = entries.last().map_or(0, |entry| entry.seq);
-        Ok(Loaded {
-            entries,
-            unreadable: Vec::new(),
-            last,
-        })
+        Ok(Loaded { entries, unreadable: Vec::new(), last })
     }
 
     async fn entry(&self, _: &Context, seq: u64) -> Result<Option<Entry>> {
@@ -312,14 +252,9 @@ impl Store for MemoryStore {
 
     async fn outbox_counts(&self, _: &Context) -> Result<OutboxCounts> {
         let state = self.read();
-        let parked = state
-            .outbox
-            .values()
-            .filter(|entry| matches!(entry.state, larder_core::EntryState::Parked(_)));
-        Ok(OutboxCounts {
-            entries: state.outbox.len() as u64,
-            parked: parked.count() as u64,
-        })
+        let parked =
+            state.outbox.values().filter(|entry| matches!(entry.state, larder_core::EntryState::Parked(_)));
+        Ok(OutboxCounts { entries: state.outbox.len() as u64, parked: parked.count() as u64 })
     }
 
     async fn cursor(&self, _: &Context, scope: &str) -> Result<Option<String>> {
@@ -329,20 +264,12 @@ impl Store for MemoryStore {
     async fn wipe(&self, _: &Context) -> Result<()> {
         let _sequence = self.sequence();
         let revision = self.revision() + 1;
-        let touched = Touched {
-            revision,
-            rows: Vec::new(),
-            outbox: true,
-            wiped: true,
-        };
+        let touched = Touched { revision, rows: Vec::new(), outbox: true, wiped: true };
         self.publish(&touched, State::wipe);
         Ok(())
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {
-        self.observers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(observer);
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
 }

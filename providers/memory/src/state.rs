@@ -64,16 +64,10 @@ impl State {
     }
 
     fn table(&self, schema: &'static Schema) -> Result<&Table> {
-        self.tables
-            .get(schema.model)
-            .filter(|table| table.schema == schema)
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Invalid,
-                    "the model was not registered when the store was opened",
-                )
+        self.tables.get(schema.model).filter(|table| table.schema == schema).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "the model was not registered when the store was opened")
                 .model(schema.model)
-            })
+        })
     }
 
     /// What is stored under `key`, a tombstone included.
@@ -84,12 +78,8 @@ impl State {
     /// The rows that answer `query`, finished.
     pub(crate) fn select(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let table = self.table(schema)?;
-        let shown = |stored: &StoredRow| {
-            stored.row.clone().map(|row| PageRow {
-                meta: stored.meta.clone(),
-                row,
-            })
-        };
+        let shown =
+            |stored: &StoredRow| stored.row.clone().map(|row| PageRow { meta: stored.meta.clone(), row });
         let rows = match query.as_key() {
             Some(key) => table.rows.get(key).and_then(shown).into_iter().collect(),
             None => table.rows.values().filter_map(shown).collect(),
@@ -101,11 +91,9 @@ impl State {
     pub(crate) fn holds(&self, expectations: &[Expect]) -> Result<bool> {
         for expectation in expectations {
             let holds = match expectation {
-                Expect::Row {
-                    schema,
-                    key,
-                    revision,
-                } => self.stored(schema, key)?.map_or(0, |stored| stored.meta.revision) == *revision,
+                Expect::Row { schema, key, revision } => {
+                    self.stored(schema, key)?.map_or(0, |stored| stored.meta.revision) == *revision
+                }
                 Expect::Model { schema, revision } => self.table(schema)?.written <= *revision,
             };
             if !holds {
@@ -124,12 +112,7 @@ impl State {
             rows: BTreeMap::new(),
             outbox: Vec::new(),
             cursors: Vec::new(),
-            touched: Touched {
-                revision,
-                rows: Vec::new(),
-                outbox: false,
-                wiped: false,
-            },
+            touched: Touched { revision, rows: Vec::new(), outbox: false, wiped: false },
             committed: Committed { revision, seqs },
         };
         let mut fresh = staged.committed.seqs.clone().into_iter();
@@ -150,23 +133,12 @@ impl State {
 
     fn stage_op(&self, staged: &mut Staged, op: Op, fresh: &mut impl Iterator<Item = u64>) -> Result<()> {
         match op {
-            Op::Put {
-                schema,
-                key,
-                row,
-                meta,
-                tail,
-            } => {
+            Op::Put { schema, key, row, meta, tail } => {
                 let row = own(schema, &*row).map_err(|error| error.during("commit").key(&key))?;
                 let meta = staged.meta(meta, tail)?;
                 self.stage_row(staged, schema, key, Some(StoredRow { meta, row: Some(row) }))?;
             }
-            Op::Tombstone {
-                schema,
-                key,
-                meta,
-                tail,
-            } => {
+            Op::Tombstone { schema, key, meta, tail } => {
                 let meta = staged.meta(meta, tail)?;
                 self.stage_row(staged, schema, key, Some(StoredRow { meta, row: None }))?;
             }
@@ -231,10 +203,7 @@ impl State {
     pub(crate) fn wipe(&mut self) {
         self.revision += 1;
         for table in self.tables.values_mut() {
-            *table = Table {
-                written: self.revision,
-                ..Table::new(table.schema)
-            };
+            *table = Table { written: self.revision, ..Table::new(table.schema) };
         }
         self.outbox.clear();
         self.cursors.clear();
@@ -247,49 +216,29 @@ impl Staged {
         let tail = match tail {
             Tail::At(seq) => seq,
             Tail::New(nth) => *self.committed.seqs.get(nth).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Invalid,
-                    format!("the batch does not enqueue an entry {nth}"),
-                )
-                .during("commit")
+                Error::new(ErrorKind::Invalid, format!("the batch does not enqueue an entry {nth}"))
+                    .during("commit")
             })?,
         };
-        Ok(Meta {
-            revision: self.committed.revision,
-            tail,
-            ..meta
-        })
+        Ok(Meta { revision: self.committed.revision, tail, ..meta })
     }
 }
 
 impl Table {
     fn new(schema: &'static Schema) -> Self {
         let unique = schema.indexes.iter().map(|_| BTreeMap::new()).collect();
-        Self {
-            schema,
-            rows: BTreeMap::new(),
-            unique,
-            written: 0,
-        }
+        Self { schema, rows: BTreeMap::new(), unique, written: 0 }
     }
 
     /// Refuses rows that would share the values of a unique index once all of them are written.
     fn check_unique(&self, rows: &BTreeMap<Key, Option<StoredRow>>) -> Result<()> {
-        for (at, index) in self
-            .schema
-            .indexes
-            .iter()
-            .enumerate()
-            .filter(|(_, index)| index.unique)
-        {
+        for (at, index) in self.schema.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
             let mut claimed: BTreeMap<Vec<u8>, &Key> = BTreeMap::new();
             for (key, row) in rows {
                 let Some(values) = self.values(index, row.as_ref())? else {
                     continue;
                 };
-                let kept = self.unique[at]
-                    .get(&values)
-                    .filter(|holder| !rows.contains_key(*holder));
+                let kept = self.unique[at].get(&values).filter(|holder| !rows.contains_key(*holder));
                 if let Some(other) = kept.or_else(|| claimed.get(&values).copied()) {
                     return Err(self.collision(index, key, other));
                 }
@@ -318,13 +267,7 @@ impl Table {
 
     /// Calls `f` for each unique index with what the row holds of it.
     fn each_claim(&mut self, row: Option<&StoredRow>, f: impl Fn(&mut BTreeMap<Vec<u8>, Key>, Vec<u8>)) {
-        for (at, index) in self
-            .schema
-            .indexes
-            .iter()
-            .enumerate()
-            .filter(|(_, index)| index.unique)
-        {
+        for (at, index) in self.schema.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
             // The values could be shown when the row was checked.
             if let Ok(Some(values)) = self.values(index, row) {
                 f(&mut self.unique[at], values);
@@ -333,14 +276,8 @@ impl Table {
     }
 
     fn collision(&self, index: &IndexDef, key: &Key, other: &Key) -> Error {
-        let message = format!(
-            "rows {key} and {other} would agree in the unique index {}",
-            index.name
-        );
-        Error::new(ErrorKind::Conflict, message)
-            .during("commit")
-            .model(self.schema.model)
-            .key(key)
+        let message = format!("rows {key} and {other} would agree in the unique index {}", index.name);
+        Error::new(ErrorKind::Conflict, message).during("commit").model(self.schema.model).key(key)
     }
 
     fn merge(&mut self, rows: BTreeMap<Key, Option<StoredRow>>) {

@@ -5,9 +5,7 @@ use larder_harness::{Setup, Subject};
 use larder_memory::Memory;
 
 async fn make(setup: Setup) -> Result<Subject> {
-    Ok(Subject::store(
-        OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?,
-    ))
+    Ok(Subject::store(OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?))
 }
 
 larder_harness::conformance! {

@@ -110,11 +110,7 @@ impl CountingBackend {
     /// Counts what goes to `inner`.
     #[must_use]
     pub fn new(inner: Box<dyn StorageBackend>, counts: Arc<Counts>) -> Self {
-        Self {
-            inner,
-            counts,
-            before_sync: None,
-        }
+        Self { inner, counts, before_sync: None }
     }
 
     /// Calls `hook` before each sync: to sleep for as long as a slower disk would take.
@@ -127,10 +123,7 @@ impl CountingBackend {
 
 impl std::fmt::Debug for CountingBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CountingBackend")
-            .field("inner", &self.inner)
-            .field("counts", &self.counts)
-            .finish()
+        f.debug_struct("CountingBackend").field("inner", &self.inner).field("counts", &self.counts).finish()
     }
 }
 

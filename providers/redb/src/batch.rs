@@ -36,11 +36,7 @@ impl From<Error> for Refusal {
 
 impl From<Raw> for Refusal {
     fn from(raw: Raw) -> Self {
-        if raw.is_too_large() {
-            Self::Invalid(raw.into())
-        } else {
-            Self::Broken(raw.into())
-        }
+        if raw.is_too_large() { Self::Invalid(raw.into()) } else { Self::Broken(raw.into()) }
     }
 }
 
@@ -74,12 +70,7 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         undo: ground.shared.then(Vec::new),
         first_seq: counters.next_seq,
         enqueues: batch.ops.iter().filter(|op| matches!(op, Op::Enqueue(_))).count() as u64,
-        touched: Touched {
-            revision: counters.revision,
-            rows: Vec::new(),
-            outbox: false,
-            wiped: false,
-        },
+        touched: Touched { revision: counters.revision, rows: Vec::new(), outbox: false, wiped: false },
         counters,
         models: Vec::new(),
         seqs: Vec::new(),
@@ -93,24 +84,10 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         }
         return Err(refusal);
     }
-    let Applying {
-        counters,
-        touched,
-        seqs,
-        models,
-        ..
-    } = applying;
+    let Applying { counters, touched, seqs, models, .. } = applying;
     *ground.counters = counters;
-    models
-        .iter()
-        .for_each(|at| ground.changed[*at] = counters.revision);
-    Ok(Applied {
-        committed: Committed {
-            revision: counters.revision,
-            seqs,
-        },
-        touched,
-    })
+    models.iter().for_each(|at| ground.changed[*at] = counters.revision);
+    Ok(Applied { committed: Committed { revision: counters.revision, seqs }, touched })
 }
 
 /// A key, and what was there before.
@@ -142,19 +119,8 @@ impl Applying<'_, '_> {
         batch.expect.iter().try_for_each(|expect| self.expect(expect))?;
         for op in &batch.ops {
             match op {
-                Op::Put {
-                    schema,
-                    key,
-                    row,
-                    meta,
-                    tail,
-                } => self.put(schema, key, &**row, meta, *tail)?,
-                Op::Tombstone {
-                    schema,
-                    key,
-                    meta,
-                    tail,
-                } => self.tombstone(schema, key, meta, *tail)?,
+                Op::Put { schema, key, row, meta, tail } => self.put(schema, key, &**row, meta, *tail)?,
+                Op::Tombstone { schema, key, meta, tail } => self.tombstone(schema, key, meta, *tail)?,
                 Op::Remove { schema, key } => self.remove_row(schema, key)?,
                 Op::Enqueue(entry) => self.enqueue(entry)?,
                 Op::Revise(entry) => self.revise(entry)?,
@@ -170,11 +136,7 @@ impl Applying<'_, '_> {
 
     fn expect(&self, expect: &Expect) -> Outcome {
         let holds = match expect {
-            Expect::Row {
-                schema,
-                key,
-                revision,
-            } => {
+            Expect::Row { schema, key, revision } => {
                 let slot = self.catalog.slot(schema)?;
                 let record = self.table.get(codec::row_key(slot.model, key).as_slice())?;
                 let found = codec::revision_of(record.as_ref().map(redb::AccessGuard::value));
@@ -215,9 +177,7 @@ impl Applying<'_, '_> {
         write_tombstone(&mut record, self.meta(meta, tail)?)
             .map_err(|error| error.model(schema.model).key(key))?;
         let old = self.replace(slot, &codec::row_key(slot.model, key), Some(&record))?;
-        old.unwrap_or_default()
-            .iter()
-            .try_for_each(|entry| self.unindex(entry))?;
+        old.unwrap_or_default().iter().try_for_each(|entry| self.unindex(entry))?;
         self.touch(slot, key);
         Ok(())
     }
@@ -236,18 +196,12 @@ impl Applying<'_, '_> {
             Tail::At(seq) => seq,
             Tail::New(nth) if (nth as u64) < self.enqueues => self.first_seq + nth as u64,
             Tail::New(nth) => {
-                let message = format!(
-                    "a row names entry {nth} of its batch, which enqueues {}",
-                    self.enqueues
-                );
+                let message =
+                    format!("a row names entry {nth} of its batch, which enqueues {}", self.enqueues);
                 return Err(Error::new(ErrorKind::Invalid, message).during("commit").into());
             }
         };
-        Ok(MetaRef {
-            revision: self.counters.revision,
-            tail,
-            ..meta.show()
-        })
+        Ok(MetaRef { revision: self.counters.revision, tail, ..meta.show() })
     }
 
     fn touch(&mut self, slot: &Slot, key: &Key) {
@@ -306,10 +260,8 @@ impl Applying<'_, '_> {
     }
 
     fn revise(&mut self, entry: &Entry) -> Outcome {
-        let Some(parked) = self
-            .table
-            .get(codec::outbox_key(entry.seq).as_slice())?
-            .map(|old| was_parked(old.value()))
+        let Some(parked) =
+            self.table.get(codec::outbox_key(entry.seq).as_slice())?.map(|old| was_parked(old.value()))
         else {
             return Ok(());
         };
@@ -338,19 +290,13 @@ impl Applying<'_, '_> {
     fn count_out(&mut self, parked: Option<bool>) {
         self.recount |= parked.is_none();
         self.counters.entries = self.counters.entries.saturating_sub(1);
-        self.counters.parked = self
-            .counters
-            .parked
-            .saturating_sub(u64::from(parked == Some(true)));
+        self.counters.parked = self.counters.parked.saturating_sub(u64::from(parked == Some(true)));
     }
 
     /// Counts the outbox: an entry that went was damaged, so it is not known as what it was counted.
     fn recount(&mut self) -> Outcome {
         (self.counters.entries, self.counters.parked) = (0, 0);
-        for pair in self
-            .table
-            .range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX + 1].as_slice())?
-        {
+        for pair in self.table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX + 1].as_slice())? {
             self.counters.entries += 1;
             self.counters.parked += u64::from(was_parked(pair?.1.value()) == Some(true));
         }
@@ -359,8 +305,7 @@ impl Applying<'_, '_> {
 
     fn cursor(&mut self, scope: &str, value: Option<&str>) -> Outcome {
         let sealed = value.map(|value| codec::seal(value.as_bytes()));
-        self.exchange(&codec::cursor_key(scope), sealed.as_deref(), |_| ())
-            .map(drop)
+        self.exchange(&codec::cursor_key(scope), sealed.as_deref(), |_| ()).map(drop)
     }
 }
 

@@ -68,10 +68,7 @@ impl Catalog {
     /// # Errors
     /// `Invalid` if it was not registered.
     pub(crate) fn slot(&self, schema: &'static Schema) -> Result<&Slot> {
-        match self
-            .by_address
-            .binary_search_by_key(&address(schema), |(address, _)| *address)
-        {
+        match self.by_address.binary_search_by_key(&address(schema), |(address, _)| *address) {
             Ok(found) => Ok(&self.slots[self.by_address[found].1]),
             Err(_) => Err(unregistered(schema)),
         }
@@ -91,10 +88,7 @@ fn unregistered(schema: &Schema) -> Error {
 
 impl Slot {
     fn bound(&self, shape: u16) -> Result<&Arc<Bound>> {
-        self.bounds
-            .get(usize::from(shape))
-            .and_then(Option::as_ref)
-            .ok_or_else(|| self.unknown_shape(shape))
+        self.bounds.get(usize::from(shape)).and_then(Option::as_ref).ok_or_else(|| self.unknown_shape(shape))
     }
 
     #[cold]
@@ -124,11 +118,7 @@ impl Slot {
             return Ok(Vec::new());
         };
         let row = self.row(body)?;
-        Ok(self
-            .indexes
-            .iter()
-            .map(|index| codec::IndexEntry::of(index.id, index.def, &row, key))
-            .collect())
+        Ok(self.indexes.iter().map(|index| codec::IndexEntry::of(index.id, index.def, &row, key)).collect())
     }
 }
 

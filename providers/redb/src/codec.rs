@@ -134,10 +134,8 @@ pub(crate) fn format_record() -> Vec<u8> {
 /// Refuses a file that is not ours or newer than we are.
 pub(crate) fn check_format(record: &[u8]) -> Result<()> {
     let payload = unseal(record, "the format record")?;
-    let version = payload
-        .strip_prefix(MAGIC)
-        .and_then(|rest| rest.first_chunk::<2>())
-        .map(|v| u16::from_le_bytes(*v));
+    let version =
+        payload.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<2>()).map(|v| u16::from_le_bytes(*v));
     match version {
         Some(VERSION) => Ok(()),
         Some(version) => {
@@ -164,12 +162,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Those of a new store. No entry has the sequence number 0.
-    pub(crate) const NEW: Self = Self {
-        revision: 0,
-        next_seq: 1,
-        entries: 0,
-        parked: 0,
-    };
+    pub(crate) const NEW: Self = Self { revision: 0, next_seq: 1, entries: 0, parked: 0 };
 
     pub(crate) fn encode(self) -> Vec<u8> {
         let numbers = [self.revision, self.next_seq, self.entries, self.parked];
@@ -178,20 +171,9 @@ impl Counters {
 
     pub(crate) fn decode(record: &[u8]) -> Result<Self> {
         let payload = unseal(record, "the record of the counters")?;
-        let mut numbers = payload
-            .chunks_exact(8)
-            .map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
-        let mut next = || {
-            numbers
-                .next()
-                .ok_or_else(|| damaged("the record of the counters"))
-        };
-        Ok(Self {
-            revision: next()?,
-            next_seq: next()?,
-            entries: next()?,
-            parked: next()?,
-        })
+        let mut numbers = payload.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
+        let mut next = || numbers.next().ok_or_else(|| damaged("the record of the counters"));
+        Ok(Self { revision: next()?, next_seq: next()?, entries: next()?, parked: next()? })
     }
 }
 
@@ -213,10 +195,7 @@ impl IndexEntry {
     pub(crate) fn of(id: u16, def: &IndexDef, row: &dyn Row, key: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(PREFIX + 32 + key.len());
         bytes.extend_from_slice(&prefix(ENTRIES, id));
-        let encoded = def
-            .fields
-            .iter()
-            .try_for_each(|at| ordered::encode(row.field(*at)?, &mut bytes));
+        let encoded = def.fields.iter().try_for_each(|at| ordered::encode(row.field(*at)?, &mut bytes));
         if encoded.is_err() {
             return Self::unreadable(id, key);
         }
@@ -244,13 +223,8 @@ impl IndexEntry {
 
 /// Splits the key of an index entry into prefix with values, and the row's key; `value` is the entry's value.
 pub(crate) fn split_entry<'a>(entry: &'a [u8], value: &[u8]) -> Result<(&'a [u8], &'a [u8])> {
-    let at = value
-        .try_into()
-        .map(u32::from_le_bytes)
-        .ok()
-        .and_then(|at| usize::try_from(at).ok());
-    at.and_then(|at| entry.split_at_checked(at))
-        .ok_or_else(|| damaged("an index entry"))
+    let at = value.try_into().map(u32::from_le_bytes).ok().and_then(|at| usize::try_from(at).ok());
+    at.and_then(|at| entry.split_at_checked(at)).ok_or_else(|| damaged("an index entry"))
 }
 
 /// The encodings of all values that equal `value` in a query: none for a NaN, two for a zero. `None` if there are more
@@ -262,10 +236,7 @@ pub(crate) fn equals(value: ValueRef<'_>) -> Option<Vec<Vec<u8>>> {
     };
     match value {
         ValueRef::Float(v) if v.is_nan() => Some(Vec::new()),
-        ValueRef::Float(0.0) => Some(vec![
-            encode(ValueRef::Float(-0.0))?,
-            encode(ValueRef::Float(0.0))?,
-        ]),
+        ValueRef::Float(0.0) => Some(vec![encode(ValueRef::Float(-0.0))?, encode(ValueRef::Float(0.0))?]),
         ValueRef::List(_) | ValueRef::Map(_) | ValueRef::Struct(_) | ValueRef::Variant(_)
             if has_float(value) =>
         {
@@ -310,9 +281,7 @@ pub(crate) fn collisions(id: u16, def: &IndexDef, row: &dyn Row) -> Vec<Vec<u8>>
         // A composite with floats collides with its exact like only.
         let endings = equals(value).unwrap_or_else(|| {
             let mut bytes = Vec::new();
-            ordered::encode(value, &mut bytes)
-                .map(|()| vec![bytes])
-                .unwrap_or_default()
+            ordered::encode(value, &mut bytes).map(|()| vec![bytes]).unwrap_or_default()
         });
         prefixes = prefixes
             .iter()

@@ -40,11 +40,8 @@ impl Shared {
         let _entered = span.enter();
         self.ensure_open(writer)?;
         let mut outcomes = Vec::with_capacity(batches.len());
-        let mut next = Next {
-            counters: writer.counters,
-            changed: writer.changed.clone(),
-            touched: Vec::new(),
-        };
+        let mut next =
+            Next { counters: writer.counters, changed: writer.changed.clone(), touched: Vec::new() };
         self.transact(writer, &mut next, |transaction, next| {
             let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
             for batch in batches {
@@ -70,13 +67,7 @@ impl Shared {
             }
             Ok(())
         })?;
-        span.record(
-            "rows",
-            next.touched
-                .iter()
-                .map(|touched| touched.rows.len())
-                .sum::<usize>(),
-        );
+        span.record("rows", next.touched.iter().map(|touched| touched.rows.len()).sum::<usize>());
         self.publish(writer, next);
         Ok(outcomes)
     }
@@ -84,30 +75,15 @@ impl Shared {
     pub(crate) fn wipe(&self, writer: &mut Writer) -> Result<()> {
         let _entered = tracing::debug_span!("larder_redb::wipe").entered();
         self.ensure_open(writer)?;
-        let counters = Counters {
-            revision: writer.counters.revision + 1,
-            entries: 0,
-            parked: 0,
-            ..writer.counters
-        };
-        let touched = Touched {
-            revision: counters.revision,
-            rows: Vec::new(),
-            outbox: true,
-            wiped: true,
-        };
+        let counters =
+            Counters { revision: writer.counters.revision + 1, entries: 0, parked: 0, ..writer.counters };
+        let touched = Touched { revision: counters.revision, rows: Vec::new(), outbox: true, wiped: true };
         let changed = vec![counters.revision; writer.changed.len()];
-        let mut next = Next {
-            counters,
-            changed,
-            touched: vec![touched],
-        };
+        let mut next = Next { counters, changed, touched: vec![touched] };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
         for slot in self.catalog.slots() {
             slot.large.store(false, Ordering::Relaxed);
-            slot.indexes
-                .iter()
-                .for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
         }
         self.publish(writer, next);
         Ok(())
@@ -120,23 +96,17 @@ impl Shared {
         next: &mut Next,
         change: impl FnOnce(&WriteTransaction, &mut Next) -> Result<()>,
     ) -> Result<()> {
-        let database = writer
-            .database
-            .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
+        let database =
+            writer.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
         let result = contain(|| -> Result<()> {
             let mut transaction = database.begin_write().map_err(Raw::from)?;
-            transaction
-                .set_durability(Durability::Immediate)
-                .map_err(Raw::from)?;
+            transaction.set_durability(Durability::Immediate).map_err(Raw::from)?;
             change(&transaction, next)?;
             if next.touched.is_empty() {
                 return Ok(transaction.abort().map_err(Raw::from)?);
             }
             let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
-            table
-                .insert([COUNTERS].as_slice(), next.counters.encode().as_slice())
-                .map_err(Raw::from)?;
+            table.insert([COUNTERS].as_slice(), next.counters.encode().as_slice()).map_err(Raw::from)?;
             drop(table);
             Ok(transaction.commit().map_err(Raw::from)?)
         });
@@ -149,11 +119,7 @@ impl Shared {
     }
 
     fn publish(&self, writer: &mut Writer, next: Next) {
-        let Next {
-            counters,
-            changed,
-            touched,
-        } = next;
+        let Next { counters, changed, touched } = next;
         (writer.counters, writer.changed) = (counters, changed);
         if touched.is_empty() {
             return;
@@ -168,9 +134,8 @@ impl Shared {
         let observers = self.observers();
         tell(&observers, touched, |observer, touched| observer.durable(touched));
         let database = writer.database.as_ref();
-        let generation = database
-            .map(|database| contain(|| Ok::<_, Error>(Generation::of(database)?)))
-            .transpose();
+        let generation =
+            database.map(|database| contain(|| Ok::<_, Error>(Generation::of(database)?))).transpose();
         writer.broken = generation.is_err();
         let generation = generation.map(|generation| generation.map(Arc::new));
         self.reads.store(generation.as_ref().ok().cloned().flatten());

@@ -42,24 +42,14 @@ impl Redb {
         let path = path.into();
         let name = path.display().to_string();
         let factory: Factory = Arc::new(move || backend::file(&path));
-        Self {
-            medium: Medium {
-                name,
-                factory,
-                cache: Self::CACHE_SIZE,
-            },
-        }
+        Self { medium: Medium { name, factory, cache: Self::CACHE_SIZE } }
     }
 
     /// A store in memory, for tests and examples. Clones of it open the same memory, one at a time.
     #[must_use]
     pub fn in_memory() -> Self {
         Self {
-            medium: Medium {
-                name: "memory".to_owned(),
-                factory: backend::memory(),
-                cache: Self::CACHE_SIZE,
-            },
+            medium: Medium { name: "memory".to_owned(), factory: backend::memory(), cache: Self::CACHE_SIZE },
         }
     }
 
@@ -93,11 +83,7 @@ impl Redb {
             }),
         );
         let stopped = |_| {
-            Error::new(
-                ErrorKind::Storage,
-                "the runtime stopped before the store was open",
-            )
-            .during("open")
+            Error::new(ErrorKind::Storage, "the runtime stopped before the store was open").during("open")
         };
         Ok(RedbStore::new(answered.await.map_err(stopped)??))
     }
@@ -148,16 +134,12 @@ impl Medium {
         let backend = (self.factory)().map_err(|error| error::unreachable_medium(&self.name, error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
-        builder
-            .create_with_backend(Boxed(backend))
-            .map_err(|error| error::opening(&self.name, error))
+        builder.create_with_backend(Boxed(backend)).map_err(|error| error::opening(&self.name, error))
     }
 }
 
 impl std::fmt::Debug for Medium {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Medium")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Medium").field("name", &self.name).finish_non_exhaustive()
     }
 }

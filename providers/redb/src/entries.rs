@@ -26,11 +26,7 @@ impl Applying<'_, '_> {
     ) -> Outcome {
         let stale = old.iter().filter(|entry| !new.contains(entry));
         stale.into_iter().try_for_each(|entry| self.unindex(entry))?;
-        let fresh: Vec<_> = new
-            .into_iter()
-            .enumerate()
-            .filter(|(_, entry)| !old.contains(entry))
-            .collect();
+        let fresh: Vec<_> = new.into_iter().enumerate().filter(|(_, entry)| !old.contains(entry)).collect();
         if fresh.is_empty() {
             return Ok(());
         }
@@ -41,12 +37,7 @@ impl Applying<'_, '_> {
             self.exchange(&entry.bytes, Some(&entry.value()), |_| ())?;
             if index.def.unique {
                 let prefixes = codec::collisions(index.id, index.def, &row);
-                self.checks.push(Check {
-                    slot: slot.at,
-                    index: at,
-                    entry,
-                    prefixes,
-                });
+                self.checks.push(Check { slot: slot.at, index: at, entry, prefixes });
             }
         }
         Ok(())
@@ -61,19 +52,13 @@ impl Applying<'_, '_> {
         let mut found = Vec::new();
         for index in &slot.indexes {
             let start = codec::prefix(codec::ENTRIES, index.id);
-            for pair in self
-                .table
-                .range::<&[u8]>(start.as_slice()..codec::after(&start).as_slice())?
-            {
+            for pair in self.table.range::<&[u8]>(start.as_slice()..codec::after(&start).as_slice())? {
                 let (entry, value) = pair?;
                 let Ok((values, of)) = codec::split_entry(entry.value(), value.value()) else {
                     continue;
                 };
                 if of == key {
-                    found.push(IndexEntry {
-                        key_at: values.len() as u32,
-                        bytes: entry.value().to_vec(),
-                    });
+                    found.push(IndexEntry { key_at: values.len() as u32, bytes: entry.value().to_vec() });
                 }
             }
         }
@@ -86,10 +71,7 @@ impl Applying<'_, '_> {
         }
         let slot = &self.catalog.slots()[check.slot];
         for prefix in &check.prefixes {
-            for pair in self
-                .table
-                .range::<&[u8]>(prefix.as_slice()..codec::after(prefix).as_slice())?
-            {
+            for pair in self.table.range::<&[u8]>(prefix.as_slice()..codec::after(prefix).as_slice())? {
                 let (entry, value) = pair?;
                 let (_, other) = codec::split_entry(entry.value(), value.value())?;
                 if entry.value() != check.entry.bytes
@@ -108,9 +90,7 @@ impl Applying<'_, '_> {
         let Some(record) = self.table.get(at.as_slice())? else {
             return Ok(false);
         };
-        let entries = slot
-            .entries(record.value(), key)
-            .map_err(|error| error.model(slot.schema.model))?;
+        let entries = slot.entries(record.value(), key).map_err(|error| error.model(slot.schema.model))?;
         Ok(entries.get(index).is_some_and(|current| current.bytes == entry))
     }
 
@@ -121,20 +101,13 @@ impl Applying<'_, '_> {
             ordered::decode_key(bytes).map_or_else(|_| "?".to_owned(), |(key, _)| key.to_string())
         };
         let own = name(&check.entry.bytes[check.entry.key_at as usize..]);
-        let fields: Vec<&str> = index
-            .fields
-            .iter()
-            .map(|at| slot.schema.fields[*at].name)
-            .collect();
+        let fields: Vec<&str> = index.fields.iter().map(|at| slot.schema.fields[*at].name).collect();
         let message = format!(
             "the unique index {} over {} already has the row {} with the same values as {own}",
             index.name,
             fields.join(", "),
             name(other),
         );
-        Error::new(ErrorKind::Conflict, message)
-            .during("commit")
-            .model(slot.schema.model)
-            .key(own)
+        Error::new(ErrorKind::Conflict, message).during("commit").model(slot.schema.model).key(own)
     }
 }

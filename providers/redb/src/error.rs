@@ -83,15 +83,13 @@ impl From<Raw> for Error {
 fn storage(error: StorageError) -> Error {
     let (kind, message) = match &error {
         StorageError::Corrupted(_) => (ErrorKind::Corrupt, "the database file is damaged"),
-        StorageError::ValueTooLarge(_) => (
-            ErrorKind::Serialization,
-            "a record of more than 3 GiB can't be stored",
-        ),
+        StorageError::ValueTooLarge(_) => {
+            (ErrorKind::Serialization, "a record of more than 3 GiB can't be stored")
+        }
         StorageError::LockPoisoned(_) => (ErrorKind::Corrupt, "the store panicked before; open it again"),
-        StorageError::PreviousIo => (
-            ErrorKind::Storage,
-            "a write failed before, and the store could not be reopened yet",
-        ),
+        StorageError::PreviousIo => {
+            (ErrorKind::Storage, "a write failed before, and the store could not be reopened yet")
+        }
         StorageError::DatabaseClosed => (ErrorKind::Storage, "the store is closed"),
         StorageError::Io(error) => (of_io(error), "the medium failed"),
         _ => (ErrorKind::Storage, "the store failed"),
@@ -117,10 +115,9 @@ fn of_io(error: &io::Error) -> ErrorKind {
 #[cold]
 pub(crate) fn opening(name: &str, error: DatabaseError) -> Error {
     let error = match error {
-        DatabaseError::DatabaseAlreadyOpen => Error::new(
-            ErrorKind::Storage,
-            format!("{name} is open in another process or repository"),
-        ),
+        DatabaseError::DatabaseAlreadyOpen => {
+            Error::new(ErrorKind::Storage, format!("{name} is open in another process or repository"))
+        }
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
             foreign(&format!("{name} is no database of this application")).because(error)
         }
@@ -134,9 +131,7 @@ pub(crate) fn opening(name: &str, error: DatabaseError) -> Error {
 /// The medium `name` could not be opened at all.
 #[cold]
 pub(crate) fn unreachable_medium(name: &str, error: io::Error) -> Error {
-    Error::new(of_io(&error), format!("{name} can't be opened: {error}"))
-        .during("open")
-        .because(error)
+    Error::new(of_io(&error), format!("{name} can't be opened: {error}")).during("open").because(error)
 }
 
 /// Something that is not ours, or of a version that we don't know.

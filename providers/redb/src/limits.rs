@@ -73,20 +73,14 @@ impl Planner<'_> {
                 self.compare(CompareOp::Le, high, *field, key, limits);
             }
             Predicate::In { field, values } if here(field) => {
-                let equal = values
-                    .iter()
-                    .map(|value| codec::equals(self.operand(value, *field, key)?));
+                let equal = values.iter().map(|value| codec::equals(self.operand(value, *field, key)?));
                 if let Some(equal) = equal.collect::<Option<Vec<_>>>() {
                     limits.among(equal.concat());
                 }
             }
-            Predicate::Text {
-                field,
-                op: TextOp::StartsWith,
-                needle,
-                ignore_case: false,
-                negated: false,
-            } if here(field) => {
+            Predicate::Text { field, op: TextOp::StartsWith, needle, ignore_case: false, negated: false }
+                if here(field) =>
+            {
                 let mut start = Vec::new();
                 ordered::encode_text_prefix(needle, &mut start);
                 let end = codec::after(&start);
@@ -121,10 +115,7 @@ impl Planner<'_> {
 
     /// The operand as the field is encoded; `None` if the encodings can't be compared.
     fn operand<'v>(&self, value: &'v Value, field: u16, key: bool) -> Option<ValueRef<'v>> {
-        let is_moment = matches!(
-            self.slot.schema.fields.get(usize::from(field))?.kind.inner(),
-            Kind::Time
-        );
+        let is_moment = matches!(self.slot.schema.fields.get(usize::from(field))?.kind.inner(), Kind::Time);
         match (value.show(), key && is_moment) {
             (ValueRef::Time(at), true) => Some(ValueRef::Int(at.as_nanosecond())),
             (_, true) => None,

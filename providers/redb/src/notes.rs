@@ -52,23 +52,15 @@ impl Notes {
         let mut notes = Self::default();
         each(table, MODELS, |key, record| {
             let name = std::str::from_utf8(key).map_err(|_| codec::damaged("the name of a model"))?;
-            notes.models.push((
-                name.to_owned(),
-                id_of(codec::unseal(record, "the id of a model")?)?,
-            ));
+            notes.models.push((name.to_owned(), id_of(codec::unseal(record, "the id of a model")?)?));
             Ok(())
         })?;
         each(table, SHAPES, |key, record| {
-            notes
-                .shapes
-                .push((id_of(key)?, codec::unseal_named(record, "the shape of a model")?));
+            notes.shapes.push((id_of(key)?, codec::unseal_named(record, "the shape of a model")?));
             Ok(())
         })?;
         each(table, INDEXES, |key, record| {
-            notes.indexes.push((
-                id_of(key)?,
-                codec::unseal_named(record, "the definition of an index")?,
-            ));
+            notes.indexes.push((id_of(key)?, codec::unseal_named(record, "the definition of an index")?));
             Ok(())
         })?;
         Ok(notes)
@@ -107,15 +99,7 @@ impl Notes {
             None => self.add_shape(today)?,
         };
         let indexes = self.indexes_of(schema, model)?;
-        Ok(Slot {
-            at,
-            schema,
-            model,
-            shape,
-            bounds: Box::default(),
-            indexes,
-            large: AtomicBool::new(false),
-        })
+        Ok(Slot { at, schema, model, shape, bounds: Box::default(), indexes, large: AtomicBool::new(false) })
     }
 
     fn add_model(&mut self, schema: &Schema) -> Result<u16> {
@@ -128,25 +112,15 @@ impl Notes {
 
     fn add_shape(&mut self, shape: Shape) -> Result<u16> {
         let id = next_id(self.shapes.iter().map(|(id, _)| *id))?;
-        self.news
-            .push((codec::prefix(SHAPES, id).to_vec(), codec::seal_named(&shape)?));
+        self.news.push((codec::prefix(SHAPES, id).to_vec(), codec::seal_named(&shape)?));
         self.shapes.push((id, shape));
         Ok(id)
     }
 
     fn bounds(&self, schema: &Schema) -> Box<[Option<Arc<Bound>>]> {
-        let count = self
-            .shapes
-            .iter()
-            .map(|(id, _)| usize::from(*id) + 1)
-            .max()
-            .unwrap_or(0);
+        let count = self.shapes.iter().map(|(id, _)| usize::from(*id) + 1).max().unwrap_or(0);
         let mut bounds = vec![None; count];
-        for (id, shape) in self
-            .shapes
-            .iter()
-            .filter(|(_, shape)| shape.model == schema.model)
-        {
+        for (id, shape) in self.shapes.iter().filter(|(_, shape)| shape.model == schema.model) {
             bounds[usize::from(*id)] = Some(Arc::new(Bound::new(shape, schema)));
         }
         bounds.into()
@@ -162,24 +136,12 @@ impl Notes {
                     && record.definition == definition
                     && record.state != IndexState::Dropping
             };
-            let id = match self
-                .indexes
-                .iter()
-                .find(|(id, record)| same(record) && !kept.contains(id))
-            {
+            let id = match self.indexes.iter().find(|(id, record)| same(record) && !kept.contains(id)) {
                 Some((id, _)) => *id,
                 None => {
                     let id = next_id(self.indexes.iter().map(|(id, _)| *id))?;
                     let state = IndexState::Building(Vec::new());
-                    self.note_index(
-                        id,
-                        IndexRecord {
-                            model,
-                            name: def.name.to_owned(),
-                            definition,
-                            state,
-                        },
-                    )?;
+                    self.note_index(id, IndexRecord { model, name: def.name.to_owned(), definition, state })?;
                     id
                 }
             };
@@ -187,26 +149,15 @@ impl Notes {
         }
         for (id, record) in self.indexes.clone() {
             if record.model == model && !kept.contains(&id) && record.state != IndexState::Dropping {
-                self.note_index(
-                    id,
-                    IndexRecord {
-                        state: IndexState::Dropping,
-                        ..record
-                    },
-                )?;
+                self.note_index(id, IndexRecord { state: IndexState::Dropping, ..record })?;
             }
         }
-        let index = |(def, id)| Index {
-            id,
-            def,
-            incomplete: AtomicBool::new(false),
-        };
+        let index = |(def, id)| Index { id, def, incomplete: AtomicBool::new(false) };
         Ok(schema.indexes.iter().zip(kept).map(index).collect())
     }
 
     fn note_index(&mut self, id: u16, record: IndexRecord) -> Result<()> {
-        self.news
-            .push((codec::prefix(INDEXES, id).to_vec(), codec::seal_named(&record)?));
+        self.news.push((codec::prefix(INDEXES, id).to_vec(), codec::seal_named(&record)?));
         self.indexes.retain(|(other, _)| *other != id);
         self.indexes.push((id, record));
         Ok(())
@@ -220,10 +171,7 @@ fn each(
     mut f: impl FnMut(&[u8], &[u8]) -> Result<()>,
 ) -> Result<()> {
     let raw = |error: StorageError| Error::from(crate::error::Raw::from(error));
-    for pair in table
-        .range::<&[u8]>([space].as_slice()..[space + 1].as_slice())
-        .map_err(raw)?
-    {
+    for pair in table.range::<&[u8]>([space].as_slice()..[space + 1].as_slice()).map_err(raw)? {
         let (key, value) = pair.map_err(raw)?;
         f(&key.value()[1..], value.value())?;
     }
@@ -231,35 +179,22 @@ fn each(
 }
 
 fn id_of(bytes: &[u8]) -> Result<u16> {
-    bytes
-        .try_into()
-        .map(u16::from_be_bytes)
-        .map_err(|_| codec::damaged("an id"))
+    bytes.try_into().map(u16::from_be_bytes).map_err(|_| codec::damaged("an id"))
 }
 
 fn next_id(used: impl Iterator<Item = u16>) -> Result<u16> {
-    used.max()
-        .map_or(Some(0), |last| last.checked_add(1))
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Full,
-                "a store has at most 65,536 models, shapes and indexes over its life",
-            )
-        })
+    used.max().map_or(Some(0), |last| last.checked_add(1)).ok_or_else(|| {
+        Error::new(ErrorKind::Full, "a store has at most 65,536 models, shapes and indexes over its life")
+    })
 }
 
 fn invalid(schema: &Schema, message: &str) -> Error {
-    Error::new(ErrorKind::Invalid, message)
-        .during("open")
-        .model(schema.model)
+    Error::new(ErrorKind::Invalid, message).during("open").model(schema.model)
 }
 
 fn check(schema: &Schema, def: &IndexDef) -> Result<()> {
     if def.fields.is_empty() || def.fields.iter().any(|at| *at >= schema.fields.len()) {
-        let message = format!(
-            "the index {} names a field that the model does not have",
-            def.name
-        );
+        let message = format!("the index {} names a field that the model does not have", def.name);
         return Err(invalid(schema, &message));
     }
     Ok(())
@@ -309,17 +244,8 @@ fn describe_kind(kind: &Kind, text: &mut String) {
         Kind::Enum(def) => {
             text.push('(');
             for variant in def.variants {
-                let _ = write!(
-                    text,
-                    " {} {} {:?}",
-                    variant.name,
-                    variant.name_in(DIALECT),
-                    variant.alias
-                );
-                variant
-                    .fields
-                    .iter()
-                    .for_each(|field| describe_field(field, text));
+                let _ = write!(text, " {} {} {:?}", variant.name, variant.name_in(DIALECT), variant.alias);
+                variant.fields.iter().for_each(|field| describe_field(field, text));
             }
             text.push(')');
         }

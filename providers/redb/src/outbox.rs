@@ -22,11 +22,8 @@ pub(crate) fn load(
         return Ok(loaded);
     };
     let (start, end) = (codec::outbox_key(first), [COUNTERS]);
-    for pair in generation
-        .table
-        .range::<&[u8]>(start.as_slice()..end.as_slice())
-        .map_err(Raw::from)?
-        .take(limit)
+    for pair in
+        generation.table.range::<&[u8]>(start.as_slice()..end.as_slice()).map_err(Raw::from)?.take(limit)
     {
         let (key, value) = pair.map_err(Raw::from)?;
         let seq =
@@ -49,10 +46,7 @@ pub(crate) fn read(catalog: &Catalog, seq: u64, bytes: &[u8]) -> Result<Entry> {
         named(Error::new(ErrorKind::Serialization, message).model(encoded.model()))
     })?;
     let show = |body: Option<&[u8]>| body.map(|body| show(slot, body)).transpose();
-    let (row, base) = (
-        show(encoded.row).map_err(named)?,
-        show(encoded.base).map_err(named)?,
-    );
+    let (row, base) = (show(encoded.row).map_err(named)?, show(encoded.base).map_err(named)?);
     Ok(encoded.into_entry(seq, slot.schema, row, base))
 }
 
@@ -61,9 +55,7 @@ fn show(slot: &Slot, body: &[u8]) -> Result<Arc<dyn Row>> {
     parse_body(body)?;
     let row: PackedBuf = slot.copy(body)?;
     for at in 0..slot.schema.fields.len() {
-        row.field(at)
-            .and_then(walk)
-            .map_err(|fault| slot.schema.fault(at, fault))?;
+        row.field(at).and_then(walk).map_err(|fault| slot.schema.fault(at, fault))?;
     }
     Ok(Arc::new(row))
 }

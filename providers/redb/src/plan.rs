@@ -50,12 +50,7 @@ impl Plan {
     pub(crate) fn of(slot: &Slot, query: &Query) -> Self {
         let mut conjuncts = Vec::new();
         flatten(&query.filter, &mut conjuncts);
-        Planner {
-            slot,
-            query,
-            conjuncts,
-        }
-        .plan()
+        Planner { slot, query, conjuncts }.plan()
     }
 
     /// True if the plan reads all rows of the model.
@@ -96,13 +91,7 @@ struct Path {
 impl Path {
     fn rank(&self, of: usize) -> (bool, usize, bool, bool, bool) {
         let whole = of > 0 && self.fixed == of;
-        (
-            whole,
-            self.fixed,
-            self.ranged,
-            self.delivery.is_some(),
-            self.index.is_none(),
-        )
+        (whole, self.fixed, self.ranged, self.delivery.is_some(), self.index.is_none())
     }
 
     fn is_limited(&self) -> bool {
@@ -131,13 +120,7 @@ impl Planner<'_> {
             return self.keys(by_key.spans.into_iter().map(|(key, _)| key).collect());
         }
         let mut best = (by_key.rank(key_fields.len()), by_key);
-        for (at, index) in self
-            .slot
-            .indexes
-            .iter()
-            .enumerate()
-            .filter(|(_, index)| index.is_complete())
-        {
+        for (at, index) in self.slot.indexes.iter().enumerate().filter(|(_, index)| index.is_complete()) {
             let path = self.by_index(at);
             let rank = path.rank(index.def.fields.len());
             // An index that limits nothing is worth its lookups only if it ends them early.
@@ -146,15 +129,7 @@ impl Planner<'_> {
                 best = (rank, path);
             }
         }
-        let (
-            _,
-            Path {
-                spans,
-                delivery,
-                index,
-                ..
-            },
-        ) = best;
+        let (_, Path { spans, delivery, index, .. }) = best;
         let access = match index {
             Some(index) => Access::Index(spans, index),
             None => Access::Rows(spans),
@@ -165,10 +140,7 @@ impl Planner<'_> {
     fn keys(&self, mut keys: Vec<Vec<u8>>) -> Plan {
         keys.sort_unstable();
         keys.dedup();
-        Plan {
-            access: Access::Keys(keys),
-            delivery: self.in_key_order(),
-        }
+        Plan { access: Access::Keys(keys), delivery: self.in_key_order() }
     }
 
     fn named_keys(&self, conjunct: &Predicate) -> Option<Vec<Vec<u8>>> {
@@ -193,9 +165,7 @@ impl Planner<'_> {
             start.extend(empty);
             let mut path = self.reach(&start, fields, true);
             if path.fixed == fields.len() {
-                path.spans
-                    .iter_mut()
-                    .for_each(|(key, _)| key.extend_from_slice(&end));
+                path.spans.iter_mut().for_each(|(key, _)| key.extend_from_slice(&end));
             } else if !path.is_limited() {
                 path.spans = vec![whole(&codec::prefix(ROWS, self.slot.model))];
             }
@@ -208,10 +178,7 @@ impl Planner<'_> {
     fn by_index(&self, at: usize) -> Path {
         let index = &self.slot.indexes[at];
         let path = self.reach(&codec::prefix(ENTRIES, index.id), index.def.fields, false);
-        Path {
-            index: Some(at),
-            ..path
-        }
+        Path { index: Some(at), ..path }
     }
 
     /// How far the filter limits `fields`, whose encodings follow `start`.
@@ -226,31 +193,20 @@ impl Planner<'_> {
                 break;
             }
             let extended = |one: &Vec<u8>| {
-                values
-                    .iter()
-                    .map(|value| [one.as_slice(), value].concat())
-                    .collect::<Vec<_>>()
+                values.iter().map(|value| [one.as_slice(), value].concat()).collect::<Vec<_>>()
             };
             prefixes = prefixes.iter().flat_map(extended).collect();
             fixed += 1;
         }
         let rest = &fields[fixed..];
-        let limits = rest
-            .first()
-            .map(|field| self.limits(*field, key))
-            .unwrap_or_default();
+        let limits = rest.first().map(|field| self.limits(*field, key)).unwrap_or_default();
         let span = |prefix: &Vec<u8>| match (&limits.low, &limits.high) {
-            (Some(low), Some(high)) => (
-                [prefix.as_slice(), low].concat(),
-                [prefix.as_slice(), high].concat(),
-            ),
+            (Some(low), Some(high)) => {
+                ([prefix.as_slice(), low].concat(), [prefix.as_slice(), high].concat())
+            }
             _ => whole(prefix),
         };
-        let mut spans: Vec<Span> = prefixes
-            .iter()
-            .map(span)
-            .filter(|(low, high)| low < high)
-            .collect();
+        let mut spans: Vec<Span> = prefixes.iter().map(span).filter(|(low, high)| low < high).collect();
         spans.sort_unstable();
         let delivery = match key {
             true => self.in_key_order(),
@@ -258,21 +214,13 @@ impl Planner<'_> {
             false if spans.len() > 1 => None,
             false => self.delivery(rest, self.slot.schema.key.fields),
         };
-        Path {
-            spans,
-            fixed,
-            ranged: limits.low.is_some(),
-            delivery,
-            index: None,
-        }
+        Path { spans, fixed, ranged: limits.low.is_some(), delivery, index: None }
     }
 
     /// How rows that come in the order of their keys come in the query's order.
     fn in_key_order(&self) -> Option<Delivery> {
         let fields = self.slot.schema.key.fields.iter().copied();
-        let open: Vec<usize> = fields
-            .filter(|field| !self.limits(*field, false).is_fixed())
-            .collect();
+        let open: Vec<usize> = fields.filter(|field| !self.limits(*field, false).is_fixed()).collect();
         self.delivery(&[], &open)
     }
 
@@ -281,10 +229,7 @@ impl Planner<'_> {
         let order = self.effective_order();
         let gives: Vec<usize> = values.iter().chain(key).copied().collect();
         let same = order.len() <= gives.len()
-            && order
-                .iter()
-                .zip(&gives)
-                .all(|(one, gives)| usize::from(one.field) == *gives);
+            && order.iter().zip(&gives).all(|(one, gives)| usize::from(one.field) == *gives);
         let all = |direction| order.iter().all(|one| one.direction == direction);
         if !same {
             None

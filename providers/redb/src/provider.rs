@@ -30,9 +30,7 @@ pub(crate) struct RedbStore {
 
 impl RedbStore {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// The newest committed state; waits while the store reopens itself.
@@ -95,28 +93,18 @@ impl RedbStore {
 
     async fn answer(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         if cx.resume.is_some() {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "the store answers in one page and gives no tokens",
-            ));
+            return Err(Error::new(ErrorKind::Invalid, "the store answers in one page and gives no tokens"));
         }
         let watch = Watch::new(&self.shared.runtime, cx);
         watch.check()?;
         let slot = self.shared.catalog.slot(schema)?;
         let plan = Plan::of(slot, query);
         let found = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
-            self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch)))
-                .await?
+            self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch))).await?
         } else {
             let (at, query) = (slot.at, query.clone());
             self.read_long(move |shared, generation| {
-                scan::run(
-                    generation,
-                    &shared.catalog.slots()[at],
-                    &query,
-                    &plan,
-                    Mode::Whole(&watch),
-                )
+                scan::run(generation, &shared.catalog.slots()[at], &query, &plan, Mode::Whole(&watch))
             })
             .await?
         };
@@ -142,33 +130,12 @@ impl RedbStore {
         let op = match &row {
             Some(PageRow { meta, row }) => {
                 let (key, row, meta) = (key.clone(), row.clone(), meta.clone());
-                Op::Put {
-                    schema,
-                    key,
-                    row,
-                    meta,
-                    tail: Tail::At(0),
-                }
+                Op::Put { schema, key, row, meta, tail: Tail::At(0) }
             }
-            None => Op::Remove {
-                schema,
-                key: key.clone(),
-            },
+            None => Op::Remove { schema, key: key.clone() },
         };
-        let expect = vec![Expect::Row {
-            schema,
-            key,
-            revision,
-        }];
-        let CommitOutcome::Committed(committed) = self
-            .commit(
-                cx,
-                Batch {
-                    expect,
-                    ops: vec![op],
-                },
-            )
-            .await?
+        let expect = vec![Expect::Row { schema, key, revision }];
+        let CommitOutcome::Committed(committed) = self.commit(cx, Batch { expect, ops: vec![op] }).await?
         else {
             return Ok(None);
         };
@@ -180,22 +147,14 @@ impl RedbStore {
 
     /// The row that a mutation makes of `under`: fields that it does not have stay as they are.
     fn written(&self, mutation: &Mutation, under: Option<Arc<dyn Row>>) -> Result<PageRow> {
-        let over = mutation
-            .row
-            .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::Invalid, "a write needs a row"))?;
+        let over =
+            mutation.row.as_ref().ok_or_else(|| Error::new(ErrorKind::Invalid, "a write needs a row"))?;
         let row: Arc<dyn Row> = match under {
             Some(under) => Arc::new(Record::overlay(mutation.schema, &*under, &**over)?),
             None => over.clone(),
         };
         let synced = Meta::synced(self.shared.runtime.now());
-        Ok(PageRow {
-            meta: Meta {
-                extra: mutation.extra.clone(),
-                ..synced
-            },
-            row,
-        })
+        Ok(PageRow { meta: Meta { extra: mutation.extra.clone(), ..synced }, row })
     }
 }
 
@@ -203,10 +162,7 @@ impl RedbStore {
 fn judge(operation: Operation, is_there: bool) -> Result<Outcome> {
     Ok(match (operation, is_there) {
         (Operation::Insert, true) => {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "a row with this key is there already",
-            ));
+            return Err(Error::new(ErrorKind::Conflict, "a row with this key is there already"));
         }
         (Operation::Update, false) => {
             return Err(Error::new(ErrorKind::NotFound, "there is no row with this key"));
@@ -226,10 +182,7 @@ impl Drop for RedbStore {
 
 #[cold]
 fn moving() -> Error {
-    Error::new(
-        ErrorKind::Storage,
-        "the store reopened itself again and again while it was read",
-    )
+    Error::new(ErrorKind::Storage, "the store reopened itself again and again while it was read")
 }
 
 #[async_trait]
@@ -250,52 +203,28 @@ impl Provider for RedbStore {
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        let span = tracing::debug_span!(
-            "larder_redb::get",
-            model = schema.model,
-            rows = tracing::field::Empty
-        );
+        let span =
+            tracing::debug_span!("larder_redb::get", model = schema.model, rows = tracing::field::Empty);
         let answer = self.answer(cx, schema, query).instrument(span.clone()).await;
         let rows = answer.map_err(|error| error.during("get").model(schema.model))?;
         span.record("rows", rows.len());
-        Ok(Page {
-            rows,
-            done: Done::ALL,
-            next: None,
-        })
+        Ok(Page { rows, done: Done::ALL, next: None })
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         let span = tracing::debug_span!("larder_redb::exists", model = schema.model);
         // One row is enough, and which one it is does not matter.
         let limit = Some(query.limit.map_or(1, |limit| limit.min(1)));
-        let query = Query {
-            filter: query.filter.clone(),
-            order: Vec::new(),
-            limit,
-            offset: query.offset,
-        };
+        let query = Query { filter: query.filter.clone(), order: Vec::new(), limit, offset: query.offset };
         let answer = self.answer(cx, schema, &query).instrument(span).await;
         let rows = answer.map_err(|error| error.during("look for").model(schema.model))?;
-        Ok(if rows.is_empty() {
-            Presence::Absent
-        } else {
-            Presence::Present
-        })
+        Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
-        let Mutation {
-            schema,
-            key,
-            operation,
-            ..
-        } = mutation;
-        let span = tracing::debug_span!(
-            "larder_redb::apply",
-            model = schema.model,
-            operation = operation.verb()
-        );
+        let Mutation { schema, key, operation, .. } = mutation;
+        let span =
+            tracing::debug_span!("larder_redb::apply", model = schema.model, operation = operation.verb());
         let attempts = async {
             loop {
                 if let Some(applied) = self.attempt(cx, mutation).await? {

@@ -17,10 +17,7 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn of(query: &Query) -> Self {
         let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
-        Self {
-            skip: size(query.offset),
-            take: query.limit.map_or(usize::MAX, size),
-        }
+        Self { skip: size(query.offset), take: query.limit.map_or(usize::MAX, size) }
     }
 
     fn end(self) -> usize {
@@ -53,11 +50,7 @@ pub(crate) enum Rows {
 
 impl Rows {
     pub(crate) fn new(window: Window, sorts: bool) -> Self {
-        if sorts {
-            Self::Sorted(Sorter::new(window))
-        } else {
-            Self::Streamed(Vec::new(), window.skip)
-        }
+        if sorts { Self::Sorted(Sorter::new(window)) } else { Self::Streamed(Vec::new(), window.skip) }
     }
 
     pub(crate) fn finish(self, window: Window) -> Vec<Found> {
@@ -65,11 +58,7 @@ impl Rows {
             Self::Streamed(rows, _) => rows,
             Self::Sorted(sorter) => {
                 let ranked = sorter.heap.into_sorted_vec().into_iter();
-                ranked
-                    .skip(window.skip)
-                    .take(window.take)
-                    .map(|ranked| ranked.found)
-                    .collect()
+                ranked.skip(window.skip).take(window.take).map(|ranked| ranked.found).collect()
             }
         }
     }
@@ -88,10 +77,7 @@ struct Ranked {
 
 impl Sorter {
     fn new(window: Window) -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            most: window.end(),
-        }
+        Self { heap: BinaryHeap::new(), most: window.end() }
     }
 
     pub(crate) fn refuses(&self, rank: &[u8]) -> bool {

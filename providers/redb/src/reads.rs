@@ -21,9 +21,7 @@ pub(crate) struct Generation {
 impl Generation {
     /// The newest committed state.
     pub(crate) fn of(database: &Database) -> Result<Self, Raw> {
-        Ok(Self {
-            table: database.begin_read()?.open_table(TABLE)?,
-        })
+        Ok(Self { table: database.begin_read()?.open_table(TABLE)? })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Guard>, Halt> {
@@ -31,10 +29,7 @@ impl Generation {
     }
 
     pub(crate) fn range(&self, (low, high): &Span) -> Result<redb::Range<'static, Bytes, Bytes>, Halt> {
-        Ok(self
-            .table
-            .range::<&[u8]>(low.as_slice()..high.as_slice())
-            .map_err(Raw::from)?)
+        Ok(self.table.range::<&[u8]>(low.as_slice()..high.as_slice()).map_err(Raw::from)?)
     }
 }
 
@@ -55,11 +50,7 @@ pub(crate) enum Halt {
 
 impl From<Raw> for Halt {
     fn from(raw: Raw) -> Self {
-        if raw.is_closed() {
-            Self::Closed
-        } else {
-            Self::Failed(raw.into())
-        }
+        if raw.is_closed() { Self::Closed } else { Self::Failed(raw.into()) }
     }
 }
 
@@ -91,30 +82,17 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(runtime: &Arc<dyn Runtime>, cx: &Context) -> Self {
-        Self {
-            runtime: runtime.clone(),
-            cancellation: cx.cancellation.clone(),
-            deadline: cx.deadline,
-        }
+        Self { runtime: runtime.clone(), cancellation: cx.cancellation.clone(), deadline: cx.deadline }
     }
 
     /// # Errors
     /// `Cancelled` or `Timeout`.
     pub(crate) fn check(&self) -> Result<()> {
         if self.cancellation.is_cancelled() {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "the caller withdrew the request",
-            ));
+            return Err(Error::new(ErrorKind::Cancelled, "the caller withdrew the request"));
         }
-        if self
-            .deadline
-            .is_some_and(|deadline| self.runtime.monotonic() > deadline)
-        {
-            return Err(Error::new(
-                ErrorKind::Timeout,
-                "the deadline of the request has passed",
-            ));
+        if self.deadline.is_some_and(|deadline| self.runtime.monotonic() > deadline) {
+            return Err(Error::new(ErrorKind::Timeout, "the deadline of the request has passed"));
         }
         Ok(())
     }
@@ -135,8 +113,5 @@ pub(crate) fn judge<'a>(
 /// Copies a row out of its page.
 pub(crate) fn page_row(slot: &Slot, stored: &Stored<'_>) -> Result<PageRow> {
     let body = stored.body.unwrap_or_default();
-    Ok(PageRow {
-        meta: stored.meta.to_meta(),
-        row: Arc::new(slot.copy(body)?),
-    })
+    Ok(PageRow { meta: stored.meta.to_meta(), row: Arc::new(slot.copy(body)?) })
 }

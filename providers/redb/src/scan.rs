@@ -58,21 +58,13 @@ pub(crate) fn run(
 ) -> Result<Option<Vec<Found>>, Halt> {
     let window = Window::of(query);
     let rows = Rows::new(window, plan.delivery.is_none() && !query.order.is_empty());
-    let mut reader = Reader {
-        generation,
-        slot,
-        query,
-        mode,
-        window,
-        rows,
-        steps: 0,
-    };
+    let mut reader = Reader { generation, slot, query, mode, window, rows, steps: 0 };
     let ended = match (&plan.access, plan.delivery) {
         (Access::Keys(keys), delivery) => reader.keys(keys, delivery),
         (Access::Rows(spans), delivery) => reader.rows(spans, delivery),
-        (Access::Index(spans, index), Some(delivery)) => spans
-            .iter()
-            .try_for_each(|span| reader.index_in_order(span, *index, delivery)),
+        (Access::Index(spans, index), Some(delivery)) => {
+            spans.iter().try_for_each(|span| reader.index_in_order(span, *index, delivery))
+        }
         (Access::Index(spans, _), None) => reader.index(spans),
     };
     match ended {
@@ -128,11 +120,7 @@ impl Reader<'_> {
     fn rows(&mut self, spans: &[Span], delivery: Option<Delivery>) -> Result<(), Stop> {
         let backward = delivery == Some(Delivery::Backward);
         for at in 0..spans.len() {
-            let span = if backward {
-                &spans[spans.len() - 1 - at]
-            } else {
-                &spans[at]
-            };
+            let span = if backward { &spans[spans.len() - 1 - at] } else { &spans[at] };
             let mut range = self.generation.range(span)?;
             while let Some(pair) = if backward { range.next_back() } else { range.next() } {
                 let (key, record) = pair.map_err(Raw::from)?;
@@ -165,11 +153,7 @@ impl Reader<'_> {
             return self.index_in_groups(span, index);
         }
         let mut range = self.generation.range(span)?;
-        while let Some(pair) = if delivery == Delivery::Forward {
-            range.next()
-        } else {
-            range.next_back()
-        } {
+        while let Some(pair) = if delivery == Delivery::Forward { range.next() } else { range.next_back() } {
             let pair = pair.map_err(Raw::from)?;
             self.entry(&pair, index)?;
         }
@@ -215,11 +199,7 @@ impl Reader<'_> {
         let Some(body) = stored.body else { return Ok(()) };
         let index = &self.slot.indexes[index];
         let current = IndexEntry::of(index.id, index.def, &self.slot.row(body)?, key);
-        if current.bytes == entry.value() {
-            self.consider(key, record)
-        } else {
-            Ok(())
-        }
+        if current.bytes == entry.value() { self.consider(key, record) } else { Ok(()) }
     }
 
     fn row_key(&self, key: &[u8]) -> Vec<u8> {
@@ -262,11 +242,7 @@ impl Reader<'_> {
         match &mut self.rows {
             Rows::Streamed(rows, _) => {
                 rows.push(found);
-                if rows.len() >= self.window.take {
-                    Err(Stop::Enough)
-                } else {
-                    Ok(())
-                }
+                if rows.len() >= self.window.take { Err(Stop::Enough) } else { Ok(()) }
             }
             Rows::Sorted(sorter) => {
                 sorter.push(rank, found);

@@ -28,21 +28,12 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
         })?;
     }
     let counters = counters(database)?;
-    let table = database
-        .begin_read()
-        .map_err(Raw::from)?
-        .open_table(TABLE)
-        .map_err(Raw::from)?;
+    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
     let mut notes = Notes::read(&table)?;
     drop(table);
     let catalog = notes.register(schemas)?;
     if !notes.news.is_empty() {
-        write(database, |table| {
-            notes
-                .news
-                .iter()
-                .try_for_each(|(key, value)| put(table, key, value))
-        })?;
+        write(database, |table| notes.news.iter().try_for_each(|(key, value)| put(table, key, value)))?;
     }
     for (id, record) in &notes.indexes {
         if record.state == IndexState::Dropping {
@@ -52,20 +43,11 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
     for slot in catalog.slots() {
         for index in &slot.indexes {
             let noted = notes.indexes.iter().find(|(id, _)| *id == index.id);
-            if let Some((
-                _,
-                IndexRecord {
-                    state: IndexState::Building(after),
-                    ..
-                },
-            )) = noted
-            {
+            if let Some((_, IndexRecord { state: IndexState::Building(after), .. })) = noted {
                 build(database, slot, index, after.clone(), &notes)?;
             }
-            let incomplete = first_entry(
-                database,
-                &[&codec::prefix(ENTRIES, index.id)[..], &[UNREADABLE]].concat(),
-            )?;
+            let incomplete =
+                first_entry(database, &[&codec::prefix(ENTRIES, index.id)[..], &[UNREADABLE]].concat())?;
             index.incomplete.store(incomplete, Ordering::Relaxed);
         }
     }
@@ -74,16 +56,8 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
 
 /// The counters of a database that was recognised as ours.
 pub(crate) fn counters(database: &Database) -> Result<Counters> {
-    let table = database
-        .begin_read()
-        .map_err(Raw::from)?
-        .open_table(TABLE)
-        .map_err(Raw::from)?;
-    let get = |space: u8| {
-        table
-            .get([space].as_slice())
-            .map_err(|error| Error::from(Raw::from(error)))
-    };
+    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+    let get = |space: u8| table.get([space].as_slice()).map_err(|error| Error::from(Raw::from(error)));
     let format = get(FORMAT)?.ok_or_else(|| foreign("the file is a redb database of another application"))?;
     codec::check_format(format.value())?;
     let counters = get(COUNTERS)?.ok_or_else(|| codec::damaged("the record of the counters"))?;
@@ -94,18 +68,8 @@ pub(crate) fn counters(database: &Database) -> Result<Counters> {
 fn is_new(database: &Database) -> Result<bool> {
     let transaction = database.begin_read().map_err(Raw::from)?;
     let mut names = BTreeSet::new();
-    names.extend(
-        transaction
-            .list_tables()
-            .map_err(Raw::from)?
-            .map(|table| table.name().to_owned()),
-    );
-    names.extend(
-        transaction
-            .list_multimap_tables()
-            .map_err(Raw::from)?
-            .map(|table| table.name().to_owned()),
-    );
+    names.extend(transaction.list_tables().map_err(Raw::from)?.map(|table| table.name().to_owned()));
+    names.extend(transaction.list_multimap_tables().map_err(Raw::from)?.map(|table| table.name().to_owned()));
     Ok(names.is_empty())
 }
 
@@ -125,14 +89,8 @@ fn put(table: &mut Writable<'_>, key: &[u8], value: &[u8]) -> Result<()> {
 }
 
 fn first_entry(database: &Database, prefix: &[u8]) -> Result<bool> {
-    let table = database
-        .begin_read()
-        .map_err(Raw::from)?
-        .open_table(TABLE)
-        .map_err(Raw::from)?;
-    let mut range = table
-        .range::<&[u8]>(prefix..codec::after(prefix).as_slice())
-        .map_err(Raw::from)?;
+    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+    let mut range = table.range::<&[u8]>(prefix..codec::after(prefix).as_slice()).map_err(Raw::from)?;
     Ok(range.next().transpose().map_err(Raw::from)?.is_some())
 }
 
@@ -146,9 +104,7 @@ fn remove(database: &Database, id: u16) -> Result<()> {
                 table.remove(entry.as_slice()).map_err(Raw::from)?;
             }
             if entries.len() < CHUNK {
-                table
-                    .remove(codec::prefix(INDEXES, id).as_slice())
-                    .map_err(Raw::from)?;
+                table.remove(codec::prefix(INDEXES, id).as_slice()).map_err(Raw::from)?;
             }
             Ok(entries.len() < CHUNK)
         })?;
@@ -166,11 +122,7 @@ fn build(database: &Database, slot: &Slot, index: &Index, mut after: Vec<u8>, no
     let rows = codec::prefix(ROWS, slot.model);
     let mut built = 0;
     loop {
-        let start = if after.is_empty() {
-            rows.to_vec()
-        } else {
-            [after.as_slice(), &[0]].concat()
-        };
+        let start = if after.is_empty() { rows.to_vec() } else { [after.as_slice(), &[0]].concat() };
         let (last, count) = write(database, |table| {
             let entries = chunk(table, &start, &codec::after(&rows), |key, record| {
                 (key.to_vec(), entry(slot, index, key, record))
@@ -179,18 +131,12 @@ fn build(database: &Database, slot: &Slot, index: &Index, mut after: Vec<u8>, no
                 put(table, &added.bytes, &added.value())?;
             }
             let last = entries.last().map(|(key, _)| key.clone()).unwrap_or_default();
-            let state = if entries.len() < CHUNK {
-                IndexState::Ready
-            } else {
-                IndexState::Building(last.clone())
-            };
+            let state =
+                if entries.len() < CHUNK { IndexState::Ready } else { IndexState::Building(last.clone()) };
             put(
                 table,
                 &codec::prefix(INDEXES, index.id),
-                &codec::seal_named(&IndexRecord {
-                    state,
-                    ..record.clone()
-                })?,
+                &codec::seal_named(&IndexRecord { state, ..record.clone() })?,
             )?;
             Ok((last, entries.len()))
         })?;
@@ -200,12 +146,7 @@ fn build(database: &Database, slot: &Slot, index: &Index, mut after: Vec<u8>, no
         }
         after = last;
     }
-    tracing::info!(
-        model = slot.schema.model,
-        index = index.def.name,
-        rows = built,
-        "built an index"
-    );
+    tracing::info!(model = slot.schema.model, index = index.def.name, rows = built, "built an index");
     if index.def.unique {
         warn_of_collisions(database, slot, index)?;
     }
@@ -236,17 +177,10 @@ fn chunk<T>(table: &Writable<'_>, start: &[u8], end: &[u8], f: impl Fn(&[u8], &[
 
 /// A unique index that is added to rows which break it already binds only what is written from now on.
 fn warn_of_collisions(database: &Database, slot: &Slot, index: &Index) -> Result<()> {
-    let table = database
-        .begin_read()
-        .map_err(Raw::from)?
-        .open_table(TABLE)
-        .map_err(Raw::from)?;
+    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
     let start = codec::prefix(ENTRIES, index.id);
     let (mut before, mut collisions) = (Vec::new(), 0_u64);
-    for pair in table
-        .range::<&[u8]>(start.as_slice()..codec::after(&start).as_slice())
-        .map_err(Raw::from)?
-    {
+    for pair in table.range::<&[u8]>(start.as_slice()..codec::after(&start).as_slice()).map_err(Raw::from)? {
         let (entry, value) = pair.map_err(Raw::from)?;
         let (values, _) = codec::split_entry(entry.value(), value.value())?;
         collisions += u64::from(values == before.as_slice());

@@ -123,10 +123,7 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         self.submit(job(answer))?;
         answered.await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Storage,
-                "the runtime stopped before the store had written",
-            ))
+            Err(Error::new(ErrorKind::Storage, "the runtime stopped before the store had written"))
         })
     }
 
@@ -138,12 +135,8 @@ impl Shared {
         queue.jobs.push_back(job);
         if !std::mem::replace(&mut queue.active, true) {
             drop(queue);
-            let turn = Turn {
-                shared: self.clone(),
-                ended: false,
-            };
-            self.runtime
-                .blocking("larder-redb writer", Box::new(move || turn.run()));
+            let turn = Turn { shared: self.clone(), ended: false };
+            self.runtime.blocking("larder-redb writer", Box::new(move || turn.run()));
         }
         Ok(())
     }
@@ -176,12 +169,7 @@ impl Shared {
     /// The jobs of one transaction. None: the turn is over.
     fn take(&self) -> Vec<Job> {
         let mut queue = lock(&self.queue);
-        let commits = queue
-            .jobs
-            .iter()
-            .take(GROUP)
-            .take_while(|job| matches!(job, Job::Commit(..)))
-            .count();
+        let commits = queue.jobs.iter().take(GROUP).take_while(|job| matches!(job, Job::Commit(..))).count();
         let count = commits.max(1).min(queue.jobs.len());
         if count == 0 {
             queue.active = false;
@@ -201,15 +189,10 @@ impl Shared {
         }
         let (batches, to): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
         match self.commit(writer, &batches) {
-            Ok(outcomes) => to
-                .into_iter()
-                .zip(outcomes)
-                .map(|(to, outcome)| Answer::Commit(to, outcome))
-                .collect(),
-            Err(error) => to
-                .into_iter()
-                .map(|to| Answer::Commit(to, Err(error.duplicate())))
-                .collect(),
+            Ok(outcomes) => {
+                to.into_iter().zip(outcomes).map(|(to, outcome)| Answer::Commit(to, outcome)).collect()
+            }
+            Err(error) => to.into_iter().map(|to| Answer::Commit(to, Err(error.duplicate()))).collect(),
         }
     }
 }

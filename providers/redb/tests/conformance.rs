@@ -18,9 +18,7 @@ fn open(setup: Setup, directory: Arc<TempDir>) -> BoxFuture<'static, Result<Subj
         let redb = Redb::at(directory.path().join("store.redb"));
         let store = OpenStore::open(Box::new(redb), &setup.opening()).await?;
         let kept = directory.clone();
-        Ok(Subject::store(store)
-            .keeping(kept)
-            .reopened_by(|setup| open(setup, directory)))
+        Ok(Subject::store(store).keeping(kept).reopened_by(|setup| open(setup, directory)))
     })
 }
 

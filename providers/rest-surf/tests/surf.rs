@@ -208,7 +208,8 @@ async fn an_unknown_method_is_refused() {
 
 #[tokio::test]
 async fn how_far_a_request_had_gone_survives() {
-    let cases: [(fn() -> larder_rest::BoxError, ErrorKind, Sent); 4] = [
+    type Failing = fn() -> larder_rest::BoxError;
+    let cases: [(Failing, ErrorKind, Sent); 4] = [
         (
             || NotSent::new("no route").into(),
             ErrorKind::Offline,
@@ -340,7 +341,7 @@ async fn over_a_socket() {
     tokio::spawn(async move {
         axum::serve(listener, axum::Router::new().fallback(serve))
             .await
-            .unwrap()
+            .unwrap();
     });
     let counter = Counter::default();
     let seen = counter.clone();

@@ -7,7 +7,7 @@ mod support;
 use larder_core::{Context, ErrorKind, PageToken, Query, Sent};
 use larder_rest::{Endpoint, Paging};
 use rstest::rstest;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use support::*;
 
 fn users() -> Endpoint {

@@ -5,12 +5,12 @@
 mod support;
 
 use larder_core::{
-    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, Predicate, Presence,
-    Query, Sent, TextOp, Value,
+    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, Predicate, Presence, Query,
+    Sent, TextOp, Value,
 };
 use larder_rest::{Action, Endpoint, FilterOp, OrderStyle, Paging, Rest};
 use rstest::rstest;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use support::*;
 
 const ID: u16 = 0;

@@ -143,11 +143,7 @@ impl Collection {
     #[must_use]
     pub fn paged_by(mut self, size: usize, number: &str, per_page: &str) -> Self {
         let size = size.max(1);
-        self.page = Some(Paging {
-            size,
-            number_param: number.to_owned(),
-            size_param: per_page.to_owned(),
-        });
+        self.page = Some(Paging { size, number_param: number.to_owned(), size_param: per_page.to_owned() });
         self
     }
 

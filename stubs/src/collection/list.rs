@@ -31,10 +31,7 @@ impl Listing {
     pub(crate) fn read(config: &Collection, query: &[(String, String)]) -> Result<Self, String> {
         let mut listing = Self::default();
         if let Some(paging) = &config.page {
-            listing.page = Some(Page {
-                number: 1,
-                size: paging.size,
-            });
+            listing.page = Some(Page { number: 1, size: paging.size });
         }
         for (name, value) in query {
             listing.parameter(config, name, value)?;
@@ -43,11 +40,7 @@ impl Listing {
     }
 
     fn parameter(&mut self, config: &Collection, name: &str, value: &str) -> Result<(), String> {
-        let number = || {
-            value
-                .parse::<usize>()
-                .map_err(|_| format!("`{name}={value}` is no number"))
-        };
+        let number = || value.parse::<usize>().map_err(|_| format!("`{name}={value}` is no number"));
         if let (Some(paging), Some(page)) = (&config.page, &mut self.page) {
             if *name == paging.number_param {
                 page.number = number()?.max(1);
@@ -81,11 +74,7 @@ impl Listing {
                 Some(field) => (field.to_owned(), true),
                 None => (field.to_owned(), false),
             };
-            self.sort = value
-                .split(',')
-                .filter(|field| !field.is_empty())
-                .map(field)
-                .collect();
+            self.sort = value.split(',').filter(|field| !field.is_empty()).map(field).collect();
             return Ok(());
         }
         let known = match &config.filters {
@@ -110,9 +99,7 @@ impl Listing {
         }
         rows.retain(|row| {
             let equal = self.filters.iter().all(|(name, values)| {
-                row.get(name)
-                    .and_then(text)
-                    .is_some_and(|found| values.contains(&found))
+                row.get(name).and_then(text).is_some_and(|found| values.contains(&found))
             });
             equal && self.tests.iter().all(|(test, value)| (test.0)(row, value))
         });
@@ -121,11 +108,7 @@ impl Listing {
                 let ordering = order(a.get(name), b.get(name));
                 if *falling { ordering.reverse() } else { ordering }
             };
-            self.sort
-                .iter()
-                .map(by)
-                .find(|ordering| ordering.is_ne())
-                .unwrap_or(Ordering::Equal)
+            self.sort.iter().map(by).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
         });
         rows.drain(..self.offset.min(rows.len()));
         rows.truncate(self.limit.unwrap_or(usize::MAX));
@@ -149,10 +132,7 @@ fn order(a: Option<&Value>, b: Option<&Value>) -> Ordering {
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         (Value::Number(a), Value::Number(b)) => match (a.as_i128(), b.as_i128()) {
             (Some(a), Some(b)) => a.cmp(&b),
-            _ => a
-                .as_f64()
-                .unwrap_or_default()
-                .total_cmp(&b.as_f64().unwrap_or_default()),
+            _ => a.as_f64().unwrap_or_default().total_cmp(&b.as_f64().unwrap_or_default()),
         },
         (Value::String(a), Value::String(b)) => a.cmp(b),
         (a, b) if rank(a) == rank(b) => a.to_string().cmp(&b.to_string()),

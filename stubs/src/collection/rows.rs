@@ -13,11 +13,7 @@ use super::list::{Listing, Page, text};
 use crate::variant::Answer;
 
 /// What stays as it is in a path segment or a query value.
-const UNRESERVED: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request for a collection.
 #[derive(Debug)]
@@ -63,22 +59,14 @@ type Refusal = (u16, String);
 impl Rows {
     pub(crate) fn new(mut config: Collection) -> Self {
         let rows = std::mem::take(&mut config.rows);
-        let mut collection = Self {
-            config,
-            rows: BTreeMap::new(),
-            version: 0,
-            answered: BTreeMap::new(),
-        };
+        let mut collection = Self { config, rows: BTreeMap::new(), version: 0, answered: BTreeMap::new() };
         rows.into_iter().for_each(|row| collection.put(row));
         collection
     }
 
     /// The rows in the order of their keys.
     pub(crate) fn all(&self) -> Vec<Value> {
-        self.rows
-            .values()
-            .map(|row| Value::Object(row.json.clone()))
-            .collect()
+        self.rows.values().map(|row| Value::Object(row.json.clone())).collect()
     }
 
     /// Writes a row as the server would by itself: a new version, no questions asked. What is no object is left out.
@@ -102,11 +90,7 @@ impl Rows {
         let print = format!("{} {:?} {:?}", asked.method, asked.key, asked.body);
         if let Some((before, answer)) = id.as_ref().and_then(|id| self.answered.get(id)) {
             let reused = "the idempotency key was used for another request";
-            return if *before == print {
-                answer.clone()
-            } else {
-                refuse((422, reused.to_owned()))
-            };
+            return if *before == print { answer.clone() } else { refuse((422, reused.to_owned())) };
         }
         let answer = self.act(asked).unwrap_or_else(refuse);
         if let Some(id) = id {
@@ -128,10 +112,7 @@ impl Rows {
             (&Method::PATCH, true) => self.patch(key, asked),
             (&Method::DELETE, true) => {
                 self.condition(&key, asked.headers)?;
-                self.rows
-                    .remove(&key)
-                    .map(|_| Answer::new().status(204))
-                    .ok_or_else(missing)
+                self.rows.remove(&key).map(|_| Answer::new().status(204)).ok_or_else(missing)
             }
             _ => Err((405, format!("{} is not for this path", asked.method))),
         }
@@ -139,14 +120,9 @@ impl Rows {
 
     fn one(&self, key: &RowKey, asked: &Asked<'_>) -> Result<Answer, Refusal> {
         let row = self.rows.get(key).ok_or_else(missing)?;
-        let known = asked
-            .headers
-            .get(IF_NONE_MATCH)
-            .and_then(|value| value.to_str().ok());
+        let known = asked.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         if self.config.etags && known.is_some_and(|known| names(known, row.version)) {
-            return Ok(Answer::new()
-                .status(304)
-                .header(ETAG.as_str(), &etag(row.version)));
+            return Ok(Answer::new().status(304).header(ETAG.as_str(), &etag(row.version)));
         }
         Ok(self.show(row, 200))
     }
@@ -161,11 +137,7 @@ impl Rows {
             if let Some(link) = self.link(asked, page, pages) {
                 answer = answer.header(LINK.as_str(), &link);
             }
-            let skip = page
-                .number
-                .saturating_sub(1)
-                .saturating_mul(page.size)
-                .min(rows.len());
+            let skip = page.number.saturating_sub(1).saturating_mul(page.size).min(rows.len());
             rows.drain(..skip);
             rows.truncate(page.size);
         }
@@ -180,10 +152,7 @@ impl Rows {
     fn link(&self, asked: &Asked<'_>, page: Page, pages: usize) -> Option<String> {
         let paging = self.config.page.as_ref()?;
         let to = |number: usize, relation: &str| {
-            let others = asked
-                .query
-                .iter()
-                .filter(|(name, _)| *name != paging.number_param);
+            let others = asked.query.iter().filter(|(name, _)| *name != paging.number_param);
             let number = (paging.number_param.clone(), number.to_string());
             let encode = |text: &str| utf8_percent_encode(text, &UNRESERVED).to_string();
             let query: Vec<_> = others
@@ -208,14 +177,10 @@ impl Rows {
         if self.rows.contains_key(&key) {
             return Err((409, "there is a row with this key already".to_owned()));
         }
-        let segments = key
-            .iter()
-            .map(|part| utf8_percent_encode(&part.text(), &UNRESERVED).to_string());
+        let segments = key.iter().map(|part| utf8_percent_encode(&part.text(), &UNRESERVED).to_string());
         let location: Vec<String> = std::iter::once(asked.url.to_owned()).chain(segments).collect();
         let row = self.write(key, json);
-        Ok(self
-            .show(&row, 201)
-            .header(LOCATION.as_str(), &location.join("/")))
+        Ok(self.show(&row, 201).header(LOCATION.as_str(), &location.join("/")))
     }
 
     fn replace(&mut self, key: RowKey, asked: &Asked<'_>) -> Result<Answer, Refusal> {
@@ -242,21 +207,14 @@ impl Rows {
 
     fn write(&mut self, key: RowKey, json: Map<String, Value>) -> Stored {
         self.version += 1;
-        let row = Stored {
-            json,
-            version: self.version,
-        };
+        let row = Stored { json, version: self.version };
         self.rows.insert(key, row.clone());
         row
     }
 
     fn show(&self, row: &Stored, status: u16) -> Answer {
         let answer = Answer::new().status(status).json(Value::Object(row.json.clone()));
-        if self.config.etags {
-            answer.header(ETAG.as_str(), &etag(row.version))
-        } else {
-            answer
-        }
+        if self.config.etags { answer.header(ETAG.as_str(), &etag(row.version)) } else { answer }
     }
 
     /// Refuses a write that is based on another version.
@@ -269,28 +227,16 @@ impl Rows {
         let is_named = |list: &str| version.is_some_and(|version| names(list, version));
         let fails = header(IF_MATCH).is_some_and(|list| !is_named(list))
             || header(IF_NONE_MATCH).is_some_and(is_named);
-        if fails {
-            Err((412, "the row has another version".to_owned()))
-        } else {
-            Ok(())
-        }
+        if fails { Err((412, "the row has another version".to_owned())) } else { Ok(()) }
     }
 
     /// The key in `json`. One that is missing is made: the number after the greatest.
     fn key_or_assign(&self, json: &mut Map<String, Value>) -> RowKey {
-        let last = || {
-            self.rows
-                .keys()
-                .filter_map(|key| key.first().and_then(Part::number))
-                .max()
-                .unwrap_or(0)
-        };
+        let last =
+            || self.rows.keys().filter_map(|key| key.first().and_then(Part::number)).max().unwrap_or(0);
         for member in &self.config.key {
             if json.get(member).is_none_or(Value::is_null) {
-                json.insert(
-                    member.clone(),
-                    Value::from(u64::try_from(last() + 1).unwrap_or(1)),
-                );
+                json.insert(member.clone(), Value::from(u64::try_from(last() + 1).unwrap_or(1)));
             }
         }
         let part = |member: &String| json.get(member).and_then(text).unwrap_or_default();
@@ -318,11 +264,7 @@ impl Rows {
 
 impl Part {
     fn number(&self) -> Option<i128> {
-        if let Self::Number(number) = self {
-            Some(*number)
-        } else {
-            None
-        }
+        if let Self::Number(number) = self { Some(*number) } else { None }
     }
 
     fn text(&self) -> String {
@@ -363,7 +305,5 @@ fn etag(version: u64) -> String {
 
 /// True if a list of entity tags names the version.
 fn names(list: &str, version: u64) -> bool {
-    list.split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag == etag(version))
+    list.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag(version))
 }

@@ -19,9 +19,7 @@ pub(crate) struct Answered {
 
 impl Answered {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().expect("a text"))
+        self.headers.get(name).map(|value| value.to_str().expect("a text"))
     }
 }
 
@@ -33,9 +31,7 @@ pub(crate) async fn send(
     body: Option<Value>,
 ) -> Result<Answered, Error> {
     let (method, path) = line.split_once(' ').expect("METHOD path");
-    let mut request = Request::builder()
-        .method(method)
-        .uri(format!("https://example.com/{path}"));
+    let mut request = Request::builder().method(method).uri(format!("https://example.com/{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

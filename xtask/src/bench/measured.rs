@@ -35,11 +35,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Measured>> {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let text = fs::read_to_string(&path)?;
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             measured.push(parse(&text).map_err(|why| format!("{name}: {why}"))?);
         }
     }
@@ -49,19 +45,13 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Measured>> {
 
 fn parse(text: &str) -> Result<Measured> {
     let value: Value = serde_json::from_str(text)?;
-    let number = |key: &str| {
-        value[key]
-            .as_f64()
-            .ok_or_else(|| format!("`{key}` is not a number"))
-    };
+    let number = |key: &str| value[key].as_f64().ok_or_else(|| format!("`{key}` is not a number"));
     let target = match &value["target"] {
         Value::Null => Target::None,
         target if target["min"].is_number() => Target::AtLeast(target["min"].as_f64().unwrap_or_default()),
-        target => Target::AtMost(
-            target
-                .as_f64()
-                .ok_or("`target` is neither a number, {\"min\": …} nor null")?,
-        ),
+        target => {
+            Target::AtMost(target.as_f64().ok_or("`target` is neither a number, {\"min\": …} nor null")?)
+        }
     };
     let side = |side: &str| {
         ["syncs", "pages", "bytes"].map(|key| value["counted"][side][key].as_f64().unwrap_or(0.0))
@@ -72,9 +62,7 @@ fn parse(text: &str) -> Result<Measured> {
         raw_ns: number("raw_ns")?,
         ratio: number("ratio")?,
         target,
-        counted: value["counted"]
-            .is_object()
-            .then(|| [side("larder"), side("raw")]),
+        counted: value["counted"].is_object().then(|| [side("larder"), side("raw")]),
         note: value["note"].as_str().unwrap_or_default().to_owned(),
     })
 }
@@ -92,9 +80,8 @@ impl Measured {
 
 /// Larder beside the raw engine, and whether the target is met.
 pub(super) fn table(measured: &[Measured]) -> Table {
-    let mut table = Table::new([
-        "bench", "larder", "raw", "ratio", "target", "", "syncs", "pages", "bytes", "note",
-    ]);
+    let mut table =
+        Table::new(["bench", "larder", "raw", "ratio", "target", "", "syncs", "pages", "bytes", "note"]);
     for one in measured {
         let target = match one.target {
             Target::None => "–".to_owned(),
@@ -135,11 +122,7 @@ fn time(ns: f64) -> String {
 
 /// A count, or a mean of counts.
 fn short(number: f64) -> String {
-    if number.fract() == 0.0 {
-        format!("{number:.0}")
-    } else {
-        format!("{number:.1}")
-    }
+    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }
 
 #[cfg(test)]

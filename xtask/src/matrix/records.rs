@@ -43,11 +43,7 @@ impl Matrix {
         let mut files: Vec<_> = fs::read_dir(directory)?.collect::<Result<_, _>>()?;
         files.sort_by_key(fs::DirEntry::file_name);
         for file in files {
-            if let Some(row) = file
-                .file_name()
-                .to_str()
-                .and_then(|name| name.strip_suffix(".tsv"))
-            {
+            if let Some(row) = file.file_name().to_str().and_then(|name| name.strip_suffix(".tsv")) {
                 matrix.add(row, &fs::read_to_string(file.path())?);
             }
         }
@@ -61,8 +57,7 @@ impl Matrix {
             match parse(line) {
                 Ok(case) if case.provider != row => {
                     let provider = case.provider;
-                    self.problems
-                        .push(format!("{place}: a case of `{provider}` in the file of `{row}`"));
+                    self.problems.push(format!("{place}: a case of `{provider}` in the file of `{row}`"));
                 }
                 Ok(case) => self.insert(case),
                 Err(why) => self.problems.push(format!("{place}: {why}")),
@@ -71,24 +66,16 @@ impl Matrix {
     }
 
     fn insert(&mut self, case: Case) {
-        let Case {
-            provider,
-            suite,
-            name,
-            outcome,
-            reason,
-        } = &case;
+        let Case { provider, suite, name, outcome, reason } = &case;
         let place = format!("{provider} · {suite} · {name}");
         let spared = matches!(outcome, Outcome::Refused | Outcome::Exempt);
         if spared && reason.is_empty() {
-            self.problems
-                .push(format!("{place}: {} without a reason", outcome.word()));
+            self.problems.push(format!("{place}: {} without a reason", outcome.word()));
         }
         if spared && COMPLETE.contains(&provider.as_str()) {
             let outcome = outcome.word();
-            self.problems.push(format!(
-                "{place}: {outcome}, but a store has neither refusals nor exemptions"
-            ));
+            self.problems
+                .push(format!("{place}: {outcome}, but a store has neither refusals nor exemptions"));
         }
         let key = (provider.clone(), suite.clone(), name.clone());
         if self.cases.insert(key, case).is_some() {
@@ -99,10 +86,8 @@ impl Matrix {
     /// Compares the rows with the packages that have a conformance target (`larder-redb`, by their name without
     /// `larder-`): `rest-stub` is a row of `rest`, `rest-surf` one of `rest-surf` where that is a package.
     pub(crate) fn expect(&mut self, packages: &[&str]) {
-        let stems: Vec<&str> = packages
-            .iter()
-            .map(|name| name.strip_prefix("larder-").unwrap_or(name))
-            .collect();
+        let stems: Vec<&str> =
+            packages.iter().map(|name| name.strip_prefix("larder-").unwrap_or(name)).collect();
         let mut seen = BTreeSet::new();
         for row in self.rows() {
             match owner(&row, &stems) {
@@ -158,26 +143,14 @@ fn parse(line: &str) -> Result<Case, String> {
     if provider.is_empty() || suite.is_empty() || name.is_empty() || fields.next().is_some() {
         return Err("a record is `provider \\t suite \\t case \\t outcome \\t reason`".to_owned());
     }
-    Ok(Case {
-        provider,
-        suite,
-        name,
-        outcome,
-        reason,
-    })
+    Ok(Case { provider, suite, name, outcome, reason })
 }
 
 /// The package that a row belongs to: the longest stem that it equals or continues.
 fn owner<'a>(row: &str, stems: &[&'a str]) -> Option<&'a str> {
-    let continues = |stem: &str| {
-        row.strip_prefix(stem)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    stems
-        .iter()
-        .copied()
-        .filter(|stem| continues(stem))
-        .max_by_key(|stem| stem.len())
+    let continues =
+        |stem: &str| row.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    stems.iter().copied().filter(|stem| continues(stem)).max_by_key(|stem| stem.len())
 }
 
 #[cfg(test)]
@@ -202,10 +175,7 @@ mod tests {
     #[test]
     fn good_records_have_no_problem() {
         let rows = [
-            (
-                "redb",
-                "redb\tquery\tnull\tpassed\t\nredb\tstore\tbatch\tpassed\n",
-            ),
+            ("redb", "redb\tquery\tnull\tpassed\t\nredb\tstore\tbatch\tpassed\n"),
             ("rest-stub", "rest-stub\tquery\tnull\trefused\tno filter pushed\n"),
             ("rest-surf", "rest-surf\tquery\tnull\texempt\tsurf cannot\n"),
         ];
@@ -236,11 +206,7 @@ mod tests {
     #[test]
     fn a_case_counts_once() {
         let twice = "redb\tquery\tnull\tpassed\t\nredb\tquery\tnull\tpassed\t\n";
-        check(
-            &[("redb", twice)],
-            &["larder-redb"],
-            &["redb · query · null: recorded twice"],
-        );
+        check(&[("redb", twice)], &["larder-redb"], &["redb · query · null: recorded twice"]);
     }
 
     #[test]

@@ -24,10 +24,7 @@ pub(crate) fn table(matrix: &Matrix) -> Table {
     let mut table = Table::new(std::iter::once("provider".to_owned()).chain(suites.iter().cloned()));
     for row in matrix.rows() {
         let cells = suites.iter().map(|suite| {
-            let cases = matrix
-                .cases
-                .values()
-                .filter(|case| case.provider == row && case.suite == *suite);
+            let cases = matrix.cases.values().filter(|case| case.provider == row && case.suite == *suite);
             cell(cases)
         });
         table.row(std::iter::once(row.clone()).chain(cells));
@@ -39,11 +36,9 @@ pub(crate) fn table(matrix: &Matrix) -> Table {
 pub(crate) fn page(matrix: &Matrix) -> String {
     let mut page = HEAD.to_owned();
     page.push_str(&table(matrix).markdown());
-    for (outcome, title) in [
-        (Outcome::Refused, "Refused"),
-        (Outcome::Exempt, "Exempt"),
-        (Outcome::Failed, "Failed"),
-    ] {
+    for (outcome, title) in
+        [(Outcome::Refused, "Refused"), (Outcome::Exempt, "Exempt"), (Outcome::Failed, "Failed")]
+    {
         page.push_str(&listing(matrix, outcome, title));
     }
     page
@@ -59,11 +54,7 @@ fn cell<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
         return "–".to_owned();
     }
     if count(Outcome::Failed) > 0 {
-        return format!(
-            "FAILED {} of {}",
-            count(Outcome::Failed),
-            counts.values().sum::<usize>()
-        );
+        return format!("FAILED {} of {}", count(Outcome::Failed), counts.values().sum::<usize>());
     }
     let mut cell = count(Outcome::Passed).to_string();
     for outcome in [Outcome::Refused, Outcome::Exempt] {
@@ -78,22 +69,13 @@ fn cell<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
 fn listing(matrix: &Matrix, outcome: Outcome, title: &str) -> String {
     let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<&Case>>> = BTreeMap::new();
     for case in matrix.cases.values().filter(|case| case.outcome == outcome) {
-        groups
-            .entry(&case.provider)
-            .or_default()
-            .entry(&case.reason)
-            .or_default()
-            .push(case);
+        groups.entry(&case.provider).or_default().entry(&case.reason).or_default().push(case);
     }
     let mut text = String::new();
     for (provider, reasons) in groups {
         let _ = write!(text, "\n## {title} by {provider}\n\n");
         for (reason, cases) in reasons {
-            let reason = if reason.is_empty() {
-                "no reason given"
-            } else {
-                reason
-            };
+            let reason = if reason.is_empty() { "no reason given" } else { reason };
             let _ = writeln!(text, "- {reason}");
             for case in cases {
                 let _ = writeln!(text, "  - {}: `{}`", case.suite, case.name);
@@ -162,10 +144,7 @@ mod tests {
     #[test]
     fn a_failure_takes_the_cell() {
         let mut matrix = sample();
-        matrix.add(
-            "redb",
-            "redb\tquery\tnull\tfailed\tleft != right\nredb\tquery\tlike\tpassed\t\n",
-        );
+        matrix.add("redb", "redb\tquery\tnull\tfailed\tleft != right\nredb\tquery\tlike\tpassed\t\n");
         assert!(table(&matrix).markdown().contains("| FAILED 1 of 2 |"));
         assert!(page(&matrix).contains("## Failed by redb\n\n- left != right\n  - query: `null`\n"));
     }

@@ -18,11 +18,7 @@ pub(super) fn build(
     select: &[&str],
     progress: &mut Progress,
 ) -> Result<Option<Executables>> {
-    let arguments = [
-        &["test", "--no-run", "--message-format=json-render-diagnostics"],
-        select,
-    ]
-    .concat();
+    let arguments = [&["test", "--no-run", "--message-format=json-render-diagnostics"], select].concat();
     let mut executables = Executables::new();
     let mut last = String::new();
     let mut units = 0;
@@ -43,10 +39,7 @@ pub(super) fn build(
         },
         Event::Tick => progress.busy(&format!("{units} units · {last}")),
     })?;
-    progress.done(
-        status.success(),
-        &format!("{} test executables", executables.len()),
-    );
+    progress.done(status.success(), &format!("{} test executables", executables.len()));
     Ok(status.success().then_some(executables))
 }
 
@@ -59,20 +52,10 @@ fn executable(metadata: &Metadata, message: &str) -> Option<(String, Unit)> {
     let file = file_name(message["executable"].as_str()?).to_owned();
     let package = metadata.package(message["package_id"].as_str()?)?;
     let target = message["target"]["name"].as_str()?;
-    let test = message["target"]["kind"]
-        .as_array()?
-        .iter()
-        .any(|kind| kind == "test");
+    let test = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "test");
     let conformance = test && target == "conformance" && package.room.starts_with("providers/");
     let target = if test { target } else { "unit tests" }.to_owned();
-    Some((
-        file,
-        Unit {
-            package: package.name.clone(),
-            target,
-            conformance,
-        },
-    ))
+    Some((file, Unit { package: package.name.clone(), target, conformance }))
 }
 
 /// Runs the selected tests to the end, whatever fails.
@@ -104,10 +87,7 @@ pub(super) fn run(
         outcome.count.failed = 1;
     }
     let failed = outcome.count.failed + outcome.conformance_failed;
-    progress.done(
-        failed == 0,
-        &format!("{} tests beside the conformance cases", outcome.count.passed),
-    );
+    progress.done(failed == 0, &format!("{} tests beside the conformance cases", outcome.count.passed));
     Ok(outcome)
 }
 
@@ -129,11 +109,8 @@ mod tests {
             "executable": "/repo/target/debug/deps/conformance-22",
         });
         let (file, unit) = executable(&metadata, &message.to_string()).expect("an executable");
-        let expected = Unit {
-            package: "larder-redb".to_owned(),
-            target: "conformance".to_owned(),
-            conformance: true,
-        };
+        let expected =
+            Unit { package: "larder-redb".to_owned(), target: "conformance".to_owned(), conformance: true };
         assert_eq!((file.as_str(), unit), ("conformance-22", expected));
         assert!(executable(&metadata, r#"{"reason":"build-finished","success":true}"#).is_none());
     }

@@ -25,13 +25,8 @@ const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
 const WIDTH: usize = 120;
 
 /// What the inner loop leaves out: crates that need an HTTP stack to build, tools, and what is measured or shown.
-const NOT_QUICK: [&str; 5] = [
-    "larder-rest",
-    "larder-rest-surf",
-    "larder-benches",
-    "larder-examples",
-    "xtask",
-];
+const NOT_QUICK: [&str; 5] =
+    ["larder-rest", "larder-rest-surf", "larder-benches", "larder-examples", "xtask"];
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -53,10 +48,7 @@ pub(super) struct Count {
 
 impl Count {
     pub(super) fn check(passed: bool) -> Self {
-        Self {
-            passed: usize::from(passed),
-            failed: usize::from(!passed),
-        }
+        Self { passed: usize::from(passed), failed: usize::from(!passed) }
     }
 
     pub(super) fn add(&mut self, other: Self) {
@@ -82,29 +74,16 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 fn full(metadata: &Metadata, progress: &mut Progress, bless: bool) -> Result<Count> {
     let mut count = Count::default();
     progress.step("format");
-    count.add(component(
-        "rustfmt",
-        "fmt",
-        &["fmt", "--all", "--", "--check"],
-        progress,
-    )?);
+    count.add(component("rustfmt", "fmt", &["fmt", "--all", "--", "--check"], progress)?);
     progress.step("tidy");
     let tidy = tidy::check(metadata)?;
     progress.done(tidy.clean(), &tidy.summary());
     print!("{tidy}");
     count.add(Count::check(tidy.clean()));
     progress.step("clippy");
-    let lint = [
-        &["clippy"],
-        &WORKSPACE[..],
-        &["--all-targets", "--", "-D", "warnings"],
-    ]
-    .concat();
+    let lint = [&["clippy"], &WORKSPACE[..], &["--all-targets", "--", "-D", "warnings"]].concat();
     count.add(component("clippy", "clippy", &lint, progress)?);
-    let expected: Vec<&str> = metadata
-        .providers_under_test()
-        .map(|package| package.name.as_str())
-        .collect();
+    let expected: Vec<&str> = metadata.providers_under_test().map(|package| package.name.as_str()).collect();
     count.add(tests(metadata, progress, &WORKSPACE, &expected, Some(bless))?);
     progress.step("documentation");
     let mut document = cargo(&[&["doc", "--no-deps"], &WORKSPACE[..]].concat());
@@ -115,10 +94,7 @@ fn full(metadata: &Metadata, progress: &mut Progress, bless: bool) -> Result<Cou
 
 fn quick(metadata: &Metadata, progress: &mut Progress) -> Result<Count> {
     let mut select = Vec::new();
-    for package in metadata
-        .members()
-        .filter(|package| !NOT_QUICK.contains(&package.name.as_str()))
-    {
+    for package in metadata.members().filter(|package| !NOT_QUICK.contains(&package.name.as_str())) {
         select.extend(["-p", package.name.as_str()]);
     }
     select.extend(["--lib", "--test", "conformance"]);
@@ -153,9 +129,7 @@ fn tests(
     progress.step("matrix");
     let mut matrix = Matrix::read(&records)?;
     matrix.expect(expected);
-    matrix
-        .problems
-        .extend(outcome.unrecorded(matrix.count(Outcome::Failed)));
+    matrix.problems.extend(outcome.unrecorded(matrix.count(Outcome::Failed)));
     let mut count = outcome.count;
     count.add(outcome.conformance(matrix.count(Outcome::Failed), matrix.cases.len()));
     count.add(conclude(&matrix, page, progress)?);
@@ -192,15 +166,8 @@ fn conclude(matrix: &Matrix, page: Option<bool>, progress: &mut Progress) -> Res
     );
     progress.done(sound, &summary);
     println!("\n{}", matrix::table(matrix).blocks(WIDTH));
-    for case in matrix
-        .cases
-        .values()
-        .filter(|case| case.outcome == Outcome::Failed)
-    {
-        println!(
-            "failed: {} · {} · {}: {}",
-            case.provider, case.suite, case.name, case.reason
-        );
+    for case in matrix.cases.values().filter(|case| case.outcome == Outcome::Failed) {
+        println!("failed: {} · {} · {}: {}", case.provider, case.suite, case.name, case.reason);
     }
     if page.is_none() {
         println!("{} is compared by the full run only", matrix::PAGE);
@@ -224,20 +191,14 @@ fn compare(page: &str, bless: bool) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let mut problems = diff::lines(&tree, page);
-    problems.push(format!(
-        "{} differs: if that is meant, run `cargo xtask test --bless`",
-        matrix::PAGE
-    ));
+    problems.push(format!("{} differs: if that is meant, run `cargo xtask test --bless`", matrix::PAGE));
     Ok(problems)
 }
 
 /// Runs a cargo command that a component of the toolchain brings.
 fn component(name: &str, command: &str, arguments: &[&str], progress: &mut Progress) -> Result<Count> {
     if !succeeds(cargo(&[command, "--version"])) {
-        progress.done(
-            false,
-            &format!("`{name}` is missing: get it by `rustup component add {name}`"),
-        );
+        progress.done(false, &format!("`{name}` is missing: get it by `rustup component add {name}`"));
         return Ok(Count::check(false));
     }
     Ok(Count::check(watch(cargo(arguments), progress)?))

@@ -32,21 +32,13 @@ impl Outcome {
     /// The count of the conformance tests: by recorded cases, unless libtest saw more of them fail.
     pub(super) fn conformance(&self, failed: usize, cases: usize) -> Count {
         let passed = cases - failed;
-        Count {
-            passed,
-            failed: failed.max(self.conformance_failed),
-        }
+        Count { passed, failed: failed.max(self.conformance_failed) }
     }
 
     /// What is wrong with the records as a whole if that many of them say `failed`.
     pub(super) fn unrecorded(&self, failed: usize) -> Option<String> {
-        let more = self
-            .conformance_failed
-            .checked_sub(failed)
-            .filter(|more| *more > 0)?;
-        Some(format!(
-            "{more} conformance tests failed without a record: the matrix may be incomplete"
-        ))
+        let more = self.conformance_failed.checked_sub(failed).filter(|more| *more > 0)?;
+        Some(format!("{more} conformance tests failed without a record: the matrix may be incomplete"))
     }
 }
 
@@ -88,24 +80,15 @@ impl<'a> Follower<'a> {
         match parsed {
             Line::Executable(path) => {
                 let known = self.executables.get(file_name(path)).cloned();
-                let unknown = || Unit {
-                    target: path.to_owned(),
-                    ..Unit::default()
-                };
+                let unknown = || Unit { target: path.to_owned(), ..Unit::default() };
                 self.begin(known.unwrap_or_else(unknown))
             }
             Line::Doctests(package) => {
                 let package = package.replace('_', "-");
-                self.begin(Unit {
-                    package,
-                    target: "doctests".to_owned(),
-                    conformance: false,
-                })
+                self.begin(Unit { package, target: "doctests".to_owned(), conformance: false })
             }
             Line::Case(name, _) => {
-                name.rsplit_once("::")
-                    .map_or("", |(path, _)| path)
-                    .clone_into(&mut self.suite);
+                name.rsplit_once("::").map_or("", |(path, _)| path).clone_into(&mut self.suite);
                 *self.suites.entry(self.suite.clone()).or_default() += 1;
                 Vec::new()
             }
@@ -138,10 +121,7 @@ impl<'a> Follower<'a> {
         if unit.conformance {
             self.outcome.conformance_failed += tally.failed;
         } else {
-            self.outcome.count.add(Count {
-                passed: tally.passed,
-                failed: tally.failed,
-            });
+            self.outcome.count.add(Count { passed: tally.passed, failed: tally.failed });
         }
         if tally.is_empty() {
             return Vec::new();
@@ -160,10 +140,7 @@ impl<'a> Follower<'a> {
             line.push_str(&format!(", {} ignored", tally.ignored));
         }
         if unit.conformance {
-            let suites: Vec<_> = suites
-                .iter()
-                .map(|(suite, cases)| format!("{suite} {cases}"))
-                .collect();
+            let suites: Vec<_> = suites.iter().map(|(suite, cases)| format!("{suite} {cases}")).collect();
             line.push_str(&format!(" ({})", suites.join(", ")));
         }
         format!("{line}, {}", show(self.since.elapsed()))
@@ -175,11 +152,7 @@ impl<'a> Follower<'a> {
             return "starting".to_owned();
         };
         let done = self.tally.passed + self.tally.failed;
-        let suite = if self.suite.is_empty() {
-            String::new()
-        } else {
-            format!(" · {}", self.suite)
-        };
+        let suite = if self.suite.is_empty() { String::new() } else { format!(" · {}", self.suite) };
         format!("{} {}{suite} · {done} cases", unit.package, unit.target)
     }
 }
@@ -242,14 +215,8 @@ test result: ok. 1 passed; 0 failed; 0 ignored
         assert_eq!(follower.outcome.conformance_failed, 1);
         let said = said.join("\n");
         assert!(said.contains("left != right"), "{said}");
-        assert!(
-            said.contains("larder-redb unit tests: 1 passed, 1 FAILED"),
-            "{said}"
-        );
-        assert!(
-            said.contains("larder-redb conformance: 2 passed, 1 FAILED (query 2, store 1)"),
-            "{said}"
-        );
+        assert!(said.contains("larder-redb unit tests: 1 passed, 1 FAILED"), "{said}");
+        assert!(said.contains("larder-redb conformance: 2 passed, 1 FAILED (query 2, store 1)"), "{said}");
         assert!(said.contains("larder-redb doctests: 1 passed"), "{said}");
         assert!(!said.contains("Compiling"), "{said}");
     }
@@ -266,22 +233,9 @@ test result: ok. 1 passed; 0 failed; 0 ignored
 
     #[test]
     fn conformance_is_counted_by_recorded_cases() {
-        let outcome = Outcome {
-            conformance_failed: 2,
-            ..Outcome::default()
-        };
-        assert_eq!(
-            outcome.conformance(1, 40),
-            Count {
-                passed: 39,
-                failed: 2
-            }
-        );
-        assert!(
-            outcome
-                .unrecorded(1)
-                .is_some_and(|why| why.starts_with("1 conformance tests"))
-        );
+        let outcome = Outcome { conformance_failed: 2, ..Outcome::default() };
+        assert_eq!(outcome.conformance(1, 40), Count { passed: 39, failed: 2 });
+        assert!(outcome.unrecorded(1).is_some_and(|why| why.starts_with("1 conformance tests")));
         assert_eq!(outcome.unrecorded(2), None);
     }
 }

@@ -89,15 +89,7 @@ const ROOMS: [Room; 13] = [
     },
     Room {
         at: "examples",
-        uses: &[
-            "core",
-            "derive",
-            "harness",
-            "harness/sim",
-            "larder",
-            "providers/*",
-            "stubs",
-        ],
+        uses: &["core", "derive", "harness", "harness/sim", "larder", "providers/*", "stubs"],
         tests: &[],
         why: "examples stand outside",
     },
@@ -132,40 +124,24 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
 /// Whether the package may use the other in that way.
 fn judge(room: &Room, package: &Package, dependency: &Dependency, used: &Package) -> Result<(), String> {
     let (from, to) = (&package.room, &used.room);
-    if LAST
-        .iter()
-        .any(|last| matches(last, to) || to.starts_with(&format!("{last}/")))
-    {
-        return Err(format!(
-            "`{from}` uses `{to}`: nothing depends on {}",
-            LAST.join(", ")
-        ));
+    if LAST.iter().any(|last| matches(last, to) || to.starts_with(&format!("{last}/"))) {
+        return Err(format!("`{from}` uses `{to}`: nothing depends on {}", LAST.join(", ")));
     }
     let test = dependency.dev && allows(room.tests, to);
     if !test && !allows(room.uses, to) {
         let kind = if dependency.dev { "in its tests " } else { "" };
-        let hint = if allows(room.tests, to) {
-            "; move it to [dev-dependencies]"
-        } else {
-            "; remove it"
-        };
+        let hint = if allows(room.tests, to) { "; move it to [dev-dependencies]" } else { "; remove it" };
         return Err(format!("`{from}` may not use `{to}` {kind}({}){hint}", room.why));
     }
     if from == "larder" && to.starts_with("providers/") && !dependency.dev && !dependency.optional {
-        return Err(format!(
-            "`{to}` stands behind a feature of larder: make it optional"
-        ));
+        return Err(format!("`{to}` stands behind a feature of larder: make it optional"));
     }
     Ok(())
 }
 
 fn allows(list: &[&str], room: &str) -> bool {
     list.iter().any(|pattern| matches(pattern, room))
-        && !list.iter().any(|pattern| {
-            pattern
-                .strip_prefix('!')
-                .is_some_and(|pattern| matches(pattern, room))
-        })
+        && !list.iter().any(|pattern| pattern.strip_prefix('!').is_some_and(|pattern| matches(pattern, room)))
 }
 
 /// Whether the room is the pattern, or stands below it where that ends in `/*`.
@@ -184,10 +160,7 @@ mod tests {
     #[track_caller]
     fn check_packages(packages: Vec<Package>, expected: &[&str]) {
         let found = check(&workspace(packages, &[]), &Files::default());
-        let found: Vec<String> = found
-            .into_iter()
-            .map(|f| format!("{}: {}", f.place, f.message))
-            .collect();
+        let found: Vec<String> = found.into_iter().map(|f| format!("{}: {}", f.place, f.message)).collect();
         assert_eq!(found, expected);
     }
 
@@ -195,20 +168,14 @@ mod tests {
         vec![
             member("core").needs_for_tests(&["larder-derive"]),
             member("derive"),
-            member("providers/redb")
-                .needs(&["larder-core"])
-                .needs_for_tests(&["larder-harness"]),
+            member("providers/redb").needs(&["larder-core"]).needs_for_tests(&["larder-harness"]),
             member("providers/rest")
                 .needs(&["larder-core"])
                 .needs_for_tests(&["larder-harness", "larder-stubs"]),
             member("providers/rest-surf").needs(&["larder-core", "larder-rest"]),
             member("stubs").needs(&["larder-core"]),
-            member("harness")
-                .needs(&["larder-core", "larder-derive"])
-                .needs_for_tests(&["larder-redb"]),
-            member("larder")
-                .needs(&["larder-core", "larder-derive"])
-                .offers(&["larder-redb", "larder-rest"]),
+            member("harness").needs(&["larder-core", "larder-derive"]).needs_for_tests(&["larder-redb"]),
+            member("larder").needs(&["larder-core", "larder-derive"]).offers(&["larder-redb", "larder-rest"]),
             member("benches").needs(&["larder", "larder-redb"]),
             member("examples").needs(&["larder", "larder-rest-surf", "larder-stubs"]),
             member("xtask"),
@@ -216,10 +183,8 @@ mod tests {
     }
 
     fn house_but(package: Package) -> Vec<Package> {
-        let mut house: Vec<Package> = house()
-            .into_iter()
-            .filter(|other| other.room != package.room)
-            .collect();
+        let mut house: Vec<Package> =
+            house().into_iter().filter(|other| other.room != package.room).collect();
         house.push(package);
         house
     }

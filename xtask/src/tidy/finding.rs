@@ -16,12 +16,7 @@ pub(crate) struct Finding {
 impl Finding {
     /// A violation in a file.
     pub(super) fn at(rule: &'static str, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            place: place.into(),
-            rule,
-            message: message.into(),
-            warning: false,
-        }
+        Self { place: place.into(), rule, message: message.into(), warning: false }
     }
 
     /// A violation in a line of a file.
@@ -58,11 +53,7 @@ impl Report {
     pub(crate) fn summary(&self) -> String {
         let (violations, warnings) = (self.violations(), self.findings.len() - self.violations());
         let plural = |count: usize| if count == 1 { "" } else { "s" };
-        format!(
-            "{violations} violation{}, {warnings} warning{}",
-            plural(violations),
-            plural(warnings)
-        )
+        format!("{violations} violation{}, {warnings} warning{}", plural(violations), plural(warnings))
     }
 
     fn violations(&self) -> usize {
@@ -74,11 +65,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             let warning = if finding.warning { "warning: " } else { "" };
-            writeln!(
-                f,
-                "{}: {warning}[{}] {}",
-                finding.place, finding.rule, finding.message
-            )?;
+            writeln!(f, "{}: {warning}[{}] {}", finding.place, finding.rule, finding.message)?;
         }
         Ok(())
     }

@@ -52,100 +52,37 @@ use Where::{Anywhere, ButSurf, Direct};
 
 /// A crate, the beginning of the versions that are meant, where it must not be, and why.
 const FORBIDDEN: [(&str, &str, Where, &str); 25] = [
-    (
-        "bincode",
-        "",
-        Anywhere,
-        "unmaintained (RUSTSEC-2025-0141), and reads a widened integer silently wrong",
-    ),
-    (
-        "backoff",
-        "",
-        Anywhere,
-        "unmaintained; the engine has its own formula",
-    ),
+    ("bincode", "", Anywhere, "unmaintained (RUSTSEC-2025-0141), and reads a widened integer silently wrong"),
+    ("backoff", "", Anywhere, "unmaintained; the engine has its own formula"),
     ("json_typegen", "", Anywhere, "ten known vulnerabilities"),
     ("rsa", "", Anywhere, "a known vulnerability without a fix"),
-    (
-        "openssl-sys",
-        "",
-        Anywhere,
-        "needs a system package; TLS is rustls with ring",
-    ),
+    ("openssl-sys", "", Anywhere, "needs a system package; TLS is rustls with ring"),
     ("aws-lc-sys", "", Anywhere, "needs cmake; TLS is rustls with ring"),
-    (
-        "native-tls",
-        "",
-        Anywhere,
-        "needs a system package; TLS is rustls with ring",
-    ),
+    ("native-tls", "", Anywhere, "needs a system package; TLS is rustls with ring"),
     ("paste", "", Direct, "unmaintained (RUSTSEC-2024-0436)"),
     ("unimock", "", Direct, "pulls in paste; take mockall"),
     ("faux", "", Direct, "pulls in paste; take mockall"),
-    (
-        "moka",
-        "",
-        Direct,
-        "a hit takes seven times as long as in quick_cache",
-    ),
-    (
-        "postcard",
-        "",
-        Direct,
-        "reads a widened integer silently wrong; rows are named MessagePack",
-    ),
-    (
-        "bitcode",
-        "",
-        Direct,
-        "panics on flattened fields; rows are named MessagePack",
-    ),
-    (
-        "rkyv",
-        "",
-        Direct,
-        "its rows do not evolve; rows are named MessagePack",
-    ),
+    ("moka", "", Direct, "a hit takes seven times as long as in quick_cache"),
+    ("postcard", "", Direct, "reads a widened integer silently wrong; rows are named MessagePack"),
+    ("bitcode", "", Direct, "panics on flattened fields; rows are named MessagePack"),
+    ("rkyv", "", Direct, "its rows do not evolve; rows are named MessagePack"),
     ("lazy_static", "", Direct, "std has LazyLock"),
-    (
-        "surf",
-        "",
-        ButSurf,
-        "unmaintained (RUSTSEC-2025-0036, RUSTSEC-2026-0169)",
-    ),
+    ("surf", "", ButSurf, "unmaintained (RUSTSEC-2025-0036, RUSTSEC-2026-0169)"),
     ("http-client", "", ButSurf, "belongs to surf, unmaintained"),
-    (
-        "http-types",
-        "",
-        ButSurf,
-        "belongs to surf, unmaintained (RUSTSEC-2026-0174)",
-    ),
+    ("http-types", "", ButSurf, "belongs to surf, unmaintained (RUSTSEC-2026-0174)"),
     ("async-std", "", ButSurf, "discontinued (RUSTSEC-2025-0052)"),
     ("aes-soft", "", ButSurf, "merged into aes (RUSTSEC-2021-0060)"),
     ("aesni", "", ButSurf, "merged into aes (RUSTSEC-2021-0059)"),
-    (
-        "cpuid-bool",
-        "",
-        ButSurf,
-        "renamed to cpufeatures (RUSTSEC-2021-0064)",
-    ),
+    ("cpuid-bool", "", ButSurf, "renamed to cpufeatures (RUSTSEC-2021-0064)"),
     ("stdweb", "", ButSurf, "unmaintained (RUSTSEC-2020-0056)"),
     ("instant", "", ButSurf, "unmaintained (RUSTSEC-2024-0384)"),
-    (
-        "rand",
-        "0.7.",
-        ButSurf,
-        "unsound with a custom logger (RUSTSEC-2026-0097)",
-    ),
+    ("rand", "0.7.", ButSurf, "unsound with a custom logger (RUSTSEC-2026-0097)"),
 ];
 
 /// Features that switch on a built-in client of surf, with its old TLS and HTTP.
 const SURF_CLIENTS: [(&str, &[&str]); 2] = [
     ("surf", &["default-client"]),
-    (
-        "http-client",
-        &["curl_client", "h1_client", "hyper_client", "wasm_client"],
-    ),
+    ("http-client", &["curl_client", "h1_client", "hyper_client", "wasm_client"]),
 ];
 
 pub(super) fn check(metadata: &Metadata, files: &Files) -> Result<Vec<Finding>> {
@@ -158,27 +95,14 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Result<Vec<Finding>> 
         };
         // The resolve of `cargo metadata` unites the features that all members ask for; only `cargo tree` answers
         // for one crate with its own defaults.
-        let tree = output(cargo(&[
-            "tree",
-            "-p",
-            name,
-            "-e",
-            "normal,build",
-            "--target=all",
-            "--prefix=depth",
-        ]))?;
+        let tree =
+            output(cargo(&["tree", "-p", name, "-e", "normal,build", "--target=all", "--prefix=depth"]))?;
         let message = "a default feature pulls in a network stack; put it behind a feature";
         findings.extend(chains(&tree, &NETWORK).map(|chain| at(package, &chain, message)));
     }
     if let Some(package) = metadata.member("larder") {
-        let tree = output(cargo(&[
-            "tree",
-            "-p",
-            "larder",
-            "--all-features",
-            "--target=all",
-            "--prefix=depth",
-        ]))?;
+        let tree =
+            output(cargo(&["tree", "-p", "larder", "--all-features", "--target=all", "--prefix=depth"]))?;
         let message = "surf in the tree of larder; it belongs to larder-rest-surf alone";
         findings.extend(chains(&tree, &["surf", "async-std"]).map(|chain| at(package, &chain, message)));
     }
@@ -193,9 +117,7 @@ fn forbidden(metadata: &Metadata) -> Vec<Finding> {
     let reached = beside_surf(metadata);
     let mut findings = Vec::new();
     for (name, version, place, why) in FORBIDDEN {
-        let users = metadata
-            .members()
-            .filter(|member| member.dependencies.iter().any(|d| d.name == name));
+        let users = metadata.members().filter(|member| member.dependencies.iter().any(|d| d.name == name));
         for user in users.filter(|user| version.is_empty() && (place != ButSurf || user.name != SURF)) {
             findings.push(Finding::at(
                 RULE,
@@ -203,10 +125,7 @@ fn forbidden(metadata: &Metadata) -> Vec<Finding> {
                 format!("depends on `{name}`: {why}; remove it"),
             ));
         }
-        let present = metadata
-            .packages
-            .iter()
-            .filter(|p| p.name == name && p.version.starts_with(version));
+        let present = metadata.packages.iter().filter(|p| p.name == name && p.version.starts_with(version));
         for package in present.filter(|package| metadata.nodes.contains_key(&package.id)) {
             let allowed = match place {
                 Anywhere => false,
@@ -232,11 +151,7 @@ fn beside_surf(metadata: &Metadata) -> BTreeSet<&str> {
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
         if id != surf && reached.insert(id) {
-            let uses = metadata
-                .nodes
-                .get(id)
-                .map(|node| node.uses.as_slice())
-                .unwrap_or_default();
+            let uses = metadata.nodes.get(id).map(|node| node.uses.as_slice()).unwrap_or_default();
             open.extend(uses.iter().map(String::as_str));
         }
     }
@@ -249,13 +164,7 @@ fn denied(files: &Files) -> Vec<Finding> {
     let banned = FORBIDDEN.iter().filter(|(.., place, _)| *place == Anywhere);
     let missing = banned.filter(|(name, ..)| !deny.contains(&format!("crate = \"{name}\"")));
     missing
-        .map(|(name, ..)| {
-            Finding::at(
-                RULE,
-                "deny.toml",
-                format!("does not ban `{name}`: add it to [bans]"),
-            )
-        })
+        .map(|(name, ..)| Finding::at(RULE, "deny.toml", format!("does not ban `{name}`: add it to [bans]")))
         .collect()
 }
 
@@ -263,15 +172,9 @@ fn surf_clients(metadata: &Metadata) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, clients) in SURF_CLIENTS {
         for package in metadata.packages.iter().filter(|package| package.name == name) {
-            let features = metadata
-                .nodes
-                .get(&package.id)
-                .map(|node| node.features.as_slice())
-                .unwrap_or_default();
-            for feature in features
-                .iter()
-                .filter(|feature| clients.contains(&feature.as_str()))
-            {
+            let features =
+                metadata.nodes.get(&package.id).map(|node| node.features.as_slice()).unwrap_or_default();
+            for feature in features.iter().filter(|feature| clients.contains(&feature.as_str())) {
                 let message = format!(
                     "feature `{feature}` of {name} is on: its built-in clients have known vulnerabilities"
                 );
@@ -304,10 +207,7 @@ mod tests {
     #[track_caller]
     fn check_graph(packages: Vec<Package>, edges: &[(&str, &str)], expected: &[&str]) {
         let found = forbidden(&workspace(packages, edges));
-        let found: Vec<String> = found
-            .into_iter()
-            .map(|f| format!("{}: {}", f.place, f.message))
-            .collect();
+        let found: Vec<String> = found.into_iter().map(|f| format!("{}: {}", f.place, f.message)).collect();
         assert_eq!(found, expected);
     }
 
@@ -315,17 +215,9 @@ mod tests {
     fn surf_may_come_through_its_own_crate_only() {
         let packages = || {
             let surf = foreign("surf", "2.3.2", "MIT");
-            vec![
-                member("providers/rest-surf").needs(&["surf"]),
-                member("examples"),
-                member("larder"),
-                surf,
-            ]
+            vec![member("providers/rest-surf").needs(&["surf"]), member("examples"), member("larder"), surf]
         };
-        let below = [
-            ("larder-rest-surf", "surf 2.3.2"),
-            ("larder-examples", "larder-rest-surf"),
-        ];
+        let below = [("larder-rest-surf", "surf 2.3.2"), ("larder-examples", "larder-rest-surf")];
         check_graph(packages(), &below, &[]);
         let beside = [&below[..], &[("larder", "surf 2.3.2")]].concat();
         check_graph(
@@ -341,11 +233,7 @@ mod tests {
     #[test]
     fn some_crates_are_forbidden_wherever_they_come_from() {
         check_graph(
-            vec![
-                member("core"),
-                foreign("x", "1.0.0", "MIT"),
-                foreign("bincode", "1.3.3", "MIT"),
-            ],
+            vec![member("core"), foreign("x", "1.0.0", "MIT"), foreign("bincode", "1.3.3", "MIT")],
             &[("larder-core", "x 1.0.0"), ("x 1.0.0", "bincode 1.3.3")],
             &[
                 "Cargo.lock: `bincode 1.3.3` is in the graph: unmaintained (RUSTSEC-2025-0141), and reads a widened \
@@ -376,10 +264,7 @@ mod tests {
     fn a_chain_leads_to_the_crate() {
         let tree = "0larder v0.1.0 (here)\n1serde v1.0.0\n1larder-rest v0.1.0\n\
                     2hyper v1.12.0\n2tower v0.5.0\n3hyper v1.12.0 (*)\n";
-        assert_eq!(
-            chains(tree, &["hyper"]).collect::<Vec<_>>(),
-            ["larder → larder-rest → hyper"]
-        );
+        assert_eq!(chains(tree, &["hyper"]).collect::<Vec<_>>(), ["larder → larder-rest → hyper"]);
         assert_eq!(chains(tree, &["surf"]).count(), 0);
     }
 

@@ -18,29 +18,14 @@ const EACH: [&str; 6] = [
 
 /// What one of them does not have, and why. A file that exists after all ends its exemption.
 const EXEMPT: [(&str, &str, &str); 3] = [
-    (
-        "providers/memory",
-        "src/codec.rs",
-        "it keeps rows as they are; there is nothing to encode",
-    ),
-    (
-        "providers/memory",
-        "src/error.rs",
-        "it has no backend whose errors it would have to translate",
-    ),
-    (
-        "providers/rest-surf",
-        "src/provider.rs",
-        "it is a transport below larder-rest's provider",
-    ),
+    ("providers/memory", "src/codec.rs", "it keeps rows as they are; there is nothing to encode"),
+    ("providers/memory", "src/error.rs", "it has no backend whose errors it would have to translate"),
+    ("providers/rest-surf", "src/provider.rs", "it is a transport below larder-rest's provider"),
 ];
 
 pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for room in metadata
-        .members()
-        .map(|package| &package.room)
-        .filter(|room| room.starts_with("providers/"))
+    for room in metadata.members().map(|package| &package.room).filter(|room| room.starts_with("providers/"))
     {
         for file in EACH {
             let path = format!("{room}/{file}");
@@ -93,17 +78,8 @@ mod tests {
 
     #[test]
     fn missing_files_and_stale_exemptions_are_found() {
-        check_files(
-            "providers/redb",
-            &EACH[..5],
-            &["providers/redb/tests/conformance.rs"],
-        );
-        let files = [
-            "src/lib.rs",
-            "src/provider.rs",
-            "src/config.rs",
-            "tests/conformance.rs",
-        ];
+        check_files("providers/redb", &EACH[..5], &["providers/redb/tests/conformance.rs"]);
+        let files = ["src/lib.rs", "src/provider.rs", "src/config.rs", "tests/conformance.rs"];
         check_files("providers/memory", &files, &[]);
         check_files(
             "providers/memory",

@@ -10,24 +10,14 @@ const DENY: &str = "deny.toml";
 
 pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
     let Some(deny) = files.get(DENY) else {
-        return vec![Finding::at(
-            RULE,
-            DENY,
-            "is missing: it lists the licences that are allowed",
-        )];
+        return vec![Finding::at(RULE, DENY, "is missing: it lists the licences that are allowed")];
     };
     let entries = toml::entries(deny);
-    let list = entries
-        .iter()
-        .find(|entry| entry.section == "licenses" && entry.key == "allow");
+    let list = entries.iter().find(|entry| entry.section == "licenses" && entry.key == "allow");
     let allowed = list.map(|entry| toml::strings(&entry.value)).unwrap_or_default();
     let line = list.map_or(1, |entry| entry.line);
     let mut findings = Vec::new();
-    for package in metadata
-        .packages
-        .iter()
-        .filter(|package| metadata.nodes.contains_key(&package.id))
-    {
+    for package in metadata.packages.iter().filter(|package| metadata.nodes.contains_key(&package.id)) {
         let licence = package.license.as_deref().unwrap_or_default();
         if !permitted(licence, &allowed) {
             let (name, version) = (&package.name, &package.version);
@@ -43,15 +33,9 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
 
 /// Whether an SPDX expression can be satisfied by allowed licences alone. `AND` binds before `OR`; the old `/` is `OR`.
 fn permitted(expression: &str, allowed: &[&str]) -> bool {
-    let text = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let text = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let tokens: Vec<&str> = text.split_whitespace().collect();
-    let mut parser = Parser {
-        tokens: &tokens,
-        allowed,
-    };
+    let mut parser = Parser { tokens: &tokens, allowed };
     let permitted = parser.any();
     permitted && parser.tokens.is_empty()
 }
@@ -93,9 +77,7 @@ impl Parser<'_> {
                 return false;
             };
             self.tokens = rest;
-            return self
-                .allowed
-                .contains(&format!("{licence} WITH {exception}").as_str());
+            return self.allowed.contains(&format!("{licence} WITH {exception}").as_str());
         }
         self.allowed.contains(licence)
     }
@@ -118,11 +100,7 @@ mod tests {
 
     #[track_caller]
     fn check_expression(expression: &str, expected: bool) {
-        assert_eq!(
-            permitted(expression, &["MIT", "Apache-2.0", "Unicode-3.0"]),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(permitted(expression, &["MIT", "Apache-2.0", "Unicode-3.0"]), expected, "{expression}");
     }
 
     #[test]
@@ -148,10 +126,6 @@ mod tests {
         let found = check(&workspace(packages, &[]), &files);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].place, "deny.toml:2");
-        assert!(
-            found[0].message.starts_with("`b 2.0.0` is under `GPL-3.0`"),
-            "{}",
-            found[0].message
-        );
+        assert!(found[0].message.starts_with("`b 2.0.0` is under `GPL-3.0`"), "{}", found[0].message);
     }
 }

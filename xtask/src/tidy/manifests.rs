@@ -17,9 +17,7 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
         let Some(text) = files.get(&path) else { continue };
         let entries = toml::entries(text);
         let has = |section: &str, key: &str| {
-            entries
-                .iter()
-                .any(|e| e.section == section && e.key == key && e.value == "true")
+            entries.iter().any(|e| e.section == section && e.key == key && e.value == "true")
         };
         if !has("lints", "workspace") {
             findings.push(Finding::at(
@@ -28,18 +26,13 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
                 "has not the workspace's lints: add `[lints]` with `workspace = true`",
             ));
         }
-        for key in INHERITED
-            .iter()
-            .filter(|key| !has("package", &format!("{key}.workspace")))
-        {
+        for key in INHERITED.iter().filter(|key| !has("package", &format!("{key}.workspace"))) {
             let message = format!("`{key}` is not the workspace's: write `{key}.workspace = true`");
             findings.push(Finding::at(RULE, &path, message));
         }
         for own in entries.iter().filter(|entry| has_own_version(entry)) {
-            let message = format!(
-                "`{}` has a version of its own: put it into [workspace.dependencies]",
-                own.key
-            );
+            let message =
+                format!("`{}` has a version of its own: put it into [workspace.dependencies]", own.key);
             findings.push(Finding::on(RULE, &path, own.line, message));
         }
     }
@@ -104,10 +97,7 @@ workspace = true
     fn check_manifest(text: &str, expected: &[&str]) {
         let files = Files::of(&[("core/Cargo.toml", text)]);
         let found = check(&workspace(vec![member("core")], &[]), &files);
-        let found: Vec<_> = found
-            .into_iter()
-            .map(|f| format!("{}: {}", f.place, f.message))
-            .collect();
+        let found: Vec<_> = found.into_iter().map(|f| format!("{}: {}", f.place, f.message)).collect();
         assert_eq!(found, expected);
     }
 
@@ -136,10 +126,7 @@ workspace = true
     fn only_crates_io_is_a_source() {
         let lock = "[[package]]\nname = \"x\"\nsource = \"git+https://example.com/x\"\n";
         let config = "[alias]\nxtask = \"run\"\n[source.crates-io]\nreplace-with = \"mirror\"\n";
-        let found = sources(&Files::of(&[
-            ("Cargo.lock", lock),
-            (".cargo/config.toml", config),
-        ]));
+        let found = sources(&Files::of(&[("Cargo.lock", lock), (".cargo/config.toml", config)]));
         let places: Vec<_> = found.iter().map(|finding| finding.place.as_str()).collect();
         assert_eq!(places, ["Cargo.lock:3", ".cargo/config.toml:4"]);
     }

@@ -27,20 +27,12 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
         };
         for (line, command) in commands(text) {
             if let Err(why) = exists(metadata, &command) {
-                findings.push(Finding::on(
-                    RULE,
-                    page,
-                    line,
-                    format!("`{command}`: {why}; correct the page"),
-                ));
+                findings.push(Finding::on(RULE, page, line, format!("`{command}`: {why}; correct the page")));
             }
         }
     }
     let readme = files.get(README).unwrap_or_default();
-    for command in TOLD
-        .iter()
-        .filter(|command| !readme.is_empty() && !readme.contains(**command))
-    {
+    for command in TOLD.iter().filter(|command| !readme.is_empty() && !readme.contains(**command)) {
         findings.push(Finding::at(RULE, README, format!("does not tell `{command}`")));
     }
     findings.extend(changelog(files.get(CHANGELOG)));
@@ -57,23 +49,10 @@ fn commands(text: &str) -> Vec<(usize, String)> {
             fenced = !fenced;
             continue;
         }
-        let parts: Vec<&str> = if fenced {
-            vec![line]
-        } else {
-            line.split('`').skip(1).step_by(2).collect()
-        };
+        let parts: Vec<&str> = if fenced { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         for part in parts {
-            let command = part
-                .trim()
-                .trim_start_matches("$ ")
-                .split(" #")
-                .next()
-                .unwrap_or_default()
-                .trim();
-            if let Some(at) = command
-                .find("cargo ")
-                .filter(|at| *at == 0 || command[..*at].contains('='))
-            {
+            let command = part.trim().trim_start_matches("$ ").split(" #").next().unwrap_or_default().trim();
+            if let Some(at) = command.find("cargo ").filter(|at| *at == 0 || command[..*at].contains('=')) {
                 commands.push((number + 1, command[at..].to_owned()));
             }
         }
@@ -83,11 +62,7 @@ fn commands(text: &str) -> Vec<(usize, String)> {
 
 /// Whether what the command names is there: the xtask command and its flags, the package, the target.
 fn exists(metadata: &Metadata, command: &str) -> Result<(), String> {
-    let words: Vec<&str> = command
-        .split_whitespace()
-        .skip(1)
-        .take_while(|word| *word != "--")
-        .collect();
+    let words: Vec<&str> = command.split_whitespace().skip(1).take_while(|word| *word != "--").collect();
     if words.first() == Some(&"xtask") {
         return xtask(&words[1..]);
     }
@@ -117,15 +92,9 @@ fn xtask(words: &[&str]) -> Result<(), String> {
     let Some((name, arguments)) = words.split_first() else {
         return Ok(());
     };
-    let command = root
-        .find_subcommand(name)
-        .ok_or_else(|| format!("there is no `cargo xtask {name}`"))?;
+    let command = root.find_subcommand(name).ok_or_else(|| format!("there is no `cargo xtask {name}`"))?;
     for flag in arguments.iter().filter_map(|word| word.strip_prefix("--")) {
-        if flag != "help"
-            && !command
-                .get_arguments()
-                .any(|argument| argument.get_long() == Some(flag))
-        {
+        if flag != "help" && !command.get_arguments().any(|argument| argument.get_long() == Some(flag)) {
             return Err(format!("`cargo xtask {name}` has no `--{flag}`"));
         }
     }
@@ -134,10 +103,7 @@ fn xtask(words: &[&str]) -> Result<(), String> {
 
 fn changelog(text: Option<&str>) -> Option<Finding> {
     let heading = |line: &str| {
-        let title = line
-            .strip_prefix("## ")
-            .unwrap_or_default()
-            .trim_start_matches(['[', 'v']);
+        let title = line.strip_prefix("## ").unwrap_or_default().trim_start_matches(['[', 'v']);
         title.to_lowercase().starts_with("unreleased") || title.starts_with(|c: char| c.is_ascii_digit())
     };
     match text {
@@ -154,17 +120,10 @@ fn changelog(text: Option<&str>) -> Option<Finding> {
 /// Each foreign crate of `[workspace.dependencies]` that is used has a line, and each line such a crate.
 fn dependencies(metadata: &Metadata, files: &Files) -> Vec<Finding> {
     let Some(page) = files.get(DEPENDENCIES) else {
-        return vec![Finding::at(
-            RULE,
-            DEPENDENCIES,
-            "is missing: a line for each dependency",
-        )];
+        return vec![Finding::at(RULE, DEPENDENCIES, "is missing: a line for each dependency")];
     };
-    let used: BTreeSet<&str> = metadata
-        .members()
-        .flat_map(|m| &m.dependencies)
-        .map(|d| d.name.as_str())
-        .collect();
+    let used: BTreeSet<&str> =
+        metadata.members().flat_map(|m| &m.dependencies).map(|d| d.name.as_str()).collect();
     let manifest = toml::entries(files.get("Cargo.toml").unwrap_or_default());
     let declared: Vec<_> = manifest
         .iter()
@@ -178,10 +137,7 @@ fn dependencies(metadata: &Metadata, files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
     for entry in &declared {
         if !used.contains(entry.key.as_str()) {
-            let message = format!(
-                "nothing uses `{}`: remove it here and in {DEPENDENCIES}",
-                entry.key
-            );
+            let message = format!("nothing uses `{}`: remove it here and in {DEPENDENCIES}", entry.key);
             findings.push(Finding::on(RULE, "Cargo.toml", entry.line, message).lenient());
         } else if !lines.iter().any(|(_, name)| *name == entry.key) {
             let message = format!(
@@ -191,10 +147,7 @@ fn dependencies(metadata: &Metadata, files: &Files) -> Vec<Finding> {
             findings.push(Finding::on(RULE, "Cargo.toml", entry.line, message));
         }
     }
-    for (line, name) in lines
-        .iter()
-        .filter(|(_, name)| !declared.iter().any(|entry| entry.key == *name))
-    {
+    for (line, name) in lines.iter().filter(|(_, name)| !declared.iter().any(|entry| entry.key == *name)) {
         let message = format!("`{name}` is no dependency of the workspace: remove the line");
         findings.push(Finding::on(RULE, DEPENDENCIES, *line, message));
     }
@@ -224,20 +177,14 @@ mod tests {
         check_command("cargo test -p <your crate>", Ok(()));
         check_command("cargo test -p larder-none", Err("there is no `larder-none`"));
         check_command("cargo xtask test --quick", Ok(()));
-        check_command(
-            "cargo xtask test --fast",
-            Err("`cargo xtask test` has no `--fast`"),
-        );
+        check_command("cargo xtask test --fast", Err("`cargo xtask test` has no `--fast`"));
         check_command("cargo xtask brew", Err("there is no `cargo xtask brew`"));
     }
 
     #[test]
     fn commands_are_found_in_blocks_and_lines() {
         let page = "Run `cargo xtask tidy` and read `cargo`.\n```sh\nX=1 cargo run --example tracker # now\n```\ncargo no\n";
-        let expected = [
-            (1, "cargo xtask tidy".to_owned()),
-            (3, "cargo run --example tracker".to_owned()),
-        ];
+        let expected = [(1, "cargo xtask tidy".to_owned()), (3, "cargo run --example tracker".to_owned())];
         assert_eq!(commands(page), expected);
     }
 
@@ -254,18 +201,11 @@ mod tests {
         let manifest = "[workspace.dependencies]\nlarder-core = { path = \"core\" }\n\
                         serde = \"1\"\nrmp = \"0.8\"\nold = \"1\"\n";
         let page = "| crate | for |\n|---|---|\n| `serde` | the traits |\n| `gone` | what? |\n";
-        let found = dependencies(
-            &house(),
-            &Files::of(&[("Cargo.toml", manifest), (DEPENDENCIES, page)]),
-        );
+        let found = dependencies(&house(), &Files::of(&[("Cargo.toml", manifest), (DEPENDENCIES, page)]));
         let found: Vec<_> = found.iter().map(|f| (f.place.as_str(), f.warning)).collect();
         assert_eq!(
             found,
-            [
-                ("Cargo.toml:4", false),
-                ("Cargo.toml:5", true),
-                ("docs/dependencies.md:4", false)
-            ]
+            [("Cargo.toml:4", false), ("Cargo.toml:5", true), ("docs/dependencies.md:4", false)]
         );
     }
 }

@@ -11,9 +11,7 @@ pub(super) struct Name {
 impl Name {
     /// Whether it is the path, or a path below it.
     pub(super) fn is_below(&self, path: &str) -> bool {
-        self.path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        self.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     }
 
     /// Whether one of its segments is the word.
@@ -47,11 +45,7 @@ type Token<'a> = (&'a str, usize);
 fn path(tokens: &[Token<'_>], start: usize, names: &mut Vec<Name>) -> usize {
     let (first, line) = tokens[start];
     let method = start > 0 && tokens[start - 1].0 == ".";
-    let mut path = if method {
-        format!(".{first}")
-    } else {
-        first.to_owned()
-    };
+    let mut path = if method { format!(".{first}") } else { first.to_owned() };
     let mut at = start + 1;
     while at + 1 < tokens.len() && tokens[at].0 == "::" && is_name(tokens[at + 1].0) {
         path = format!("{path}::{}", tokens[at + 1].0);
@@ -82,17 +76,10 @@ fn tree(tokens: &[Token<'_>], start: usize, prefix: &str, names: &mut Vec<Name>)
             "as" => at += 2,
             "::" => at += 1,
             _ => {
-                path = if path.is_empty() {
-                    token.to_owned()
-                } else {
-                    format!("{path}::{token}")
-                };
+                path = if path.is_empty() { token.to_owned() } else { format!("{path}::{token}") };
                 let last = tokens.get(at + 1).is_none_or(|(next, _)| *next != "::");
                 if last && !branched {
-                    names.push(Name {
-                        path: path.clone(),
-                        line,
-                    });
+                    names.push(Name { path: path.clone(), line });
                 }
                 at += 1;
             }
@@ -111,8 +98,7 @@ fn tokens(code: &str) -> Vec<Token<'_>> {
         let mut rest = line.trim_start();
         while let Some(first) = rest.chars().next() {
             let length = if first.is_alphanumeric() || first == '_' {
-                rest.find(|c: char| !(c.is_alphanumeric() || c == '_'))
-                    .unwrap_or(rest.len())
+                rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())
             } else if rest.starts_with("::") {
                 2
             } else {
@@ -144,11 +130,8 @@ fn code(text: &str) -> String {
 
 /// Bytes of the comment, string or character at the beginning of the text; 0 if there is none.
 fn skipped(text: &str, before: Option<char>) -> usize {
-    let until = |end: &str, from: usize| {
-        text[from..]
-            .find(end)
-            .map_or(text.len(), |at| from + at + end.len())
-    };
+    let until =
+        |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
     if text.starts_with("//") {
         return text.find('\n').unwrap_or(text.len());
     }
@@ -203,12 +186,7 @@ mod tests {
     fn use_trees_are_unfolded() {
         check(
             "use std::{\n    fs::{self, File as F},\n    net::*,\n};\nuse tokio;",
-            &[
-                ("std::fs::self", 2),
-                ("std::fs::File", 2),
-                ("std::net::*", 3),
-                ("tokio", 5),
-            ],
+            &[("std::fs::self", 2), ("std::fs::File", 2), ("std::net::*", 3), ("tokio", 5)],
         );
     }
 
@@ -225,22 +203,13 @@ mod tests {
     fn paths_and_methods_are_named() {
         check(
             "std::fs::read(x.y()?.matches(z))",
-            &[
-                ("std::fs::read", 1),
-                ("x", 1),
-                (".y", 1),
-                (".matches", 1),
-                ("z", 1),
-            ],
+            &[("std::fs::read", 1), ("x", 1), (".y", 1), (".matches", 1), ("z", 1)],
         );
     }
 
     #[test]
     fn a_name_knows_what_is_above_it() {
-        let name = Name {
-            path: "std::fs::File".to_owned(),
-            line: 1,
-        };
+        let name = Name { path: "std::fs::File".to_owned(), line: 1 };
         assert!(name.is_below("std::fs") && name.has("fs"));
         assert!(!name.is_below("std::f") && !name.has("File2"));
     }

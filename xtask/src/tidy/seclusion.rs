@@ -23,17 +23,8 @@ const NOT_IN_CORE: [&str; 11] = [
 
 /// Names of core's query evaluation, and of the byte order that stands for it. The oracle is written from the rules;
 /// if it borrowed one of these, a test against it would compare core with itself.
-const EVALUATION: [&str; 9] = [
-    "eval",
-    "ordered",
-    "matches",
-    "compare",
-    "order",
-    "float_rank",
-    "sort",
-    "finish",
-    "prelude",
-];
+const EVALUATION: [&str; 9] =
+    ["eval", "ordered", "matches", "compare", "order", "float_rank", "sort", "finish", "prelude"];
 
 /// Methods of core's predicates and queries that evaluate.
 const EVALUATING_METHODS: [&str; 2] = [".matches", ".finish"];
@@ -97,37 +88,21 @@ mod tests {
 
     #[test]
     fn core_does_no_io() {
-        check_file(
-            "core/src/x.rs",
-            "use std::{collections::BTreeMap, fs::File};",
-            &["core/src/x.rs:1"],
-        );
-        check_file(
-            "core/src/x.rs",
-            "\nfn x() { std::thread::yield_now() }",
-            &["core/src/x.rs:2"],
-        );
+        check_file("core/src/x.rs", "use std::{collections::BTreeMap, fs::File};", &["core/src/x.rs:1"]);
+        check_file("core/src/x.rs", "\nfn x() { std::thread::yield_now() }", &["core/src/x.rs:2"]);
         check_file("core/src/x.rs", "/// As `tokio` does.\nuse std::fmt;", &[]);
         check_file("providers/redb/src/x.rs", "use std::fs;", &[]);
     }
 
     #[test]
     fn the_oracle_borrows_no_evaluation() {
-        check_file(
-            "harness/src/oracle/like.rs",
-            "use larder_core::{Query, Value};\nfn matches() {}",
-            &[],
-        );
+        check_file("harness/src/oracle/like.rs", "use larder_core::{Query, Value};\nfn matches() {}", &[]);
         check_file(
             "harness/src/oracle/like.rs",
             "use larder_core::query::eval::holds;",
             &["harness/src/oracle/like.rs:1"],
         );
-        check_file(
-            "harness/src/oracle/like.rs",
-            "use larder_core::*;",
-            &["harness/src/oracle/like.rs:1"],
-        );
+        check_file("harness/src/oracle/like.rs", "use larder_core::*;", &["harness/src/oracle/like.rs:1"]);
         check_file(
             "harness/src/oracle/like.rs",
             "fn x() {\nquery.matches(row) }",

@@ -18,29 +18,16 @@ const SKIPPED: [&str; 3] = [".git", "wip", "node_modules"];
 
 /// Words that have no place in what is committed, put together here so that this file does not hold them either.
 const WORDS: [(&str, &str); 5] = [
-    (
-        concat!("TO", "DO"),
-        "do it, or write it into CHANGELOG.md or an issue",
-    ),
+    (concat!("TO", "DO"), "do it, or write it into CHANGELOG.md or an issue"),
     (concat!("FIX", "ME"), "fix it"),
     (concat!("todo", "!("), "write it"),
-    (
-        concat!("unimplement", "ed!("),
-        "write it, or answer ErrorKind::Unsupported",
-    ),
-    (
-        concat!("#[ign", "ore"),
-        "a test that does not run is no test: make it run, or remove it",
-    ),
+    (concat!("unimplement", "ed!("), "write it, or answer ErrorKind::Unsupported"),
+    (concat!("#[ign", "ore"), "a test that does not run is no test: make it run, or remove it"),
 ];
 
 /// Beginnings of paths that exist on one machine only.
-const MACHINE: [&str; 4] = [
-    concat!("/ho", "me/"),
-    concat!("/wo", "rk/"),
-    concat!("/Us", "ers/"),
-    concat!("/ro", "ot/"),
-];
+const MACHINE: [&str; 4] =
+    [concat!("/ho", "me/"), concat!("/wo", "rk/"), concat!("/Us", "ers/"), concat!("/ro", "ot/")];
 
 /// The text files of the project, by path from the root with `/`.
 #[derive(Debug, Default)]
@@ -51,40 +38,27 @@ pub(super) struct Files {
 impl Files {
     #[cfg(test)]
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
-        Self {
-            files: files
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-                .collect(),
-        }
+        Self { files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
     }
 
     /// The text of a file.
     pub(super) fn get(&self, path: &str) -> Option<&str> {
-        self.files
-            .iter()
-            .find(|(own, _)| own == path)
-            .map(|(_, text)| text.as_str())
+        self.files.iter().find(|(own, _)| own == path).map(|(_, text)| text.as_str())
     }
 
     /// Path and text of every file.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The Rust files below a folder.
     pub(super) fn rust_below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.iter()
-            .filter(move |(path, _)| path.starts_with(folder) && path.ends_with(".rs"))
+        self.iter().filter(move |(path, _)| path.starts_with(folder) && path.ends_with(".rs"))
     }
 
     /// The first line of the file that begins with the words, counted from 1; 1 if there is none.
     pub(super) fn line_of(&self, path: &str, words: &str) -> usize {
-        let position = self
-            .get(path)
-            .and_then(|text| text.lines().position(|line| line.starts_with(words)));
+        let position = self.get(path).and_then(|text| text.lines().position(|line| line.starts_with(words)));
         position.map_or(1, |line| line + 1)
     }
 }
@@ -188,10 +162,7 @@ mod tests {
     #[track_caller]
     fn check_file(path: &str, text: &str, expected: &[&str]) {
         let found = check(&Files::of(&[(path, text)]));
-        let found: Vec<_> = found
-            .into_iter()
-            .map(|f| format!("{}: {}", f.place, f.message))
-            .collect();
+        let found: Vec<_> = found.into_iter().map(|f| format!("{}: {}", f.place, f.message)).collect();
         let expected: Vec<String> = expected.iter().map(|text| format!("{path}{text}")).collect();
         assert!(
             found.len() == expected.len() && found.iter().zip(&expected).all(|(f, e)| f.starts_with(e)),
@@ -206,21 +177,13 @@ mod tests {
         check_file("a/src/x.rs", &format!("//! {word}S are fine\n"), &[]);
         check_file("notes.json", word, &[]);
         check_file("a/src/x.rs", &format!("//! x\n{}y)\n", WORDS[2].0), &[":2: `"]);
-        check_file(
-            "a/src/x.rs",
-            &format!("//! x\n{} = \"slow\"]\n", WORDS[4].0),
-            &[":2: `"],
-        );
+        check_file("a/src/x.rs", &format!("//! x\n{} = \"slow\"]\n", WORDS[4].0), &[":2: `"]);
     }
 
     #[test]
     fn paths_of_a_machine_are_found_in_every_file() {
         let path = MACHINE[0];
-        check_file(
-            "notes.json",
-            &format!("\"{path}ada/x\""),
-            &[":1: a path of one machine"],
-        );
+        check_file("notes.json", &format!("\"{path}ada/x\""), &[":1: a path of one machine"]);
         check_file("notes.json", &format!("\"https://example.com{path}x\""), &[]);
     }
 
@@ -233,11 +196,7 @@ mod tests {
             &format!("//! x\n{}", "\n".repeat(LONGEST)),
             &[": 601 lines, more than 600"],
         );
-        check_file(
-            "a/src/x.rs",
-            &format!("//! x\n{}", "\n".repeat(LONG)),
-            &[": 401 lines, more than 400"],
-        );
+        check_file("a/src/x.rs", &format!("//! x\n{}", "\n".repeat(LONG)), &[": 401 lines, more than 400"]);
         check_file("a/src/x.rs", &format!("//! x\n{}", "\n".repeat(LONG - 1)), &[]);
     }
 }

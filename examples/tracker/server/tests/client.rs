@@ -27,10 +27,7 @@ pub(super) struct Reply {
 impl Reply {
     #[track_caller]
     pub(super) fn header(&self, name: &str) -> &str {
-        let value = self
-            .headers
-            .get(name)
-            .unwrap_or_else(|| panic!("no header {name} in {self:?}"));
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name} in {self:?}"));
         value.to_str().unwrap()
     }
 
@@ -79,10 +76,7 @@ impl Call {
     async fn exchange(self) -> Result<Reply, Problem> {
         let stream = TcpStream::connect(&self.addr).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let mut request = Request::builder()
-            .method(self.method)
-            .uri(&self.path)
-            .header("host", &self.addr);
+        let mut request = Request::builder().method(self.method).uri(&self.path).header("host", &self.addr);
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
@@ -106,11 +100,7 @@ impl Call {
             Err(_) if bytes.is_empty() => Value::Null,
             Err(_) => String::from_utf8_lossy(&bytes).into_owned().into(),
         };
-        Ok(Reply {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body,
-        })
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     }
 
     pub(super) async fn send(self) -> Reply {
@@ -126,13 +116,7 @@ impl Server {
 
     pub(super) fn call(&self, method: &'static str, path: &str) -> Call {
         let addr = self.url().replace("http://", "");
-        Call {
-            addr,
-            method,
-            path: path.to_owned(),
-            headers: Vec::new(),
-            body: String::new(),
-        }
+        Call { addr, method, path: path.to_owned(), headers: Vec::new(), body: String::new() }
     }
 
     /// A request below the repository's path.

@@ -7,19 +7,11 @@ use serde_json::{Value, json};
 use crate::server::{Fault, Journal, Scope, Server, Snapshot};
 
 fn edit(server: &Server, title: &str) -> super::client::Call {
-    server
-        .repo_call("PATCH", "issues/7")
-        .key(title)
-        .json(&json!({ "title": title }))
+    server.repo_call("PATCH", "issues/7").key(title).json(&json!({ "title": title }))
 }
 
 fn title(server: &Server) -> String {
-    let issue = server
-        .snapshot()
-        .issues
-        .into_iter()
-        .find(|issue| issue["id"] == "7")
-        .unwrap();
+    let issue = server.snapshot().issues.into_iter().find(|issue| issue["id"] == "7").unwrap();
     issue["title"].as_str().unwrap().to_owned()
 }
 
@@ -79,9 +71,7 @@ async fn a_client_can_be_killed_between_acceptance_and_answer() {
     let server = Server::shipped().await;
     server.plant(Fault::hang_after_accept());
     let client = tokio::spawn(edit(&server, "held").try_send());
-    server
-        .soon(|progress| progress.accepted == 1 && progress.holding == 1)
-        .await;
+    server.soon(|progress| progress.accepted == 1 && progress.holding == 1).await;
     client.abort();
     assert!(client.await.unwrap_err().is_cancelled());
     server.soon(|progress| progress.holding == 0).await;
@@ -121,11 +111,7 @@ async fn another_process_reaches_every_switch() {
     let fault = json!({ "act": { "refuse": { "status": 429, "retry_after": 1 } }, "scope": "writes" });
     control("POST", "faults").json(&fault).send().await.expect(204);
     edit(&server, "x").send().await.expect(429);
-    control("POST", "offline")
-        .json(&json!({ "offline": true }))
-        .send()
-        .await
-        .expect(204);
+    control("POST", "offline").json(&json!({ "offline": true })).send().await.expect(204);
     edit(&server, "x").try_send().await.unwrap_err();
     control("DELETE", "faults").send().await.expect(204);
     edit(&server, "x").send().await.expect(200);
@@ -135,28 +121,14 @@ async fn another_process_reaches_every_switch() {
     control("POST", "change").json(&change).send().await.expect(204);
     let change = json!({ "create": { "kind": "issue", "fields": { "title": "Theirs" } } });
     control("POST", "change").json(&change).send().await.expect(201);
-    control("POST", "break")
-        .json(&json!({ "break": "differ" }))
-        .send()
-        .await
-        .expect(204);
-    control("POST", "faults")
-        .json(&json!({ "act": "explode" }))
-        .send()
-        .await
-        .expect(422);
+    control("POST", "break").json(&json!({ "break": "differ" })).send().await.expect(204);
+    control("POST", "faults").json(&json!({ "act": "explode" })).send().await.expect(422);
 
     let journal = control("GET", "journal").send().await.expect(200).body;
-    assert_eq!(
-        serde_json::from_value::<Journal>(journal).unwrap(),
-        server.journal()
-    );
+    assert_eq!(serde_json::from_value::<Journal>(journal).unwrap(), server.journal());
     assert_eq!(server.journal().entries().len(), 4);
     let snapshot = control("GET", "snapshot").send().await.expect(200).body;
-    assert_eq!(
-        serde_json::from_value::<Snapshot>(snapshot).unwrap(),
-        server.snapshot()
-    );
+    assert_eq!(serde_json::from_value::<Snapshot>(snapshot).unwrap(), server.snapshot());
     assert_eq!(server.snapshot().labels.len(), 9);
     let progress = control("GET", "progress").send().await.expect(200).body;
     assert_eq!(progress, json!({ "arrived": 3, "accepted": 1, "holding": 0 }));
@@ -165,11 +137,7 @@ async fn another_process_reaches_every_switch() {
 #[tokio::test]
 async fn a_long_poll_waits_for_acceptance() {
     let server = Server::shipped().await;
-    let short = server
-        .call("GET", "/_control/wait?accepted=1&timeout_ms=20")
-        .send()
-        .await
-        .expect(408);
+    let short = server.call("GET", "/_control/wait?accepted=1&timeout_ms=20").send().await.expect(408);
     assert_eq!(short.body["accepted"], Value::from(0));
     let wait = tokio::spawn(server.call("GET", "/_control/wait?accepted=1").try_send());
     tokio::time::sleep(Duration::from_millis(30)).await;

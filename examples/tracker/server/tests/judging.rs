@@ -15,9 +15,7 @@ fn journal(lines: &[&str]) -> Journal {
     let mut journal = Journal::default();
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
-        let [effect, id, title, key] = words.as_slice() else {
-            panic!("four words: {line}")
-        };
+        let [effect, id, title, key] = words.as_slice() else { panic!("four words: {line}") };
         let (method, effect) = match effect.trim_start_matches('~') {
             "create" => ("POST", Effect::Create),
             "update" => ("PATCH", Effect::Update),
@@ -53,22 +51,13 @@ fn check(lines: &[&str], expected: &[ExpectedMutation], lost: &[&str], doubled: 
         (lost, doubled.to_vec(), unexpected.to_vec()),
         "{lines:?}: {verdict}"
     );
-    assert_eq!(
-        verdict.is_clean(),
-        lost.is_empty() && doubled.is_empty() && unexpected.is_empty()
-    );
+    assert_eq!(verdict.is_clean(), lost.is_empty() && doubled.is_empty() && unexpected.is_empty());
 }
 
 #[test]
 fn once_each_is_clean() {
     check(&[], &[], &[], &[], &[]);
-    check(
-        &["update 7 A k1", "update 8 B -"],
-        &[edit("7", "A").keyed("k1"), edit("8", "B")],
-        &[],
-        &[],
-        &[],
-    );
+    check(&["update 7 A k1", "update 8 B -"], &[edit("7", "A").keyed("k1"), edit("8", "B")], &[], &[], &[]);
     // In another order, and with a replay, which applies nothing.
     check(
         &["update 8 B k2", "~update 8 B k2", "update 7 A k1"],
@@ -78,13 +67,7 @@ fn once_each_is_clean() {
         &[],
     );
     // The same edit twice because the user made it twice.
-    check(
-        &["update 7 A k1", "update 7 A k2"],
-        &[edit("7", "A"), edit("7", "A")],
-        &[],
-        &[],
-        &[],
-    );
+    check(&["update 7 A k1", "update 7 A k2"], &[edit("7", "A"), edit("7", "A")], &[], &[], &[]);
     // Made, removed and made again.
     let made = ExpectedMutation::new(Effect::Create, Kind::Issue, "x");
     let removed = ExpectedMutation::new(Effect::Delete, Kind::Issue, "x");
@@ -99,42 +82,18 @@ fn once_each_is_clean() {
 
 #[test]
 fn what_was_never_applied_is_lost() {
-    check(
-        &["update 7 A k1"],
-        &[edit("7", "A"), edit("8", "B")],
-        &["8"],
-        &[],
-        &[],
-    );
+    check(&["update 7 A k1"], &[edit("7", "A"), edit("8", "B")], &["8"], &[], &[]);
     check(&["~update 8 B k1"], &[edit("8", "B")], &["8"], &[], &[]);
     check(&["update 8 other k1"], &[edit("8", "B")], &["8"], &[], &[1]);
-    check(
-        &["update 8 B k1"],
-        &[edit("8", "B").keyed("k2")],
-        &["8"],
-        &[],
-        &[1],
-    );
+    check(&["update 8 B k1"], &[edit("8", "B").keyed("k2")], &["8"], &[], &[1]);
     // One of two equal edits.
-    check(
-        &["update 7 A k1"],
-        &[edit("7", "A"), edit("7", "A")],
-        &["7"],
-        &[],
-        &[],
-    );
+    check(&["update 7 A k1"], &[edit("7", "A"), edit("7", "A")], &["7"], &[], &[]);
 }
 
 #[test]
 fn what_was_applied_again_is_doubled() {
     // Under the same key.
-    check(
-        &["update 7 A k1", "update 7 A k1"],
-        &[edit("7", "A").keyed("k1")],
-        &[],
-        &[2],
-        &[],
-    );
+    check(&["update 7 A k1", "update 7 A k1"], &[edit("7", "A").keyed("k1")], &[], &[2], &[]);
     check(
         &["delete 7 - k1", "delete 7 - k1"],
         &[ExpectedMutation::new(Effect::Delete, Kind::Issue, "7")],
@@ -143,27 +102,9 @@ fn what_was_applied_again_is_doubled() {
         &[],
     );
     // Under a new key: a client that forgot that it had sent it.
-    check(
-        &["update 7 A k1", "update 7 A k2"],
-        &[edit("7", "A")],
-        &[],
-        &[2],
-        &[],
-    );
-    check(
-        &["update 7 A k1", "update 7 A k2"],
-        &[edit("7", "A").keyed("k2")],
-        &[],
-        &[1],
-        &[],
-    );
-    check(
-        &["update 7 A -", "update 7 A -"],
-        &[edit("7", "A")],
-        &[],
-        &[2],
-        &[],
-    );
+    check(&["update 7 A k1", "update 7 A k2"], &[edit("7", "A")], &[], &[2], &[]);
+    check(&["update 7 A k1", "update 7 A k2"], &[edit("7", "A").keyed("k2")], &[], &[1], &[]);
+    check(&["update 7 A -", "update 7 A -"], &[edit("7", "A")], &[], &[2], &[]);
     // A create of what exists, whatever its payload.
     let made = ExpectedMutation::new(Effect::Create, Kind::Issue, "x");
     check(&["create x A k1", "create x B k2"], &[made], &[], &[2], &[]);
@@ -177,27 +118,15 @@ fn a_double_does_not_make_up_for_a_loss() {
 
 #[test]
 fn what_nobody_asked_for_is_told() {
-    check(
-        &["update 7 A k1", "update 9 C k3"],
-        &[edit("7", "A")],
-        &[],
-        &[],
-        &[2],
-    );
+    check(&["update 7 A k1", "update 9 C k3"], &[edit("7", "A")], &[], &[], &[2]);
 }
 
 /// Edits issue 7, makes a label and deletes issue 9 while the server tells this lie with the first, second or third.
 async fn with_lie(lie: Break, at: usize) -> (Server, crate::server::Verdict) {
     let server = Server::shipped().await;
     let calls = [
-        server
-            .repo_call("PATCH", "issues/7")
-            .key("k1")
-            .json(&json!({ "title": "A" })),
-        server
-            .repo_call("POST", "labels")
-            .key("k2")
-            .json(&json!({ "name": "new", "color": "ffffff" })),
+        server.repo_call("PATCH", "issues/7").key("k1").json(&json!({ "title": "A" })),
+        server.repo_call("POST", "labels").key("k2").json(&json!({ "name": "new", "color": "ffffff" })),
         server.repo_call("DELETE", "issues/9").key("k3"),
     ];
     for (index, call) in calls.into_iter().enumerate() {
@@ -205,18 +134,10 @@ async fn with_lie(lie: Break, at: usize) -> (Server, crate::server::Verdict) {
             server.plant_break(lie);
         }
         let reply = call.send().await;
-        assert!(
-            (200..300).contains(&reply.status),
-            "a lie is told with success: {reply:?}"
-        );
+        assert!((200..300).contains(&reply.status), "a lie is told with success: {reply:?}");
     }
     // Somebody else's deeds are not the client's.
-    server
-        .change(Change::Delete {
-            kind: Kind::Label,
-            key: "docs".to_owned(),
-        })
-        .unwrap();
+    server.change(Change::Delete { kind: Kind::Label, key: "docs".to_owned() }).unwrap();
     let expected = [
         edit("7", "A").keyed("k1"),
         ExpectedMutation::new(Effect::Create, Kind::Label, "new").with("color", "ffffff"),
@@ -231,9 +152,7 @@ fn done(server: &Server) -> [bool; 3] {
     let Snapshot { issues, labels } = server.snapshot();
     let nine_is_gone = !issues.iter().any(|issue| issue["id"] == "9");
     [
-        issues
-            .iter()
-            .any(|issue| issue["id"] == "7" && issue["title"] == "A"),
+        issues.iter().any(|issue| issue["id"] == "7" && issue["title"] == "A"),
         labels.iter().any(|label| label["name"] == "new"),
         nine_is_gone,
     ]
@@ -251,17 +170,9 @@ async fn an_honest_server_is_clean() {
 async fn a_lost_mutation_is_seen() {
     for at in 0..3 {
         let (server, verdict) = with_lie(Break::Lose, at).await;
-        assert_eq!(
-            (verdict.lost.len(), verdict.doubled.len()),
-            (1, 0),
-            "lie {at}: {verdict}"
-        );
+        assert_eq!((verdict.lost.len(), verdict.doubled.len()), (1, 0), "lie {at}: {verdict}");
         assert_eq!(server.progress().accepted, 3, "the client believes in three");
-        assert_eq!(
-            done(&server).into_iter().filter(|done| !done).count(),
-            1,
-            "lie {at}"
-        );
+        assert_eq!(done(&server).into_iter().filter(|done| !done).count(), 1, "lie {at}");
     }
 }
 
@@ -269,11 +180,7 @@ async fn a_lost_mutation_is_seen() {
 async fn a_doubled_mutation_is_seen() {
     for at in 0..3 {
         let (_, verdict) = with_lie(Break::Double, at).await;
-        assert_eq!(
-            (verdict.lost.len(), verdict.doubled.len()),
-            (0, 1),
-            "lie {at}: {verdict}"
-        );
+        assert_eq!((verdict.lost.len(), verdict.doubled.len()), (0, 1), "lie {at}: {verdict}");
     }
 }
 
@@ -284,16 +191,7 @@ async fn a_changed_row_is_not_in_the_journal() {
         assert!(verdict.is_clean(), "lie {at}: {verdict}");
         let snapshot = server.snapshot();
         let changed = |row: &&crate::server::Fields| row.values().any(|value| value == "changed by nobody");
-        assert_eq!(
-            snapshot
-                .issues
-                .iter()
-                .chain(&snapshot.labels)
-                .filter(changed)
-                .count(),
-            1,
-            "lie {at}"
-        );
+        assert_eq!(snapshot.issues.iter().chain(&snapshot.labels).filter(changed).count(), 1, "lie {at}");
     }
 }
 

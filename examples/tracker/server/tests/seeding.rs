@@ -21,10 +21,7 @@ pub(super) fn recordings() -> Option<PathBuf> {
 fn the_shipped_seeds_are_whole() {
     let seeds = Seeds::shipped().unwrap();
     assert_eq!((seeds.issues.len(), seeds.labels.len()), (14, 10));
-    assert_eq!(
-        (seeds.repo.path().as_str(), seeds.repo.id),
-        ("/repos/skylark-air/flightbag", 4711)
-    );
+    assert_eq!((seeds.repo.path().as_str(), seeds.repo.id), ("/repos/skylark-air/flightbag", 4711));
     assert_eq!(seeds.source, Source::Shipped);
     let names: Vec<&Value> = seeds.labels.iter().map(|label| &label["name"]).collect();
     assert!(names.contains(&&json!("good first issue")) && names.contains(&&json!("area/sync")));
@@ -41,10 +38,7 @@ fn the_shipped_seeds_are_whole() {
         (&made["name"], read.as_str(), name.as_str()),
         (&json!("preflight"), "preflight", "preflight")
     );
-    assert_eq!(
-        (&fields["new_name"], gone.as_str()),
-        (&json!("preflight check"), "preflight check")
-    );
+    assert_eq!((&fields["new_name"], gone.as_str()), (&json!("preflight check"), "preflight check"));
 }
 
 #[test]
@@ -56,19 +50,13 @@ fn the_recordings_are_read() {
     assert_eq!(seeds.repo.id, 1000);
     assert_eq!(seeds.source, Source::Recorded(dir));
     let first = &seeds.issues[0];
-    assert_eq!(
-        (&first["id"], &first["title"]),
-        (&json!("13"), &json!("Test issue 13"))
-    );
+    assert_eq!((&first["id"], &first["title"]), (&json!("13"), &json!("Test issue 13")));
     assert_eq!(
         (&first["user"], &first["comments"], &first["body"]),
         (&json!("octokit-fixture-user-a"), &json!(42), &Value::Null)
     );
     assert_eq!(seeds.label_steps.len(), 4);
-    assert_eq!(
-        seeds.label_steps[3],
-        LabelStep::Delete("test-label-updated".to_owned())
-    );
+    assert_eq!(seeds.label_steps[3], LabelStep::Delete("test-label-updated".to_owned()));
 }
 
 #[test]
@@ -76,11 +64,7 @@ fn absent_recordings_are_said_and_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let seeds = Seeds::from_dir(dir.path()).unwrap();
     assert_eq!(seeds.source, Source::ShippedInsteadOf(dir.path().to_owned()));
-    assert!(
-        seeds.source.to_string().contains("no recordings in"),
-        "{}",
-        seeds.source
-    );
+    assert!(seeds.source.to_string().contains("no recordings in"), "{}", seeds.source);
     assert_eq!(seeds.issues.len(), 14);
 }
 
@@ -117,30 +101,14 @@ fn damaged_recordings_are_named_with_their_place() {
     check("{}", "[]", "is not a list of recorded requests");
     check(r#"[{"method": "get"}]"#, "[]", "missing field `path`");
     check("[]", "[]", "request 1: there is none");
-    check(
-        &page(&json!(5)),
-        "[]",
-        "request 1, response[0]: expected an object",
-    );
+    check(&page(&json!(5)), "[]", "request 1, response[0]: expected an object");
     for (field, value, wanted) in [
-        (
-            "number",
-            json!("one"),
-            "field `number`: expected a positive number, found \"one\"",
-        ),
-        (
-            "title",
-            Value::Null,
-            "field `title`: expected a string, found null",
-        ),
+        ("number", json!("one"), "field `number`: expected a positive number, found \"one\""),
+        ("title", Value::Null, "field `title`: expected a string, found null"),
         ("title", json!(""), "title must be a string that is not empty"),
         ("state", json!("lost"), "state must be"),
         ("labels", json!([5]), "field `labels`: expected a list of labels"),
-        (
-            "updated_at",
-            json!("yesterday"),
-            "field `updated_at`: expected a date-time",
-        ),
+        ("updated_at", json!("yesterday"), "field `updated_at`: expected a date-time"),
         ("body", json!(5), "body must be a string or null"),
     ] {
         let mut issue = good_issue();
@@ -158,11 +126,7 @@ fn damaged_recordings_are_named_with_their_place() {
     check(&good, &list.to_string(), "color must be six");
     let step = json!([{ "method": "get", "path": "/l", "response": [] },
                       { "method": "move", "path": "/repos/o/r/labels/x", "response": "" }]);
-    check(
-        &good,
-        &step.to_string(),
-        "request 2: move /repos/o/r/labels/x is no label step",
-    );
+    check(&good, &step.to_string(), "request 2: move /repos/o/r/labels/x is no label step");
 }
 
 #[test]

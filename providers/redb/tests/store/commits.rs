@@ -15,35 +15,16 @@ use crate::support::*;
 
 async fn expecting(store: &dyn Store, expect: Expect) -> CommitOutcome {
     let ops = vec![put(&PERSON, person(9, "Zoe", "", 1))];
-    store
-        .commit(
-            &cx(),
-            Batch {
-                expect: vec![expect],
-                ops,
-            },
-        )
-        .await
-        .unwrap()
+    store.commit(&cx(), Batch { expect: vec![expect], ops }).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_batch_is_stale_if_a_row_has_moved() {
     let store = persons().await;
     let first = save(&*store, [person(1, "Ada", "", 1)]).await.revision;
-    let row = |key: u32, revision| Expect::Row {
-        schema: &PERSON,
-        key: key.into(),
-        revision,
-    };
-    assert!(matches!(
-        expecting(&*store, row(1, first)).await,
-        CommitOutcome::Committed(_)
-    ));
-    assert!(matches!(
-        expecting(&*store, row(7, 0)).await,
-        CommitOutcome::Committed(_)
-    ));
+    let row = |key: u32, revision| Expect::Row { schema: &PERSON, key: key.into(), revision };
+    assert!(matches!(expecting(&*store, row(1, first)).await, CommitOutcome::Committed(_)));
+    assert!(matches!(expecting(&*store, row(7, 0)).await, CommitOutcome::Committed(_)));
     assert_eq!(expecting(&*store, row(1, 0)).await, CommitOutcome::Stale);
     assert_eq!(expecting(&*store, row(7, first)).await, CommitOutcome::Stale);
     let revision = store.revision();
@@ -56,10 +37,7 @@ async fn a_batch_is_stale_if_a_row_has_moved() {
     let buried = commit(&*store, [bury]).await.unwrap().revision;
     assert!(buried > revision);
     assert_eq!(expecting(&*store, row(1, first)).await, CommitOutcome::Stale);
-    assert!(matches!(
-        expecting(&*store, row(1, buried)).await,
-        CommitOutcome::Committed(_)
-    ));
+    assert!(matches!(expecting(&*store, row(1, buried)).await, CommitOutcome::Committed(_)));
 }
 
 #[tokio::test]
@@ -67,33 +45,13 @@ async fn a_batch_is_stale_if_its_model_has_moved() {
     let config = Redb::in_memory();
     let store = open(&config, &[&PERSON]).await.unwrap();
     let revision = save(&*store, [person(1, "Ada", "", 1)]).await.revision;
-    let model = |revision| Expect::Model {
-        schema: &PERSON,
-        revision,
-    };
-    assert_eq!(
-        expecting(&*store, model(revision - 1)).await,
-        CommitOutcome::Stale
-    );
-    assert!(matches!(
-        expecting(&*store, model(revision)).await,
-        CommitOutcome::Committed(_)
-    ));
-    commit(
-        &*store,
-        [Op::Cursor {
-            scope: "s".into(),
-            value: None,
-        }],
-    )
-    .await
-    .unwrap();
+    let model = |revision| Expect::Model { schema: &PERSON, revision };
+    assert_eq!(expecting(&*store, model(revision - 1)).await, CommitOutcome::Stale);
+    assert!(matches!(expecting(&*store, model(revision)).await, CommitOutcome::Committed(_)));
+    commit(&*store, [Op::Cursor { scope: "s".into(), value: None }]).await.unwrap();
     let revision = store.revision();
     assert!(
-        matches!(
-            expecting(&*store, model(revision - 1)).await,
-            CommitOutcome::Committed(_)
-        ),
+        matches!(expecting(&*store, model(revision - 1)).await, CommitOutcome::Committed(_)),
         "no row was written"
     );
     drop(store);
@@ -104,49 +62,24 @@ async fn a_batch_is_stale_if_its_model_has_moved() {
         CommitOutcome::Stale,
         "what was before is not known"
     );
-    assert!(matches!(
-        expecting(&*store, model(revision)).await,
-        CommitOutcome::Committed(_)
-    ));
+    assert!(matches!(expecting(&*store, model(revision)).await, CommitOutcome::Committed(_)));
     store.wipe(&cx()).await.unwrap();
-    assert_eq!(
-        expecting(&*store, model(store.revision() - 1)).await,
-        CommitOutcome::Stale
-    );
+    assert_eq!(expecting(&*store, model(store.revision() - 1)).await, CommitOutcome::Stale);
 }
 
 #[tokio::test]
 async fn a_unique_index_names_both_rows() {
     let store = persons().await;
-    save(
-        &*store,
-        [
-            person(1, "Ada", "ada@x", 1),
-            person(2, "Bob", "", 1),
-            person(3, "Cid", "", 1),
-        ],
-    )
-    .await;
-    let error = commit(&*store, [put(&PERSON, person(4, "Eve", "ada@x", 1))])
-        .await
-        .unwrap_err();
+    save(&*store, [person(1, "Ada", "ada@x", 1), person(2, "Bob", "", 1), person(3, "Cid", "", 1)]).await;
+    let error = commit(&*store, [put(&PERSON, person(4, "Eve", "ada@x", 1))]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!((error.model_name(), error.row_key()), (Some("Person"), Some("4")));
     let text = message(&error);
-    assert!(
-        text.contains("index email") && text.contains("row 1 ") && text.contains('4'),
-        "{text}"
-    );
+    assert!(text.contains("index email") && text.contains("row 1 ") && text.contains('4'), "{text}");
     assert_eq!(all(&*store).await, [1, 2, 3].map(Key::from));
     // Within one batch as well.
-    let twins = [
-        put(&PERSON, person(5, "Fay", "f@x", 1)),
-        put(&PERSON, person(6, "Gil", "f@x", 1)),
-    ];
-    assert_eq!(
-        commit(&*store, twins).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    let twins = [put(&PERSON, person(5, "Fay", "f@x", 1)), put(&PERSON, person(6, "Gil", "f@x", 1))];
+    assert_eq!(commit(&*store, twins).await.unwrap_err().kind(), ErrorKind::Conflict);
     // Writing a row again collides with nothing.
     save(&*store, [person(1, "Ada", "ada@x", 2)]).await;
 }
@@ -157,22 +90,11 @@ async fn rows_may_swap_unique_values_in_a_batch() {
     save(&*store, [person(1, "Ada", "a@x", 1), person(2, "Bob", "b@x", 1)]).await;
     save(&*store, [person(1, "Ada", "b@x", 1), person(2, "Bob", "a@x", 1)]).await;
     // Passed on, with the one before removed or changed later in the batch.
-    let pass = [
-        put(&PERSON, person(3, "Cid", "a@x", 1)),
-        Op::Remove {
-            schema: &PERSON,
-            key: 2.into(),
-        },
-    ];
+    let pass = [put(&PERSON, person(3, "Cid", "a@x", 1)), Op::Remove { schema: &PERSON, key: 2.into() }];
     commit(&*store, pass).await.unwrap();
-    let error = commit(&*store, [put(&PERSON, person(4, "Dan", "a@x", 1))])
-        .await
-        .unwrap_err();
+    let error = commit(&*store, [put(&PERSON, person(4, "Dan", "a@x", 1))]).await.unwrap_err();
     assert!(message(&error).contains("row 3 "), "{error}");
-    let twice = [
-        put(&PERSON, person(4, "Dan", "a@x", 1)),
-        put(&PERSON, person(4, "Dan", "d@x", 1)),
-    ];
+    let twice = [put(&PERSON, person(4, "Dan", "a@x", 1)), put(&PERSON, person(4, "Dan", "d@x", 1))];
     commit(&*store, twice).await.unwrap();
 }
 
@@ -181,17 +103,11 @@ struct Recorder(Mutex<Vec<(u64, bool, usize)>>);
 
 impl CommitObserver for Recorder {
     fn durable(&self, touched: &Touched) {
-        self.0
-            .lock()
-            .unwrap()
-            .push((touched.revision, false, touched.rows.len()));
+        self.0.lock().unwrap().push((touched.revision, false, touched.rows.len()));
     }
 
     fn published(&self, touched: &Touched) {
-        self.0
-            .lock()
-            .unwrap()
-            .push((touched.revision, true, touched.rows.len()));
+        self.0.lock().unwrap().push((touched.revision, true, touched.rows.len()));
     }
 }
 
@@ -210,20 +126,12 @@ async fn observers_are_told_in_order_and_twice() {
     revisions.sort_unstable();
     assert_eq!(revisions, (1..=50).collect::<Vec<_>>());
     let told = recorder.0.lock().unwrap().clone();
-    let of = |published| {
-        told.iter()
-            .filter(|(_, p, _)| *p == published)
-            .map(|(r, ..)| *r)
-            .collect::<Vec<_>>()
-    };
+    let of =
+        |published| told.iter().filter(|(_, p, _)| *p == published).map(|(r, ..)| *r).collect::<Vec<_>>();
     assert_eq!(of(false), revisions);
     assert_eq!(of(true), revisions);
     let at = |wanted: (u64, bool)| told.iter().position(|(r, p, _)| (*r, *p) == wanted).unwrap();
-    assert!(
-        revisions
-            .iter()
-            .all(|revision| at((*revision, false)) < at((*revision, true)))
-    );
+    assert!(revisions.iter().all(|revision| at((*revision, false)) < at((*revision, true))));
     drop(recorder);
     save(&*store, [person(1, "x", "", 1)]).await;
 }
@@ -238,10 +146,7 @@ impl CommitObserver for Reader {
 
     fn published(&self, _: &Touched) {
         let store = self.0.upgrade().unwrap();
-        self.1
-            .lock()
-            .unwrap()
-            .push(lent(&*store, &PERSON, &Query::all()).unwrap().unwrap().len());
+        self.1.lock().unwrap().push(lent(&*store, &PERSON, &Query::all()).unwrap().unwrap().len());
     }
 }
 
@@ -304,19 +209,12 @@ async fn one_bad_batch_among_many_is_taken_back_alone() {
                 person(id + 200, "c", email, 1),
             ];
             let entry = crate::outbox::entry(&PERSON, person(id, "a", "", 1));
-            let ops = rows
-                .into_iter()
-                .map(|row| put(&PERSON, row))
-                .chain([Op::Enqueue(entry)]);
+            let ops = rows.into_iter().map(|row| put(&PERSON, row)).chain([Op::Enqueue(entry)]);
             commit(&*store, ops).await
         }
     };
     let results = join_all((0..50).map(write)).await;
-    assert!(
-        counts.syncs() - before < 20,
-        "they shared commits: {}",
-        counts.syncs() - before
-    );
+    assert!(counts.syncs() - before < 20, "they shared commits: {}", counts.syncs() - before);
     let mut seqs = Vec::new();
     for (id, result) in results.into_iter().enumerate() {
         match result {
@@ -328,11 +226,7 @@ async fn one_bad_batch_among_many_is_taken_back_alone() {
     assert_eq!(seqs, (1..=40).collect::<Vec<_>>());
     let expected: Vec<Key> = [0, 100, 200]
         .iter()
-        .flat_map(|block| {
-            (0..50)
-                .filter(|id| id % 5 != 0)
-                .map(move |id| Key::from(id + block))
-        })
+        .flat_map(|block| (0..50).filter(|id| id % 5 != 0).map(move |id| Key::from(id + block)))
         .chain([Key::from(1000)])
         .collect();
     assert_eq!(all(&*store).await, expected);
@@ -375,13 +269,7 @@ async fn generations_do_not_pile_up() {
     };
     for round in 0..1000 {
         save(&*store, [person(round % 100, "z", "", i64::from(round))]).await;
-        assert_eq!(
-            lent(&*store, &PERSON, &Query::key((round % 100).into()))
-                .unwrap()
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(lent(&*store, &PERSON, &Query::key((round % 100).into())).unwrap().unwrap().len(), 1);
     }
     assert!(size() <= settled * 2, "{settled} bytes became {}", size());
 }

@@ -35,14 +35,9 @@ fn tamper(path: &Path, space: u8, change: impl Fn(&[u8], &mut Vec<u8>) -> bool) 
     let transaction = database.begin_write().unwrap();
     {
         let mut table = transaction.open_table(TABLE).unwrap();
-        let range = table
-            .range::<&[u8]>([space].as_slice()..[space + 1].as_slice())
-            .unwrap();
+        let range = table.range::<&[u8]>([space].as_slice()..[space + 1].as_slice()).unwrap();
         let pairs: Vec<_> = range
-            .map(|pair| {
-                pair.map(|(key, value)| (key.value().to_vec(), value.value().to_vec()))
-                    .unwrap()
-            })
+            .map(|pair| pair.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).unwrap())
             .collect();
         for (key, mut value) in pairs {
             if change(&key, &mut value) {
@@ -74,33 +69,15 @@ async fn an_altered_row_is_never_returned_and_hides_no_other() {
     });
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     assert_eq!(kind(find(&*store, &PERSON, 2).await), ErrorKind::Corrupt);
-    assert_eq!(
-        kind(lent(&*store, &PERSON, &Query::key(2.into()))),
-        ErrorKind::Corrupt
-    );
-    assert_eq!(
-        kind(store.load(&cx(), &PERSON, &2.into()).await),
-        ErrorKind::Corrupt
-    );
-    assert_eq!(
-        kind(get(&*store, &PERSON, &Query::all()).await),
-        ErrorKind::Corrupt
-    );
+    assert_eq!(kind(lent(&*store, &PERSON, &Query::key(2.into()))), ErrorKind::Corrupt);
+    assert_eq!(kind(store.load(&cx(), &PERSON, &2.into()).await), ErrorKind::Corrupt);
+    assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Corrupt);
     let rows = [1, 3].map(Key::from);
-    assert_eq!(
-        keys(&*store, &PERSON, &where_(Predicate::Keys(rows.to_vec()))).await,
-        rows
-    );
+    assert_eq!(keys(&*store, &PERSON, &where_(Predicate::Keys(rows.to_vec()))).await, rows);
     // It can be written again, and what it had in the indexes goes with it.
     save(&*store, [person(2, "x", "new@x", 7)]).await;
     assert_eq!(all(&*store).await, [1, 2, 3].map(Key::from));
-    let by_email = |email| {
-        where_(Predicate::Compare {
-            field: 2,
-            op: CompareOp::Eq,
-            value: text(email),
-        })
-    };
+    let by_email = |email| where_(Predicate::Compare { field: 2, op: CompareOp::Eq, value: text(email) });
     assert!(keys(&*store, &PERSON, &by_email("2@x")).await.is_empty());
     save(&*store, [person(4, "x", "2@x", 7)]).await;
     drop(store);
@@ -131,21 +108,11 @@ async fn an_entry_that_was_left_behind_is_in_nobody_s_way() {
     // The value is free, the row comes once, and where it belongs.
     save(&*store, [person(2, "x", "old@x", 3)]).await;
     let by_age = Query {
-        order: vec![Order {
-            field: 3,
-            direction: Direction::Ascending,
-        }],
-        ..where_(Predicate::Compare {
-            field: 4,
-            op: CompareOp::Eq,
-            value: text("Oslo"),
-        })
+        order: vec![Order { field: 3, direction: Direction::Ascending }],
+        ..where_(Predicate::Compare { field: 4, op: CompareOp::Eq, value: text("Oslo") })
     };
     assert_eq!(keys(&*store, &PERSON, &by_age).await, [2, 1].map(Key::from));
-    let both = where_(Predicate::In {
-        field: 2,
-        values: vec![text("old@x"), text("new@x")],
-    });
+    let both = where_(Predicate::In { field: 2, values: vec![text("old@x"), text("new@x")] });
     assert_eq!(keys(&*store, &PERSON, &both).await, [1, 2].map(Key::from));
 }
 
@@ -165,24 +132,11 @@ async fn indexes_hold_what_the_rows_say_and_nothing_else() {
         let mut op = || {
             let (id, kind) = (random(20), random(6));
             match kind {
-                0 => Op::Remove {
-                    schema: &PERSON,
-                    key: id.into(),
-                },
-                1 => Op::Tombstone {
-                    schema: &PERSON,
-                    key: id.into(),
-                    meta: meta.clone(),
-                    tail: Tail::At(0),
-                },
+                0 => Op::Remove { schema: &PERSON, key: id.into() },
+                1 => Op::Tombstone { schema: &PERSON, key: id.into(), meta: meta.clone(), tail: Tail::At(0) },
                 _ => put(
                     &PERSON,
-                    person(
-                        id,
-                        "x",
-                        ["", "a@x", "b@x", "c@x"][random(4) as usize],
-                        random(5).into(),
-                    ),
+                    person(id, "x", ["", "a@x", "b@x", "c@x"][random(4) as usize], random(5).into()),
                 ),
             }
         };
@@ -228,14 +182,8 @@ async fn a_row_in_another_s_place_is_noticed() {
         true
     });
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
-    assert_eq!(
-        kind(lent(&*store, &PERSON, &Query::key(2.into()))),
-        ErrorKind::Corrupt
-    );
-    assert_eq!(
-        kind(store.load(&cx(), &PERSON, &2.into()).await),
-        ErrorKind::Corrupt
-    );
+    assert_eq!(kind(lent(&*store, &PERSON, &Query::key(2.into()))), ErrorKind::Corrupt);
+    assert_eq!(kind(store.load(&cx(), &PERSON, &2.into()).await), ErrorKind::Corrupt);
     assert!(find(&*store, &PERSON, 1).await.unwrap().is_some());
 }
 
@@ -259,18 +207,9 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
     assert_eq!((loaded.entries.len(), loaded.last), (2, 3));
-    assert_eq!(
-        (loaded.unreadable[0].0, loaded.unreadable[0].1.kind()),
-        (2, ErrorKind::Corrupt)
-    );
+    assert_eq!((loaded.unreadable[0].0, loaded.unreadable[0].1.kind()), (2, ErrorKind::Corrupt));
     commit(&*store, [Op::Dequeue(2)]).await.unwrap();
-    assert_eq!(
-        store.outbox_counts(&cx()).await.unwrap(),
-        OutboxCounts {
-            entries: 2,
-            parked: 0
-        }
-    );
+    assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 2, parked: 0 });
 }
 
 #[tokio::test]
@@ -283,11 +222,7 @@ async fn what_is_noted_down_is_verified() {
             value[5] ^= 1;
             true
         });
-        assert_eq!(
-            kind(open(&Redb::at(&path), &[&PERSON]).await),
-            ErrorKind::Corrupt,
-            "space {space}"
-        );
+        assert_eq!(kind(open(&Redb::at(&path), &[&PERSON]).await), ErrorKind::Corrupt, "space {space}");
     }
 }
 
@@ -321,20 +256,13 @@ async fn files_that_are_not_ours_are_refused() {
     std::fs::write(&path, "a text file that is certainly no database".repeat(1000)).unwrap();
     let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(
-        message(&error).contains("no database of this application"),
-        "{error}"
-    );
+    assert!(message(&error).contains("no database of this application"), "{error}");
     // Another application's redb file, with and without a table of our table's name.
     for name in ["other", "larder"] {
         let path = directory.path().join(name);
         let database = Database::create(&path).unwrap();
         let transaction = database.begin_write().unwrap();
-        transaction
-            .open_table(TableDefinition::<u64, u64>::new(name))
-            .unwrap()
-            .insert(1, 1)
-            .unwrap();
+        transaction.open_table(TableDefinition::<u64, u64>::new(name)).unwrap().insert(1, 1).unwrap();
         transaction.commit().unwrap();
         drop(database);
         let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
@@ -363,10 +291,7 @@ async fn a_second_opener_and_a_missing_directory_are_told_clearly() {
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
-    assert!(
-        message(&error).contains("is open in another process or repository"),
-        "{error}"
-    );
+    assert!(message(&error).contains("is open in another process or repository"), "{error}");
     drop(store);
     open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     let missing = directory.path().join("no/such/a.redb");
@@ -404,14 +329,13 @@ impl StorageBackend for Faulty {
         self.0.sync_data()?;
         match self.1.mode.load(Ordering::SeqCst) {
             2 => Err(io::Error::other("a sync that lies")),
-            3 => match self
-                .1
-                .left
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-            {
-                Ok(_) => Ok(()),
-                Err(_) => Err(io::Error::other("a sync that lies")),
-            },
+            3 => {
+                match self.1.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(io::Error::other("a sync that lies")),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -454,10 +378,7 @@ async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     assert_eq!(store.revision(), revision);
     assert_eq!(all(&*store).await.len(), 50);
     for id in 101..105 {
-        assert!(matches!(
-            kind(write(id).await),
-            ErrorKind::Full | ErrorKind::Storage
-        ));
+        assert!(matches!(kind(write(id).await), ErrorKind::Full | ErrorKind::Storage));
     }
     faults.mode.store(0, Ordering::SeqCst);
     // The reopening may have failed for want of space: then a read brings the store back as well.
@@ -475,12 +396,9 @@ async fn the_building_of_an_index_goes_on_where_it_was_interrupted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
     let store = open(&Redb::at(&path), &[&PLAIN]).await.unwrap();
-    commit(
-        &*store,
-        (0..20_000).map(|id| put(&PLAIN, person(id, "x", "", i64::from(id % 10)))),
-    )
-    .await
-    .unwrap();
+    commit(&*store, (0..20_000).map(|id| put(&PLAIN, person(id, "x", "", i64::from(id % 10)))))
+        .await
+        .unwrap();
     drop(store);
     let faults = Arc::new(Faults::default());
     let (shared, file) = (faults.clone(), path.clone());
@@ -500,16 +418,8 @@ async fn the_building_of_an_index_goes_on_where_it_was_interrupted() {
     assert!(interrupted > 1);
     faults.mode.store(0, Ordering::SeqCst);
     let by_age = where_(Predicate::And(vec![
-        Predicate::Compare {
-            field: 4,
-            op: CompareOp::Eq,
-            value: text("Oslo"),
-        },
-        Predicate::Compare {
-            field: 3,
-            op: CompareOp::Eq,
-            value: Value::Int(4),
-        },
+        Predicate::Compare { field: 4, op: CompareOp::Eq, value: text("Oslo") },
+        Predicate::Compare { field: 3, op: CompareOp::Eq, value: Value::Int(4) },
     ]));
     assert_eq!(get(&*store, &PERSON, &by_age).await.unwrap().len(), 2000);
     drop(store);
@@ -536,10 +446,7 @@ async fn a_commit_that_failed_and_was_durable_after_all_is_told_when_it_shows() 
     store.observe(Arc::downgrade(&observer));
     save(&*store, [person(1, "x", "", 1)]).await;
     faults.mode.store(2, Ordering::SeqCst);
-    assert_eq!(
-        kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await),
-        ErrorKind::Storage
-    );
+    assert_eq!(kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await), ErrorKind::Storage);
     assert_eq!((all(&*store).await.len(), store.revision()), (1, 1));
     faults.mode.store(0, Ordering::SeqCst);
     save(&*store, [person(3, "x", "", 1)]).await;
@@ -565,23 +472,11 @@ async fn a_medium_that_is_gone_fails_reads_until_it_is_back() {
     save(&*store, [person(1, "x", "", 1)]).await;
     faults.mode.store(1, Ordering::SeqCst);
     gone.store(1, Ordering::SeqCst);
-    assert_eq!(
-        kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await),
-        ErrorKind::Full
-    );
+    assert_eq!(kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await), ErrorKind::Full);
     assert_eq!(all(&*store).await.len(), 1, "the old state still serves reads");
-    assert_eq!(
-        kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await),
-        ErrorKind::Storage
-    );
-    assert!(
-        lent(&*store, &PERSON, &Query::all()).unwrap().is_none(),
-        "not without waiting"
-    );
-    assert_eq!(
-        kind(get(&*store, &PERSON, &Query::all()).await),
-        ErrorKind::Storage
-    );
+    assert_eq!(kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await), ErrorKind::Storage);
+    assert!(lent(&*store, &PERSON, &Query::all()).unwrap().is_none(), "not without waiting");
+    assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Storage);
     gone.store(0, Ordering::SeqCst);
     faults.mode.store(0, Ordering::SeqCst);
     assert_eq!(get(&*store, &PERSON, &Query::all()).await.unwrap().len(), 1);
@@ -609,9 +504,7 @@ async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
         let page = 4096 * (1 + random(bytes.len() / 4096 - 1));
         match round % 3 {
             0 => bytes[page..page + 4096].fill(0),
-            1 => bytes[page..page + 4096]
-                .iter_mut()
-                .for_each(|byte| *byte = random(256) as u8),
+            1 => bytes[page..page + 4096].iter_mut().for_each(|byte| *byte = random(256) as u8),
             _ => bytes[page + random(4096)] ^= 1 << random(8),
         }
         let damaged = directory.path().join("damaged.redb");
@@ -624,10 +517,7 @@ async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
         let mut failed = false;
         for id in (0..2000).step_by(7) {
             match lent(&*store, &PERSON, &Query::key(id.into())) {
-                Ok(rows) => assert!(
-                    rows.unwrap().iter().all(|found| *found == row(id)),
-                    "a wrong row {id}"
-                ),
+                Ok(rows) => assert!(rows.unwrap().iter().all(|found| *found == row(id)), "a wrong row {id}"),
                 Err(error) => failed |= matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage),
             }
         }
@@ -643,8 +533,5 @@ async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
         drop(store);
         errors += u32::from(failed);
     }
-    assert!(
-        errors > 10,
-        "only {errors} of 60 were noticed: does the damage reach the rows?"
-    );
+    assert!(errors > 10, "only {errors} of 60 were noticed: does the damage reach the rows?");
 }

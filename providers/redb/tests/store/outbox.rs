@@ -68,27 +68,15 @@ async fn entries_come_back_in_order_and_in_windows() {
 async fn a_row_points_at_the_entry_of_its_own_batch() {
     let store = persons().await;
     enqueue(&*store, 3).await;
-    let row = put_with(
-        &PERSON,
-        person(1, "Ada", "", 36),
-        Meta::synced(Timestamp::UNIX_EPOCH),
-        Tail::New(1),
-    );
+    let row = put_with(&PERSON, person(1, "Ada", "", 36), Meta::synced(Timestamp::UNIX_EPOCH), Tail::New(1));
     let first = Op::Enqueue(entry(&PERSON, person(0, "x", "", 1)));
     let second = Op::Enqueue(entry(&PERSON, person(1, "Ada", "", 36)));
     let committed = commit(&*store, [row, first, second]).await.unwrap();
     assert_eq!(committed.seqs, [4, 5]);
     assert_eq!(find(&*store, &PERSON, 1).await.unwrap().unwrap().meta.tail, 5);
-    let dangling = put_with(
-        &PERSON,
-        person(1, "Ada", "", 36),
-        Meta::synced(Timestamp::UNIX_EPOCH),
-        Tail::New(0),
-    );
-    assert_eq!(
-        commit(&*store, [dangling]).await.unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    let dangling =
+        put_with(&PERSON, person(1, "Ada", "", 36), Meta::synced(Timestamp::UNIX_EPOCH), Tail::New(0));
+    assert_eq!(commit(&*store, [dangling]).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
@@ -98,25 +86,13 @@ async fn revising_and_removing_are_counted() {
     assert_eq!(counts(&*store).await, (4, 0));
     let mut revised = store.entry(&cx(), seqs[1]).await.unwrap().unwrap();
     revised.state = EntryState::Parked(ParkReason::Rejected);
-    revised.mark = Some(SendMark {
-        first: Timestamp::from_second(9).unwrap(),
-    });
+    revised.mark = Some(SendMark { first: Timestamp::from_second(9).unwrap() });
     revised.attempts = 3;
-    commit(&*store, [Op::Revise(Box::new(revised.clone()))])
-        .await
-        .unwrap();
+    commit(&*store, [Op::Revise(Box::new(revised.clone()))]).await.unwrap();
     let read = store.entry(&cx(), seqs[1]).await.unwrap().unwrap();
-    assert_eq!(
-        (read.state, read.mark, read.attempts, read.seq),
-        (revised.state, revised.mark, 3, seqs[1])
-    );
+    assert_eq!((read.state, read.mark, read.attempts, read.seq), (revised.state, revised.mark, 3, seqs[1]));
     assert_eq!(counts(&*store).await, (4, 1));
-    commit(
-        &*store,
-        [Op::Dequeue(seqs[0]), Op::Dequeue(seqs[1]), Op::Dequeue(77)],
-    )
-    .await
-    .unwrap();
+    commit(&*store, [Op::Dequeue(seqs[0]), Op::Dequeue(seqs[1]), Op::Dequeue(77)]).await.unwrap();
     assert_eq!(counts(&*store).await, (2, 0));
     // What is gone stays gone.
     commit(&*store, [Op::Revise(Box::new(revised))]).await.unwrap();
@@ -149,30 +125,16 @@ async fn an_entry_of_a_model_that_is_gone_hides_no_other() {
     let store = open(&config, &[&PERSON, &NOTE]).await.unwrap();
     let note = || Op::Enqueue(entry(&NOTE, Record::new([Some(text("n")), Some(text("t"))])));
     let ada = || Op::Enqueue(entry(&PERSON, person(1, "Ada", "", 1)));
-    commit(&*store, [note(), ada(), note(), ada(), note()])
-        .await
-        .unwrap();
+    commit(&*store, [note(), ada(), note(), ada(), note()]).await.unwrap();
     drop(store);
     let store = open(&config, &[&PERSON]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
-    assert_eq!(
-        loaded.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
-        [2, 4]
-    );
-    assert_eq!(
-        loaded.unreadable.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
-        [1, 3, 5]
-    );
+    assert_eq!(loaded.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(loaded.unreadable.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!(loaded.last, 5);
     let error = &loaded.unreadable[0].1;
-    assert_eq!(
-        (error.kind(), error.model_name()),
-        (ErrorKind::Serialization, Some("Note"))
-    );
-    assert_eq!(
-        store.entry(&cx(), 1).await.unwrap_err().kind(),
-        ErrorKind::Serialization
-    );
+    assert_eq!((error.kind(), error.model_name()), (ErrorKind::Serialization, Some("Note")));
+    assert_eq!(store.entry(&cx(), 1).await.unwrap_err().kind(), ErrorKind::Serialization);
     assert_eq!(counts(&*store).await, (5, 0));
     // They stay until they are removed by number.
     commit(&*store, [Op::Dequeue(1)]).await.unwrap();
@@ -183,10 +145,7 @@ async fn an_entry_of_a_model_that_is_gone_hides_no_other() {
 async fn an_entry_that_today_s_model_cannot_read_is_unreadable() {
     static RETYPED: Schema = Schema::new(
         "Person",
-        &[
-            FieldDef::new("id", Kind::Int(larder_core::IntKind::U32)),
-            FieldDef::new("name", Kind::Bool),
-        ],
+        &[FieldDef::new("id", Kind::Int(larder_core::IntKind::U32)), FieldDef::new("name", Kind::Bool)],
         KeyDef::natural(&[0]),
     )
     .version(2);
@@ -197,10 +156,7 @@ async fn an_entry_that_today_s_model_cannot_read_is_unreadable() {
     let store = open(&config, &[&RETYPED]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
     let error = message(&loaded.unreadable[0].1);
-    assert!(
-        error.contains("name") && error.contains("version 1") && error.contains("version 2"),
-        "{error}"
-    );
+    assert!(error.contains("name") && error.contains("version 1") && error.contains("version 2"), "{error}");
 }
 
 #[tokio::test]
@@ -209,16 +165,10 @@ async fn rows_entries_and_cursors_are_one_transaction() {
     save(&*store, [person(1, "Ada", "ada@x", 36)]).await;
     let ops = [
         Op::Enqueue(entry(&PERSON, person(2, "Eve", "", 1))),
-        Op::Cursor {
-            scope: "s".into(),
-            value: Some("v".into()),
-        },
+        Op::Cursor { scope: "s".into(), value: Some("v".into()) },
         put(&PERSON, person(2, "Eve", "ada@x", 1)),
     ];
-    assert_eq!(
-        commit(&*store, ops).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(commit(&*store, ops).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(store.cursor(&cx(), "s").await.unwrap(), None);
     assert_eq!(counts(&*store).await, (0, 0));
     assert_eq!(all(&*store).await, [Key::from(1)]);
@@ -232,22 +182,11 @@ async fn a_base_and_an_intent_are_kept_apart() {
     let mut one = entry(&PERSON, person(1, "new", "", 2));
     one.base = Some(Arc::new(person(1, "old", "", 1)));
     one.base_version = Some("v1".into());
-    let outcome = store
-        .commit(
-            &cx(),
-            Batch {
-                expect: Vec::new(),
-                ops: vec![Op::Enqueue(one)],
-            },
-        )
-        .await
-        .unwrap();
+    let outcome =
+        store.commit(&cx(), Batch { expect: Vec::new(), ops: vec![Op::Enqueue(one)] }).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)));
     let read = store.entry(&cx(), 1).await.unwrap().unwrap();
     let name = |row: &Option<Arc<dyn Row>>| string(&**row.as_ref().unwrap(), 1);
-    assert_eq!(
-        (name(&read.row).as_str(), name(&read.base).as_str()),
-        ("new", "old")
-    );
+    assert_eq!((name(&read.row).as_str(), name(&read.base).as_str()), ("new", "old"));
     assert_eq!(read.base_version.as_deref(), Some("v1"));
 }

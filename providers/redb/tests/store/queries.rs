@@ -24,36 +24,12 @@ const FIELDS: &[FieldDef] = &[
 ];
 
 const INDEXES: &[IndexDef] = &[
-    IndexDef {
-        name: "name_age",
-        fields: &[2, 4],
-        unique: false,
-    },
-    IndexDef {
-        name: "nick",
-        fields: &[3],
-        unique: false,
-    },
-    IndexDef {
-        name: "age",
-        fields: &[4],
-        unique: false,
-    },
-    IndexDef {
-        name: "score_on",
-        fields: &[5, 7],
-        unique: false,
-    },
-    IndexDef {
-        name: "tags",
-        fields: &[6],
-        unique: false,
-    },
-    IndexDef {
-        name: "at",
-        fields: &[1],
-        unique: false,
-    },
+    IndexDef { name: "name_age", fields: &[2, 4], unique: false },
+    IndexDef { name: "nick", fields: &[3], unique: false },
+    IndexDef { name: "age", fields: &[4], unique: false },
+    IndexDef { name: "score_on", fields: &[5, 7], unique: false },
+    IndexDef { name: "tags", fields: &[6], unique: false },
+    IndexDef { name: "at", fields: &[1], unique: false },
 ];
 
 /// The same rows under four kinds of keys.
@@ -122,25 +98,14 @@ fn key(schema: &'static Schema) -> impl Strategy<Value = Key> {
 }
 
 fn leaf(schema: &'static Schema) -> impl Strategy<Value = Predicate> {
-    let ops = vec![
-        CompareOp::Eq,
-        CompareOp::Ne,
-        CompareOp::Lt,
-        CompareOp::Le,
-        CompareOp::Gt,
-        CompareOp::Ge,
-    ];
+    let ops = vec![CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge];
     let texts = vec![TextOp::Contains, TextOp::StartsWith, TextOp::EndsWith];
     let field = 0..FIELDS.len() as u16;
     let compare = (field.clone(), prop::sample::select(ops)).prop_flat_map(|(field, op)| {
         operand(field).prop_map(move |value| Predicate::Compare { field, op, value })
     });
     let equal = field.clone().prop_flat_map(|field| {
-        operand(field).prop_map(move |value| Predicate::Compare {
-            field,
-            op: CompareOp::Eq,
-            value,
-        })
+        operand(field).prop_map(move |value| Predicate::Compare { field, op: CompareOp::Eq, value })
     });
     let between = field.clone().prop_flat_map(|field| {
         (operand(field), operand(field)).prop_map(move |(low, high)| Predicate::Between { field, low, high })
@@ -148,30 +113,14 @@ fn leaf(schema: &'static Schema) -> impl Strategy<Value = Predicate> {
     let among = field.clone().prop_flat_map(|field| {
         prop::collection::vec(operand(field), 0..4).prop_map(move |values| Predicate::In { field, values })
     });
-    let like = (
-        2..4_u16,
-        prop::sample::select(texts),
-        word(),
-        any::<bool>(),
-        any::<bool>(),
-    )
-        .prop_map(|(field, op, needle, ignore_case, negated)| {
-            let Value::Str(needle) = needle else {
-                unreachable!()
-            };
-            Predicate::Text {
-                field,
-                op,
-                needle,
-                ignore_case,
-                negated,
-            }
-        });
-    let member = (float(), any::<bool>()).prop_map(|(value, negated)| Predicate::Member {
-        field: 6,
-        value,
-        negated,
-    });
+    let like = (2..4_u16, prop::sample::select(texts), word(), any::<bool>(), any::<bool>()).prop_map(
+        |(field, op, needle, ignore_case, negated)| {
+            let Value::Str(needle) = needle else { unreachable!() };
+            Predicate::Text { field, op, needle, ignore_case, negated }
+        },
+    );
+    let member =
+        (float(), any::<bool>()).prop_map(|(value, negated)| Predicate::Member { field: 6, value, negated });
     prop_oneof![
         4 => compare,
         4 => equal,
@@ -218,10 +167,7 @@ fn query(schema: &'static Schema) -> impl Strategy<Value = Query> {
         vec![4, 0],
     ];
     let given = (prop::sample::select(ways), direction).prop_map(|(fields, direction)| {
-        fields
-            .into_iter()
-            .map(|field| Order { field, direction })
-            .collect::<Vec<_>>()
+        fields.into_iter().map(|field| Order { field, direction }).collect::<Vec<_>>()
     });
     let order = prop_oneof![2 => Just(Vec::new()), 2 => prop::collection::vec(any_order, 1..4), 3 => given];
     let limit = prop_oneof![2 => Just(None), 3 => (0..6_u64).prop_map(Some)];
@@ -239,16 +185,11 @@ fn brute_force(schema: &'static Schema, query: &Query, rows: &[Record]) -> Vec<R
         meta: Meta::synced(Timestamp::UNIX_EPOCH),
         row: Arc::new(row.clone()) as Arc<dyn Row>,
     });
-    copies(
-        schema,
-        &query.finish(schema, Done::default(), rows.collect()).unwrap(),
-    )
+    copies(schema, &query.finish(schema, Done::default(), rows.collect()).unwrap())
 }
 
 fn copies(schema: &'static Schema, rows: &[PageRow]) -> Vec<Record> {
-    rows.iter()
-        .map(|row| Record::copy(schema, &*row.row).unwrap())
-        .collect()
+    rows.iter().map(|row| Record::copy(schema, &*row.row).unwrap()).collect()
 }
 
 async fn compare(
@@ -278,11 +219,8 @@ fn a_plan_answers_as_the_evaluator_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for schema in SCHEMAS {
         // A runner counts the cases of all its runs.
-        let mut runner = TestRunner::new(Config {
-            cases: 60,
-            failure_persistence: None,
-            ..Config::default()
-        });
+        let mut runner =
+            TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
         let cases = (
             prop::collection::vec(row(), 0..40),
             prop::collection::vec(row(), 0..10),
@@ -290,9 +228,7 @@ fn a_plan_answers_as_the_evaluator_does() {
         );
         let checked = runner.run(&cases, |(first, second, queries)| {
             runtime.block_on(async {
-                let store = open_on(TestRuntime::inline(), &Redb::in_memory(), &SCHEMAS)
-                    .await
-                    .unwrap();
+                let store = open_on(TestRuntime::inline(), &Redb::in_memory(), &SCHEMAS).await.unwrap();
                 let mut rows: Vec<Record> = Vec::new();
                 for row in first.into_iter().chain(second) {
                     // Later ones overwrite, so that the indexes are kept up as well.
@@ -316,67 +252,28 @@ async fn rows_with_equal_values_keep_the_order_of_their_keys() {
     let store = persons().await;
     save(&*store, (0..60).map(|id| person(id, "x", "", i64::from(id % 3)))).await;
     let order = vec![
-        Order {
-            field: 4,
-            direction: Direction::Descending,
-        },
-        Order {
-            field: 3,
-            direction: Direction::Descending,
-        },
+        Order { field: 4, direction: Direction::Descending },
+        Order { field: 3, direction: Direction::Descending },
     ];
-    let query = Query {
-        order,
-        limit: Some(25),
-        offset: 2,
-        ..Query::all()
-    };
-    let expected: Vec<Key> = [2, 1]
-        .iter()
-        .flat_map(|rest| (0..60).filter(move |id| id % 3 == *rest))
-        .map(Key::from)
-        .collect();
+    let query = Query { order, limit: Some(25), offset: 2, ..Query::all() };
+    let expected: Vec<Key> =
+        [2, 1].iter().flat_map(|rest| (0..60).filter(move |id| id % 3 == *rest)).map(Key::from).collect();
     assert_eq!(keys(&*store, &PERSON, &query).await, expected[2..27]);
 }
 
 #[tokio::test]
 async fn a_large_answer_is_the_same_off_the_calling_thread() {
     let store = persons().await;
-    save(
-        &*store,
-        (0..3000).map(|id| person(id, "x", "", i64::from(id % 7))),
-    )
-    .await;
+    save(&*store, (0..3000).map(|id| person(id, "x", "", i64::from(id % 7)))).await;
     let seven = where_(Predicate::And(vec![
-        Predicate::Compare {
-            field: 4,
-            op: CompareOp::Eq,
-            value: text("Oslo"),
-        },
-        Predicate::Compare {
-            field: 3,
-            op: CompareOp::Eq,
-            value: Value::Int(6),
-        },
+        Predicate::Compare { field: 4, op: CompareOp::Eq, value: text("Oslo") },
+        Predicate::Compare { field: 3, op: CompareOp::Eq, value: Value::Int(6) },
     ]));
     let found = get(&*store, &PERSON, &seven).await.unwrap();
     assert_eq!(found.len(), 428);
     assert!(lent(&*store, &PERSON, &seven).unwrap().is_none());
-    let order = vec![Order {
-        field: 3,
-        direction: Direction::Descending,
-    }];
-    let sorted = get(
-        &*store,
-        &PERSON,
-        &Query {
-            order,
-            limit: Some(5),
-            ..Query::all()
-        },
-    )
-    .await
-    .unwrap();
+    let order = vec![Order { field: 3, direction: Direction::Descending }];
+    let sorted = get(&*store, &PERSON, &Query { order, limit: Some(5), ..Query::all() }).await.unwrap();
     let ids: Vec<Key> = sorted.iter().map(|row| key_of(row, &PERSON)).collect();
     assert_eq!(ids, [6, 13, 20, 27, 34].map(Key::from));
 }

@@ -25,10 +25,7 @@ impl TestRuntime {
     }
 
     pub(crate) fn inline() -> Arc<dyn Runtime> {
-        Arc::new(Self {
-            inline: true,
-            ..Self::default()
-        })
+        Arc::new(Self { inline: true, ..Self::default() })
     }
 }
 
@@ -77,21 +74,9 @@ pub(crate) static PERSON: Schema = Schema::new(
     KeyDef::natural(&[0]),
 )
 .indexes(&[
-    IndexDef {
-        name: "email",
-        fields: &[2],
-        unique: true,
-    },
-    IndexDef {
-        name: "city_age",
-        fields: &[4, 3],
-        unique: false,
-    },
-    IndexDef {
-        name: "score",
-        fields: &[5],
-        unique: false,
-    },
+    IndexDef { name: "email", fields: &[2], unique: true },
+    IndexDef { name: "city_age", fields: &[4, 3], unique: false },
+    IndexDef { name: "score", fields: &[5], unique: false },
 ]);
 
 /// Opens `config` for `schemas` on threads.
@@ -104,14 +89,7 @@ pub(crate) async fn open_on(
     config: &Redb,
     schemas: &[&'static Schema],
 ) -> Result<Arc<dyn Store>> {
-    OpenStore::open(
-        Box::new(config.clone()),
-        &Opening {
-            runtime,
-            schemas: schemas.into(),
-        },
-    )
-    .await
+    OpenStore::open(Box::new(config.clone()), &Opening { runtime, schemas: schemas.into() }).await
 }
 
 /// An empty store of persons in memory.
@@ -129,19 +107,9 @@ pub(crate) fn text(text: &str) -> Value {
 
 /// A person; `""` is no email.
 pub(crate) fn person(id: u32, name: &str, email: &str, age: i64) -> Record {
-    let email = if email.is_empty() {
-        Value::Null
-    } else {
-        text(email)
-    };
-    let values = [
-        Value::Int(id.into()),
-        text(name),
-        email,
-        Value::Int(age.into()),
-        text("Oslo"),
-        Value::Null,
-    ];
+    let email = if email.is_empty() { Value::Null } else { text(email) };
+    let values =
+        [Value::Int(id.into()), text(name), email, Value::Int(age.into()), text("Oslo"), Value::Null];
     Record::new(values.map(Some))
 }
 
@@ -150,20 +118,11 @@ pub(crate) fn put(schema: &'static Schema, row: Record) -> Op {
 }
 
 pub(crate) fn put_with(schema: &'static Schema, row: Record, meta: Meta, tail: Tail) -> Op {
-    Op::Put {
-        schema,
-        key: schema.key_of(&row).unwrap(),
-        row: Arc::new(row),
-        meta,
-        tail,
-    }
+    Op::Put { schema, key: schema.key_of(&row).unwrap(), row: Arc::new(row), meta, tail }
 }
 
 pub(crate) fn batch(ops: impl IntoIterator<Item = Op>) -> Batch {
-    Batch {
-        expect: Vec::new(),
-        ops: ops.into_iter().collect(),
-    }
+    Batch { expect: Vec::new(), ops: ops.into_iter().collect() }
 }
 
 /// Commits what must not be stale.
@@ -175,9 +134,7 @@ pub(crate) async fn commit(store: &dyn Store, ops: impl IntoIterator<Item = Op>)
 }
 
 pub(crate) async fn save(store: &dyn Store, rows: impl IntoIterator<Item = Record>) -> Committed {
-    commit(store, rows.into_iter().map(|row| put(&PERSON, row)))
-        .await
-        .unwrap()
+    commit(store, rows.into_iter().map(|row| put(&PERSON, row))).await.unwrap()
 }
 
 pub(crate) async fn get(store: &dyn Store, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
@@ -203,12 +160,8 @@ pub(crate) fn key_of(row: &PageRow, schema: &Schema) -> Key {
 
 /// The keys of the rows that answer `query`, which `get` and `read_now` agree in.
 pub(crate) async fn keys(store: &dyn Store, schema: &'static Schema, query: &Query) -> Vec<Key> {
-    let got: Vec<Key> = get(store, schema, query)
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| key_of(row, schema))
-        .collect();
+    let got: Vec<Key> =
+        get(store, schema, query).await.unwrap().iter().map(|row| key_of(row, schema)).collect();
     if let Some(rows) = lent(store, schema, query).unwrap() {
         let lent: Vec<Key> = rows.iter().map(|row| schema.key_of(row).unwrap()).collect();
         assert_eq!(lent, got);
