@@ -9,11 +9,9 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use larder::core::{Model, Operation};
-use larder::{ErrorKind, Repository, RowState, Select};
-use support::{Net, Note, Switches, Turn, User, note, parked, settled};
+use larder::{ErrorKind, ReadPolicy, Repository, RowState, Select};
+use support::{Note, Switches, local, note, settled, soon};
 
 /// A repository that sends nothing yet, with a row that the server has.
 async fn paused() -> (Arc<Switches>, Repository) {

@@ -21,7 +21,7 @@ use larder::{
     ErrorKind, Idempotency, Model, Operation, ReadPolicy, Repository, Result, RowState, Select, WritePolicy,
 };
 use support::chaos::{Faulty, memory};
-use support::{Note, Switches, Turn, User, note, parked, settled};
+use support::{Note, Switches, Turn, User, local, note, parked, settled, soon};
 use tokio::sync::Semaphore;
 
 /// What a [`Scripted`] remote does to a page before it gives it.
@@ -149,15 +149,6 @@ async fn scripted() -> (Arc<Scripted>, Repository) {
     let remote = Scripted::new().await;
     let repo = over(memory().await, &remote).build().await.unwrap();
     (remote, repo)
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), what).await.expect("it comes to an end")
-}
-
-async fn local(repo: &Repository) -> Vec<String> {
-    let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
-    rows.iter().map(|note| note.id.clone()).collect()
 }
 
 // ---- reading ----

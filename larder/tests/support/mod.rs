@@ -14,7 +14,9 @@ use larder::core::{
     Applied, Capabilities, Context, Delta, Mutation, OpenProvider, Opening, Page, Presence, Provider, Query,
     Realtime, Schema, Sent, async_trait,
 };
-use larder::{Error, ErrorKind, Idempotency, Memory, Model, Operation, Repository, Result};
+use larder::{
+    Error, ErrorKind, Idempotency, Memory, Model, Operation, ReadPolicy, Repository, Result, Select,
+};
 
 #[derive(Model, Clone, Debug, PartialEq)]
 pub(crate) struct Note {
@@ -269,4 +271,15 @@ pub(crate) async fn parked(repo: &Repository, count: usize) -> Vec<larder::Queue
         }
     };
     tokio::time::timeout(Duration::from_secs(10), wait).await.expect("they are parked in time")
+}
+
+/// Fails if it takes too long.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(5), what).await.expect("it comes to an end")
+}
+
+/// What is here.
+pub(crate) async fn local(repo: &Repository) -> Vec<String> {
+    let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
+    rows.iter().map(|note| note.id.clone()).collect()
 }

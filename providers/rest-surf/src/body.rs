@@ -19,17 +19,8 @@ pub(crate) struct Reader {
 impl Reader {
     /// The answer as surf's kind of body.
     pub(crate) fn body(body: ResponseBody) -> http_types::Body {
-        let length = body
-            .size_hint()
-            .exact()
-            .and_then(|length| usize::try_from(length).ok());
-        http_types::Body::from_reader(
-            Self {
-                body: Mutex::new(body),
-                chunk: Bytes::new(),
-            },
-            length,
-        )
+        let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+        http_types::Body::from_reader(Self { body: Mutex::new(body), chunk: Bytes::new() }, length)
     }
 }
 
@@ -75,10 +66,7 @@ impl Frames {
     const PIECE: usize = 8 * 1024;
 
     pub(crate) fn new(body: http_types::Body) -> Self {
-        Self {
-            done: body.is_empty() == Some(true),
-            body,
-        }
+        Self { done: body.is_empty() == Some(true), body }
     }
 }
 

@@ -35,12 +35,7 @@ impl LarderHttpClient {
     #[must_use]
     pub fn new(transport: Transport) -> Self {
         let config = Config::new().set_timeout(None);
-        Self {
-            transport,
-            body_limit: Rest::BODY_LIMIT,
-            runtime: None,
-            config,
-        }
+        Self { transport, body_limit: Rest::BODY_LIMIT, runtime: None, config }
     }
 
     /// Sets how long the body of a request may be, in bytes; [`Rest::BODY_LIMIT`] by default.
@@ -72,9 +67,7 @@ impl fmt::Debug for LarderHttpClient {
 #[async_trait]
 impl HttpClient for LarderHttpClient {
     async fn send(&self, request: http_types::Request) -> http_types::Result<http_types::Response> {
-        let request = request_from_surf(request, self.body_limit)
-            .await
-            .map_err(bad_request)?;
+        let request = request_from_surf(request, self.body_limit).await.map_err(bad_request)?;
         let answer = std::pin::pin!(self.transport.send(request));
         let answered = match (&self.runtime, self.config.timeout) {
             (Some(runtime), Some(timeout)) => match select(answer, runtime.sleep(timeout)).await {

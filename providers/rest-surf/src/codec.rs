@@ -54,9 +54,7 @@ pub(crate) fn request_to_surf(request: http::Request<Body>) -> Result<surf::Requ
     let mut converted = http_types::Request::new(method, url(&parts.uri)?);
     for (name, value) in &parts.headers {
         let (name, value) = header_to_types(name, value).ok_or_else(|| {
-            inexpressible(format!(
-                "the value of the header `{name}` is not ASCII, which surf asks for"
-            ))
+            inexpressible(format!("the value of the header `{name}` is not ASCII, which surf asks for"))
         })?;
         converted.append_header(name, value);
     }
@@ -132,18 +130,14 @@ pub(crate) async fn request_from_surf(
 ) -> Result<http::Request<Body>, Error> {
     let mut url = request.url().clone();
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(inexpressible(
-            "the URL holds a user name or a password; send them in a header",
-        ));
+        return Err(inexpressible("the URL holds a user name or a password; send them in a header"));
     }
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(inexpressible("the URL is not one of http"));
     }
     url.set_fragment(None);
-    let uri: http::Uri = url
-        .as_str()
-        .parse()
-        .map_err(|error| inexpressible(format!("the URL can't be sent: {error}")))?;
+    let uri: http::Uri =
+        url.as_str().parse().map_err(|error| inexpressible(format!("the URL can't be sent: {error}")))?;
     let method = http::Method::from_bytes(request.method().as_ref().as_bytes())
         .map_err(|_| inexpressible("the method can't be sent"))?;
     let mut converted = http::Request::new(Body::empty());
@@ -173,11 +167,7 @@ async fn read(body: http_types::Body, limit: usize) -> Result<Vec<u8>, Error> {
     let most = (limit as u64).saturating_add(1);
     let done = body.take(most).read_to_end(&mut read).await;
     done.map_err(|error| inexpressible("the body can't be read").because(error))?;
-    if read.len() > limit {
-        Err(too_long())
-    } else {
-        Ok(read)
-    }
+    if read.len() > limit { Err(too_long()) } else { Ok(read) }
 }
 
 /// Our answer for surf, with what it can't express beside it.
@@ -185,10 +175,7 @@ pub(crate) fn response_to_surf(response: http::Response<ResponseBody>) -> http_t
     let (parts, body) = response.into_parts();
     let status = parts.status.as_u16();
     let mut converted = http_types::Response::new(known(status));
-    let mut original = Original {
-        status,
-        headers: Vec::new(),
-    };
+    let mut original = Original { status, headers: Vec::new() };
     for (name, value) in &parts.headers {
         match header_to_types(name, value) {
             Some((name, value)) => converted.append_header(name, value),

@@ -55,11 +55,7 @@ async fn remote_over(server: &Server, configure: impl FnOnce(Rest) -> Rest) -> (
 }
 
 async fn get(remote: &Arc<dyn Provider>) -> Result<usize, Error> {
-    Ok(remote
-        .get(&Context::new(), &USER, &Query::all())
-        .await?
-        .rows
-        .len())
+    Ok(remote.get(&Context::new(), &USER, &Query::all()).await?.rows.len())
 }
 
 // ---- as a transport ----
@@ -82,10 +78,7 @@ async fn a_middleware_sees_every_request() {
     assert_eq!(applied.row.unwrap().meta.version.as_deref(), Some("\"1\""));
     assert_eq!(pages(&remote, &USER, &Query::all()).await.unwrap().len(), 2);
     let delete = mutation(Operation::Delete, None, "a/b");
-    assert_eq!(
-        remote.apply(&Context::new(), &delete).await.unwrap().outcome,
-        Outcome::Missing
-    );
+    assert_eq!(remote.apply(&Context::new(), &delete).await.unwrap().outcome, Outcome::Missing);
     let lines = [
         "POST /v1/users",
         "GET /v1/users",
@@ -100,11 +93,7 @@ async fn a_middleware_sees_every_request() {
     let key = format!("\"{ID}\"");
     assert_eq!(headers, ["application/json", "application/json", key.as_str()]);
     assert_eq!(log[0].json(), user_json("7", "Zoë", None, "open"));
-    assert_eq!(
-        log[1].header("content-type"),
-        None,
-        "a request without a body has no type of one"
-    );
+    assert_eq!(log[1].header("content-type"), None, "a request without a body has no type of one");
 }
 
 #[rstest]
@@ -144,10 +133,7 @@ async fn a_middleware_may_change_a_status() {
     }
     let client = surf_client(Transport::new(Server::always(reply(520)))).with(Calm);
     let remote = open(Rest::at("https://api.example.com").transport(SurfTransport::new(client))).await;
-    assert_eq!(
-        get(&remote).await.unwrap_err().kind(),
-        ErrorKind::Http { status: 503 }
-    );
+    assert_eq!(get(&remote).await.unwrap_err().kind(), ErrorKind::Http { status: 503 });
 }
 
 #[tokio::test]
@@ -164,10 +150,7 @@ async fn headers_that_surf_can_t_express() {
     let error = get(&remote).await.unwrap_err();
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Invalid, Sent::Never));
     assert!(error.message().contains("`x-name` is not ASCII"), "{error}");
-    assert_eq!(
-        (counter.requests.load(Ordering::SeqCst), server.log().len()),
-        (0, 1)
-    );
+    assert_eq!((counter.requests.load(Ordering::SeqCst), server.log().len()), (0, 1));
 }
 
 #[rstest]
@@ -185,24 +168,16 @@ async fn a_url_that_surf_would_change_or_panic_on_is_refused(#[case] url: &str, 
     *request.uri_mut() = uri;
     let error = transport.send(request).await.unwrap_err();
     assert_eq!(error.sent(), Sent::Never);
-    let told = std::error::Error::source(&error)
-        .and_then(std::error::Error::source)
-        .unwrap()
-        .to_string();
+    let told = std::error::Error::source(&error).and_then(std::error::Error::source).unwrap().to_string();
     assert!(told.contains(message), "{told}");
     assert!(server.log().is_empty());
 }
 
 #[tokio::test]
 async fn an_unknown_method_is_refused() {
-    let transport = Transport::new(SurfTransport::new(surf_client(Transport::new(Server::always(
-        reply(200),
-    )))));
-    let request = http::Request::builder()
-        .method("BREW")
-        .uri("https://a/")
-        .body(Body::empty())
-        .unwrap();
+    let transport =
+        Transport::new(SurfTransport::new(surf_client(Transport::new(Server::always(reply(200))))));
+    let request = http::Request::builder().method("BREW").uri("https://a/").body(Body::empty()).unwrap();
     assert_eq!(transport.send(request).await.unwrap_err().sent(), Sent::Never);
 }
 
@@ -210,22 +185,10 @@ async fn an_unknown_method_is_refused() {
 async fn how_far_a_request_had_gone_survives() {
     type Failing = fn() -> larder_rest::BoxError;
     let cases: [(Failing, ErrorKind, Sent); 4] = [
-        (
-            || NotSent::new("no route").into(),
-            ErrorKind::Offline,
-            Sent::Never,
-        ),
+        (|| NotSent::new("no route").into(), ErrorKind::Offline, Sent::Never),
         (|| "broken pipe".into(), ErrorKind::Transport, Sent::Maybe),
-        (
-            || std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
-            ErrorKind::Timeout,
-            Sent::Maybe,
-        ),
-        (
-            || Error::new(ErrorKind::Offline, "flight mode").into(),
-            ErrorKind::Offline,
-            Sent::Never,
-        ),
+        (|| std::io::Error::from(std::io::ErrorKind::TimedOut).into(), ErrorKind::Timeout, Sent::Maybe),
+        (|| Error::new(ErrorKind::Offline, "flight mode").into(), ErrorKind::Offline, Sent::Never),
     ];
     for (fail, kind, sent) in cases {
         let failing =
@@ -286,16 +249,10 @@ async fn an_answer_that_breaks_off_is_an_error_and_not_the_end() {
         Rest::at("https://a").transport(SurfTransport::new(surf_client(Transport::new(service))))
     }
     let error = get(&open(broken("reset".into())).await).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.sent()),
-        (ErrorKind::Transport, Sent::Answered)
-    );
+    assert_eq!((error.kind(), error.sent()), (ErrorKind::Transport, Sent::Answered));
     let own = Error::new(ErrorKind::Full, "somebody's own limit");
     let error = get(&open(broken(own.into())).await).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.message()),
-        (ErrorKind::Full, "somebody's own limit")
-    );
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Full, "somebody's own limit"));
 }
 
 /// Makes a service that can't be cloned one that can.
@@ -339,9 +296,7 @@ async fn over_a_socket() {
     let address = listener.local_addr().unwrap();
     #[allow(clippy::disallowed_methods, reason = "a server has tasks of its own")]
     tokio::spawn(async move {
-        axum::serve(listener, axum::Router::new().fallback(serve))
-            .await
-            .unwrap();
+        axum::serve(listener, axum::Router::new().fallback(serve)).await.unwrap();
     });
     let counter = Counter::default();
     let seen = counter.clone();
@@ -349,171 +304,8 @@ async fn over_a_socket() {
     assert_eq!(get(&open(rest).await).await.unwrap(), 1);
     assert_eq!(counter.requests.load(Ordering::SeqCst), 1);
 
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let rest = Rest::at(format!("http://{closed}")).transport_with(over_hyper(|client| client));
     let error = get(&open(rest).await).await.unwrap_err();
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Offline, Sent::Never));
-}
-
-// ---- below surf ----
-
-fn request(method: Method, url: &str) -> http_types::Request {
-    http_types::Request::new(method, Url::parse(url).unwrap())
-}
-
-#[track_caller]
-fn refused(error: &http_types::Error, message: &str) {
-    let own: &Error = error.downcast_ref().unwrap();
-    assert_eq!(
-        (own.kind(), own.sent(), error.status() as u16),
-        (ErrorKind::Invalid, Sent::Never, 400)
-    );
-    assert!(own.message().contains(message), "{own}");
-}
-
-#[tokio::test]
-async fn surf_s_own_requests_are_sent_as_they_are() {
-    let server = Server::always(
-        ok(json!({ "id": 1 }))
-            .header("set-cookie", "a=1")
-            .header("set-cookie", "b=2"),
-    );
-    let client = surf_client(Transport::new(server.clone()));
-    let mut sent = surf::Request::new(Method::Post, "https://a/b?c=d#e".parse().unwrap());
-    sent.set_header("x-one", "1");
-    sent.body_json(&json!({ "name": "Zoë" })).unwrap();
-    let mut response = client.send(sent).await.unwrap();
-    assert_eq!(
-        response.body_json::<serde_json::Value>().await.unwrap(),
-        json!({ "id": 1 })
-    );
-    assert_eq!(response.header("set-cookie").unwrap().iter().count(), 2);
-    let seen = server.only();
-    assert_eq!(
-        (seen.line().as_str(), seen.json()),
-        ("POST /b?c=d", json!({ "name": "Zoë" }))
-    );
-    assert_eq!(
-        (seen.header("x-one"), seen.header("content-type")),
-        (Some("1"), Some("application/json"))
-    );
-    assert_eq!(
-        seen.header("content-length"),
-        None,
-        "the transport says how long it is"
-    );
-}
-
-#[tokio::test]
-async fn a_header_with_a_line_break_is_refused() {
-    let server = Server::always(reply(200));
-    let client = LarderHttpClient::new(Transport::new(server.clone()));
-    for value in ["a\r\nx-evil: 1", "a\n", "a\0"] {
-        let mut request = request(Method::Get, "https://a/");
-        request.insert_header("x-name", value);
-        refused(
-            &client.send(request).await.unwrap_err(),
-            "`x-name` holds characters that can't be sent",
-        );
-    }
-    refused(
-        &client
-            .send(request(Method::Get, "https://ada:pw@a/"))
-            .await
-            .unwrap_err(),
-        "user name or a password",
-    );
-    refused(
-        &client
-            .send(request(Method::Get, "mailto:ada@example.com"))
-            .await
-            .unwrap_err(),
-        "URL",
-    );
-    assert!(server.log().is_empty());
-}
-
-#[tokio::test]
-async fn the_body_of_a_request_is_limited() {
-    let client = LarderHttpClient::new(Transport::new(Server::always(reply(200)))).body_limit(8);
-    let mut long = request(Method::Post, "https://a/");
-    long.set_body("123456789");
-    refused(&client.send(long).await.unwrap_err(), "the limit of 8 bytes");
-    let mut endless = request(Method::Post, "https://a/");
-    endless.set_body(http_types::Body::from_reader(
-        futures_util::io::BufReader::new(futures_util::io::repeat(1)),
-        None,
-    ));
-    refused(&client.send(endless).await.unwrap_err(), "the limit of 8 bytes");
-    let mut fits = request(Method::Post, "https://a/");
-    fits.set_body("12345678");
-    assert_eq!(client.send(fits).await.unwrap().status() as u16, 200);
-}
-
-#[tokio::test]
-async fn an_answer_comes_as_it_is_read() {
-    type Frame = http_body::Frame<Bytes>;
-    let service = tower::service_fn(|_: http::Request<Body>| async {
-        let pieces = ["abc", "", "de"]
-            .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))));
-        Ok::<_, Infallible>(http::Response::new(http_body_util::StreamBody::new(
-            futures_util::stream::iter(pieces),
-        )))
-    });
-    let client = LarderHttpClient::new(Transport::new(service));
-    let mut response = client.send(request(Method::Get, "https://a/")).await.unwrap();
-    assert!(
-        response.len().is_none() && response.header("content-type").is_none(),
-        "nothing is made up"
-    );
-    let mut piece = [0; 2];
-    assert_eq!(response.read(&mut piece).await.unwrap(), 2);
-    let mut rest = String::new();
-    response.read_to_string(&mut rest).await.unwrap();
-    assert_eq!((&piece, rest.as_str()), (b"ab", "cde"));
-}
-
-#[tokio::test]
-async fn without_an_answer_the_error_is_ours() {
-    let failing = tower::service_fn(|_: http::Request<Body>| async {
-        Err::<http::Response<Body>, _>(NotSent::new("no route"))
-    });
-    let error = LarderHttpClient::new(Transport::new(failing))
-        .send(request(Method::Get, "https://a/"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.downcast_ref::<TransportError>().unwrap().sent(),
-        Sent::Never
-    );
-
-    let silent = tower::service_fn(|_: http::Request<Body>| {
-        std::future::pending::<Result<http::Response<Body>, Infallible>>()
-    });
-    let client = LarderHttpClient::new(Transport::new(silent))
-        .timeout(opening(&[]).runtime, Duration::from_millis(10));
-    assert_eq!(client.config().timeout, Some(Duration::from_millis(10)));
-    let error = client.send(request(Method::Get, "https://a/")).await.unwrap_err();
-    let own: &Error = error.downcast_ref().unwrap();
-    assert_eq!((own.kind(), own.sent()), (ErrorKind::Timeout, Sent::Maybe));
-}
-
-#[tokio::test]
-async fn a_configuration_of_surf_does_not_panic() {
-    let mut client = LarderHttpClient::new(Transport::new(Server::always(reply(520))));
-    assert_eq!(client.config().timeout, None);
-    client.set_config(http_client::Config::new()).unwrap();
-    assert!(client.config().timeout.is_some());
-    let response = client.send(request(Method::Get, "https://a/")).await.unwrap();
-    assert_eq!(
-        (
-            response.status() as u16,
-            response.ext().get::<Original>().unwrap().status()
-        ),
-        (500, 520)
-    );
 }

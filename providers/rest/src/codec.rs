@@ -13,10 +13,21 @@ use larder_core::{
 use serde_json::{Map, Value};
 
 use crate::credentials::Secrets;
-use crate::endpoint::Version;
 use crate::error::{excerpt, invalid, unfit};
 use crate::exchange::Answer;
 use crate::route::Route;
+
+/// Where the version of a row stands.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) enum Version {
+    /// In the header `ETag` of an answer about one row.
+    #[default]
+    Etag,
+    /// In a member of the row, which is no entity tag.
+    Member(String),
+    /// In a member of the row, which is the entity tag without its quotes.
+    EtagMember(String),
+}
 
 /// A field's value as text, as JSON would write it; `None` for null.
 ///
@@ -94,11 +105,8 @@ fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {
         return Ok(Map::new());
     };
     serde_json::from_str(extra).map_err(|error| {
-        Error::new(
-            ErrorKind::Corrupt,
-            "what the remote has beside the fields is no JSON object",
-        )
-        .because(error)
+        Error::new(ErrorKind::Corrupt, "what the remote has beside the fields is no JSON object")
+            .because(error)
     })
 }
 
@@ -111,35 +119,20 @@ fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {
 pub(crate) fn parse(body: &[u8], headers: &HeaderMap, secrets: &Secrets) -> Result<Value> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| {
-        let kind = headers
-            .get(CONTENT_TYPE)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let kind =
+            headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let called = kind.as_deref().unwrap_or("no content type");
-        let essence = called
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let essence = called.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_json = essence.ends_with("/json") || essence.ends_with("+json") || kind.is_none();
         if body.is_empty() {
             return unfit(format!("expected JSON, found an empty body ({called})"));
         }
         if !is_json || body.trim_ascii_start().starts_with(b"<") {
-            let beginning: String = excerpt(body, BEGINNING, secrets)
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
-            return unfit(format!(
-                "expected JSON, found {called} that begins with `{beginning}`"
-            ));
+            let beginning: String =
+                excerpt(body, BEGINNING, secrets).split_whitespace().collect::<Vec<_>>().join(" ");
+            return unfit(format!("expected JSON, found {called} that begins with `{beginning}`"));
         }
-        unfit(format!(
-            "malformed JSON at line {} column {}",
-            error.line(),
-            error.column()
-        ))
-        .because(error)
+        unfit(format!("malformed JSON at line {} column {}", error.line(), error.column())).because(error)
     })
 }
 
@@ -156,10 +149,7 @@ fn member<'a>(json: &'a Value, path: Option<&str>) -> Result<&'a Value> {
                 .map(|object| object.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
             unfit(match members {
                 Some(members) => format!("the answer has no member `{name}`, but {members}"),
-                None => format!(
-                    "expected an object with the member `{name}`, found {}",
-                    describe(json)
-                ),
+                None => format!("expected an object with the member `{name}`, found {}", describe(json)),
             })
         })?;
     }
@@ -197,10 +187,7 @@ pub(crate) fn rows(route: &Route, json: &Value, now: Timestamp) -> Result<Vec<Pa
         };
         return Err(below(
             path,
-            unfit(format!(
-                "expected an array of rows, found {}{hint}",
-                describe(found)
-            )),
+            unfit(format!("expected an array of rows, found {}{hint}", describe(found))),
         ));
     };
     let row = |(at, element): (usize, &Value)| {
@@ -230,15 +217,8 @@ fn below(path: Option<&str>, error: Error) -> Error {
 
 fn row(route: &Route, element: &Value, headers: Option<&HeaderMap>, now: Timestamp) -> Result<PageRow> {
     let decoded = Json.decode(route.schema, element)?;
-    let meta = Meta {
-        version: version(route, element, headers),
-        extra: decoded.extra,
-        ..Meta::synced(now)
-    };
-    Ok(PageRow {
-        meta,
-        row: Arc::new(decoded.record),
-    })
+    let meta = Meta { version: version(route, element, headers), extra: decoded.extra, ..Meta::synced(now) };
+    Ok(PageRow { meta, row: Arc::new(decoded.record) })
 }
 
 /// The row in the answer to a write, which may lack fields. It is `None` where the server says nothing of use; what it
@@ -272,20 +252,9 @@ pub(crate) fn written(
         return Err(unfit("the answer is about a row with another key"));
     }
     let whole = (0..route.schema.fields.len()).all(|at| has(&at));
-    let extra = if whole {
-        extra
-    } else {
-        overlaid(mutation.extra.as_ref(), extra)
-    };
-    let meta = Meta {
-        version: version(route, element, Some(headers)),
-        extra,
-        ..Meta::synced(now)
-    };
-    Ok(Some(PageRow {
-        meta,
-        row: Arc::new(record),
-    }))
+    let extra = if whole { extra } else { overlaid(mutation.extra.as_ref(), extra) };
+    let meta = Meta { version: version(route, element, Some(headers)), extra, ..Meta::synced(now) };
+    Ok(Some(PageRow { meta, row: Arc::new(record) }))
 }
 
 /// What the remote has beside the fields, after an answer that shows a part of it.
@@ -309,16 +278,9 @@ pub(crate) fn bare(
     now: Timestamp,
 ) -> Option<PageRow> {
     let version = version(route, &Value::Null, Some(headers))?;
-    let meta = Meta {
-        version: Some(version),
-        extra: mutation.extra.clone(),
-        ..Meta::synced(now)
-    };
+    let meta = Meta { version: Some(version), extra: mutation.extra.clone(), ..Meta::synced(now) };
     let nothing = vec![None; route.schema.fields.len()];
-    Some(PageRow {
-        meta,
-        row: Arc::new(Record::new(nothing)),
-    })
+    Some(PageRow { meta, row: Arc::new(Record::new(nothing)) })
 }
 
 fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Option<RemoteVersion> {
@@ -338,15 +300,11 @@ fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Optio
 pub(crate) fn is_strong(version: &str) -> bool {
     let inside = version.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inside.is_some_and(|inside| {
-        inside
-            .bytes()
-            .all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80)
+        inside.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80)
     })
 }
 
 /// The key of a row that came.
 pub(crate) fn key_of(schema: &'static Schema, row: &PageRow) -> Result<Key> {
-    schema
-        .key_of(&*row.row)
-        .map_err(|error| error.with_sent(Sent::Answered))
+    schema.key_of(&*row.row).map_err(|error| error.with_sent(Sent::Answered))
 }

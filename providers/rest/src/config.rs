@@ -241,18 +241,12 @@ impl Rest {
             body_limit: self.body_limit,
             transient: self.transient,
         };
-        Ok(RestProvider {
-            exchange,
-            routes,
-            capabilities,
-        })
+        Ok(RestProvider { exchange, routes, capabilities })
     }
 
     fn routes(&self, schemas: &[&'static larder_core::Schema]) -> Result<BTreeMap<&'static str, Route>> {
-        if let Some(model) = self
-            .endpoints
-            .keys()
-            .find(|model| schemas.iter().all(|schema| schema.model != *model))
+        if let Some(model) =
+            self.endpoints.keys().find(|model| schemas.iter().all(|schema| schema.model != *model))
         {
             let known: Vec<_> = schemas.iter().map(|schema| schema.model).collect();
             let message = format!(
@@ -264,10 +258,7 @@ impl Rest {
         let agent = concat!("larder-rest/", env!("CARGO_PKG_VERSION"));
         let mut headers = vec![("User-Agent".to_owned(), agent.to_owned())];
         headers.extend(self.headers.iter().cloned());
-        let defaults = Defaults {
-            headers: &headers,
-            idempotency_header: self.idempotency_header.as_deref(),
-        };
+        let defaults = Defaults { headers: &headers, idempotency_header: self.idempotency_header.as_deref() };
         let route = |schema: &&'static larder_core::Schema| {
             let own = self.endpoints.get(schema.model).cloned();
             let endpoint = own.unwrap_or_else(|| default_endpoint(schema));
@@ -310,9 +301,7 @@ fn shipped(runtime: &Arc<dyn Runtime>) -> Result<Transport> {
 
 #[cfg(not(feature = "hyper"))]
 fn shipped(_: &Arc<dyn Runtime>) -> Result<Transport> {
-    Err(invalid(
-        "there is no transport: give one to `Rest::transport`, or build with the feature `hyper`",
-    ))
+    Err(invalid("there is no transport: give one to `Rest::transport`, or build with the feature `hyper`"))
 }
 
 #[async_trait]
@@ -327,11 +316,7 @@ impl fmt::Debug for Rest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         // What stands before an `@` is refused on opening, and a secret until then.
-        let base = if self.base.contains('@') {
-            "<redacted>"
-        } else {
-            &self.base
-        };
+        let base = if self.base.contains('@') { "<redacted>" } else { &self.base };
         f.debug_struct("Rest")
             .field("base", &base)
             .field("headers", &headers)

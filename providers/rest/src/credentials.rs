@@ -101,10 +101,7 @@ impl Credential {
         for part in self.0 {
             match part {
                 Part::Bearer(token) => {
-                    headers.insert(
-                        AUTHORIZATION,
-                        sensitive("Authorization", &format!("Bearer {token}"))?,
-                    );
+                    headers.insert(AUTHORIZATION, sensitive("Authorization", &format!("Bearer {token}"))?);
                     secrets.keep(token);
                 }
                 Part::Header(name, value) => {
@@ -126,9 +123,7 @@ impl Credential {
 
 fn sensitive(name: &str, value: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
-        invalid(format!(
-            "the credential for {name} holds characters that a header can't have"
-        ))
+        invalid(format!("the credential for {name} holds characters that a header can't have"))
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -223,9 +218,7 @@ impl Secrets {
     }
 
     pub(crate) fn redact(&self, text: &str) -> String {
-        self.values.iter().fold(text.to_owned(), |text, value| {
-            text.replace(value.as_str(), Self::REDACTED)
-        })
+        self.values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), Self::REDACTED))
     }
 
     /// Takes the secrets out of an error that somebody else has made, or that quotes a server.
@@ -260,9 +253,7 @@ impl Secrets {
 
     /// An error and its causes as text.
     pub(crate) fn tell(&self, error: &(dyn StdError + 'static)) -> String {
-        let told: Vec<_> = chain(error)
-            .map(|cause| self.redact(&cause.to_string()))
-            .collect();
+        let told: Vec<_> = chain(error).map(|cause| self.redact(&cause.to_string())).collect();
         told.join(": ")
     }
 }

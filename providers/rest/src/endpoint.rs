@@ -7,6 +7,7 @@ use http::Method;
 use larder_core::{Idempotency, Operation, Predicate, Schema};
 use serde_json::{Map, Value};
 
+use crate::codec::Version;
 use crate::filters::{FieldRef, FilterOp, Filters, OrderStyle, Ordered};
 use crate::paging::Paging;
 
@@ -26,18 +27,6 @@ pub enum Action {
     Upsert,
     /// A row less.
     Delete,
-}
-
-/// Where the version of a row stands.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub(crate) enum Version {
-    /// In the header `ETag` of an answer about one row.
-    #[default]
-    Etag,
-    /// In a member of the row, which is no entity tag.
-    Member(String),
-    /// In a member of the row, which is the entity tag without its quotes.
-    EtagMember(String),
 }
 
 /// The endpoint of one model: where each action goes, how, and what the server understands.

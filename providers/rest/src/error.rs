@@ -42,17 +42,11 @@ pub(crate) fn of_status(
     now: Timestamp,
 ) -> Error {
     let code = status.as_u16();
-    let reason = status
-        .canonical_reason()
-        .map(|reason| format!(" {reason}"))
-        .unwrap_or_default();
-    let mut error = Error::new(
-        kind_of(code, transient),
-        format!("the server answered {code}{reason}"),
-    )
-    .with_status(code)
-    .with_sent(Sent::Answered)
-    .with_transient(transient.contains(&code));
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
+    let mut error = Error::new(kind_of(code, transient), format!("the server answered {code}{reason}"))
+        .with_status(code)
+        .with_sent(Sent::Answered)
+        .with_transient(transient.contains(&code));
     if !body.is_empty() {
         error = error.with_body(excerpt(body, Failure::BODY_LIMIT, secrets));
     }
@@ -89,9 +83,7 @@ fn http_date(text: &str) -> Option<Timestamp> {
         return Some(at);
     }
     let obsolete = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    let civil = obsolete
-        .iter()
-        .find_map(|format| DateTime::strptime(format, text).ok())?;
+    let civil = obsolete.iter().find_map(|format| DateTime::strptime(format, text).ok())?;
     civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
@@ -111,9 +103,7 @@ pub(crate) fn of_transport(error: TransportError, secrets: &Secrets) -> Error {
 
 /// The error that an answer is whose body breaks off.
 pub(crate) fn of_body(error: BoxError) -> Error {
-    let own = chain(&*error)
-        .find_map(|cause| cause.downcast_ref::<Error>())
-        .map(Error::duplicate);
+    let own = chain(&*error).find_map(|cause| cause.downcast_ref::<Error>()).map(Error::duplicate);
     let error =
         own.unwrap_or_else(|| Error::new(ErrorKind::Transport, "the answer broke off").because(error));
     error.with_sent(Sent::Answered)
@@ -128,37 +118,25 @@ fn describe(error: &TransportError, sent: Sent) -> (ErrorKind, String) {
         );
     }
     if chain(error).any(broken_before_use) {
-        return (
-            ErrorKind::Transport,
-            format!("the connection can't be used: {innermost}"),
-        );
+        return (ErrorKind::Transport, format!("the connection can't be used: {innermost}"));
     }
     match sent {
-        Sent::Never => (
-            ErrorKind::Offline,
-            format!("the server can't be reached: {innermost}"),
-        ),
-        Sent::Maybe => (
-            ErrorKind::Transport,
-            format!("the connection broke before an answer came: {innermost}"),
-        ),
+        Sent::Never => (ErrorKind::Offline, format!("the server can't be reached: {innermost}")),
+        Sent::Maybe => {
+            (ErrorKind::Transport, format!("the connection broke before an answer came: {innermost}"))
+        }
         Sent::Answered => (ErrorKind::Transport, format!("the answer broke off: {innermost}")),
     }
 }
 
 fn timed_out(cause: &(dyn StdError + 'static)) -> bool {
-    cause
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// A failure to connect that is not one of being offline: TLS, or a connection of the pool that the peer has closed.
 #[cfg(feature = "hyper")]
 fn broken_before_use(cause: &(dyn StdError + 'static)) -> bool {
-    cause.is::<rustls::Error>()
-        || cause
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_canceled)
+    cause.is::<rustls::Error>() || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
 #[cfg(not(feature = "hyper"))]
@@ -173,9 +151,7 @@ pub(crate) fn sent_of(error: &(dyn StdError + 'static)) -> Option<Sent> {
             return Some(Sent::Never);
         }
         let transport = cause.downcast_ref::<TransportError>().map(TransportError::sent);
-        transport
-            .or_else(|| cause.downcast_ref::<Error>().map(Error::sent))
-            .or_else(|| sent_of_hyper(cause))
+        transport.or_else(|| cause.downcast_ref::<Error>().map(Error::sent)).or_else(|| sent_of_hyper(cause))
     })
 }
 
@@ -218,9 +194,7 @@ pub(crate) fn invalid(message: impl Into<String>) -> Error {
 
 /// A peer that does not keep to the protocol, so that asking again is of no use.
 pub(crate) fn misbehaved(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Transport, message)
-        .with_sent(Sent::Answered)
-        .with_transient(false)
+    Error::new(ErrorKind::Transport, message).with_sent(Sent::Answered).with_transient(false)
 }
 
 /// Data that does not fit.

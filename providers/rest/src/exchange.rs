@@ -96,38 +96,22 @@ impl Exchange {
 
     async fn converse(&self, cx: &Context, call: Call, until: Duration) -> Result<Answer> {
         let progress = Progress::default();
-        let (response, uri, secrets) = self
-            .race(cx, until, &progress, self.follow(cx, call, &progress))
-            .await??;
+        let (response, uri, secrets) =
+            self.race(cx, until, &progress, self.follow(cx, call, &progress)).await??;
         progress.reach(Sent::Answered);
         let (parts, body) = response.into_parts();
         tracing::Span::current().record("status", parts.status.as_u16());
-        let read = self
-            .race(cx, until, &progress, self.read(&parts.headers, body))
-            .await;
+        let read = self.race(cx, until, &progress, self.read(&parts.headers, body)).await;
         let told = |error: Error| secrets.cleanse(error.with_status(parts.status.as_u16()));
         let body = read.and_then(|read| read).map_err(told);
-        Ok(Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-            uri,
-            secrets,
-        })
+        Ok(Answer { status: parts.status, headers: parts.headers, body, uri, secrets })
     }
 
     /// The error that an answer without success is; nothing of the request's secrets is in it.
     pub(crate) fn refusal(&self, answer: &Answer) -> Error {
         let body = answer.body.as_deref().unwrap_or_default();
         let now = self.runtime.now();
-        of_status(
-            answer.status,
-            &answer.headers,
-            body,
-            &answer.secrets,
-            &self.transient,
-            now,
-        )
+        of_status(answer.status, &answer.headers, body, &answer.secrets, &self.transient, now)
     }
 
     /// Waits for `work`, until the time is up or the caller withdraws.
@@ -169,11 +153,8 @@ impl Exchange {
             let (request, secrets) = self.request(cx, &call).await?;
             let uri = request.uri().clone();
             progress.reach(Sent::Maybe);
-            let response = self
-                .transport
-                .send(request)
-                .await
-                .map_err(|error| of_transport(error, &secrets))?;
+            let response =
+                self.transport.send(request).await.map_err(|error| of_transport(error, &secrets))?;
             let status = response.status();
             let Some(place) = response.headers().get(LOCATION).filter(|_| is_redirect(status)) else {
                 return Ok((response, uri, secrets));
@@ -181,10 +162,7 @@ impl Exchange {
             let place = place.to_str().ok().and_then(|place| resolve(&uri, place));
             call.target = self.redirected(&call.method, status, place.as_ref(), &secrets)?;
         }
-        Err(redirect_error(
-            StatusCode::FOUND,
-            format!("more than {MOST_REDIRECTS} redirects"),
-        ))
+        Err(redirect_error(StatusCode::FOUND, format!("more than {MOST_REDIRECTS} redirects")))
     }
 
     /// Where a read goes on; a write never does.
@@ -227,39 +205,25 @@ impl Exchange {
     async fn request(&self, cx: &Context, call: &Call) -> Result<(Request<Body>, Secrets)> {
         let (path, mut params) = split(&call.target);
         let mut headers = call.headers.clone();
-        headers
-            .entry(ACCEPT)
-            .or_insert(HeaderValue::from_static("application/json"));
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         if let Some((kind, _)) = &call.body {
             headers.insert(CONTENT_TYPE, kind.clone());
         }
         let secrets = match &self.credentials {
-            Some(source) => source
-                .credential(cx.account.clone())
-                .await?
-                .apply(&mut headers, &mut params)?,
+            Some(source) => source.credential(cx.account.clone()).await?.apply(&mut headers, &mut params)?,
             None => Secrets::default(),
         };
-        let body = call
-            .body
-            .as_ref()
-            .map_or_else(Body::empty, |(_, bytes)| bytes.clone().into());
+        let body = call.body.as_ref().map_or_else(Body::empty, |(_, bytes)| bytes.clone().into());
         let mut request = Request::new(body);
         *request.method_mut() = call.method.clone();
-        *request.uri_mut() = self
-            .base
-            .uri(&params.target(path))
-            .map_err(|error| secrets.cleanse(error))?;
+        *request.uri_mut() = self.base.uri(&params.target(path)).map_err(|error| secrets.cleanse(error))?;
         *request.headers_mut() = headers;
         Ok((request, secrets))
     }
 
     /// Reads a body, and no more of it than is allowed.
     async fn read(&self, headers: &HeaderMap, body: ResponseBody) -> Result<Bytes> {
-        if let Some(encoding) = headers
-            .get(CONTENT_ENCODING)
-            .filter(|encoding| *encoding != "identity")
-        {
+        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
             let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
             return Err(unfit(format!(
                 "the answer is in the content encoding `{encoding}`, which nobody asked for; \
@@ -310,7 +274,5 @@ fn is_redirect(status: StatusCode) -> bool {
 
 fn redirect_error(status: StatusCode, message: impl Into<String>) -> Error {
     let status = status.as_u16();
-    Error::new(ErrorKind::Http { status }, message)
-        .with_sent(Sent::Answered)
-        .with_transient(false)
+    Error::new(ErrorKind::Http { status }, message).with_sent(Sent::Answered).with_transient(false)
 }

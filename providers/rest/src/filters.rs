@@ -117,12 +117,7 @@ impl<F> Filters<F> {
 
     pub(crate) fn add(&mut self, field: F, op: FilterOp, name: String, exact: bool) {
         if let Self::Params(params) = self {
-            params.push(FilterParam {
-                field,
-                op,
-                name,
-                exact,
-            });
+            params.push(FilterParam { field, op, name, exact });
         }
     }
 
@@ -136,18 +131,8 @@ impl<F> Filters<F> {
             Self::Everything(translate) => Filters::Everything(translate.clone()),
             Self::Params(params) => {
                 let resolved = params.iter().map(|param| {
-                    let FilterParam {
-                        field,
-                        op,
-                        name,
-                        exact,
-                    } = param;
-                    Ok(FilterParam {
-                        field: find(field)?,
-                        op: *op,
-                        name: name.clone(),
-                        exact: *exact,
-                    })
+                    let FilterParam { field, op, name, exact } = param;
+                    Ok(FilterParam { field: find(field)?, op: *op, name: name.clone(), exact: *exact })
                 });
                 Filters::Params(resolved.collect::<Result<_>>()?)
             }

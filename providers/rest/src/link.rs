@@ -14,10 +14,7 @@ pub(crate) struct Link {
 
 impl Link {
     fn param(&self, name: &str) -> Option<&str> {
-        self.params
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value.as_str())
+        self.params.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether `rel`, which may list several relations, lists that one. A second `rel` does not count.
@@ -29,14 +26,10 @@ impl Link {
 
 /// The target of the first link to the next page. One with an `anchor` is about another resource.
 pub(crate) fn next(headers: &HeaderMap) -> Option<String> {
-    let fields = headers
-        .get_all(LINK)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let fields =
+        headers.get_all(LINK).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let mut links = fields.flat_map(|field| parse(&field));
-    links
-        .find(|link| link.is("next") && link.param("anchor").is_none())
-        .map(|link| link.target)
+    links.find(|link| link.is("next") && link.param("anchor").is_none()).map(|link| link.target)
 }
 
 /// The links of a field; what is malformed ends the parsing, and what came before it counts.
@@ -52,10 +45,7 @@ pub(crate) fn parse(field: &str) -> Vec<Link> {
             return links;
         };
         let (params, after) = params(after);
-        links.push(Link {
-            target: target.trim().to_owned(),
-            params,
-        });
+        links.push(Link { target: target.trim().to_owned(), params });
         rest = after;
     }
 }
@@ -125,15 +115,9 @@ mod tests {
     fn the_examples_of_the_rfc() {
         check(
             r#"<http://example.com/TheBook/chapter2>; rel="previous"; title="previous chapter""#,
-            &[(
-                "http://example.com/TheBook/chapter2",
-                &[("rel", "previous"), ("title", "previous chapter")],
-            )],
+            &[("http://example.com/TheBook/chapter2", &[("rel", "previous"), ("title", "previous chapter")])],
         );
-        check(
-            r#"</>; rel="http://example.net/foo""#,
-            &[("/", &[("rel", "http://example.net/foo")])],
-        );
+        check(r#"</>; rel="http://example.net/foo""#, &[("/", &[("rel", "http://example.net/foo")])]);
         check(
             r##"</terms>; rel="copyright"; anchor="#foo""##,
             &[("/terms", &[("rel", "copyright"), ("anchor", "#foo")])],
@@ -141,22 +125,13 @@ mod tests {
         check(
             r#"</TheBook/chapter2>; rel="previous"; title*=UTF-8'de'letztes%20Kapitel, </TheBook/chapter4>; rel="next"; title*=UTF-8'de'n%c3%a4chstes%20Kapitel"#,
             &[
-                (
-                    "/TheBook/chapter2",
-                    &[("rel", "previous"), ("title*", "UTF-8'de'letztes%20Kapitel")],
-                ),
-                (
-                    "/TheBook/chapter4",
-                    &[("rel", "next"), ("title*", "UTF-8'de'n%c3%a4chstes%20Kapitel")],
-                ),
+                ("/TheBook/chapter2", &[("rel", "previous"), ("title*", "UTF-8'de'letztes%20Kapitel")]),
+                ("/TheBook/chapter4", &[("rel", "next"), ("title*", "UTF-8'de'n%c3%a4chstes%20Kapitel")]),
             ],
         );
         check(
             r#"<http://example.org/>; rel="start http://example.net/relation/other""#,
-            &[(
-                "http://example.org/",
-                &[("rel", "start http://example.net/relation/other")],
-            )],
+            &[("http://example.org/", &[("rel", "start http://example.net/relation/other")])],
         );
         check(
             r#"<https://example.org/>; rel="start", <https://example.org/index>; rel="index""#,
@@ -171,10 +146,7 @@ mod tests {
     fn odd_spelling() {
         check(
             "< /a > ;rel=next ; foo ,, </b>;REL = \"prev\\\"ious\"",
-            &[
-                ("/a", &[("rel", "next"), ("foo", "")]),
-                ("/b", &[("rel", "prev\"ious")]),
-            ],
+            &[("/a", &[("rel", "next"), ("foo", "")]), ("/b", &[("rel", "prev\"ious")])],
         );
         check(
             "</a,b;c>; title=\"x, <y>; rel=\\\"next\\\"\"; rel=last",
@@ -195,10 +167,8 @@ mod tests {
     #[case(&["</2>; rel=nextish"], None)]
     #[case(&[], None)]
     fn the_next_page(#[case] fields: &[&str], #[case] expected: Option<&str>) {
-        let headers: HeaderMap = fields
-            .iter()
-            .map(|field| (LINK, HeaderValue::from_str(field).unwrap()))
-            .collect();
+        let headers: HeaderMap =
+            fields.iter().map(|field| (LINK, HeaderValue::from_str(field).unwrap())).collect();
         assert_eq!(next(&headers).as_deref(), expected);
     }
 }

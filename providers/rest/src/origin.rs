@@ -29,33 +29,22 @@ impl Base {
         }
         let wrong = |why: &str| invalid(format!("the base URL `{text}` {why}"));
         if text.contains(['?', '#']) {
-            return Err(wrong(
-                "has a query or a fragment; give parameters to the endpoints",
-            ));
+            return Err(wrong("has a query or a fragment; give parameters to the endpoints"));
         }
-        let uri: Uri = text
-            .parse()
-            .map_err(|error| wrong(&format!("is none: {error}")))?;
+        let uri: Uri = text.parse().map_err(|error| wrong(&format!("is none: {error}")))?;
         let parts = uri.clone().into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(wrong("is not absolute; write it as `https://host/path`"));
         };
         let origin = Origin::of(&uri).ok_or_else(|| wrong("is neither https nor http"))?;
         if scheme == Scheme::HTTP && !allow_http && !is_loopback(&origin.host) {
-            return Err(wrong(
-                "is not encrypted; use https, or say `Rest::allow_http` if that is meant",
-            ));
+            return Err(wrong("is not encrypted; use https, or say `Rest::allow_http` if that is meant"));
         }
         let path = uri.path().trim_end_matches('/').to_owned();
         if path != remove_dots(&path) {
             return Err(wrong("has `.` or `..` in its path"));
         }
-        Ok(Self {
-            scheme,
-            authority,
-            path,
-            origin,
-        })
+        Ok(Self { scheme, authority, path, origin })
     }
 
     /// The origin.
@@ -99,11 +88,7 @@ impl Origin {
             _ => return None,
         };
         let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
-        Some(Self {
-            scheme,
-            host,
-            port: uri.port_u16().unwrap_or(default),
-        })
+        Some(Self { scheme, host, port: uri.port_u16().unwrap_or(default) })
     }
 }
 
@@ -111,19 +96,12 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scheme, host, port } = self;
         let default = if *scheme == "https" { 443 } else { 80 };
-        if *port == default {
-            write!(f, "{scheme}://{host}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
+        if *port == default { write!(f, "{scheme}://{host}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }
 
 fn is_loopback(host: &str) -> bool {
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<std::net::IpAddr>();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     match address {
         Ok(address) => address.is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
@@ -179,9 +157,7 @@ fn build(of: &Uri, path: &str, query: Option<&str>) -> Option<Uri> {
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
-    let builder = Uri::builder()
-        .scheme(of.scheme()?.clone())
-        .authority(of.authority()?.clone());
+    let builder = Uri::builder().scheme(of.scheme()?.clone()).authority(of.authority()?.clone());
     builder.path_and_query(target).build().ok()
 }
 
@@ -190,9 +166,7 @@ fn has_scheme(reference: &str) -> bool {
         return false;
     };
     scheme.starts_with(|char: char| char.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
+        && scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
 }
 
 /// Removes `.` and `..` (RFC 3986, 5.2.4), encoded ones as well: servers decode before they look.
@@ -230,12 +204,7 @@ mod tests {
     #[rstest]
     #[case("https://api.example.com", false, "/users", "https://api.example.com/users")]
     #[case("https://api.example.com/", false, "/users", "https://api.example.com/users")]
-    #[case(
-        "https://api.example.com:8443/v1/",
-        false,
-        "/users",
-        "https://api.example.com:8443/v1/users"
-    )]
+    #[case("https://api.example.com:8443/v1/", false, "/users", "https://api.example.com:8443/v1/users")]
     #[case("http://localhost:3000", false, "/users", "http://localhost:3000/users")]
     #[case("http://127.0.0.2:3000", false, "/users", "http://127.0.0.2:3000/users")]
     #[case("http://[::1]:3000", false, "/users", "http://[::1]:3000/users")]

@@ -56,23 +56,12 @@ impl Paging {
     /// ```
     pub fn pages(param: impl Into<String>, size_param: impl Into<String>, size: u64) -> Self {
         let (param, size_param) = (param.into(), Some(size_param.into()));
-        Self::Page {
-            param,
-            size_param,
-            size,
-            start: 1,
-            until_empty: false,
-        }
+        Self::Page { param, size_param, size, start: 1, until_empty: false }
     }
 
     /// By the number of rows to leave out.
     pub fn offsets(param: impl Into<String>, size_param: impl Into<String>, size: u64) -> Self {
-        Self::Offset {
-            param: param.into(),
-            size_param: Some(size_param.into()),
-            size,
-            until_empty: false,
-        }
+        Self::Offset { param: param.into(), size_param: Some(size_param.into()), size, until_empty: false }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -129,11 +118,7 @@ impl Place {
     /// The beginning of a list, with the window that is counted off here.
     pub(crate) fn start(query: &Query, windowed: bool) -> Self {
         match windowed {
-            true => Self {
-                skip: query.offset,
-                left: query.limit,
-                ..Self::default()
-            },
+            true => Self { skip: query.offset, left: query.limit, ..Self::default() },
             false => Self::default(),
         }
     }
@@ -189,36 +174,14 @@ impl Place {
                     add(name, wanted);
                 }
             }
-            Paging::Page {
-                param,
-                size_param,
-                start,
-                size,
-                ..
-            } => {
-                add(
-                    param,
-                    if let At::Page(number) = self.at {
-                        number
-                    } else {
-                        *start
-                    },
-                );
+            Paging::Page { param, size_param, start, size, .. } => {
+                add(param, if let At::Page(number) = self.at { number } else { *start });
                 if let Some(name) = size_param {
                     add(name, *size);
                 }
             }
-            Paging::Offset {
-                param,
-                size_param,
-                size,
-                ..
-            } => {
-                let from = if let At::Offset(from) = self.at {
-                    from
-                } else {
-                    std::mem::take(&mut self.skip)
-                };
+            Paging::Offset { param, size_param, size, .. } => {
+                let from = if let At::Offset(from) = self.at { from } else { std::mem::take(&mut self.skip) };
                 self.at = At::Offset(from);
                 add(param, from);
                 if let Some(name) = size_param {
@@ -259,22 +222,11 @@ impl Place {
         let next = match paging {
             Paging::None => None,
             Paging::Link => link?.map(At::Target),
-            Paging::Page {
-                start,
-                size,
-                until_empty,
-                ..
-            } => {
-                let number = if let At::Page(number) = self.at {
-                    number
-                } else {
-                    *start
-                };
+            Paging::Page { start, size, until_empty, .. } => {
+                let number = if let At::Page(number) = self.at { number } else { *start };
                 goes_on(rows, *size, *until_empty, &link).then(|| At::Page(number.saturating_add(1)))
             }
-            Paging::Offset {
-                size, until_empty, ..
-            } => {
+            Paging::Offset { size, until_empty, .. } => {
                 let from = if let At::Offset(from) = self.at { from } else { 0 };
                 goes_on(rows, *size, *until_empty, &link).then(|| At::Offset(from.saturating_add(rows)))
             }
@@ -285,9 +237,7 @@ impl Place {
         self.pages += 1;
         self.empty = if rows == 0 { self.empty + 1 } else { 0 };
         if self.empty > MOST_EMPTY {
-            return Err(misbehaved(format!(
-                "the list goes on after {MOST_EMPTY} pages without a row"
-            )));
+            return Err(misbehaved(format!("the list goes on after {MOST_EMPTY} pages without a row")));
         }
         self.notice(&next, page.keys)?;
         Ok(Some(Self { at: next, ..self }))

@@ -38,29 +38,20 @@ impl Provider for RestProvider {
     }
 
     fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
-        self.routes
-            .get(schema.model)
-            .map_or(Idempotency::AtMostOnce, |route| route.idempotency(operation))
+        self.routes.get(schema.model).map_or(Idempotency::AtMostOnce, |route| route.idempotency(operation))
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        self.read(cx, schema, query)
-            .await
-            .map_err(|error| error.during("get").model(schema.model))
+        self.read(cx, schema, query).await.map_err(|error| error.during("get").model(schema.model))
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
-        self.find(cx, schema, query)
-            .await
-            .map_err(|error| error.during("look for").model(schema.model))
+        self.find(cx, schema, query).await.map_err(|error| error.during("look for").model(schema.model))
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
         let place = |error: Error| {
-            error
-                .during(mutation.operation.verb())
-                .model(mutation.schema.model)
-                .key(&mutation.key)
+            error.during(mutation.operation.verb()).model(mutation.schema.model).key(&mutation.key)
         };
         self.write(cx, mutation).await.map_err(place)
     }
@@ -85,10 +76,7 @@ impl RestProvider {
     async fn read(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
         let route = self.route(schema)?;
         if matches_nothing(query) {
-            return Ok(Page {
-                done: Done::ALL,
-                ..Page::default()
-            });
+            return Ok(Page { done: Done::ALL, ..Page::default() });
         }
         match (one_key(schema, &query.filter), route.template(Action::One)) {
             (Some(key), Some(template)) => self.one(cx, route, template, key, query).await,
@@ -106,16 +94,9 @@ impl RestProvider {
     ) -> Result<Page> {
         let (path, params) = template.fill(|hole| key_hole(route.schema, key, hole))?;
         let call = self.call(route, Method::GET, template, &path, params, &[]);
-        let answer = self
-            .exchange
-            .send(cx, call)
-            .await
-            .map_err(|error| error.key(key))?;
+        let answer = self.exchange.send(cx, call).await.map_err(|error| error.key(key))?;
         if matches!(answer.status.as_u16(), 404 | 410) {
-            return Ok(Page {
-                done: Done::ALL,
-                ..Page::default()
-            });
+            return Ok(Page { done: Done::ALL, ..Page::default() });
         }
         let json = self.json(&answer).map_err(|error| error.key(key))?;
         let row = codec::one(route, &json, &answer.headers, self.exchange.runtime.now());
@@ -124,19 +105,12 @@ impl RestProvider {
             return Err(unfit("the server answered with a row of another key").key(key));
         }
         let rows = query.finish(route.schema, Done::default(), vec![row])?;
-        Ok(Page {
-            rows,
-            done: Done::ALL,
-            next: None,
-        })
+        Ok(Page { rows, done: Done::ALL, next: None })
     }
 
     async fn list(&self, cx: &Context, route: &Route, query: &Query) -> Result<Page> {
         let template = route.template(Action::List).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Unsupported,
-                "the endpoint has no list; ask for rows by their keys",
-            )
+            Error::new(ErrorKind::Unsupported, "the endpoint has no list; ask for rows by their keys")
         })?;
         let plan = Plan::of(route, route.schema, query)?;
         let mut place = match &cx.resume {
@@ -167,10 +141,7 @@ impl RestProvider {
             let rows = codec::rows(route, &self.json(&answer)?, self.exchange.runtime.now());
             rows.map_err(|error| error.with_status(answer.status.as_u16()))?
         };
-        let keys = rows
-            .iter()
-            .map(|row| codec::key_of(route.schema, row))
-            .collect::<Result<Vec<_>>>()?;
+        let keys = rows.iter().map(|row| codec::key_of(route.schema, row)).collect::<Result<Vec<_>>>()?;
         if plan.done.filter {
             verify(route, query, &mut rows)?;
         }
@@ -184,18 +155,11 @@ impl RestProvider {
             secrets: answer.secrets.params(),
         };
         let next = place.advance(&route.paging, &self.exchange.base, &arrived)?;
-        Ok(Page {
-            rows,
-            done: plan.done,
-            next: next.map(|place| place.write()),
-        })
+        Ok(Page { rows, done: plan.done, next: next.map(|place| place.write()) })
     }
 
     async fn find(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
-        let first = Query {
-            limit: Some(query.limit.unwrap_or(1).min(1)),
-            ..query.clone()
-        };
+        let first = Query { limit: Some(query.limit.unwrap_or(1).min(1)), ..query.clone() };
         let mut cx = cx.clone();
         cx.resume = None;
         let (mut rows, mut done) = (Vec::new(), Done::ALL);
@@ -208,15 +172,7 @@ impl RestProvider {
                 window: done.window && page.done.window,
             };
             // Which rows they are is of no interest, so the order needn't be right for them to be enough.
-            rows = first.finish(
-                schema,
-                Done {
-                    order: true,
-                    window: true,
-                    ..done
-                },
-                rows,
-            )?;
+            rows = first.finish(schema, Done { order: true, window: true, ..done }, rows)?;
             let skip = if done.window { 0 } else { query.offset };
             if rows.len() as u64 > skip {
                 return Ok(Presence::Present);

@@ -68,10 +68,7 @@ impl Plan {
 
     /// The value of a field that the list's template names.
     pub(crate) fn field(&self, at: usize) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(field, _)| *field == at)
-            .map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(field, _)| *field == at).map(|(_, value)| value.as_str())
     }
 
     fn push(&mut self, route: &Route, schema: &'static Schema, filter: &Predicate) -> Pushed {
@@ -83,11 +80,7 @@ impl Plan {
             Predicate::All => Pushed::Exactly,
             Predicate::And(all) => {
                 let pushed: Vec<_> = all.iter().map(|one| self.push(route, schema, one)).collect();
-                if pushed.contains(&Pushed::Residual) {
-                    Pushed::Residual
-                } else {
-                    Pushed::Exactly
-                }
+                if pushed.contains(&Pushed::Residual) { Pushed::Residual } else { Pushed::Exactly }
             }
             Predicate::Compare { field, op, value } => {
                 self.param(route, at(field), compare_op(*op), &[value])
@@ -100,30 +93,12 @@ impl Plan {
             Predicate::In { field, values } => {
                 self.any_of(route, at(field), &values.iter().collect::<Vec<_>>())
             }
-            Predicate::Text {
-                field,
-                op,
-                needle,
-                ignore_case: false,
-                negated: false,
-            } => {
-                let op = match op {
-                    TextOp::Contains => FilterOp::Contains,
-                    TextOp::StartsWith => FilterOp::StartsWith,
-                    TextOp::EndsWith => FilterOp::EndsWith,
-                };
-                // A part of a text that is written in another way there can't be written.
-                let of = &schema.fields[at(field)];
-                if !matches!(of.kind.inner(), Kind::Str) || converts(of) {
-                    return Pushed::Residual;
-                }
-                self.param(route, at(field), op, &[&Value::Str(needle.clone())])
+            Predicate::Text { field, op, needle, ignore_case: false, negated: false } => {
+                self.text(route, at(field), *op, needle)
             }
-            Predicate::Member {
-                field,
-                value,
-                negated: false,
-            } => self.param(route, at(field), FilterOp::Member, &[value]),
+            Predicate::Member { field, value, negated: false } => {
+                self.param(route, at(field), FilterOp::Member, &[value])
+            }
             Predicate::Keys(keys) => match schema.key.fields {
                 [position] => {
                     let texts = keys.iter().map(|key| key_text(schema, key, 0).ok()).collect();
@@ -137,11 +112,7 @@ impl Plan {
                     self.texts(route, *position, FilterOp::Eq, text.map(|text| vec![text]))
                 };
                 let pushed: Vec<_> = schema.key.fields.iter().enumerate().map(part).collect();
-                if pushed.contains(&Pushed::Residual) {
-                    Pushed::Residual
-                } else {
-                    Pushed::Exactly
-                }
+                if pushed.contains(&Pushed::Residual) { Pushed::Residual } else { Pushed::Exactly }
             }
             _ => Pushed::Residual,
         }
@@ -150,11 +121,7 @@ impl Plan {
     /// Takes the value of a field that the list's template names.
     fn fill(&mut self, route: &Route, filter: &Predicate) -> bool {
         let (field, value) = match filter {
-            Predicate::Compare {
-                field,
-                op: CompareOp::Eq,
-                value,
-            } => (field, value),
+            Predicate::Compare { field, op: CompareOp::Eq, value } => (field, value),
             Predicate::In { field, values } => match values.as_slice() {
                 [value] => (field, value),
                 _ => return false,
@@ -168,6 +135,20 @@ impl Plan {
         let filled = text(&route.schema.fields[at], value.show()).ok().flatten();
         self.fields.extend(filled.map(|value| (at, value)));
         self.field(at).is_some()
+    }
+
+    fn text(&mut self, route: &Route, at: usize, op: TextOp, needle: &str) -> Pushed {
+        // A part of a text that is written in another way there can't be written.
+        let field = &route.schema.fields[at];
+        if !matches!(field.kind.inner(), Kind::Str) || converts(field) {
+            return Pushed::Residual;
+        }
+        let op = match op {
+            TextOp::Contains => FilterOp::Contains,
+            TextOp::StartsWith => FilterOp::StartsWith,
+            TextOp::EndsWith => FilterOp::EndsWith,
+        };
+        self.param(route, at, op, &[&Value::Str(needle.into())])
     }
 
     fn any_of(&mut self, route: &Route, at: usize, values: &[&Value]) -> Pushed {
@@ -208,14 +189,9 @@ impl Plan {
         if param.op == FilterOp::AnyOfCommas {
             self.params.push((param.name.clone(), texts.join(",")));
         } else {
-            self.params
-                .extend(texts.into_iter().map(|text| (param.name.clone(), text)));
+            self.params.extend(texts.into_iter().map(|text| (param.name.clone(), text)));
         }
-        if param.exact {
-            Pushed::Exactly
-        } else {
-            Pushed::Residual
-        }
+        if param.exact { Pushed::Exactly } else { Pushed::Residual }
     }
 
     fn order(&mut self, route: &Route, schema: &'static Schema, query: &Query) {
@@ -229,10 +205,7 @@ impl Plan {
         };
         let key = schema.key.fields.iter().filter_map(|at| u16::try_from(*at).ok());
         let rest = key.filter(|at| !query.order.iter().any(|order| order.field == *at));
-        let ascending = |field| Order {
-            field,
-            direction: Direction::Ascending,
-        };
+        let ascending = |field| Order { field, direction: Direction::Ascending };
         let order: Vec<_> = query.order.iter().copied().chain(rest.map(ascending)).collect();
         let named = |order: &Order| {
             let field = schema.fields[usize::from(order.field)].name_in(DIALECT);
@@ -240,11 +213,7 @@ impl Plan {
         };
         let order: Vec<_> = order.iter().map(named).collect();
         let join = |write: &dyn Fn(&str, bool) -> String| {
-            order
-                .iter()
-                .map(|(field, falls)| write(field, *falls))
-                .collect::<Vec<_>>()
-                .join(",")
+            order.iter().map(|(field, falls)| write(field, *falls)).collect::<Vec<_>>().join(",")
         };
         let direction = |falls: bool| if falls { "desc" } else { "asc" };
         match style {
@@ -257,10 +226,8 @@ impl Plan {
                 self.params.push((name.clone(), suffixed));
             }
             OrderStyle::Split { directions } => {
-                self.params
-                    .push((name.clone(), join(&|field, _| field.to_owned())));
-                self.params
-                    .push((directions.clone(), join(&|_, falls| direction(falls).to_owned())));
+                self.params.push((name.clone(), join(&|field, _| field.to_owned())));
+                self.params.push((directions.clone(), join(&|_, falls| direction(falls).to_owned())));
             }
         }
         self.done.order = true;
@@ -271,9 +238,7 @@ impl Plan {
 const LONGEST: usize = 4096;
 
 fn converts(field: &FieldDef) -> bool {
-    field
-        .dialect(DIALECT)
-        .is_some_and(|special| special.convert.is_some())
+    field.dialect(DIALECT).is_some_and(|special| special.convert.is_some())
 }
 
 fn compare_op(op: CompareOp) -> FilterOp {

@@ -3,11 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Everything but what RFC 3986 calls unreserved: no value can end its segment, its parameter or the path.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Encodes a value whole.
 pub(crate) fn encode(value: &str) -> String {
@@ -21,13 +17,7 @@ pub(crate) struct Params(Vec<String>);
 impl Params {
     /// Splits a query that is encoded already.
     pub(crate) fn parse(query: &str) -> Self {
-        Self(
-            query
-                .split('&')
-                .filter(|pair| !pair.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        )
+        Self(query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned).collect())
     }
 
     /// Adds a parameter.
@@ -44,21 +34,14 @@ impl Params {
     /// Removes all parameters of that name.
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.retain(|pair| {
-            let key = pair
-                .split_once('=')
-                .map_or(pair.as_str(), |(key, _)| key)
-                .replace('+', " ");
+            let key = pair.split_once('=').map_or(pair.as_str(), |(key, _)| key).replace('+', " ");
             percent_decode_str(&key).decode_utf8_lossy() != name
         });
     }
 
     /// The path with these parameters.
     pub(crate) fn target(&self, path: &str) -> String {
-        if self.0.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", self.0.join("&"))
-        }
+        if self.0.is_empty() { path.to_owned() } else { format!("{path}?{}", self.0.join("&")) }
     }
 }
 

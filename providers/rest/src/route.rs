@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use larder_core::{Idempotency, KeyKind, Operation, Result, Schema};
 use serde_json::{Map, Value};
 
-use crate::endpoint::{Action, Endpoint, Version};
+use crate::codec::Version;
+use crate::endpoint::{Action, Endpoint};
 use crate::error::invalid;
 use crate::filters::{FieldRef, Filters, Ordered};
 use crate::paging::Paging;
@@ -79,10 +80,7 @@ impl Route {
         let e = endpoint.clone();
         Ok(Self {
             schema,
-            list_fields: templates
-                .get(&Action::List)
-                .map(|list| list.fields().collect())
-                .unwrap_or_default(),
+            list_fields: templates.get(&Action::List).map(|list| list.fields().collect()).unwrap_or_default(),
             templates,
             methods,
             headers,
@@ -145,11 +143,7 @@ impl Route {
         if self.key_header(operation).is_some() {
             return Idempotency::KEYED;
         }
-        if self.method(action) == Method::POST {
-            Idempotency::AtMostOnce
-        } else {
-            Idempotency::Idempotent
-        }
+        if self.method(action) == Method::POST { Idempotency::AtMostOnce } else { Idempotency::Idempotent }
     }
 }
 
@@ -194,9 +188,9 @@ fn position(field: &FieldRef, schema: &'static Schema) -> Result<usize> {
     match field {
         FieldRef::Position(at) if usize::from(*at) < schema.fields.len() => Ok(usize::from(*at)),
         FieldRef::Position(at) => Err(invalid(format!("there is no field {at}"))),
-        FieldRef::Name(name) => schema
-            .position(name)
-            .ok_or_else(|| invalid(format!("there is no field `{name}`"))),
+        FieldRef::Name(name) => {
+            schema.position(name).ok_or_else(|| invalid(format!("there is no field `{name}`")))
+        }
     }
 }
 
@@ -210,18 +204,11 @@ fn methods(endpoint: &Endpoint, schema: &'static Schema) -> Result<BTreeMap<Acti
     ];
     let mut methods = BTreeMap::new();
     for (action, able) in able {
-        let usual = if single && action == Action::Create {
-            Method::PUT
-        } else {
-            able[0].clone()
-        };
+        let usual = if single && action == Action::Create { Method::PUT } else { able[0].clone() };
         let method = endpoint.methods.get(&action).cloned().unwrap_or(usual);
         if !able.contains(&method) {
             let able: Vec<_> = able.iter().map(Method::as_str).collect();
-            return Err(invalid(format!(
-                "{action:?} goes by {}, not by {method}",
-                able.join(" or ")
-            )));
+            return Err(invalid(format!("{action:?} goes by {}, not by {method}", able.join(" or "))));
         }
         methods.insert(action, method);
     }
@@ -243,31 +230,14 @@ fn templates(
     };
     let one = said(Action::One).unwrap_or_else(|| row.clone());
     let create = said(Action::Create).unwrap_or_else(|| {
-        if is_post(Action::Create) {
-            path_of(&collection).to_owned()
-        } else {
-            one.clone()
-        }
+        if is_post(Action::Create) { path_of(&collection).to_owned() } else { one.clone() }
     });
     let update = said(Action::Update).unwrap_or_else(|| one.clone());
-    let upsert = said(Action::Upsert).unwrap_or_else(|| {
-        if is_post(Action::Upsert) {
-            create.clone()
-        } else {
-            update.clone()
-        }
-    });
+    let upsert = said(Action::Upsert)
+        .unwrap_or_else(|| if is_post(Action::Upsert) { create.clone() } else { update.clone() });
     let paths = [
-        (
-            Action::List,
-            said(Action::List).unwrap_or(collection),
-            Scope::List,
-        ),
-        (
-            Action::Delete,
-            said(Action::Delete).unwrap_or_else(|| one.clone()),
-            Scope::Key,
-        ),
+        (Action::List, said(Action::List).unwrap_or(collection), Scope::List),
+        (Action::Delete, said(Action::Delete).unwrap_or_else(|| one.clone()), Scope::Key),
         (Action::One, one, Scope::Key),
         (Action::Create, create, Scope::Row),
         (Action::Update, update, Scope::Row),
@@ -309,9 +279,7 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap> {
     for (name, value) in headers {
         // The value may be a secret, so the message does not show it.
         let value = HeaderValue::from_str(value).map_err(|_| {
-            invalid(format!(
-                "the value of the header `{name}` holds characters that can't be sent"
-            ))
+            invalid(format!("the value of the header `{name}` holds characters that can't be sent"))
         })?;
         map.insert(header_name(name)?, value);
     }

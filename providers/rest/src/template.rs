@@ -59,11 +59,7 @@ impl Template {
                 _ => {}
             }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            segments,
-            query: read(query)?,
-        })
+        Ok(Self { text: text.to_owned(), segments, query: read(query)? })
     }
 
     /// The template as it was written, for traces.
@@ -73,14 +69,10 @@ impl Template {
 
     /// The fields that have to be known.
     pub(crate) fn fields(&self) -> impl Iterator<Item = usize> + '_ {
-        self.segments
-            .iter()
-            .flatten()
-            .chain(&self.query)
-            .filter_map(|piece| match piece {
-                Piece::Hole(Hole::Field(at)) => Some(*at),
-                _ => None,
-            })
+        self.segments.iter().flatten().chain(&self.query).filter_map(|piece| match piece {
+            Piece::Hole(Hole::Field(at)) => Some(*at),
+            _ => None,
+        })
     }
 
     /// Fills the holes. No value leaves its segment: it is encoded whole, and one that would make the segment `.` or
@@ -137,9 +129,7 @@ fn pieces(text: &str, schema: &'static Schema, scope: Scope) -> Result<Vec<Piece
 }
 
 fn push_literal(pieces: &mut Vec<Piece>, literal: &str) -> Result<(), String> {
-    if let Some(odd) = literal
-        .chars()
-        .find(|char| !char.is_ascii_graphic() || "\"#<>\\^`{|}".contains(*char))
+    if let Some(odd) = literal.chars().find(|char| !char.is_ascii_graphic() || "\"#<>\\^`{|}".contains(*char))
     {
         return Err(format!("has a {odd:?}, which has to be percent-encoded"));
     }
@@ -162,12 +152,10 @@ fn hole(name: &str, schema: &'static Schema, scope: Scope) -> Result<Hole, Strin
             (Scope::List, ..) => Err(format!("names `{{{name}}}`, but a list has no key")),
             (_, Some(part), _) => Ok(Hole::Key(part)),
             (_, None, 1) if name == "key" => Ok(Hole::Key(0)),
-            (_, None, 0) => Err(format!(
-                "names `{{{name}}}`, but the model has one row and no key"
-            )),
-            (_, None, _) => Err(format!(
-                "names `{{{name}}}`, but the key has {parts} parts: `{{key.0}}` and so on"
-            )),
+            (_, None, 0) => Err(format!("names `{{{name}}}`, but the model has one row and no key")),
+            (_, None, _) => {
+                Err(format!("names `{{{name}}}`, but the key has {parts} parts: `{{key.0}}` and so on"))
+            }
         };
     }
     let Some(position) = schema.position(name) else {
@@ -184,9 +172,9 @@ fn hole(name: &str, schema: &'static Schema, scope: Scope) -> Result<Hole, Strin
     match (scope, schema.key.fields.iter().position(|at| *at == position)) {
         (Scope::List, _) | (Scope::Row, None) => Ok(Hole::Field(position)),
         (Scope::Key | Scope::Row, Some(part)) => Ok(Hole::Key(part)),
-        (Scope::Key, None) => Err(format!(
-            "names `{{{name}}}`, but a read by key and a delete know nothing but the key"
-        )),
+        (Scope::Key, None) => {
+            Err(format!("names `{{{name}}}`, but a read by key and a delete know nothing but the key"))
+        }
     }
 }
 
@@ -204,11 +192,7 @@ pub(crate) fn key_text(schema: &'static Schema, key: &Key, part: usize) -> Resul
     let (Some(value), Some(position), true) =
         (parts.get(part), fields.get(part), parts.len() == fields.len())
     else {
-        return Err(invalid(format!(
-            "the key has {} parts, the model's {}",
-            parts.len(),
-            fields.len()
-        )));
+        return Err(invalid(format!("the key has {} parts, the model's {}", parts.len(), fields.len())));
     };
     let field = &schema.fields[*position];
     let value = match (field.kind.inner(), value) {

@@ -175,10 +175,7 @@ impl TransportError {
     /// Finds out from the chain of sources how far the request had gone; see [`NotSent`].
     pub fn new(source: impl Into<BoxError>) -> Self {
         let source = source.into();
-        Self {
-            sent: sent_of(&*source).unwrap_or(Sent::Maybe),
-            source,
-        }
+        Self { sent: sent_of(&*source).unwrap_or(Sent::Maybe), source }
     }
 
     /// How far the request had gone.

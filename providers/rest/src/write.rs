@@ -21,28 +21,19 @@ impl RestProvider {
         let status = answer.status;
         if status.is_success() {
             let row = self.row(route, mutation, &answer);
-            return Ok(Applied {
-                outcome: outcome(mutation.operation, &method, status),
-                row,
-            });
+            return Ok(Applied { outcome: outcome(mutation.operation, &method, status), row });
         }
         let gone = matches!(status.as_u16(), 404 | 410);
         if mutation.operation == Operation::Delete
             && (gone || repeated(mutation, status, &route.repeated_delete))
         {
-            return Ok(Applied {
-                outcome: Outcome::Missing,
-                row: None,
-            });
+            return Ok(Applied { outcome: Outcome::Missing, row: None });
         }
         if mutation.operation == Operation::Insert && repeated(mutation, status, &route.repeated_create) {
             // Some send the row, others an error: only what has the key is taken for the row.
             let row = self.row(route, mutation, &answer);
             let row = row.filter(|row| mutation.schema.key_of(&*row.row).is_ok());
-            return Ok(Applied {
-                outcome: Outcome::Accepted,
-                row,
-            });
+            return Ok(Applied { outcome: Outcome::Accepted, row });
         }
         Err(self.exchange.refusal(&answer))
     }
@@ -94,10 +85,7 @@ fn repeated(mutation: &Mutation, status: StatusCode, declared: &[u16]) -> bool {
 
 fn field_text(mutation: &Mutation, at: usize) -> Result<String> {
     let field = &mutation.schema.fields[at];
-    let row = mutation
-        .row
-        .as_deref()
-        .ok_or_else(|| invalid("there is no row to send"))?;
+    let row = mutation.row.as_deref().ok_or_else(|| invalid("there is no row to send"))?;
     let shown = row.field(at).map_err(|fault| mutation.schema.fault(at, fault))?;
     let text = codec::text(field, shown).map_err(|error| error.at(field.name))?;
     text.ok_or_else(|| invalid("the path names the field, so it can't be null").at(field.name))
@@ -112,10 +100,8 @@ fn conditions(route: &Route, mutation: &Mutation, action: Action, headers: &mut 
     if route.only_if_absent(action) {
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
     }
-    let version = mutation
-        .base_version
-        .as_deref()
-        .filter(|version| route.if_match && codec::is_strong(version));
+    let version =
+        mutation.base_version.as_deref().filter(|version| route.if_match && codec::is_strong(version));
     if let (Some(version), true) = (version, mutation.operation != Operation::Insert) {
         headers.insert(IF_MATCH, value(version)?);
     }

@@ -18,11 +18,7 @@ fn users() -> Endpoint {
 }
 
 async fn fail(server: &Server, endpoint: Endpoint, query: &Query) -> Error {
-    remote(server, endpoint)
-        .await
-        .get(&Context::new(), &USER, query)
-        .await
-        .unwrap_err()
+    remote(server, endpoint).await.get(&Context::new(), &USER, query).await.unwrap_err()
 }
 
 /// The user with one member changed; `Json::Null` for "left out".
@@ -58,14 +54,8 @@ async fn data_that_does_not_fit(
     let list = ok(json!({ "items": [good, row] }));
     let listed = fail(&Server::always(list), users().list_key("items"), &Query::all()).await;
     for (error, path) in [(alone, path.to_owned()), (listed, format!("items[1].{path}"))] {
-        assert_eq!(
-            (error.kind(), error.sent()),
-            (ErrorKind::Serialization, Sent::Answered)
-        );
-        assert_eq!(
-            (error.path(), error.model_name()),
-            (Some(path.as_str()), Some("User"))
-        );
+        assert_eq!((error.kind(), error.sent()), (ErrorKind::Serialization, Sent::Answered));
+        assert_eq!((error.path(), error.model_name()), (Some(path.as_str()), Some("User")));
         assert!(error.message().contains(message), "{error}");
         assert!(!error.is_transient());
     }
@@ -91,27 +81,16 @@ async fn data_that_does_not_fit(
 #[tokio::test]
 async fn a_list_that_is_none(#[case] answer: Reply, #[case] message: &str) {
     let error = fail(&Server::always(answer), users(), &Query::all()).await;
-    assert_eq!(
-        (error.kind(), error.status()),
-        (ErrorKind::Serialization, Some(200))
-    );
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Serialization, Some(200)));
     assert_eq!((error.sent(), error.is_transient()), (Sent::Answered, false));
     assert!(error.message().contains(message), "{error}");
 }
 
 #[tokio::test]
 async fn json_is_taken_whatever_it_calls_itself() {
-    for kind in [
-        "text/plain",
-        "application/vnd.api+json",
-        "application/problem+json",
-    ] {
+    for kind in ["text/plain", "application/vnd.api+json", "application/problem+json"] {
         let server = Server::always(reply(200).header("content-type", kind).text("\u{feff}[]"));
-        let page = remote(&server, users())
-            .await
-            .get(&Context::new(), &USER, &Query::all())
-            .await
-            .unwrap();
+        let page = remote(&server, users()).await.get(&Context::new(), &USER, &Query::all()).await.unwrap();
         assert!(page.rows.is_empty());
     }
 }
@@ -122,39 +101,19 @@ async fn a_missing_member_names_those_that_are_there() {
     let error = fail(&server, users().list_key("data.items"), &Query::all()).await;
     assert_eq!(error.message(), "the answer has no member `items`, but rows");
     let error = fail(&server, users().list_key("data.rows.x"), &Query::all()).await;
-    assert_eq!(
-        error.message(),
-        "expected an object with the member `x`, found an array"
-    );
+    assert_eq!(error.message(), "expected an object with the member `x`, found an array");
 }
 
 #[tokio::test]
 async fn an_over_long_body_is_refused() {
     let server = Server::always(ok(json!(["x".repeat(1000)])));
     let rest = Rest::at("https://api.example.com").transport(server.clone());
-    let error = open(rest.body_limit(1003))
-        .await
-        .get(&Context::new(), &USER, &Query::all())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.status(), error.sent()),
-        (ErrorKind::Full, Some(200), Sent::Answered)
-    );
-    assert!(
-        error
-            .message()
-            .contains("the limit of 1003 bytes; raise it with `Rest::body_limit`"),
-        "{error}"
-    );
-    let rest = Rest::at("https://api.example.com")
-        .transport(server)
-        .body_limit(1004);
-    let error = open(rest)
-        .await
-        .get(&Context::new(), &USER, &Query::all())
-        .await
-        .unwrap_err();
+    let error =
+        open(rest.body_limit(1003)).await.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.status(), error.sent()), (ErrorKind::Full, Some(200), Sent::Answered));
+    assert!(error.message().contains("the limit of 1003 bytes; raise it with `Rest::body_limit`"), "{error}");
+    let rest = Rest::at("https://api.example.com").transport(server).body_limit(1004);
+    let error = open(rest).await.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialization, "it has just been read");
 }
 
@@ -193,17 +152,11 @@ async fn an_over_long_body_is_refused() {
 async fn each_status_has_its_kind(#[case] status: u16, #[case] kind: ErrorKind, #[case] transient: bool) {
     let server = Server::always(reply(status).json(json!({ "why": status })));
     let remote = remote(&server, users()).await;
-    let read = remote
-        .get(&Context::new(), &USER, &Query::all())
-        .await
-        .unwrap_err();
+    let read = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
     let update = mutation(Operation::Update, Some(user("7", "Ada", None, "Open")), "7");
     let written = remote.apply(&Context::new(), &update).await.unwrap_err();
     for error in [read, written] {
-        assert_eq!(
-            (error.kind(), error.is_transient(), error.status()),
-            (kind, transient, Some(status))
-        );
+        assert_eq!((error.kind(), error.is_transient(), error.status()), (kind, transient, Some(status)));
         assert_eq!(error.body(), Some(format!(r#"{{"why":{status}}}"#).as_str()));
         assert_eq!(error.sent(), Sent::Answered);
     }
@@ -215,14 +168,8 @@ async fn what_is_transient_can_be_said() {
     for (status, expected) in [(423, true), (520, true), (500, false)] {
         let rest = Rest::at("https://api.example.com").transport(Server::always(reply(status)));
         let remote = open(rest.transient_statuses([423, 520])).await;
-        let error = remote
-            .get(&Context::new(), &USER, &Query::all())
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (error.kind(), error.is_transient()),
-            (ErrorKind::Http { status }, expected)
-        );
+        let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Http { status }, expected));
     }
 }
 
@@ -257,10 +204,7 @@ async fn a_long_body_of_an_error_is_cut() {
 // ---- redirects ----
 
 #[rstest]
-#[case(
-    "https://evil.example.com/users?token=s3cret",
-    "https://evil.example.com/users"
-)]
+#[case("https://evil.example.com/users?token=s3cret", "https://evil.example.com/users")]
 #[case("/v2/users", "https://api.example.com/v2/users")]
 #[tokio::test]
 async fn a_write_is_never_redirected(
@@ -277,10 +221,7 @@ async fn a_write_is_never_redirected(
         let remote = remote(&server, endpoint).await;
         let write = mutation(operation, Some(user("7", "Ada", None, "Open")), "7");
         let error = remote.apply(&Context::new(), &write).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.is_transient()),
-            (ErrorKind::Http { status }, false)
-        );
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Http { status }, false));
         assert_eq!((error.status(), error.sent()), (Some(status), Sent::Answered));
         assert!(error.message().contains(shown), "{error}");
         assert!(!format!("{error:?}").contains("s3cret"));
@@ -295,15 +236,8 @@ async fn a_read_follows_redirects_within_its_origin() {
         "/v2/users?page=1" => reply(307).header("location", "https://API.example.com:443/v3/users"),
         _ => ok(json!([])).header("link", "<?page=2>; rel=next"),
     });
-    let page = remote(&server, users())
-        .await
-        .get(&Context::new(), &USER, &Query::all())
-        .await
-        .unwrap();
-    assert_eq!(
-        server.lines(),
-        ["GET /v1/users", "GET /v2/users?page=1", "GET /v3/users"]
-    );
+    let page = remote(&server, users()).await.get(&Context::new(), &USER, &Query::all()).await.unwrap();
+    assert_eq!(server.lines(), ["GET /v1/users", "GET /v2/users?page=1", "GET /v3/users"]);
     assert!(
         page.next.unwrap().0.contains("/v3/users?page=2"),
         "links are relative to where the answer came from"
@@ -325,10 +259,7 @@ async fn a_read_does_not_follow_every_redirect(
 ) {
     let server = Server::always(reply(302).header("location", location));
     let error = fail(&server, users(), &Query::all()).await;
-    assert_eq!(
-        (error.kind(), error.is_transient()),
-        (ErrorKind::Http { status: 302 }, false)
-    );
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Http { status: 302 }, false));
     assert!(error.message().contains(message), "{error}");
     assert_eq!(server.log().len(), requests);
 }

@@ -21,41 +21,19 @@ async fn over_stubs(setup: Setup, level: Level) -> Result<Subject> {
 async fn levels_push_down_what_they_say() {
     let schema = &larder_harness::models::SPECIMEN;
     let low = u16::try_from(schema.position("low").expect("a field")).expect("a position");
-    let filter = Predicate::Compare {
-        field: low,
-        op: CompareOp::Lt,
-        value: Value::Int(5),
-    };
-    let query = Query {
-        limit: Some(3),
-        ..Query::filter(filter)
-    };
+    let filter = Predicate::Compare { field: low, op: CompareOp::Lt, value: Value::Int(5) };
+    let query = Query { limit: Some(3), ..Query::filter(filter) };
     for (level, pushdown, asked, done) in [
         (Level::None, Pushdown::None, "GET specimens?", [false, false]),
-        (
-            Level::Some,
-            Pushdown::Some,
-            "GET specimens?high.lt=5&page=1&per_page=7",
-            [true, false],
-        ),
-        (
-            Level::All,
-            Pushdown::All,
-            "GET specimens?limit=3&sort=_id&where=*",
-            [true, true],
-        ),
+        (Level::Some, Pushdown::Some, "GET specimens?high.lt=5&page=1&per_page=7", [true, false]),
+        (Level::All, Pushdown::All, "GET specimens?limit=3&sort=_id&where=*", [true, true]),
     ] {
         let stubs = server(level);
         let setup = Setup::new(0);
         let rest = remote(level, BASE).transport(stubs.clone());
-        let provider = OpenProvider::open(Box::new(rest), &setup.opening())
-            .await
-            .expect("a remote");
+        let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await.expect("a remote");
         assert_eq!(provider.capabilities().filter, pushdown, "{level:?}");
-        let page = provider
-            .get(&Context::new(), schema, &query)
-            .await
-            .expect("a page");
+        let page = provider.get(&Context::new(), schema, &query).await.expect("a page");
         assert_eq!([page.done.filter, page.done.window], done, "{level:?}");
         stubs.assert_called(asked, 1);
     }

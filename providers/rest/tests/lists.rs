@@ -28,14 +28,7 @@ async fn pages_by_link() {
         pages.iter().map(ids).collect::<Vec<_>>(),
         [vec!["010", "011"], vec!["020", "021"], vec!["030"]]
     );
-    assert_eq!(
-        server.lines(),
-        [
-            "GET /v1/users?per_page=2",
-            "GET /v1/users?page=2",
-            "GET /v1/users?page=3"
-        ]
-    );
+    assert_eq!(server.lines(), ["GET /v1/users?per_page=2", "GET /v1/users?page=2", "GET /v1/users?page=3"]);
 }
 
 #[rstest]
@@ -50,19 +43,12 @@ async fn pages_by_link() {
 #[case(Paging::None, 3, &[""])]
 #[tokio::test]
 async fn pages_by_number(#[case] paging: Paging, #[case] total: u64, #[case] expected: &[&str]) {
-    let server = if paging == Paging::None {
-        Server::always(ok(slice(0, 3)))
-    } else {
-        numbered(total)
-    };
+    let server = if paging == Paging::None { Server::always(ok(slice(0, 3))) } else { numbered(total) };
     let remote = remote(&server, users().paging(paging)).await;
     let pages = pages(&remote, &USER, &Query::all()).await.unwrap();
     let found: Vec<_> = pages.iter().flat_map(ids).collect();
     assert_eq!(found, (0..total).map(|at| format!("{at:03}")).collect::<Vec<_>>());
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|query| format!("GET /v1/users{query}"))
-        .collect();
+    let expected: Vec<_> = expected.iter().map(|query| format!("GET /v1/users{query}")).collect();
     assert_eq!(server.lines(), expected);
 }
 
@@ -83,11 +69,7 @@ async fn a_short_page_is_not_the_last_if_a_link_says_so() {
 async fn a_limited_query_ends_when_it_has_enough(#[case] paging: Paging, #[case] requests: usize) {
     let server = numbered(100);
     let remote = remote(&server, users().lists_by_key().paging(paging)).await;
-    let query = Query {
-        limit: Some(2),
-        offset: 1,
-        ..Query::all()
-    };
+    let query = Query { limit: Some(2), offset: 1, ..Query::all() };
     let pages = pages(&remote, &USER, &query).await.unwrap();
     assert_eq!(pages.iter().flat_map(ids).collect::<Vec<_>>(), ["001", "002"]);
     assert_eq!(server.log().len(), requests);
@@ -134,14 +116,8 @@ async fn a_list_without_an_end_is_noticed(#[case] paging: Paging, #[case] server
 async fn a_link_to_another_origin_is_not_followed(#[case] link: &str) {
     let server = Server::always(ok(three()).header("link", link));
     let remote = remote(&server, users()).await;
-    let error = remote
-        .get(&Context::new(), &USER, &Query::all())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.is_transient()),
-        (ErrorKind::Transport, false)
-    );
+    let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, false));
     assert_eq!(server.log().len(), 1);
 }
 
@@ -154,11 +130,7 @@ async fn a_link_to_another_origin_is_not_followed(#[case] link: &str) {
 async fn a_token_of_somebody_else_is_refused(#[case] token: &str) {
     let server = Server::always(ok(three()));
     let cx = Context::new().resume(PageToken(token.to_owned()));
-    let error = remote(&server, users())
-        .await
-        .get(&cx, &USER, &Query::all())
-        .await
-        .unwrap_err();
+    let error = remote(&server, users()).await.get(&cx, &USER, &Query::all()).await.unwrap_err();
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Invalid, Sent::Never));
     assert!(server.log().is_empty());
 }

@@ -40,14 +40,8 @@ fn with(endpoint: Endpoint) -> Rest {
 #[case(at().endpoint("Seat", Endpoint::new("/seats").one("/seats/{key}")), "the key has 2 parts")]
 #[tokio::test]
 async fn what_makes_no_sense_is_refused(#[case] rest: Rest, #[case] message: &str) {
-    let error = Box::new(rest)
-        .open(&opening(&[&USER, &SEAT, &PROFILE]))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.operation()),
-        (ErrorKind::Invalid, Some("open"))
-    );
+    let error = Box::new(rest).open(&opening(&[&USER, &SEAT, &PROFILE])).await.unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Invalid, Some("open")));
     assert!(error.to_string().contains(message), "{error}");
     assert!(!error.to_string().contains("pw"), "{error}");
 }
@@ -65,9 +59,7 @@ async fn what_makes_sense_is_opened(#[case] base: &str) {
         .unwrap();
     assert_eq!(remote.name(), "rest");
     assert!(remote.delta().is_none() && remote.realtime().is_none());
-    let opted = Rest::at("http://intranet")
-        .allow_http()
-        .transport(Server::always(reply(500)));
+    let opted = Rest::at("http://intranet").allow_http().transport(Server::always(reply(500)));
     assert!(Box::new(opted).open(&opening(&[])).await.is_ok());
 }
 
@@ -119,18 +111,10 @@ impl Model for Tag {
 #[tokio::test]
 async fn an_endpoint_is_configured_by_type_too() {
     let server = Server::always(reply(404));
-    let rest = at()
-        .model::<Tag>(Endpoint::new("/labels"))
-        .transport(server.clone());
+    let rest = at().model::<Tag>(Endpoint::new("/labels")).transport(server.clone());
     let remote = Box::new(rest).open(&opening(&[&TAG])).await.unwrap();
-    let page = remote
-        .get(
-            &larder_core::Context::new(),
-            &TAG,
-            &larder_core::Query::key("bug".into()),
-        )
-        .await
-        .unwrap();
+    let page =
+        remote.get(&larder_core::Context::new(), &TAG, &larder_core::Query::key("bug".into())).await.unwrap();
     assert!(page.rows.is_empty());
     assert_eq!(server.lines(), ["GET /labels/bug"]);
 }

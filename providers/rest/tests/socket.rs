@@ -103,11 +103,7 @@ async fn over(base: &str, builder: HyperBuilder) -> Arc<dyn Provider> {
 }
 
 async fn get(remote: &Arc<dyn Provider>) -> Result<usize, Error> {
-    Ok(remote
-        .get(&Context::new(), &USER, &Query::all())
-        .await?
-        .rows
-        .len())
+    Ok(remote.get(&Context::new(), &USER, &Query::all()).await?.rows.len())
 }
 
 async fn insert(remote: &Arc<dyn Provider>) -> Result<Outcome, Error> {
@@ -130,11 +126,8 @@ fn collection() -> Router {
             users.lock().unwrap().push(user.clone());
             return (http::StatusCode::CREATED, [("etag", "\"1\"")], Json(user)).into_response();
         }
-        let page: usize = parts
-            .uri
-            .query()
-            .and_then(|query| query.strip_prefix("page=")?.parse().ok())
-            .unwrap_or(0);
+        let page: usize =
+            parts.uri.query().and_then(|query| query.strip_prefix("page=")?.parse().ok()).unwrap_or(0);
         let users = users.lock().unwrap();
         let rows: Vec<_> = users.iter().skip(page * 2).take(2).cloned().collect();
         let next = (users.len() > page * 2 + 2).then(|| format!("</users?page={}>; rel=\"next\"", page + 1));
@@ -157,10 +150,7 @@ async fn rows_go_there_and_back() {
         assert_eq!(applied.row.unwrap().meta.version.as_deref(), Some("\"1\""));
     }
     let pages = pages(&remote, &USER, &Query::all()).await.unwrap();
-    assert_eq!(
-        pages.iter().map(ids).collect::<Vec<_>>(),
-        [vec!["1", "2"], vec!["3"]]
-    );
+    assert_eq!(pages.iter().map(ids).collect::<Vec<_>>(), [vec!["1", "2"], vec!["3"]]);
 }
 
 #[tokio::test]
@@ -172,27 +162,14 @@ async fn tasks_and_lookups_go_through_the_runtime() {
         spawned: AtomicUsize::new(0),
         blocked: AtomicUsize::new(0),
     });
-    let opening = larder_core::Opening {
-        runtime: counting.clone(),
-        ..opening
-    };
-    let remote = larder_core::OpenProvider::open(Box::new(Rest::at(base)), &opening)
-        .await
-        .unwrap();
-    assert_eq!(
-        counting.spawned.load(Ordering::SeqCst),
-        0,
-        "nothing is done before it is asked for"
-    );
+    let opening = larder_core::Opening { runtime: counting.clone(), ..opening };
+    let remote = larder_core::OpenProvider::open(Box::new(Rest::at(base)), &opening).await.unwrap();
+    assert_eq!(counting.spawned.load(Ordering::SeqCst), 0, "nothing is done before it is asked for");
     assert_eq!(get(&remote).await.unwrap(), 0);
     assert!(counting.spawned.load(Ordering::SeqCst) > 0);
     assert_eq!(counting.blocked.load(Ordering::SeqCst), 1);
     assert_eq!(get(&remote).await.unwrap(), 0);
-    assert_eq!(
-        counting.blocked.load(Ordering::SeqCst),
-        1,
-        "the connection is used again"
-    );
+    assert_eq!(counting.blocked.load(Ordering::SeqCst), 1, "the connection is used again");
 }
 
 // ---- how far it had gone ----
@@ -202,17 +179,9 @@ async fn a_refused_connection_sent_nothing() {
     let (listener, port) = listen().await;
     drop(listener);
     let remote = remote_at(&format!("http://127.0.0.1:{port}")).await;
-    check(
-        &insert(&remote).await.unwrap_err(),
-        ErrorKind::Offline,
-        Sent::Never,
-    );
+    check(&insert(&remote).await.unwrap_err(), ErrorKind::Offline, Sent::Never);
     let nowhere = remote_at("http://nowhere.localhost:1").await;
-    check(
-        &insert(&nowhere).await.unwrap_err(),
-        ErrorKind::Offline,
-        Sent::Never,
-    );
+    check(&insert(&nowhere).await.unwrap_err(), ErrorKind::Offline, Sent::Never);
 }
 
 #[tokio::test]
@@ -233,15 +202,9 @@ async fn a_connection_that_takes_too_long_sent_nothing() {
             std::future::pending()
         }
     }
-    let builder = HyperTransport::builder()
-        .connector(Never)
-        .connect_timeout(Duration::from_millis(20));
+    let builder = HyperTransport::builder().connector(Never).connect_timeout(Duration::from_millis(20));
     let remote = over("https://api.example.com", builder).await;
-    check(
-        &insert(&remote).await.unwrap_err(),
-        ErrorKind::Timeout,
-        Sent::Never,
-    );
+    check(&insert(&remote).await.unwrap_err(), ErrorKind::Timeout, Sent::Never);
 }
 
 #[tokio::test]
@@ -258,16 +221,8 @@ async fn a_connection_that_breaks_may_have_sent_it() {
 async fn an_answer_that_is_cut_off_was_an_answer() {
     const HALF: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[{";
     let remote = remote_at(&by_hand(vec![HALF, HALF]).await).await;
-    check(
-        &get(&remote).await.unwrap_err(),
-        ErrorKind::Transport,
-        Sent::Answered,
-    );
-    assert_eq!(
-        insert(&remote).await.unwrap(),
-        Outcome::Inserted,
-        "the server has accepted it"
-    );
+    check(&get(&remote).await.unwrap_err(), ErrorKind::Transport, Sent::Answered);
+    assert_eq!(insert(&remote).await.unwrap(), Outcome::Inserted, "the server has accepted it");
 }
 
 #[tokio::test]
@@ -291,16 +246,10 @@ async fn a_body_without_an_announced_length_is_limited_while_it_comes() {
         axum::body::Body::from_stream(futures_util::StreamExt::then(body, |piece| piece)).into_response()
     }
     let base = serve(Router::new().fallback(endless)).await;
-    let error = get(&open(Rest::at(&base).body_limit(1 << 20)).await)
-        .await
-        .unwrap_err();
+    let error = get(&open(Rest::at(&base).body_limit(1 << 20)).await).await.unwrap_err();
     check(&error, ErrorKind::Full, Sent::Answered);
     let announced = by_hand(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n["]).await;
-    check(
-        &get(&remote_at(&announced).await).await.unwrap_err(),
-        ErrorKind::Full,
-        Sent::Answered,
-    );
+    check(&get(&remote_at(&announced).await).await.unwrap_err(), ErrorKind::Full, Sent::Answered);
 }
 
 #[tokio::test]
@@ -310,21 +259,14 @@ async fn a_time_out_in_the_middle_may_have_sent_it() {
     }
     let base = serve(Router::new().fallback(slow)).await;
     let remote = open(Rest::at(base).timeout(Duration::from_millis(200))).await;
-    check(
-        &insert(&remote).await.unwrap_err(),
-        ErrorKind::Timeout,
-        Sent::Maybe,
-    );
+    check(&insert(&remote).await.unwrap_err(), ErrorKind::Timeout, Sent::Maybe);
 }
 
 #[tokio::test]
 async fn an_odd_status_is_kept() {
     let remote = remote_at(&by_hand(vec![b"HTTP/1.1 520 Odd\r\ncontent-length: 3\r\n\r\nodd"]).await).await;
     let error = get(&remote).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.body()),
-        (ErrorKind::Http { status: 520 }, Some("odd"))
-    );
+    assert_eq!((error.kind(), error.body()), (ErrorKind::Http { status: 520 }, Some("odd")));
 }
 
 #[tokio::test]
@@ -378,12 +320,7 @@ async fn serve_tls() -> String {
         }
     });
     async fn version(request: Request) -> Json<Value> {
-        Json(json!([user_json(
-            &format!("{:?}", request.version()),
-            "Ada",
-            None,
-            "open"
-        )]))
+        Json(json!([user_json(&format!("{:?}", request.version()), "Ada", None, "open")]))
     }
     format!("https://localhost:{port}")
 }

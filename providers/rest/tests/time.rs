@@ -33,13 +33,7 @@ fn stuck() -> Rest {
         let half = stream::once(async { Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"[{"))) });
         let body = StreamBody::new(futures_util::StreamExt::chain(half, stream::pending()));
         let body = larder_rest::ResponseBody::new(body);
-        Ok::<_, Infallible>(
-            http::Response::builder()
-                .status(201)
-                .header("etag", "\"v\"")
-                .body(body)
-                .unwrap(),
-        )
+        Ok::<_, Infallible>(http::Response::builder().status(201).header("etag", "\"v\"").body(body).unwrap())
     }))
 }
 
@@ -57,11 +51,7 @@ fn check(error: &Error, kind: ErrorKind, sent: Sent) {
 
 #[tokio::test]
 async fn a_request_ends_when_its_time_is_up() {
-    check(
-        &get(silent().timeout(SHORT), &Context::new()).await,
-        ErrorKind::Timeout,
-        Sent::Maybe,
-    );
+    check(&get(silent().timeout(SHORT), &Context::new()).await, ErrorKind::Timeout, Sent::Maybe);
     let error = get(stuck().timeout(SHORT), &Context::new()).await;
     check(&error, ErrorKind::Timeout, Sent::Answered);
     assert_eq!(error.status(), Some(201));
@@ -70,23 +60,12 @@ async fn a_request_ends_when_its_time_is_up() {
 #[tokio::test]
 async fn a_deadline_counts_if_it_is_earlier() {
     // The runtime of `open` counts from its making.
-    check(
-        &get(silent(), &Context::new().deadline(SHORT)).await,
-        ErrorKind::Timeout,
-        Sent::Maybe,
-    );
-    let late = get(
-        at().transport(Server::always(reply(200))),
-        &Context::new().deadline(Duration::ZERO),
-    )
-    .await;
+    check(&get(silent(), &Context::new().deadline(SHORT)).await, ErrorKind::Timeout, Sent::Maybe);
+    let late =
+        get(at().transport(Server::always(reply(200))), &Context::new().deadline(Duration::ZERO)).await;
     check(&late, ErrorKind::Timeout, Sent::Never);
     let far = Context::new().deadline(Duration::MAX);
-    check(
-        &get(silent().timeout(SHORT), &far).await,
-        ErrorKind::Timeout,
-        Sent::Maybe,
-    );
+    check(&get(silent().timeout(SHORT), &far).await, ErrorKind::Timeout, Sent::Maybe);
 }
 
 #[tokio::test]
@@ -151,39 +130,17 @@ fn failing(fail: Failing) -> Rest {
 #[tokio::test]
 async fn errors_say_how_far_the_request_had_gone() {
     let cases: [(Failing, ErrorKind, Sent); 6] = [
-        (
-            || Layered("broken pipe".into()),
-            ErrorKind::Transport,
-            Sent::Maybe,
-        ),
-        (
-            || Layered(NotSent::new("no route").into()),
-            ErrorKind::Offline,
-            Sent::Never,
-        ),
-        (
-            || Layered(std::io::Error::other(NotSent::new("no route")).into()),
-            ErrorKind::Offline,
-            Sent::Never,
-        ),
-        (
-            || Layered(TransportError::new(NotSent::new("no route")).into()),
-            ErrorKind::Offline,
-            Sent::Never,
-        ),
+        (|| Layered("broken pipe".into()), ErrorKind::Transport, Sent::Maybe),
+        (|| Layered(NotSent::new("no route").into()), ErrorKind::Offline, Sent::Never),
+        (|| Layered(std::io::Error::other(NotSent::new("no route")).into()), ErrorKind::Offline, Sent::Never),
+        (|| Layered(TransportError::new(NotSent::new("no route")).into()), ErrorKind::Offline, Sent::Never),
         (
             || Layered(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
             ErrorKind::Timeout,
             Sent::Maybe,
         ),
         (
-            || {
-                Layered(
-                    Error::new(ErrorKind::Offline, "flight mode")
-                        .with_sent(Sent::Never)
-                        .into(),
-                )
-            },
+            || Layered(Error::new(ErrorKind::Offline, "flight mode").with_sent(Sent::Never).into()),
             ErrorKind::Offline,
             Sent::Never,
         ),
@@ -191,11 +148,7 @@ async fn errors_say_how_far_the_request_had_gone() {
     for (fail, kind, sent) in cases {
         check(&get(failing(fail), &Context::new()).await, kind, sent);
         let delete = mutation(Operation::Delete, None, "7");
-        let error = open(failing(fail))
-            .await
-            .apply(&Context::new(), &delete)
-            .await
-            .unwrap_err();
+        let error = open(failing(fail)).await.apply(&Context::new(), &delete).await.unwrap_err();
         check(&error, kind, sent);
         assert_eq!(error.row_key(), Some("7"));
     }
@@ -208,30 +161,17 @@ async fn an_error_of_ours_comes_through_a_layer_as_it_is() {
         Layered(own.with_sent(Sent::Answered).into())
     };
     let error = get(failing(fail), &Context::new()).await;
-    assert_eq!(
-        (error.message(), error.status(), error.retry_after()),
-        ("stubbed", Some(503), Some(SHORT))
-    );
-    assert_eq!(
-        (error.operation(), error.model_name()),
-        (Some("get"), Some("User"))
-    );
+    assert_eq!((error.message(), error.status(), error.retry_after()), ("stubbed", Some(503), Some(SHORT)));
+    assert_eq!((error.operation(), error.model_name()), (Some("get"), Some("User")));
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_was_answered() {
     let broken = tower::service_fn(|_: http::Request<Body>| async {
-        let frames = [
-            Ok(Frame::data(Bytes::from_static(b"[{"))),
-            Err(std::io::Error::other("reset")),
-        ];
+        let frames = [Ok(Frame::data(Bytes::from_static(b"[{"))), Err(std::io::Error::other("reset"))];
         Ok::<_, Infallible>(http::Response::new(StreamBody::new(stream::iter(frames))))
     });
     // A transport is a service, so it can be boxed twice.
-    let error = get(
-        at().transport(Transport::new(Transport::new(broken))),
-        &Context::new(),
-    )
-    .await;
+    let error = get(at().transport(Transport::new(Transport::new(broken))), &Context::new()).await;
     check(&error, ErrorKind::Transport, Sent::Answered);
 }

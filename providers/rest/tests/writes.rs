@@ -41,25 +41,16 @@ async fn each_action_has_its_method_and_place(
     let server = Server::always(reply(204));
     let remote = remote(&server, endpoint).await;
     let row = (operation != Operation::Delete).then(ada);
-    remote
-        .apply(&Context::new(), &mutation(operation, row, "7"))
-        .await
-        .unwrap();
+    remote.apply(&Context::new(), &mutation(operation, row, "7")).await.unwrap();
     assert_eq!(server.only().line(), line);
 }
 
 #[tokio::test]
 async fn bodies_are_wrapped_and_supplemented() {
     let server = Server::always(reply(204));
-    let endpoint = users()
-        .body_key("user")
-        .supplement("source", "larder")
-        .supplement("v", 2);
+    let endpoint = users().body_key("user").supplement("source", "larder").supplement("v", 2);
     let remote = remote(&server, endpoint).await;
-    remote
-        .apply(&Context::new(), &mutation(Operation::Insert, Some(ada()), "7"))
-        .await
-        .unwrap();
+    remote.apply(&Context::new(), &mutation(Operation::Insert, Some(ada()), "7")).await.unwrap();
     let seen = server.only();
     assert_eq!(
         seen.json(),
@@ -76,11 +67,7 @@ async fn a_put_keeps_what_the_model_has_not_and_a_patch_sends_what_changed() {
     let mut update = mutation(Operation::Update, Some(ada()), "7");
     update.extra = Some(r#"{"avatar": "x.png", "years": 1}"#.into());
     update.changed = changed(&[1, 3]);
-    remote(&server, users())
-        .await
-        .apply(&Context::new(), &update)
-        .await
-        .unwrap();
+    remote(&server, users()).await.apply(&Context::new(), &update).await.unwrap();
     let patching = remote(&server, users().update_with(Method::PATCH)).await;
     patching.apply(&Context::new(), &update).await.unwrap();
     update.changed = None;
@@ -93,11 +80,7 @@ async fn a_put_keeps_what_the_model_has_not_and_a_patch_sends_what_changed() {
     assert_eq!(log[0].json(), whole, "the row is laid over it");
 
     update.extra = Some("[1".into());
-    let broken = remote(&server, users())
-        .await
-        .apply(&Context::new(), &update)
-        .await
-        .unwrap_err();
+    let broken = remote(&server, users()).await.apply(&Context::new(), &update).await.unwrap_err();
     assert_eq!((broken.kind(), broken.sent()), (ErrorKind::Corrupt, Sent::Never));
 }
 
@@ -105,20 +88,9 @@ async fn a_put_keeps_what_the_model_has_not_and_a_patch_sends_what_changed() {
 async fn a_delete_by_post_has_a_body_only_if_there_is_something_to_say() {
     let server = Server::always(reply(200));
     let delete = mutation(Operation::Delete, None, "7");
-    remote(&server, users())
-        .await
-        .apply(&Context::new(), &delete)
-        .await
-        .unwrap();
-    let posting = users()
-        .delete_with(Method::POST)
-        .delete("/users/{key}/delete")
-        .supplement("reason", "app");
-    remote(&server, posting)
-        .await
-        .apply(&Context::new(), &delete)
-        .await
-        .unwrap();
+    remote(&server, users()).await.apply(&Context::new(), &delete).await.unwrap();
+    let posting = users().delete_with(Method::POST).delete("/users/{key}/delete").supplement("reason", "app");
+    remote(&server, posting).await.apply(&Context::new(), &delete).await.unwrap();
     let log = server.log();
     assert_eq!((log[0].body.as_str(), log[0].header("content-type")), ("", None));
     assert_eq!(
@@ -131,11 +103,8 @@ async fn a_delete_by_post_has_a_body_only_if_there_is_something_to_say() {
 async fn keys_of_two_parts_and_of_none() {
     let server = Server::always(reply(204));
     let remote = open(Rest::at("https://api.example.com").transport(server.clone())).await;
-    let mut delete = mutation(
-        Operation::Delete,
-        None,
-        larder_core::Key::Composite(["A/B".into(), 7.into()].into()),
-    );
+    let mut delete =
+        mutation(Operation::Delete, None, larder_core::Key::Composite(["A/B".into(), 7.into()].into()));
     delete.schema = &SEAT;
     remote.apply(&Context::new(), &delete).await.unwrap();
     delete.schema = &PROFILE;
@@ -157,10 +126,7 @@ async fn keys_of_two_parts_and_of_none() {
 async fn a_hostile_id_stays_in_its_segment(#[case] id: &str, #[case] target: &str) {
     let server = Server::always(reply(204));
     let remote = remote(&server, users()).await;
-    remote
-        .apply(&Context::new(), &mutation(Operation::Delete, None, id))
-        .await
-        .unwrap();
+    remote.apply(&Context::new(), &mutation(Operation::Delete, None, id)).await.unwrap();
     assert_eq!(server.only().target, target);
 }
 
@@ -178,92 +144,8 @@ async fn an_id_that_would_leave_its_segment_is_not_sent(#[case] id: &str) {
         assert_eq!((error.kind(), error.sent()), (ErrorKind::Invalid, Sent::Never));
     }
     let long = mutation(Operation::Delete, None, "x".repeat(70_000));
-    assert_eq!(
-        remote.apply(&Context::new(), &long).await.unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    assert_eq!(remote.apply(&Context::new(), &long).await.unwrap_err().kind(), ErrorKind::Invalid);
     assert!(server.log().is_empty());
-}
-
-#[tokio::test]
-async fn the_idempotency_key_is_a_quoted_string_on_post_and_patch() {
-    let server = Server::always(reply(204));
-    let quoted = format!("\"{ID}\"");
-    let cases = [
-        (users(), Operation::Insert, Some(quoted.as_str())),
-        (users(), Operation::Update, None),
-        (users(), Operation::Delete, None),
-        (
-            users().update_with(Method::PATCH),
-            Operation::Update,
-            Some(quoted.as_str()),
-        ),
-        (users().without_idempotency_header(), Operation::Insert, None),
-        (
-            users().idempotency(Operation::Delete, Idempotency::KEYED),
-            Operation::Delete,
-            Some(quoted.as_str()),
-        ),
-    ];
-    for (endpoint, operation, expected) in cases {
-        let remote = remote(&server, endpoint).await;
-        remote
-            .apply(&Context::new(), &mutation(operation, Some(ada()), "7"))
-            .await
-            .unwrap();
-        assert_eq!(server.log().last().unwrap().header("idempotency-key"), expected);
-    }
-    let remote = remote(&server, users().idempotency_header("X-Request-Id")).await;
-    remote
-        .apply(&Context::new(), &mutation(Operation::Insert, Some(ada()), "7"))
-        .await
-        .unwrap();
-    assert_eq!(
-        server.log().last().unwrap().header("x-request-id"),
-        Some(quoted.as_str())
-    );
-    assert_eq!(remote.idempotency(&USER, Operation::Insert), Idempotency::KEYED);
-}
-
-#[rstest]
-#[case(Operation::Update, Some("\"v1\""), users(), Some("\"v1\""))]
-#[case(Operation::Delete, Some("\"v1\""), users(), Some("\"v1\""))]
-#[case(Operation::Upsert, Some("\"v1\""), users(), Some("\"v1\""))]
-#[case(Operation::Insert, Some("\"v1\""), users(), None)]
-#[case(Operation::Update, None, users(), None)]
-#[case(Operation::Update, Some("W/\"v1\""), users(), None)]
-#[case(Operation::Update, Some("2024-01-01"), users(), None)]
-#[case(Operation::Update, Some("\"v\r\n1\""), users(), None)]
-#[case(Operation::Update, Some("\"v1\""), users().send_if_match(false), None)]
-#[tokio::test]
-async fn a_strong_version_goes_out_as_if_match(
-    #[case] operation: Operation,
-    #[case] version: Option<&str>,
-    #[case] endpoint: Endpoint,
-    #[case] expected: Option<&str>,
-) {
-    let server = Server::always(reply(204));
-    let remote = remote(&server, endpoint).await;
-    let mut write = mutation(operation, Some(ada()), "7");
-    write.base_version = version.map(Into::into);
-    remote.apply(&Context::new(), &write).await.unwrap();
-    assert_eq!(server.only().header("if-match"), expected);
-}
-
-#[tokio::test]
-async fn a_create_by_put_says_if_none_match() {
-    let server = Server::always(reply(201));
-    for (endpoint, expected) in [
-        (users().create_with(Method::PUT), Some("*")),
-        (users().create_with(Method::PUT).send_if_none_match(false), None),
-    ] {
-        let remote = remote(&server, endpoint).await;
-        remote
-            .apply(&Context::new(), &mutation(Operation::Insert, Some(ada()), "7"))
-            .await
-            .unwrap();
-        assert_eq!(server.log().last().unwrap().header("if-none-match"), expected);
-    }
 }
 
 #[rstest]
@@ -280,10 +162,7 @@ async fn a_create_by_put_says_if_none_match() {
 async fn outcomes(#[case] operation: Operation, #[case] status: u16, #[case] expected: Outcome) {
     let server = Server::always(reply(status));
     let applied = remote(&server, users()).await;
-    let applied = applied
-        .apply(&Context::new(), &mutation(operation, Some(ada()), "7"))
-        .await
-        .unwrap();
+    let applied = applied.apply(&Context::new(), &mutation(operation, Some(ada()), "7")).await.unwrap();
     assert_eq!(applied.outcome, expected);
     assert!(applied.row.is_none());
 }
@@ -295,18 +174,13 @@ async fn the_answer_to_a_write_is_the_row_with_its_version() {
     body.as_object_mut().unwrap().remove("labels");
     let server = Server::always(reply(200).header("etag", "\"v2\"").json(json!({ "data": body })));
     let remote = remote(&server, users().row_key("data")).await;
-    let applied = remote
-        .apply(&Context::new(), &mutation(Operation::Update, Some(ada()), "7"))
-        .await
-        .unwrap();
+    let applied =
+        remote.apply(&Context::new(), &mutation(Operation::Update, Some(ada()), "7")).await.unwrap();
     let row = applied.row.unwrap();
     assert_eq!(row.meta.version.as_deref(), Some("\"v2\""));
     assert_eq!(row.meta.extra.as_deref(), Some(r#"{"avatar":"x.png"}"#));
     assert!(matches!(row.row.field(1).unwrap(), ValueRef::Str("ADA")));
-    assert!(
-        matches!(row.row.field(4).unwrap(), ValueRef::Absent),
-        "what is missing is absent"
-    );
+    assert!(matches!(row.row.field(4).unwrap(), ValueRef::Absent), "what is missing is absent");
 }
 
 #[tokio::test]
@@ -339,107 +213,28 @@ async fn an_answer_without_a_body_may_still_tell_the_version() {
 #[case(r#"{"id": 7}"#, "application/json")]
 #[case(r#"{"ok": true}"#, "application/json")]
 #[case(r#"{"id": "8", "userName": "Eve"}"#, "application/json")]
-#[case(
-    "\"a body that is longer than is allowed, by a few bytes more than sixty-four\"",
-    "application/json"
-)]
+#[case("\"a body that is longer than is allowed, by a few bytes more than sixty-four\"", "application/json")]
 #[tokio::test]
 async fn an_answer_that_is_not_the_row_does_not_undo_the_write(#[case] body: &str, #[case] kind: &str) {
     let server = Server::always(reply(201).header("content-type", kind).text(body));
-    let rest = Rest::at("https://api.example.com")
-        .transport(server.clone())
-        .body_limit(64);
-    let applied = open(rest)
-        .await
-        .apply(&Context::new(), &mutation(Operation::Insert, Some(ada()), "7"))
-        .await;
+    let rest = Rest::at("https://api.example.com").transport(server.clone()).body_limit(64);
+    let applied =
+        open(rest).await.apply(&Context::new(), &mutation(Operation::Insert, Some(ada()), "7")).await;
     let applied = applied.unwrap();
     assert_eq!(applied.outcome, Outcome::Inserted);
     assert!(applied.row.is_none());
 }
 
 #[tokio::test]
-async fn what_a_repeat_means_is_declared() {
-    let conflict = reply(409).json(json!({ "error": "exists" }));
-    let server = Server::always(conflict);
-    let mut insert = mutation(Operation::Insert, Some(ada()), "7");
-    insert.repeated = true;
-    let plain = remote(&server, users()).await;
-    let declared = remote(&server, users().repeated_create(409).repeated_delete(409)).await;
-
-    let refused = plain.apply(&Context::new(), &insert).await.unwrap_err();
-    assert_eq!(
-        (refused.kind(), refused.status(), refused.sent()),
-        (ErrorKind::Conflict, Some(409), Sent::Answered)
-    );
-    assert_eq!(refused.body(), Some(r#"{"error":"exists"}"#));
-    assert_eq!(refused.row_key(), Some("7"));
-
-    let applied = declared.apply(&Context::new(), &insert).await.unwrap();
-    assert_eq!(
-        (applied.outcome, applied.row.is_none()),
-        (Outcome::Accepted, true),
-        "an error is no row"
-    );
-    insert.repeated = false;
-    assert_eq!(
-        declared.apply(&Context::new(), &insert).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
-
-    let mut delete = mutation(Operation::Delete, None, "7");
-    assert_eq!(
-        declared.apply(&Context::new(), &delete).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
-    delete.repeated = true;
-    assert_eq!(
-        declared.apply(&Context::new(), &delete).await.unwrap().outcome,
-        Outcome::Missing
-    );
-    assert_eq!(
-        plain.apply(&Context::new(), &delete).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
-}
-
-#[tokio::test]
-async fn a_repeated_create_may_answer_with_the_row() {
-    let server = Server::always(reply(412).json(user_json("7", "Ada", None, "open")));
-    let remote = remote(&server, users().create_with(Method::PUT).repeated_create(412)).await;
-    let mut insert = mutation(Operation::Insert, Some(ada()), "7");
-    insert.repeated = true;
-    assert!(
-        remote
-            .apply(&Context::new(), &insert)
-            .await
-            .unwrap()
-            .row
-            .is_some()
-    );
-}
-
-#[tokio::test]
 async fn an_action_that_the_server_has_not_is_refused_before_it_is_asked() {
     let server = Server::always(reply(204));
     let remote = remote(&server, users().without(Action::Delete).without(Action::List)).await;
-    let refused = remote
-        .apply(&Context::new(), &mutation(Operation::Delete, None, "7"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.kind(), refused.sent()),
-        (ErrorKind::Unsupported, Sent::Never)
-    );
-    let refused = remote
-        .get(&Context::new(), &USER, &larder_core::Query::all())
-        .await
-        .unwrap_err();
+    let refused = remote.apply(&Context::new(), &mutation(Operation::Delete, None, "7")).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.sent()), (ErrorKind::Unsupported, Sent::Never));
+    let refused = remote.get(&Context::new(), &USER, &larder_core::Query::all()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
-    let without_row = remote
-        .apply(&Context::new(), &mutation(Operation::Insert, None, "7"))
-        .await
-        .unwrap_err();
+    let without_row =
+        remote.apply(&Context::new(), &mutation(Operation::Insert, None, "7")).await.unwrap_err();
     assert_eq!(without_row.kind(), ErrorKind::Invalid);
     assert!(server.log().is_empty());
 }
@@ -450,32 +245,16 @@ async fn capabilities_are_what_was_configured() {
     use larder_rest::{FilterOp, OrderStyle};
     let server = Server::always(reply(204));
     let able = remote(&server, users()).await.capabilities();
-    assert_eq!(
-        (able.filter, able.order, able.window, able.versions),
-        (Pushdown::None, false, false, false)
-    );
+    assert_eq!((able.filter, able.order, able.window, able.versions), (Pushdown::None, false, false, false));
     assert!(able.insert && able.update && able.upsert && able.delete && able.list && !able.unique);
-    let some = remote(&server, users().filter_op("age", FilterOp::Ge, "min"))
-        .await
-        .capabilities();
+    let some = remote(&server, users().filter_op("age", FilterOp::Ge, "min")).await.capabilities();
     assert_eq!(some.filter, Pushdown::Some);
     let all = |model| {
-        Endpoint::new(model)
-            .filter_everything(|_, _| Vec::new())
-            .order_param("sort", OrderStyle::Signed)
+        Endpoint::new(model).filter_everything(|_, _| Vec::new()).order_param("sort", OrderStyle::Signed)
     };
-    let rest = Rest::at("https://api.example.com")
-        .transport(server)
-        .checks_unique()
-        .checks_versions();
-    let rest = rest
-        .endpoint("User", all("/u"))
-        .endpoint("Seat", all("/s"))
-        .endpoint("Profile", all("/p"));
+    let rest = Rest::at("https://api.example.com").transport(server).checks_unique().checks_versions();
+    let rest = rest.endpoint("User", all("/u")).endpoint("Seat", all("/s")).endpoint("Profile", all("/p"));
     let able = open(rest).await.capabilities();
-    assert_eq!(
-        (able.filter, able.order, able.window),
-        (Pushdown::All, true, true)
-    );
+    assert_eq!((able.filter, able.order, able.window), (Pushdown::All, true, true));
     assert!(able.unique && able.versions);
 }

@@ -40,17 +40,13 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let (answer, answered) = oneshot::channel();
         let lookup = move || {
-            let addresses = (name.as_str(), 0)
-                .to_socket_addrs()
-                .map(Iterator::collect::<Vec<_>>);
+            let addresses = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
             // Nobody waits any more: the request was withdrawn.
             drop(answer.send(addresses));
         };
         self.0.blocking("look up a name", Box::new(lookup));
         Box::pin(async move {
-            let addresses = answered
-                .await
-                .map_err(|_| io::Error::other("the name lookup was dropped"))??;
+            let addresses = answered.await.map_err(|_| io::Error::other("the name lookup was dropped"))??;
             Ok(addresses.into_iter())
         })
     }
@@ -66,19 +62,13 @@ pub(super) struct Timed<C> {
 
 impl<C> Timed<C> {
     pub(super) fn new(inner: C, runtime: Arc<dyn Runtime>, limit: Duration) -> Self {
-        Self {
-            inner,
-            runtime,
-            limit,
-        }
+        Self { inner, runtime, limit }
     }
 }
 
 impl<C> fmt::Debug for Timed<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timed")
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
+        f.debug_struct("Timed").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 

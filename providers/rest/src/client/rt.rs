@@ -39,11 +39,7 @@ impl Timer {
     )]
     pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let start = runtime.monotonic();
-        Self {
-            runtime,
-            origin: Instant::now(),
-            start,
-        }
+        Self { runtime, origin: Instant::now(), start }
     }
 }
 
@@ -68,11 +64,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-            .poll(cx)
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
     }
 }
 

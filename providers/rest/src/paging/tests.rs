@@ -19,29 +19,15 @@ fn keys(from: usize, to: usize) -> Vec<Key> {
 
 fn advance(place: Place, paging: &Paging, keys: &[Key], link: Option<&str>) -> Result<Option<Place>> {
     let uri = Uri::from_static("https://a/v1/users");
-    let headers = link
-        .map(|link| (LINK, HeaderValue::from_str(link).unwrap()))
-        .into_iter()
-        .collect();
-    let arrived = Arrived {
-        uri: &uri,
-        headers: &headers,
-        keys,
-        secrets: &["token".to_owned()],
-    };
+    let headers = link.map(|link| (LINK, HeaderValue::from_str(link).unwrap())).into_iter().collect();
+    let arrived = Arrived { uri: &uri, headers: &headers, keys, secrets: &["token".to_owned()] };
     place.advance(paging, &base(), &arrived)
 }
 
 #[test]
 fn a_token_is_read_as_it_was_written() {
-    let query = Query {
-        limit: Some(9),
-        offset: 2,
-        ..Query::all()
-    };
-    let place = advance(Place::start(&query, true), &pages(), &keys(0, 2), None)
-        .unwrap()
-        .unwrap();
+    let query = Query { limit: Some(9), offset: 2, ..Query::all() };
+    let place = advance(Place::start(&query, true), &pages(), &keys(0, 2), None).unwrap().unwrap();
     assert_eq!(Place::read(&place.write()).unwrap(), place);
     assert_eq!(place.at, At::Page(2));
 }
@@ -55,11 +41,7 @@ fn a_secret_parameter_does_not_get_into_a_place() {
 
 #[test]
 fn a_window_ends_the_list() {
-    let query = Query {
-        limit: Some(3),
-        offset: 2,
-        ..Query::all()
-    };
+    let query = Query { limit: Some(3), offset: 2, ..Query::all() };
     let mut place = Place::start(&query, true);
     let mut rows = keys(0, 4);
     place.cut(&mut rows);
@@ -88,19 +70,9 @@ fn when_a_numbered_list_goes_on(
 ) {
     let rows: Vec<_> = rows.iter().map(|at| Key::from(*at)).collect();
     let (param, size_param) = ("p".to_owned(), None);
-    let offset = Paging::Offset {
-        param: param.clone(),
-        size_param: size_param.clone(),
-        size: 2,
-        until_empty: until,
-    };
-    let page = Paging::Page {
-        param,
-        size_param,
-        size: 2,
-        start: 0,
-        until_empty: until,
-    };
+    let offset =
+        Paging::Offset { param: param.clone(), size_param: size_param.clone(), size: 2, until_empty: until };
+    let page = Paging::Page { param, size_param, size: 2, start: 0, until_empty: until };
     for paging in [offset, page] {
         let next = advance(Place::default(), &paging, &rows, link).unwrap();
         assert_eq!(next.is_some(), expected);
@@ -111,11 +83,7 @@ fn when_a_numbered_list_goes_on(
 #[rstest]
 fn circles_are_noticed(#[values(1, 2, 3, 7, 64, 100)] circle: usize, #[values(0, 1, 5, 33)] before: usize) {
     let page = |at: usize| {
-        let at = if at < before {
-            at
-        } else {
-            before + (at - before) % circle
-        };
+        let at = if at < before { at } else { before + (at - before) % circle };
         keys(at * 2, at * 2 + 2)
     };
     let mut place = Place::default();
@@ -136,9 +104,7 @@ fn circles_are_noticed(#[values(1, 2, 3, 7, 64, 100)] circle: usize, #[values(0,
 fn a_long_list_is_no_circle() {
     let mut place = Place::default();
     for at in 0..10_000 {
-        place = advance(place, &pages(), &keys(at * 2, at * 2 + 2), None)
-            .unwrap()
-            .unwrap();
+        place = advance(place, &pages(), &keys(at * 2, at * 2 + 2), None).unwrap().unwrap();
     }
     assert!(place.write().0.len() < 200, "the token stays small");
 }

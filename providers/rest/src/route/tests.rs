@@ -23,25 +23,14 @@ static LINE: Schema = Schema::new(
     &[FieldDef::new("order", Kind::Str), FieldDef::new("no", Kind::Str)],
     KeyDef::natural(&[0, 1]),
 );
-static ME: Schema = Schema::new(
-    "MyProfile",
-    &[FieldDef::new("name", Kind::Str)],
-    KeyDef::singleton(),
-);
+static ME: Schema = Schema::new("MyProfile", &[FieldDef::new("name", Kind::Str)], KeyDef::singleton());
 static USER: Schema = Schema::new("User", &[FieldDef::new("id", Kind::Str)], KeyDef::natural(&[0]));
 
 #[track_caller]
 fn check(schema: &'static Schema, endpoint: &Endpoint, expected: &[(Action, &str)]) {
-    let defaults = Defaults {
-        headers: &[],
-        idempotency_header: None,
-    };
+    let defaults = Defaults { headers: &[], idempotency_header: None };
     let route = Route::compile(endpoint, schema, &defaults).unwrap();
-    let found: Vec<_> = route
-        .templates
-        .iter()
-        .map(|(action, template)| (*action, template.text()))
-        .collect();
+    let found: Vec<_> = route.templates.iter().map(|(action, template)| (*action, template.text())).collect();
     assert_eq!(found, expected);
 }
 
@@ -59,27 +48,10 @@ fn paths_have_defaults() {
     ];
     check(&LINE, &default_endpoint(&LINE), &paths);
     let me = "/my_profile";
-    check(
-        &ME,
-        &default_endpoint(&ME),
-        &[(One, me), (Create, me), (Update, me), (Upsert, me), (Delete, me)],
-    );
+    check(&ME, &default_endpoint(&ME), &[(One, me), (Create, me), (Update, me), (Upsert, me), (Delete, me)]);
     let row = "/u/{key}/";
-    let posted = Endpoint::new("/u/?x=1")
-        .upsert_with(Method::POST)
-        .create_with(Method::PUT)
-        .without(Delete);
-    check(
-        &USER,
-        &posted,
-        &[
-            (List, "/u/?x=1"),
-            (One, row),
-            (Create, row),
-            (Update, row),
-            (Upsert, row),
-        ],
-    );
+    let posted = Endpoint::new("/u/?x=1").upsert_with(Method::POST).create_with(Method::PUT).without(Delete);
+    check(&USER, &posted, &[(List, "/u/?x=1"), (One, row), (Create, row), (Update, row), (Upsert, row)]);
     let moved = Endpoint::new("/u").one("/v/{key}").upsert_with(Method::POST);
     let paths = [
         (List, "/u"),
@@ -119,10 +91,7 @@ fn idempotency_follows_from_the_method(
     #[case] expected: Idempotency,
     #[case] key_sent: bool,
 ) {
-    let defaults = Defaults {
-        headers: &[],
-        idempotency_header: Some("Idempotency-Key"),
-    };
+    let defaults = Defaults { headers: &[], idempotency_header: Some("Idempotency-Key") };
     let route = Route::compile(&endpoint, &USER, &defaults).unwrap();
     assert_eq!(route.idempotency(operation), expected);
     assert_eq!(route.key_header(operation).is_some(), key_sent);

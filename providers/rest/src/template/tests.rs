@@ -18,18 +18,11 @@ static USER: Schema = Schema::new(
 
 static SEAT: Schema = Schema::new(
     "Seat",
-    &[
-        FieldDef::new("row", Kind::Int(IntKind::I64)),
-        FieldDef::new("at", Kind::Time),
-    ],
+    &[FieldDef::new("row", Kind::Int(IntKind::I64)), FieldDef::new("at", Kind::Time)],
     KeyDef::natural(&[0, 1]),
 );
 
-static PROFILE: Schema = Schema::new(
-    "Profile",
-    &[FieldDef::new("name", Kind::Str)],
-    KeyDef::singleton(),
-);
+static PROFILE: Schema = Schema::new("Profile", &[FieldDef::new("name", Kind::Str)], KeyDef::singleton());
 
 fn target(template: &str, key: &str) -> Result<String> {
     let template = Template::compile(template, &USER, Scope::Row)?;
@@ -46,11 +39,7 @@ fn target(template: &str, key: &str) -> Result<String> {
 #[case("users/{id}", "7", "/users/7")]
 #[case("/users/{key.0}/", "7", "/users/7/")]
 #[case("/users/{key}.json", "7", "/users/7.json")]
-#[case(
-    "/orgs/{org}/users/{key}?org={org}&x=%20",
-    "7",
-    "/orgs/a%26b%3Dc/users/7?org=a%26b%3Dc&x=%20"
-)]
+#[case("/orgs/{org}/users/{key}?org={org}&x=%20", "7", "/orgs/a%26b%3Dc/users/7?org=a%26b%3Dc&x=%20")]
 #[case("/users/{key}", "../admin", "/users/..%2Fadmin")]
 #[case("/users/{key}", "a/b?x=1#y", "/users/a%2Fb%3Fx%3D1%23y")]
 #[case("/users/{key}", "%2e%2e", "/users/%252e%252e")]
@@ -75,10 +64,7 @@ fn refuses_values_that_leave_their_segment(#[case] template: &str, #[case] key: 
 }
 
 #[rstest]
-#[case(
-    "/users/{name}",
-    "neither `key` nor a field; the fields are id, org, age, tags"
-)]
+#[case("/users/{name}", "neither `key` nor a field; the fields are id, org, age, tags")]
 #[case("/users/{key.1}", "but the key has 1 parts")]
 #[case("/users/{key.x}", "but the key has 1 parts")]
 #[case("/users/{tags}", "not a scalar")]
@@ -122,8 +108,5 @@ fn composite_keys_fill_part_by_part() {
         })
         .unwrap();
     assert_eq!(path, "/rows/7/seats/2023-11-14T22%3A13%3A20Z");
-    assert_eq!(
-        key_text(&SEAT, &Key::from(7), 0).unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    assert_eq!(key_text(&SEAT, &Key::from(7), 0).unwrap_err().kind(), ErrorKind::Invalid);
 }

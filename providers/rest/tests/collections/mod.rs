@@ -38,17 +38,11 @@ fn path(schema: &'static Schema) -> String {
 
 /// The server.
 pub fn server(level: Level) -> Stubs {
-    ALL.iter().fold(Stubs::new(), |stubs, schema| {
-        stubs.collection(collection(level, schema))
-    })
+    ALL.iter().fold(Stubs::new(), |stubs, schema| stubs.collection(collection(level, schema)))
 }
 
 fn collection(level: Level, schema: &'static Schema) -> Collection {
-    let keys = schema
-        .key
-        .fields
-        .iter()
-        .map(|at| schema.fields[*at].name_in("json"));
+    let keys = schema.key.fields.iter().map(|at| schema.fields[*at].name_in("json"));
     let collection = Collection::at(&path(schema)).keys(keys).paged(PAGE);
     let versioned = |collection: Collection| collection.etags().put_creates().idempotent("Idempotency-Key");
     if schema.key.fields.is_empty() {
@@ -65,14 +59,9 @@ fn collection(level: Level, schema: &'static Schema) -> Collection {
 
 /// The remote that is configured for the server.
 pub fn remote(level: Level, base: &str) -> Rest {
-    let rest = ALL.iter().fold(Rest::at(base), |rest, schema| {
-        rest.endpoint(schema.model, endpoint(level, schema))
-    });
-    if level == Level::Some {
-        rest.without_idempotency_header()
-    } else {
-        rest.checks_versions()
-    }
+    let rest =
+        ALL.iter().fold(Rest::at(base), |rest, schema| rest.endpoint(schema.model, endpoint(level, schema)));
+    if level == Level::Some { rest.without_idempotency_header() } else { rest.checks_versions() }
 }
 
 fn endpoint(level: Level, schema: &'static Schema) -> Endpoint {
@@ -81,22 +70,13 @@ fn endpoint(level: Level, schema: &'static Schema) -> Endpoint {
         Level::None => endpoint.update_with(Method::PATCH),
         Level::Some => {
             let endpoint =
-                endpoint
-                    .without(Action::Upsert)
-                    .paging(Paging::pages("page", "per_page", PAGE as u64));
-            if *schema == SPECIMEN {
-                narrowing(endpoint)
-            } else {
-                endpoint
-            }
+                endpoint.without(Action::Upsert).paging(Paging::pages("page", "per_page", PAGE as u64));
+            if *schema == SPECIMEN { narrowing(endpoint) } else { endpoint }
         }
         Level::All => endpoint
             .update_with(Method::PATCH)
             .filter_everything(|_, filter| {
-                vec![(
-                    "where".into(),
-                    serde_json::to_string(filter).expect("a predicate can be written"),
-                )]
+                vec![("where".into(), serde_json::to_string(filter).expect("a predicate can be written"))]
             })
             .order_param("sort", OrderStyle::Signed)
             .limit_param("limit")
@@ -107,20 +87,8 @@ fn endpoint(level: Level, schema: &'static Schema) -> Endpoint {
 // ---- some conditions ----
 
 /// Fields whose text is the value, so that equal texts are equal values.
-const EQUAL: [&str; 12] = [
-    "id",
-    "flag",
-    "low",
-    "high",
-    "wide",
-    "letter",
-    "title",
-    "token",
-    "made",
-    "mood",
-    "opt_int",
-    "opt_title",
-];
+const EQUAL: [&str; 12] =
+    ["id", "flag", "low", "high", "wide", "letter", "title", "token", "made", "mood", "opt_int", "opt_title"];
 
 /// Relations that the server knows on `low`, `title` and `words`: the parameter is the member, a dot, and this.
 const RELATIONS: [(&str, FilterOp, &str); 9] = [
@@ -142,9 +110,7 @@ fn member(name: &str) -> &'static str {
 
 fn narrowing(endpoint: Endpoint) -> Endpoint {
     let equal = |endpoint: Endpoint, name: &&str| {
-        endpoint
-            .filter_param(*name, member(name))
-            .filter_op(*name, FilterOp::AnyOf, member(name))
+        endpoint.filter_param(*name, member(name)).filter_op(*name, FilterOp::AnyOf, member(name))
     };
     let related = |endpoint: Endpoint, (name, op, suffix): &(&str, FilterOp, &str)| {
         endpoint.filter_op(*name, *op, format!("{}.{suffix}", member(name)))
@@ -155,15 +121,10 @@ fn narrowing(endpoint: Endpoint) -> Endpoint {
 
 fn narrowed(collection: Collection) -> Collection {
     let equal = EQUAL.iter().map(|name| member(name).to_owned()).collect();
-    RELATIONS.iter().fold(
-        collection.filters(Filters::Some(equal)),
-        |collection, (name, op, suffix)| {
-            let (name, op) = (member(name), *op);
-            collection.parameter(&format!("{name}.{suffix}"), move |row, value| {
-                stands(&row[name], op, value)
-            })
-        },
-    )
+    RELATIONS.iter().fold(collection.filters(Filters::Some(equal)), |collection, (name, op, suffix)| {
+        let (name, op) = (member(name), *op);
+        collection.parameter(&format!("{name}.{suffix}"), move |row, value| stands(&row[name], op, value))
+    })
 }
 
 fn stands(found: &Value, op: FilterOp, value: &str) -> bool {
@@ -178,9 +139,7 @@ fn stands(found: &Value, op: FilterOp, value: &str) -> bool {
         FilterOp::Contains => text().contains(value),
         FilterOp::StartsWith => text().starts_with(value),
         FilterOp::EndsWith => text().ends_with(value),
-        FilterOp::Member => found
-            .as_array()
-            .is_some_and(|found| found.iter().any(|found| found == value)),
+        FilterOp::Member => found.as_array().is_some_and(|found| found.iter().any(|found| found == value)),
         other => panic!("the server does not know {other:?}"),
     }
 }
@@ -201,10 +160,7 @@ fn select(
                 query.filter = serde_json::from_str::<Predicate>(value).map_err(|error| error.to_string())?;
             }
             "sort" => {
-                query.order = value
-                    .split(',')
-                    .map(|field| order(schema, field))
-                    .collect::<Result<_, _>>()?;
+                query.order = value.split(',').map(|field| order(schema, field)).collect::<Result<_, _>>()?;
             }
             "limit" => query.limit = Some(number()?),
             "offset" => query.offset = number()?,
@@ -212,26 +168,15 @@ fn select(
         }
     }
     let numbered = rows.iter().enumerate().map(|(at, json)| {
-        let record = Json
-            .decode(schema, json)
-            .map_err(|error| error.to_string())?
-            .record;
+        let record = Json.decode(schema, json).map_err(|error| error.to_string())?.record;
         Ok(PageRow {
-            meta: Meta {
-                revision: at as u64,
-                ..Meta::synced(Timestamp::UNIX_EPOCH)
-            },
+            meta: Meta { revision: at as u64, ..Meta::synced(Timestamp::UNIX_EPOCH) },
             row: Arc::new(record),
         })
     });
     let numbered = numbered.collect::<Result<Vec<_>, String>>()?;
-    let found = query
-        .finish(schema, Done::default(), numbered)
-        .map_err(|error| error.to_string())?;
-    Ok(found
-        .iter()
-        .map(|row| rows[row.meta.revision as usize].clone())
-        .collect())
+    let found = query.finish(schema, Done::default(), numbered).map_err(|error| error.to_string())?;
+    Ok(found.iter().map(|row| rows[row.meta.revision as usize].clone()).collect())
 }
 
 fn order(schema: &'static Schema, field: &str) -> Result<Order, String> {
@@ -239,15 +184,9 @@ fn order(schema: &'static Schema, field: &str) -> Result<Order, String> {
         Some(name) => (name, Direction::Descending),
         None => (field, Direction::Ascending),
     };
-    let at = schema
-        .fields
-        .iter()
-        .position(|field| field.name_in("json") == name);
+    let at = schema.fields.iter().position(|field| field.name_in("json") == name);
     let at = at.ok_or_else(|| format!("there is no member `{name}` to order by"))?;
-    Ok(Order {
-        field: at as u16,
-        direction,
-    })
+    Ok(Order { field: at as u16, direction })
 }
 
 // ---- a socket ----
@@ -272,9 +211,7 @@ pub async fn serve(stubs: Stubs) -> (String, Serving) {
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     #[allow(clippy::disallowed_methods, reason = "a server has tasks of its own")]
     let task = tokio::spawn(async move {
-        axum::serve(listener, Router::new().fallback_service(answer))
-            .await
-            .expect("to serve");
+        axum::serve(listener, Router::new().fallback_service(answer)).await.expect("to serve");
     });
     (base, Serving(task))
 }

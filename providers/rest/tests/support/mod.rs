@@ -29,34 +29,17 @@ use tower::Service;
 static STATE: EnumDef = EnumDef {
     name: "State",
     variants: &[
-        VariantDef {
-            name: "Open",
-            names: &[("json", "open")],
-            alias: &[],
-            fields: &[],
-            tuple: false,
-        },
-        VariantDef {
-            name: "Closed",
-            names: &[("json", "closed")],
-            alias: &[],
-            fields: &[],
-            tuple: false,
-        },
+        VariantDef { name: "Open", names: &[("json", "open")], alias: &[], fields: &[], tuple: false },
+        VariantDef { name: "Closed", names: &[("json", "closed")], alias: &[], fields: &[], tuple: false },
     ],
     tagging: Tagging::External,
 };
 
-static ADDRESS: StructDef = StructDef {
-    name: "Address",
-    fields: &[FieldDef::new("zip", Kind::Int(IntKind::U32))],
-};
+static ADDRESS: StructDef =
+    StructDef { name: "Address", fields: &[FieldDef::new("zip", Kind::Int(IntKind::U32))] };
 
 const fn called(name: &'static str) -> FieldDialect {
-    FieldDialect {
-        name: Some(name),
-        ..FieldDialect::PLAIN
-    }
+    FieldDialect { name: Some(name), ..FieldDialect::PLAIN }
 }
 
 /// Every field but the key has another name in JSON.
@@ -87,11 +70,7 @@ pub static SEAT: Schema = Schema::new(
 );
 
 /// One row.
-pub static PROFILE: Schema = Schema::new(
-    "Profile",
-    &[FieldDef::new("nick", Kind::Str)],
-    KeyDef::singleton(),
-);
+pub static PROFILE: Schema = Schema::new("Profile", &[FieldDef::new("nick", Kind::Str)], KeyDef::singleton());
 
 pub fn user(id: &str, name: &str, age: Option<i64>, state: &str) -> Record {
     Record::new([
@@ -141,11 +120,7 @@ pub struct Reply {
 }
 
 pub fn reply(status: u16) -> Reply {
-    Reply {
-        status,
-        headers: Vec::new(),
-        body: Vec::new(),
-    }
+    Reply { status, headers: Vec::new(), body: Vec::new() }
 }
 
 pub fn ok(body: Json) -> Reply {
@@ -154,8 +129,7 @@ pub fn ok(body: Json) -> Reply {
 
 impl Reply {
     pub fn json(self, body: Json) -> Self {
-        self.header(CONTENT_TYPE.as_str(), "application/json")
-            .text(body.to_string())
+        self.header(CONTENT_TYPE.as_str(), "application/json").text(body.to_string())
     }
 
     pub fn text(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -180,10 +154,7 @@ pub struct Server {
 
 impl Server {
     pub fn new(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self {
-            handler: Arc::new(handler),
-            log: Arc::default(),
-        }
+        Self { handler: Arc::new(handler), log: Arc::default() }
     }
 
     /// Answers everything alike.
@@ -229,29 +200,19 @@ impl Service<Request<Body>> for Server {
         let mut response = Response::new(Body::from(reply.body));
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
         for (name, value) in reply.headers {
-            response
-                .headers_mut()
-                .append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            response.headers_mut().append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         ready(Ok(response))
     }
 }
 
 pub async fn open(rest: Rest) -> Arc<dyn Provider> {
-    Box::new(rest)
-        .open(&opening(&[&USER, &SEAT, &PROFILE]))
-        .await
-        .unwrap()
+    Box::new(rest).open(&opening(&[&USER, &SEAT, &PROFILE])).await.unwrap()
 }
 
 /// A remote that sends to `server`, with this endpoint of `User`.
 pub async fn remote(server: &Server, users: Endpoint) -> Arc<dyn Provider> {
-    open(
-        Rest::at("https://api.example.com/v1")
-            .transport(server.clone())
-            .endpoint("User", users),
-    )
-    .await
+    open(Rest::at("https://api.example.com/v1").transport(server.clone()).endpoint("User", users)).await
 }
 
 pub const ID: &str = "0190b2a0-0000-7000-8000-000000000001";
@@ -314,16 +275,12 @@ pub fn three() -> Json {
 /// A number in the query of a request.
 pub fn param(seen: &Seen, name: &str) -> Option<u64> {
     let (_, query) = seen.target.split_once('?')?;
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok())
+    query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok())
 }
 
 /// Rows whose keys are these numbers.
 pub fn slice(from: u64, to: u64) -> Json {
-    (from..to)
-        .map(|at| user_json(&format!("{at:03}"), "Ada", None, "open"))
-        .collect()
+    (from..to).map(|at| user_json(&format!("{at:03}"), "Ada", None, "open")).collect()
 }
 
 /// A server that has so many rows, page by page.
