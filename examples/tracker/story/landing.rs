@@ -112,7 +112,7 @@ impl Story {
                 self.says(format!("issue {} is called “{MOVED}”", short(&moved)));
             }
             other => {
-                self.trouble.push(format!("a colleague's change of issue {moved} did not arrive: {other:?}"))
+                self.trouble.push(format!("a colleague's change of issue {moved} did not arrive: {other:?}"));
             }
         }
         let vanished = self.cast.vanished.clone();

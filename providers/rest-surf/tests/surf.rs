@@ -8,15 +8,12 @@ mod support;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::io::AsyncReadExt as _;
-use http_client::HttpClient;
-use http_types::{Method, Url};
+use http_types::Method;
 use larder_core::{Context, Error, ErrorKind, Operation, Outcome, Provider, Query, Sent};
-use larder_rest::{ApiKey, Body, Endpoint, NotSent, Rest, Transport, TransportError, http};
-use larder_rest_surf::{LarderHttpClient, Original, SurfTransport, over_hyper, surf_client};
+use larder_rest::{ApiKey, Body, Endpoint, NotSent, Rest, Transport, http};
+use larder_rest_surf::{Original, SurfTransport, over_hyper, surf_client};
 use rstest::rstest;
 use serde_json::json;
 use support::*;

@@ -4,20 +4,14 @@
 
 mod support;
 
-use larder_core::{
-    CompareOp, Context, Direction, Done, ErrorKind, Field, Key, Order, Page, Predicate, Presence, Query,
-    Sent, TextOp, Value,
-};
-use larder_rest::{Action, Endpoint, FilterOp, OrderStyle, Paging, Rest};
+use larder_core::{CompareOp, Context, Done, ErrorKind, Key, Page, Predicate, Presence, Query, Sent, Value};
+use larder_rest::{Endpoint, Paging, Rest};
 use rstest::rstest;
 use serde_json::json;
 use support::*;
 
 const ID: u16 = 0;
-const NAME: u16 = 1;
-const AGE: u16 = 2;
 const STATE: u16 = 3;
-const TAGS: u16 = 4;
 
 fn users() -> Endpoint {
     Endpoint::new("/users")
@@ -33,10 +27,6 @@ fn compare(field: u16, op: CompareOp, value: Value) -> Predicate {
 
 fn text(value: &str) -> Value {
     Value::Str(value.into())
-}
-
-fn by(field: u16, direction: Direction) -> Order {
-    Order { field, direction }
 }
 
 async fn get(server: &Server, endpoint: Endpoint, query: &Query) -> Page {

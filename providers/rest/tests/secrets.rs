@@ -5,17 +5,14 @@
 mod support;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use larder_core::{Context, Error, ErrorKind, Operation, Query, Sent};
 use larder_rest::{ApiKey, BearerToken, Body, Credential, Endpoint, Rest, http};
 use rstest::rstest;
 use serde_json::json;
 use support::*;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 /// With characters that are encoded in a query.
 const SECRET: &str = "s3cret/+key";

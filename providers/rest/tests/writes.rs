@@ -4,7 +4,7 @@
 
 mod support;
 
-use larder_core::{Context, ErrorKind, Idempotency, Operation, Outcome, Sent, ValueRef};
+use larder_core::{Context, ErrorKind, Operation, Outcome, Sent, ValueRef};
 use larder_rest::http::Method;
 use larder_rest::{Action, Endpoint, Rest};
 use rstest::rstest;
