@@ -6,10 +6,7 @@ use pantry::packed::{Bound, PackedRow, Shape, parse_body, write_body};
 use pantry::{Model, Serdes, Uuid};
 
 fn part() -> Part {
-    Part {
-        nested: Some(Name("n".into())),
-        name: "p".into(),
-    }
+    Part { nested: Some(Name("n".into())), name: "p".into() }
 }
 
 fn sample() -> Everything {
@@ -26,10 +23,7 @@ fn through_bytes_and_json() -> pantry::Result<()> {
     let (_, layout) = parse_body(&body)?;
     let row = PackedRow::new(&body, layout, &bound);
     assert_eq!(Everything::from_row(&row)?, model);
-    assert_eq!(
-        Everything::from_row(&Json.decode(schema, &Json.encode(schema, &model)?)?.record)?,
-        model
-    );
+    assert_eq!(Everything::from_row(&Json.decode(schema, &Json.encode(schema, &model)?)?.record)?, model);
     assert!(Everything::cheap().into_predicate().matches(schema, &row)?);
     assert_eq!(model.fault(), None);
     Ok(())
@@ -37,14 +31,7 @@ fn through_bytes_and_json() -> pantry::Result<()> {
 
 #[test]
 fn names_are_those_of_the_attributes() {
-    let names: Vec<_> = Everything::schema()
-        .fields
-        .iter()
-        .map(|field| field.name_in("json"))
-        .collect();
-    assert_eq!(
-        names,
-        ["Id", "SelfName", "Value", "Row", "Price", "Part", "Figures"]
-    );
+    let names: Vec<_> = Everything::schema().fields.iter().map(|field| field.name_in("json")).collect();
+    assert_eq!(names, ["Id", "SelfName", "Value", "Row", "Price", "Part", "Figures"]);
     assert_eq!(Everything::SELF_NAME.position(), 1);
 }

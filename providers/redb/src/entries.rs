@@ -34,7 +34,7 @@ impl Applying<'_, '_> {
         let row = slot.row(body)?;
         for (at, entry) in fresh {
             let index = &slot.indexes[at];
-            self.exchange(&entry.bytes, Some(&entry.value()), |_| ())?;
+            self.entries.insert(entry.bytes.clone(), entry.value());
             if index.def.unique {
                 let prefixes = codec::collisions(index.id, index.def, &row);
                 self.checks.push(Check { slot: slot.at, index: at, entry, prefixes });
@@ -44,6 +44,8 @@ impl Applying<'_, '_> {
     }
 
     pub(crate) fn unindex(&mut self, entry: &IndexEntry) -> Outcome {
+        // It may be of this batch, and not there yet.
+        self.entries.remove(&entry.bytes);
         self.exchange(&entry.bytes, None, |_| ()).map(drop)
     }
 
@@ -66,22 +68,26 @@ impl Applying<'_, '_> {
     }
 
     pub(crate) fn check(&self, check: &Check) -> Outcome {
-        if self.table.get(check.entry.bytes.as_slice())?.is_none() {
-            return Ok(());
-        }
         let slot = &self.catalog.slots()[check.slot];
+        let (mut own, mut rival) = (false, None);
         for prefix in &check.prefixes {
             for pair in self.table.range::<&[u8]>(prefix.as_slice()..codec::after(prefix).as_slice())? {
                 let (entry, value) = pair?;
+                if entry.value() == check.entry.bytes {
+                    own = true;
+                    continue;
+                }
                 let (_, other) = codec::split_entry(entry.value(), value.value())?;
-                if entry.value() != check.entry.bytes
-                    && self.is_current(slot, check.index, entry.value(), other)?
-                {
-                    return Err(self.collision(slot, check, other).into());
+                if rival.is_none() && self.is_current(slot, check.index, entry.value(), other)? {
+                    rival = Some(other.to_vec());
                 }
             }
         }
-        Ok(())
+        match rival {
+            // Without the entry itself, a later change of the batch has taken it away again.
+            Some(other) if own => Err(self.collision(slot, check, &other).into()),
+            _ => Ok(()),
+        }
     }
 
     /// False if the entry is one that damage has left behind.
