@@ -36,6 +36,7 @@ async fn surf_s_own_requests_are_sent_as_they_are() {
     let client = surf_client(Transport::new(server.clone()));
     let mut sent = surf::Request::new(Method::Post, "https://a/b?c=d#e".parse().unwrap());
     sent.set_header("x-one", "1");
+    sent.set_header("content-length", "99");
     sent.body_json(&json!({ "name": "Zoë" })).unwrap();
     let mut response = client.send(sent).await.unwrap();
     assert_eq!(response.body_json::<serde_json::Value>().await.unwrap(), json!({ "id": 1 }));

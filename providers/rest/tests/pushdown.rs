@@ -177,6 +177,16 @@ async fn a_window_is_counted_off_once_the_server_filters_and_orders() {
 }
 
 #[tokio::test]
+async fn a_window_is_left_alone_if_the_server_does_not_filter() {
+    let server = Server::always(ok(three()));
+    let endpoint = users().lists_by_key().limit_param("limit");
+    let window = Query { limit: Some(1), ..Query::filter(is(STATE, text("Open"))) };
+    let page = get(&server, endpoint, &window).await;
+    assert_eq!((page.rows.len(), page.done), (3, Done { filter: false, order: true, window: false }));
+    assert_eq!(server.only().line(), "GET /v1/users");
+}
+
+#[tokio::test]
 async fn the_path_of_a_list_takes_fields_from_the_query() {
     let server = Server::always(ok(json!([])));
     let endpoint = Endpoint::new("/states/{state}/users").one("/users/{key}");

@@ -39,6 +39,7 @@ async fn credentials_go_out_as_they_are_asked_for() {
     let log = server.log();
     assert_eq!(log[0].header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
     assert_eq!(log[1].header("x-api-key"), Some(SECRET));
+    assert!(log[0].headers["authorization"].is_sensitive() && log[1].headers["x-api-key"].is_sensitive());
     assert_eq!(log[2].target, format!("/users?key={ENCODED}"));
 }
 

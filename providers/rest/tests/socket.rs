@@ -185,29 +185,6 @@ async fn a_refused_connection_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_takes_too_long_sent_nothing() {
-    // A connector that never connects.
-    #[derive(Clone)]
-    struct Never;
-    impl tower::Service<http::Uri> for Never {
-        type Response = TokioIo<tokio::net::TcpStream>;
-        type Error = std::io::Error;
-        type Future = std::future::Pending<std::io::Result<Self::Response>>;
-
-        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
-            std::task::Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: http::Uri) -> Self::Future {
-            std::future::pending()
-        }
-    }
-    let builder = HyperTransport::builder().connector(Never).connect_timeout(Duration::from_millis(20));
-    let remote = over("https://api.example.com", builder).await;
-    check(&insert(&remote).await.unwrap_err(), ErrorKind::Timeout, Sent::Never);
-}
-
-#[tokio::test]
 async fn a_connection_that_breaks_may_have_sent_it() {
     let remote = remote_at(&by_hand(vec![b"", b"nonsense\r\n\r\n"]).await).await;
     for _ in 0..2 {
@@ -223,19 +200,6 @@ async fn an_answer_that_is_cut_off_was_an_answer() {
     let remote = remote_at(&by_hand(vec![HALF, HALF]).await).await;
     check(&get(&remote).await.unwrap_err(), ErrorKind::Transport, Sent::Answered);
     assert_eq!(insert(&remote).await.unwrap(), Outcome::Inserted, "the server has accepted it");
-}
-
-#[tokio::test]
-async fn a_write_is_sent_once_even_if_the_connection_was_stale() {
-    const ONCE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\n[]";
-    let remote = remote_at(&by_hand(vec![ONCE, ONCE]).await).await;
-    assert_eq!(get(&remote).await.unwrap(), 0);
-    tokio::task::yield_now().await;
-    // The peer has closed it since. Either hyper has noticed and connects anew, or the request fails; it is not repeated.
-    match insert(&remote).await {
-        Ok(outcome) => assert_eq!(outcome, Outcome::Inserted),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Transport),
-    }
 }
 
 #[tokio::test]
