@@ -47,8 +47,8 @@ pub struct Medium {
     pub path: PathBuf,
     /// What is added to each sync.
     pub pause: Duration,
-    /// Whether its blocks are written before they are used. ext4 commits its journal with the first sync of a block
-    /// that was never written before, and waits for the files of others then: 0.3 or 4 ms, as it happens.
+    /// Whether its blocks are written before they are used. With the first sync of a block that was never written
+    /// before, ext4 commits its journal as well: half as much again, and more while others write to the same disk.
     pub settled: bool,
 }
 

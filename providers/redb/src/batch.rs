@@ -1,7 +1,5 @@
 //! A batch within a transaction: applied as a whole, or taken back alone while its neighbours stay.
 
-use std::collections::BTreeMap;
-
 use larder_core::packed::{decode_entry, encode_entry, write_record, write_tombstone};
 use larder_core::{
     Batch, Committed, Entry, EntryState, Error, ErrorKind, Expect, Key, Meta, MetaRef, Op, Result, Row,
@@ -76,7 +74,6 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         counters,
         models: Vec::new(),
         seqs: Vec::new(),
-        entries: BTreeMap::new(),
         checks: Vec::new(),
         recount: false,
         record: Vec::new(),
@@ -110,8 +107,6 @@ pub(crate) struct Applying<'a, 't> {
     /// The slots of the models whose rows it wrote.
     models: Vec<usize>,
     seqs: Vec<u64>,
-    /// The index entries to be added when all rows are written: in their order, which costs a large batch less.
-    pub(crate) entries: BTreeMap<Vec<u8>, [u8; 4]>,
     pub(crate) checks: Vec<Check>,
     /// True if the outbox has to be counted anew.
     recount: bool,
@@ -132,9 +127,6 @@ impl Applying<'_, '_> {
                 Op::Dequeue(seq) => self.dequeue(*seq)?,
                 Op::Cursor { scope, value } => self.cursor(scope, value.as_deref())?,
             }
-        }
-        for (entry, value) in std::mem::take(&mut self.entries) {
-            self.exchange(&entry, Some(&value), |_| ())?;
         }
         for check in std::mem::take(&mut self.checks) {
             self.check(&check)?;

@@ -34,7 +34,7 @@ impl Applying<'_, '_> {
         let row = slot.row(body)?;
         for (at, entry) in fresh {
             let index = &slot.indexes[at];
-            self.entries.insert(entry.bytes.clone(), entry.value());
+            self.exchange(&entry.bytes, Some(&entry.value()), |_| ())?;
             if index.def.unique {
                 let prefixes = codec::collisions(index.id, index.def, &row);
                 self.checks.push(Check { slot: slot.at, index: at, entry, prefixes });
@@ -44,8 +44,6 @@ impl Applying<'_, '_> {
     }
 
     pub(crate) fn unindex(&mut self, entry: &IndexEntry) -> Outcome {
-        // It may be of this batch, and not there yet.
-        self.entries.remove(&entry.bytes);
         self.exchange(&entry.bytes, None, |_| ()).map(drop)
     }
 

@@ -24,6 +24,9 @@ use crate::reads::Generation;
 /// The most batches in one transaction.
 const GROUP: usize = 256;
 
+/// How often the writer steps aside without a job coming before it goes on: some tens of microseconds.
+const PATIENCE: usize = 200;
+
 /// What the store's handles, its writer and its readers share.
 pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -178,6 +181,18 @@ impl Shared {
         queue.jobs.drain(..count).collect()
     }
 
+    /// Steps aside for those who have just been answered: what they write next can share a transaction. Without it,
+    /// two halves of the writers take turns, and each waits for two commits.
+    fn gather(&self, answered: usize) {
+        let (mut most, mut idle) = (0, 0);
+        while answered > 1 && most < answered && idle < PATIENCE {
+            std::thread::yield_now();
+            let waiting = lock(&self.queue).jobs.len();
+            idle = if waiting > most { 0 } else { idle + 1 };
+            most = most.max(waiting);
+        }
+    }
+
     fn work(&self, writer: &mut Writer, jobs: Vec<Job>) -> Vec<Answer> {
         let mut batches = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -219,7 +234,9 @@ impl Turn {
             let answers = self.shared.work(&mut writer, jobs);
             // Whoever gets the answer may close the store and open the file again.
             drop(writer);
+            let answered = answers.len();
             answers.into_iter().for_each(Answer::send);
+            self.shared.gather(answered);
         }
     }
 }
