@@ -47,8 +47,8 @@ pub use provider::{
     Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
 };
 pub use query::{
-    Assigned, CompareOp, Direction, Field, Holds, Needle, Operand, Order, OrderBy, Predicate, Query, Select,
-    TextOp, Where,
+    Assigned, CompareOp, Direction, Field, Holds, Needle, Operand, Order, OrderBy, Position, Predicate,
+    Query, Select, TextOp, Where,
 };
 pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};

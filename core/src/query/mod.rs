@@ -18,6 +18,7 @@ use crate::key::Key;
 use crate::provider::{Done, PageRow};
 use crate::row::Row;
 use crate::schema::Schema;
+use crate::value::Value;
 
 /// A filter, an order and a window over one model, without its type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,15 +31,47 @@ pub struct Query {
     pub limit: Option<u64>,
     /// Without the first so many.
     pub offset: u64,
+    /// After this place in the order; see [`Position`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Box<Position>>,
+    /// A scan of all rows is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deny_scan: bool,
+}
+
+/// A place in a query's order, between two rows: what a cursor holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The values of the row before it, one for each field of the query's order.
+    pub values: Vec<Value>,
+    /// The key of the row before it.
+    pub key: Key,
 }
 
 /// One field of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Order {
-    /// The field's position.
+    /// The field's position, in the model or in the model that `through` leads to.
     pub field: u16,
     /// Rising or falling.
     pub direction: Direction,
+    /// The position of the to-one association whose row has the field; `None` for a field of the model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<u16>,
+}
+
+impl Order {
+    /// Rising by a field of the model.
+    #[must_use]
+    pub const fn asc(field: u16) -> Self {
+        Self { field, direction: Direction::Ascending, through: None }
+    }
+
+    /// Falling by a field of the model.
+    #[must_use]
+    pub const fn desc(field: u16) -> Self {
+        Self { field, direction: Direction::Descending, through: None }
+    }
 }
 
 /// Rising or falling. Nulls come first when rising and last when falling.

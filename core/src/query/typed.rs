@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::ops::Not;
 
-use super::{CompareOp, Direction, Order, Predicate, Query, TextOp};
+use super::{CompareOp, Order, Predicate, Query, TextOp};
 use crate::datum::{Convert, Converted, Datum};
 use crate::row::Model;
 use crate::value::Value;
@@ -234,13 +234,13 @@ impl<M, T: Datum> Field<M, T> {
     /// Rising by this field.
     #[must_use]
     pub fn asc(self) -> OrderBy<M> {
-        OrderBy { order: Order { field: self.position, direction: Direction::Ascending }, of: PhantomData }
+        OrderBy { order: Order::asc(self.position), of: PhantomData }
     }
 
     /// Falling by this field.
     #[must_use]
     pub fn desc(self) -> OrderBy<M> {
-        OrderBy { order: Order { field: self.position, direction: Direction::Descending }, of: PhantomData }
+        OrderBy { order: Order::desc(self.position), of: PhantomData }
     }
 
     /// Null.

@@ -93,7 +93,7 @@ impl Maker<'_> {
         while self.random.chance(ordered) && query.order.len() < 3 {
             let direction = if self.random.chance(50) { Direction::Ascending } else { Direction::Descending };
             let field = u16::try_from(self.random.below(self.schema.fields.len())).unwrap_or(0);
-            query.order.push(Order { field, direction });
+            query.order.push(Order { direction, ..Order::asc(field) });
         }
         if self.random.chance(windowed) {
             query.limit = Some(self.random.below(self.rows.len() + 3) as u64);

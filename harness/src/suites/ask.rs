@@ -1,6 +1,6 @@
 //! Conditions on specimens, by the names of the fields.
 
-use larder_core::{CompareOp, Direction, Order, Predicate, Query, Schema, TextOp, Value};
+use larder_core::{CompareOp, Order, Predicate, Query, Schema, TextOp, Value};
 
 use crate::models::{self, SPECIMEN, specimen};
 use crate::trial::{Trial, numbers};
@@ -65,8 +65,8 @@ pub(super) fn int(n: i128) -> Value {
 /// Rising by each name, falling by each that begins with `-`.
 pub(super) fn by(names: &[&str]) -> Vec<Order> {
     let order = |name: &&str| match name.strip_prefix('-') {
-        Some(name) => Order { field: field(name), direction: Direction::Descending },
-        None => Order { field: field(name), direction: Direction::Ascending },
+        Some(name) => Order::desc(field(name)),
+        None => Order::asc(field(name)),
     };
     names.iter().map(order).collect()
 }

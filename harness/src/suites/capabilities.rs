@@ -25,7 +25,7 @@ pub(super) fn queries() -> Vec<Query> {
     for filter in filters {
         for order in &orders {
             for (offset, limit) in windows {
-                queries.push(Query { filter: filter.clone(), order: order.clone(), offset, limit });
+                queries.push(Query { order: order.clone(), offset, limit, ..Query::filter(filter.clone()) });
             }
         }
     }

@@ -215,7 +215,7 @@ impl Provider for RedbStore {
         let span = tracing::debug_span!("larder_redb::exists", model = schema.model);
         // One row is enough, and which one it is does not matter.
         let limit = Some(query.limit.map_or(1, |limit| limit.min(1)));
-        let query = Query { filter: query.filter.clone(), order: Vec::new(), limit, offset: query.offset };
+        let query = Query { order: Vec::new(), limit, ..query.clone() };
         let answer = self.answer(cx, schema, &query).instrument(span).await;
         let rows = answer.map_err(|error| error.during("look for").model(schema.model))?;
         Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })

@@ -205,7 +205,7 @@ impl Plan {
         };
         let key = schema.key.fields.iter().filter_map(|at| u16::try_from(*at).ok());
         let rest = key.filter(|at| !query.order.iter().any(|order| order.field == *at));
-        let ascending = |field| Order { field, direction: Direction::Ascending };
+        let ascending = Order::asc;
         let order: Vec<_> = query.order.iter().copied().chain(rest.map(ascending)).collect();
         let named = |order: &Order| {
             let field = schema.fields[usize::from(order.field)].name_in(DIALECT);

@@ -35,7 +35,7 @@ fn text(value: &str) -> Value {
 }
 
 fn by(field: u16, direction: Direction) -> Order {
-    Order { field, direction }
+    Order { direction, ..Order::asc(field) }
 }
 
 async fn get(server: &Server, endpoint: Endpoint, query: &Query) -> Page {

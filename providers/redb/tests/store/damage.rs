@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use larder_core::{
-    CommitObserver, CompareOp, Direction, EntryState, Error, ErrorKind, Key, KeyDef, Meta, Op, Order,
-    OutboxCounts, ParkReason, Predicate, Query, Record, Schema, Store, Tail, Timestamp, Touched, Value,
+    CommitObserver, CompareOp, EntryState, Error, ErrorKind, Key, KeyDef, Meta, Op, Order, OutboxCounts,
+    ParkReason, Predicate, Query, Record, Schema, Store, Tail, Timestamp, Touched, Value,
 };
 use larder_redb::{Redb, StorageBackend, backend};
 use redb::{Database, ReadableTable, TableDefinition};
@@ -108,7 +108,7 @@ async fn an_entry_that_was_left_behind_is_in_nobody_s_way() {
     // The value is free, the row comes once, and where it belongs.
     save(&*store, [person(2, "x", "old@x", 3)]).await;
     let by_age = Query {
-        order: vec![Order { field: 3, direction: Direction::Ascending }],
+        order: vec![Order::asc(3)],
         ..where_(Predicate::Compare { field: 4, op: CompareOp::Eq, value: text("Oslo") })
     };
     assert_eq!(keys(&*store, &PERSON, &by_age).await, [2, 1].map(Key::from));

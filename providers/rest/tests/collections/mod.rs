@@ -186,7 +186,7 @@ fn order(schema: &'static Schema, field: &str) -> Result<Order, String> {
     };
     let at = schema.fields.iter().position(|field| field.name_in("json") == name);
     let at = at.ok_or_else(|| format!("there is no member `{name}` to order by"))?;
-    Ok(Order { field: at as u16, direction })
+    Ok(Order { direction, ..Order::asc(at as u16) })
 }
 
 // ---- a socket ----
