@@ -52,6 +52,7 @@ macro_rules! conformance {
         }
 
         $crate::__cases_of_provider!($crate::__tests);
+        $crate::__cases_of_types!($crate::__tests_of_types);
         $($crate::__cases_of_face!($face);)*
     };
 }
@@ -75,7 +76,7 @@ macro_rules! __cases_of_face {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests {
-    ($($face:literal $how:ident $suite:ident { $($case:ident),* $(,)? })*) => {$(
+    ($($face:literal $how:ident $suite:ident { $($case:ident: $rules:literal),* $(,)? })*) => {$(
         mod $suite {
             $(
                 #[test]
@@ -85,4 +86,13 @@ macro_rules! __tests {
             )*
         }
     )*};
+}
+
+/// Tests of the types' suites: of each type the same cases.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests_of_types {
+    ([$($suite:ident $rule:literal),* $(,)?] $cases:tt) => {
+        $($crate::__tests! { "provider" table $suite $cases })*
+    };
 }

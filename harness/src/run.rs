@@ -41,7 +41,9 @@ pub fn run(candidate: &Candidate<'_>, suite: &str, case: &str) {
     let outcome = judge(candidate, suite, case);
     let written = outcome.record(directory.as_deref(), candidate.provider, suite, case);
     if let Outcome::Failed(why) = outcome {
-        panic!("{suite}::{case} failed over {}: {why}", candidate.provider);
+        let known = cases().find(|known| known.suite == suite && known.name == case);
+        let rules: Vec<&str> = known.into_iter().flat_map(|known| known.rules()).collect();
+        panic!("{suite}::{case} ({}) failed over {}: {why}", rules.join(", "), candidate.provider);
     }
     if let Err(error) = written {
         panic!("the outcome of {suite}::{case} can't be recorded: {error}");

@@ -80,7 +80,7 @@ static PLACE: StructDef = StructDef {
 const OPT_INT: Kind = Kind::Option(&Kind::Int(IntKind::I64));
 const OPT_STR: Kind = Kind::Option(&Kind::Str);
 
-static FIELDS: [FieldDef; 37] = [
+static FIELDS: [FieldDef; 49] = [
     field!("id", Kind::Int(IntKind::I64), "_id", "k"),
     field!("flag", Kind::Bool, "is_flag", "f1"),
     field!("tiny", Kind::Int(IntKind::I8), "n_tiny", "f2"),
@@ -118,6 +118,18 @@ static FIELDS: [FieldDef; 37] = [
     field!("doubles", Kind::List(&Kind::F64), "l_doubles", "f34"),
     field!("places", Kind::List(&Kind::Struct(&PLACE)), "l_places", "f35"),
     field!("counts", Kind::Map(&Kind::Str, &INT), "m_counts", "f36"),
+    field!("opt_tiny", Kind::Option(&Kind::Int(IntKind::I8)), "q_tiny", "f37"),
+    field!("opt_short", Kind::Option(&Kind::Int(IntKind::I16)), "q_short", "f38"),
+    field!("opt_low", Kind::Option(&INT), "q_low", "f39"),
+    field!("opt_wide", Kind::Option(&Kind::Int(IntKind::I128)), "q_wide", "f40"),
+    field!("opt_byte", Kind::Option(&Kind::Int(IntKind::U8)), "q_byte", "f41"),
+    field!("opt_word", Kind::Option(&Kind::Int(IntKind::U16)), "q_word", "f42"),
+    field!("opt_dword", Kind::Option(&Kind::Int(IntKind::U32)), "q_dword", "f43"),
+    field!("opt_qword", Kind::Option(&Kind::Int(IntKind::U64)), "q_qword", "f44"),
+    field!("opt_single", Kind::Option(&Kind::F32), "q_single", "f45"),
+    field!("opt_letter", Kind::Option(&Kind::Char), "q_letter", "f46"),
+    field!("opt_data", Kind::Option(&Kind::Bytes), "q_data", "f47"),
+    field!("opt_token", Kind::Option(&Kind::Uuid), "q_token", "f48"),
 ];
 
 /// Every type of field; indexes on some of them, so that a store that has indexes uses them.
@@ -135,7 +147,7 @@ pub fn specimen(id: i64) -> Record {
     let int = |n: i128| Some(Value::Int(n));
     let (key, id) = (id, id % 10_000);
     let n = i128::from(id);
-    Record::new(vec![
+    let fields = vec![
         int(key.into()),
         Some(Value::Bool(id % 2 == 0)),
         int(n % 100),
@@ -173,7 +185,9 @@ pub fn specimen(id: i64) -> Record {
         Some(Value::List(Vec::new())),
         Some(Value::List(Vec::new())),
         Some(Value::Map(Vec::new())),
-    ])
+    ];
+    let nulls = FIELDS.len() - fields.len();
+    Record::new(fields.into_iter().chain(std::iter::repeat_n(Some(Value::Null), nulls)).collect::<Vec<_>>())
 }
 
 /// A value of the enum without data.

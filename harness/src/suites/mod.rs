@@ -1,7 +1,8 @@
 //! The suites: what every provider is asked, and what it has to answer.
 //!
 //! A case is an asynchronous function from a [`Trial`] to a [`Verdict`]; what it finds wrong it panics about. To add one,
-//! write it into its suite's module and its name into the list in `list.rs`: every provider of that face runs it then.
+//! write it into its suite's module, and its name and the rules that it pins into the list in `list.rs`: every provider of
+//! that face runs it then.
 
 mod ask;
 mod batches;
@@ -23,6 +24,7 @@ mod outbox;
 mod reads;
 mod repeats;
 mod revisions;
+mod table;
 mod text;
 mod tombstones;
 mod unique;
@@ -45,6 +47,7 @@ pub struct Case {
     pub suite: &'static str,
     /// The name within the suite.
     pub name: &'static str,
+    rules: &'static str,
     pub(crate) run: Run,
 }
 
@@ -60,33 +63,56 @@ pub(crate) enum Run {
 }
 
 macro_rules! registry {
-    ($($face:literal $how:ident $suite:ident { $($case:ident),* $(,)? })*) => {
-        &[$($(registry!(@ $face $how $suite $case)),*),*]
+    ($($face:literal $how:ident $suite:ident { $($case:ident: $rules:literal),* $(,)? })*) => {
+        &[$($(registry!(@ $face $how $suite $case $rules)),*),*]
     };
-    (@ $face:literal once $suite:ident $case:ident) => {
+    (@ $face:literal $how:ident $suite:ident $case:ident $rules:expr) => {
         Case {
             face: $face,
             suite: stringify!($suite),
             name: stringify!($case),
-            run: Run::Once(|trial| Box::pin($suite::$case(trial))),
-        }
-    };
-    (@ $face:literal often $suite:ident $case:ident) => {
-        Case {
-            face: $face,
-            suite: stringify!($suite),
-            name: stringify!($case),
-            run: Run::Often(|candidate, name| Box::pin($suite::$case(candidate, name))),
+            rules: $rules,
+            run: run!($how $suite $case),
         }
     };
 }
 
+macro_rules! run {
+    (once $suite:ident $case:ident) => {
+        Run::Once(|trial| Box::pin($suite::$case(trial)))
+    };
+    (often $suite:ident $case:ident) => {
+        Run::Often(|candidate, name| Box::pin($suite::$case(candidate, name)))
+    };
+    (table $suite:ident $case:ident) => {
+        Run::Once(|trial| Box::pin(table::answers(trial, stringify!($suite), stringify!($case))))
+    };
+}
+
+/// A list for each type, of the same cases.
+macro_rules! types {
+    ([$($suite:ident $rule:literal),* $(,)?] $cases:tt) => {
+        &[$(types!(@ $suite $rule $cases)),*]
+    };
+    (@ $suite:ident $rule:literal { $($case:ident: $rules:literal),* $(,)? }) => {
+        &[$(registry!(@ "provider" table $suite $case concat!($rules, " ", $rule))),*]
+    };
+}
+
 const PROVIDER: &[Case] = list::provider!(registry);
+const TYPES: &[&[Case]] = list::types!(types);
 const STORE: &[Case] = list::store!(registry);
 const DURABLE: &[Case] = list::durable!(registry);
 const REMOTE: &[Case] = list::remote!(registry);
 
 /// All cases.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [PROVIDER, STORE, DURABLE, REMOTE].into_iter().flatten()
+    [PROVIDER, STORE, DURABLE, REMOTE].into_iter().chain(TYPES.iter().copied()).flatten()
+}
+
+impl Case {
+    /// The rules of the reference that it pins.
+    pub fn rules(&self) -> impl Iterator<Item = &'static str> {
+        self.rules.split(' ')
+    }
 }
