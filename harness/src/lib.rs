@@ -13,8 +13,12 @@
 //! # Adding a case
 //!
 //! Write an asynchronous function from a [`Trial`] to a [`Verdict`] into the module of its suite under `src/suites/`, and
-//! its name into the list in `src/suites/list.rs`. What it finds wrong it panics about. Then plant the fault that it is
-//! about into `tests/broken.rs` and see the case find it.
+//! its name, with the rules of the reference that it pins, into the list in `src/suites/list.rs`. What it finds wrong it
+//! panics about. Then plant the fault that it is about into `tests/broken` and see the case find it. [`rules`] compares
+//! the rules with the tests that name them.
+//!
+//! What each operator answers on each type of field, with null and without, is written out in `src/suites/types.txt`:
+//! nothing there is computed.
 //!
 //! # The oracle
 //!
@@ -29,6 +33,7 @@ pub mod oracle;
 pub mod outcome;
 pub mod plain;
 pub mod random;
+pub mod rules;
 mod run;
 pub mod runtime;
 mod subject;

@@ -42,7 +42,7 @@ pub fn run(candidate: &Candidate<'_>, suite: &str, case: &str) {
     let written = outcome.record(directory.as_deref(), candidate.provider, suite, case);
     if let Outcome::Failed(why) = outcome {
         let known = cases().find(|known| known.suite == suite && known.name == case);
-        let rules: Vec<&str> = known.into_iter().flat_map(|known| known.rules()).collect();
+        let rules: Vec<&str> = known.into_iter().flat_map(Case::rules).collect();
         panic!("{suite}::{case} ({}) failed over {}: {why}", rules.join(", "), candidate.provider);
     }
     if let Err(error) = written {

@@ -107,6 +107,23 @@ fn every_field_is_called_otherwise_in_every_dialect() {
     }
 }
 
+/// Each rule about queries, models and reading has a test that names it, and each name that a test gives is a rule's.
+#[test]
+fn rules_and_tests_know_each_other() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let map = crate::rules::Map::read(&root).expect("the project's files");
+    assert!(map.rules.len() > 100, "the reference is under docs/src/reference");
+    let problems = map.problems(&['q', 'm', 'r']);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn there_are_many_cases_of_every_provider() {
+    let of_all = cases().filter(|case| case.face == "provider").count();
+    assert!(of_all >= 250, "{of_all}");
+    assert!(cases().all(|case| case.rules().all(|rule| !rule.is_empty())));
+}
+
 #[test]
 fn cases_have_names_of_their_own() {
     let mut names: Vec<_> = cases().map(|case| (case.suite, case.name)).collect();

@@ -283,6 +283,7 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
     life.repo.close().await;
 }
 
+// Rules: o-crash
 #[rstest]
 #[case::keyed(Idempotency::KEYED, true, false)]
 #[case::keyed_with_crashes(Idempotency::KEYED, true, true)]
@@ -305,6 +306,7 @@ async fn whatever_happens(#[case] idempotency: Idempotency, #[case] faithful: bo
     }
 }
 
+// Rules: o-crash
 #[cfg(feature = "redb")]
 #[tokio::test]
 async fn whatever_happens_on_a_file() {

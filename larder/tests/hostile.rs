@@ -153,6 +153,7 @@ async fn scripted() -> (Arc<Scripted>, Repository) {
 
 // ---- reading ----
 
+// Rules: r-absence, s-delete
 #[tokio::test]
 async fn a_filter_that_the_remote_does_not_claim_deletes_nothing_else() {
     let (remote, repo) = scripted().await;
@@ -180,6 +181,7 @@ async fn a_window_that_does_not_begin_at_the_beginning_is_answered() {
     }
 }
 
+// Rules: r-absence
 #[tokio::test]
 async fn a_row_that_is_absent_from_one_filter_may_be_missing_from_others() {
     let (remote, repo) = scripted().await;
@@ -204,6 +206,7 @@ async fn what_was_deleted_while_a_page_was_on_its_way_does_not_come_back() {
     assert!(local(&repo).await.is_empty());
 }
 
+// Rules: s-wipe
 #[tokio::test]
 async fn what_was_asked_for_before_a_wipe_does_not_come_in_after_it() {
     let (remote, repo) = scripted().await;
@@ -241,6 +244,7 @@ async fn a_key_twice_in_a_page_is_one_row_and_the_later_one() {
     assert_eq!(repo.find::<Note>("1").await.unwrap().unwrap().text, "second");
 }
 
+// Rules: r-single-flight
 #[tokio::test]
 async fn a_fetch_that_nobody_waits_for_any_more_is_not_joined_later() {
     let (remote, repo) = scripted().await;
@@ -253,6 +257,7 @@ async fn a_fetch_that_nobody_waits_for_any_more_is_not_joined_later() {
     assert_eq!(soon(repo.get(Select::<Note>::all())).await.unwrap().len(), 1);
 }
 
+// Rules: r-watch
 #[tokio::test]
 async fn a_watch_shows_what_changes_here_while_the_remote_thinks() {
     let (remote, repo) = scripted().await;
@@ -263,6 +268,7 @@ async fn a_watch_shows_what_changes_here_while_the_remote_thinks() {
     assert_eq!(soon(live.next()).await.unwrap().unwrap().len(), 1);
 }
 
+// Rules: w-transaction
 #[tokio::test]
 async fn a_transaction_that_only_reads_sees_one_state() {
     let (_, repo) = scripted().await;
@@ -318,6 +324,7 @@ async fn an_answer_that_breaks_a_local_constraint_does_not_stop_its_row() {
     assert_eq!(soon(stored.accepted()).await.unwrap().email, "c@d");
 }
 
+// Rules: s-pending
 #[tokio::test]
 async fn a_write_that_was_queued_while_another_went_through_is_not_overwritten() {
     let (remote, repo) = scripted().await;

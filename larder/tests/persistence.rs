@@ -50,6 +50,7 @@ async fn rows_and_outbox_survive_a_reopening_and_the_queue_drains_by_itself() {
     repo.close().await;
 }
 
+// Rules: o-crash, o-marked
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_have_been_sent_before_the_end_goes_again_with_the_same_identity() {
     let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
@@ -75,6 +76,7 @@ async fn what_may_have_been_sent_before_the_end_goes_again_with_the_same_identit
     repo.close().await;
 }
 
+// Rules: o-credentials
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_are_never_sent_with_anothers_credentials() {
     let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
@@ -97,6 +99,7 @@ async fn entries_are_never_sent_with_anothers_credentials() {
     repo.close().await;
 }
 
+// Rules: d-second
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_repository_on_the_same_file_is_refused_at_once() {
     let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
@@ -107,6 +110,7 @@ async fn a_second_repository_on_the_same_file_is_refused_at_once() {
     first.close().await;
 }
 
+// Rules: d-format
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_file_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();

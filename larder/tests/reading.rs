@@ -18,6 +18,8 @@ async fn texts(repo: &Repository) -> Result<Vec<String>, ErrorKind> {
     Ok(rows.iter().map(|note| note.text.clone()).collect())
 }
 
+// Rules: r-local-only, r-local-first, r-local-first-offline, r-then-remote, r-then-remote-offline
+// Rules: r-remote-first, r-remote-first-offline, r-remote-only, r-remote-only-offline, r-empty
 #[rstest]
 #[case::local_only(LocalOnly, Ok(vec![]), Ok(vec![]))]
 #[case::local_first(LocalFirst, Ok(vec!["theirs".to_owned()]), Err(ErrorKind::Offline))]
@@ -39,6 +41,8 @@ async fn nothing_is_known_yet(
     }
 }
 
+// Rules: r-local-only, r-local-first, r-local-first-offline, r-then-remote, r-then-remote-offline
+// Rules: r-remote-first, r-remote-first-offline, r-remote-only, r-remote-only-offline
 #[rstest]
 #[case::local_only(LocalOnly, "old", Ok("old"))]
 #[case::local_first(LocalFirst, "old", Ok("old"))]
@@ -64,6 +68,7 @@ async fn something_is_known(
     }
 }
 
+// Rules: r-remote-first-offline, r-origin
 #[tokio::test]
 async fn a_stale_answer_says_so() {
     let net = Switches::new();
@@ -77,6 +82,7 @@ async fn a_stale_answer_says_so() {
     assert_eq!((stale.len(), stale.origin()), (1, Origin::Local));
 }
 
+// Rules: r-coverage
 #[tokio::test]
 async fn a_few_cached_rows_do_not_suppress_the_first_fetch_of_a_list() {
     let net = Switches::new();
@@ -91,6 +97,7 @@ async fn a_few_cached_rows_do_not_suppress_the_first_fetch_of_a_list() {
     assert_eq!(net.reads(), reads, "the second answer is known locally");
 }
 
+// Rules: r-then-remote
 #[tokio::test]
 async fn local_then_remote_refreshes_behind_the_answer() {
     let net = Switches::new();
@@ -104,6 +111,7 @@ async fn local_then_remote_refreshes_behind_the_answer() {
     assert_eq!(live.next().await.unwrap().unwrap()[0].text, "new");
 }
 
+// Rules: r-max-age
 #[tokio::test]
 async fn max_age_makes_what_is_known_expire() {
     let net = Switches::new();
@@ -115,6 +123,7 @@ async fn max_age_makes_what_is_known_expire() {
     assert_eq!(texts(&repo.max_age(Duration::ZERO)).await.unwrap(), ["new"]);
 }
 
+// Rules: r-from-store, r-origin, s-pending
 #[tokio::test]
 async fn pending_edits_are_visible_in_every_answer_and_no_pull_overwrites_them() {
     let net = Switches::new();
@@ -128,6 +137,7 @@ async fn pending_edits_are_visible_in_every_answer_and_no_pull_overwrites_them()
     assert_eq!((answer[0].text.as_str(), answer.pending()), ("mine", 1));
 }
 
+// Rules: r-absence, s-delete
 #[tokio::test]
 async fn rows_that_are_gone_at_the_remote_go_but_not_what_is_pending() {
     let net = Switches::new();
@@ -147,6 +157,7 @@ async fn rows_that_are_gone_at_the_remote_go_but_not_what_is_pending() {
     assert_eq!(left, ["2", "3"]);
 }
 
+// Rules: r-coverage, r-exists
 #[tokio::test]
 async fn a_key_that_was_deleted_here_is_known_to_be_gone() {
     let net = Switches::new();
@@ -161,6 +172,7 @@ async fn a_key_that_was_deleted_here_is_known_to_be_gone() {
     settled(&repo).await;
 }
 
+// Rules: r-single-flight
 #[tokio::test]
 async fn identical_fetches_in_flight_are_one() {
     let net = Switches::new();
@@ -173,6 +185,7 @@ async fn identical_fetches_in_flight_are_one() {
     assert_eq!(net.reads(), 1);
 }
 
+// Rules: r-watch, r-watch-empty
 #[tokio::test]
 async fn a_watch_gives_the_local_answer_then_the_remotes_then_every_change_and_emptiness() {
     let net = Switches::new();
@@ -191,6 +204,7 @@ async fn a_watch_gives_the_local_answer_then_the_remotes_then_every_change_and_e
     }
 }
 
+// Rules: r-watch-outage, r-empty
 #[tokio::test]
 async fn an_outage_is_an_item_of_a_watch_and_not_its_end() {
     let net = Switches::new();
@@ -203,6 +217,7 @@ async fn an_outage_is_an_item_of_a_watch_and_not_its_end() {
     assert_eq!(live.next().await.unwrap().unwrap().len(), 1);
 }
 
+// Rules: r-cache
 #[rstest]
 #[case::cached(10_000)]
 #[case::crowded(2)]
@@ -241,6 +256,7 @@ async fn a_cached_row_is_handed_out_without_being_copied() {
     assert!(Arc::ptr_eq(&stored, &found));
 }
 
+// Rules: r-local-only, r-remote-only-offline
 #[tokio::test]
 async fn without_a_remote_everything_is_local() {
     let repo = Repository::builder().store(Memory::new()).model::<Note>().build().await.unwrap();

@@ -8,6 +8,7 @@ use larder::{ErrorKind, Idempotency, ParkReason, RowState, Select, WritePolicy};
 use rstest::rstest;
 use support::{Note, Switches, Turn, User, note, parked, repo, settled};
 
+// Rules: w-optimistic, w-stored-accepted
 #[tokio::test]
 async fn stored_and_accepted_are_two_words() {
     let net = Switches::new();
@@ -25,6 +26,7 @@ async fn stored_and_accepted_are_two_words() {
     assert_eq!(net.notes().await, [("1".to_owned(), "offline".to_owned())]);
 }
 
+// Rules: o-lanes, o-order
 #[tokio::test]
 async fn changes_of_one_row_arrive_in_order() {
     let net = Switches::new();
@@ -41,6 +43,7 @@ async fn changes_of_one_row_arrive_in_order() {
     assert!(repo.find::<Note>("1").await.unwrap().is_none());
 }
 
+// Rules: o-idempotency, o-entry
 #[tokio::test]
 async fn a_lost_reply_is_repeated_with_the_same_identity_and_has_one_effect() {
     let net = Switches::new();
@@ -54,6 +57,7 @@ async fn a_lost_reply_is_repeated_with_the_same_identity_and_has_one_effect() {
     assert_eq!((applied[0].repeated, applied[1].repeated), (false, true));
 }
 
+// Rules: o-idempotency
 #[tokio::test]
 async fn a_lost_reply_without_keys_is_asked_about_or_parked() {
     for (idempotency, sends) in [(Idempotency::Probe, 1), (Idempotency::AtMostOnce, 1)] {
@@ -72,6 +76,7 @@ async fn a_lost_reply_without_keys_is_asked_about_or_parked() {
     }
 }
 
+// Rules: o-parked
 #[tokio::test]
 async fn a_refused_write_is_parked_with_the_servers_answer_and_stops_its_own_row_alone() {
     let net = Switches::new();
@@ -95,6 +100,7 @@ async fn a_refused_write_is_parked_with_the_servers_answer_and_stops_its_own_row
     assert!(repo.status().is_settled());
 }
 
+// Rules: o-discard
 #[tokio::test]
 async fn a_discarded_update_rolls_the_row_back_under_later_changes() {
     let net = Switches::new();
@@ -142,6 +148,7 @@ async fn a_discarded_delete_brings_the_row_back() {
     assert_eq!(repo.find::<Note>("1").await.unwrap().unwrap().text, "here");
 }
 
+// Rules: c-kept, c-detect
 #[tokio::test]
 async fn a_conflict_is_kept_with_the_servers_answer() {
     let net = Switches::new();
@@ -154,6 +161,7 @@ async fn a_conflict_is_kept_with_the_servers_answer() {
     assert_eq!(net.notes().await, [("1".to_owned(), "theirs".to_owned())]);
 }
 
+// Rules: o-credentials
 #[tokio::test]
 async fn refused_credentials_wait_for_new_ones() {
     let net = Switches::new();
@@ -170,6 +178,7 @@ async fn refused_credentials_wait_for_new_ones() {
     assert_eq!(net.seen(), ["insert 1"]);
 }
 
+// Rules: w-merge
 #[tokio::test]
 async fn a_second_write_during_the_flight_of_the_first_is_not_overwritten_by_its_answer() {
     let net = Switches::new();
@@ -185,6 +194,7 @@ async fn a_second_write_during_the_flight_of_the_first_is_not_overwritten_by_its
     assert_eq!(net.notes().await, [("1".to_owned(), "second".to_owned())]);
 }
 
+// Rules: w-require-remote
 #[rstest]
 #[case::online(false)]
 #[case::offline(true)]
@@ -207,6 +217,7 @@ async fn require_remote_stores_after_the_remote_and_queues_nothing(#[case] offli
     assert!(net.notes().await.is_empty());
 }
 
+// Rules: w-local-only, r-absence
 #[tokio::test]
 async fn local_only_is_never_sent_and_a_pull_does_not_delete_it() {
     let net = Switches::new();
@@ -221,6 +232,7 @@ async fn local_only_is_never_sent_and_a_pull_does_not_delete_it() {
     assert_eq!(net.seen(), ["insert draft"]);
 }
 
+// Rules: w-transaction, m-unique
 #[tokio::test]
 async fn many_rows_are_one_transaction_and_a_broken_constraint_stores_none() {
     let net = Switches::new();
@@ -236,6 +248,7 @@ async fn many_rows_are_one_transaction_and_a_broken_constraint_stores_none() {
     }
 }
 
+// Rules: w-delete
 #[tokio::test]
 async fn deletes_take_a_key_a_model_or_a_query() {
     let net = Switches::new();
@@ -263,6 +276,7 @@ async fn a_row_that_is_not_here_is_deleted_at_the_remote() {
     assert!(net.notes().await.is_empty());
 }
 
+// Rules: w-unchanged
 #[tokio::test]
 async fn writing_what_is_there_queues_nothing() {
     let net = Switches::new();
@@ -272,6 +286,7 @@ async fn writing_what_is_there_queues_nothing() {
     assert_eq!(net.seen(), ["insert 1"]);
 }
 
+// Rules: w-transaction
 #[tokio::test]
 async fn a_transaction_reads_its_writes_and_runs_again_when_the_state_moved() {
     let net = Switches::new();
@@ -300,6 +315,7 @@ async fn a_transaction_reads_its_writes_and_runs_again_when_the_state_moved() {
     assert!(repo.find::<Note>("sum").await.unwrap().is_some());
 }
 
+// Rules: s-wipe
 #[tokio::test]
 async fn wiping_works_in_place() {
     let net = Switches::new();

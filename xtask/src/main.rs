@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy` and `bench`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `suites` and `bench`.
 //!
 //! They need nothing but the toolchain. Each command has a module; what is pure in it (parsing, merging, rules,
 //! rendering) is kept apart from what runs cargo, and is unit-tested.
@@ -11,6 +11,7 @@ mod matrix;
 mod metadata;
 mod process;
 mod progress;
+mod suites;
 mod table;
 mod test;
 mod tidy;
@@ -37,6 +38,8 @@ enum Command {
     Test(test::Options),
     /// Check what the compiler does not: arrows, file lists, licences, crates, words.
     Tidy,
+    /// Tell which tests pin which rule of the reference.
+    Suites(suites::Options),
     /// Run the benches and print the ratios against raw redb.
     Bench(bench::Options),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Suites(options) => suites::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -54,6 +54,7 @@ fn samples() -> Vec<Everything> {
     (0..3).map(|_| everything().new_tree(&mut runner).expect("a sample").current()).collect()
 }
 
+// Rules: d-panic
 #[test]
 fn spoilt_rows_never_panic() {
     let bound = bound(Everything::schema(), Everything::schema());
@@ -116,6 +117,7 @@ fn a_key_without_end_is_refused_and_does_not_exhaust_the_stack() {
     assert!(ordered::decode_key(&vec![0x88; 1 << 20]).is_err());
 }
 
+// Rules: d-checksum
 #[test]
 fn no_altered_record_is_ever_returned() {
     let mut record = Vec::new();
@@ -135,6 +137,7 @@ fn no_altered_record_is_ever_returned() {
     });
 }
 
+// Rules: m-evolve-newer
 #[test]
 fn a_record_of_a_newer_format_asks_for_an_update() {
     let mut record = Vec::new();
@@ -184,6 +187,7 @@ fn entry(schema: &'static Schema, row: &Everything) -> Entry {
     }
 }
 
+// Rules: d-checksum
 #[test]
 fn no_altered_outbox_entry_is_ever_returned() {
     let row = &samples()[0];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use larder_core::{Error, ErrorKind, Failure, Fault, Sent, Timestamp};
 use rstest::rstest;
 
+// Rules: e-transient
 #[rstest]
 #[case(ErrorKind::Offline, "offline", true)]
 #[case(ErrorKind::Timeout, "timed out", true)]
@@ -35,6 +36,7 @@ fn invalid() -> Error {
     Error::new(ErrorKind::Invalid, "why")
 }
 
+// Rules: e-place
 #[rstest]
 #[case::alone(invalid(), "invalid: why")]
 #[case::operation(invalid().during("commit"), "failed to commit: invalid: why")]

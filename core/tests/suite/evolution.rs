@@ -194,6 +194,7 @@ pub(crate) fn user() -> then::User {
     }
 }
 
+// Rules: m-evolve
 #[test]
 fn every_change_that_can_be_bridged_is_bridged() {
     let read: now::User = unpack::<then::User, _>(&pack(&user())).expect("a row of yesterday");
@@ -225,6 +226,7 @@ fn every_change_that_can_be_bridged_is_bridged() {
     assert_eq!(read, expected);
 }
 
+// Rules: m-evolve-query, m-default
 #[test]
 fn a_filter_and_a_decode_agree_on_what_was_bridged() {
     let body = pack(&user());
@@ -326,6 +328,7 @@ fn check<Now: Model + std::fmt::Debug>(row: &then::User, expected: &str) {
     assert_eq!(error.to_string(), expected);
 }
 
+// Rules: m-evolve-fault
 #[test]
 fn what_can_not_be_bridged_names_model_field_and_both_versions() {
     check::<broken::Required>(

@@ -96,6 +96,7 @@ fn part(name: &str, number: u8, weight: f64) -> Part {
     Part { name: name.into(), number, weight, hidden: 4 }
 }
 
+// Rules: m-rename, m-skip, m-default, m-alias
 #[test]
 fn names_defaults_and_aliases_are_those_of_the_dialect() {
     let read: Doc = from_json(&doc()).expect("a document");
@@ -131,6 +132,7 @@ fn names_defaults_and_aliases_are_those_of_the_dialect() {
     }
 }
 
+// Rules: m-alias
 #[rstest]
 #[case::former_name_in_json("title")]
 #[case::former_name_everywhere("heading")]
@@ -142,6 +144,7 @@ fn former_names_are_read(#[case] alias: &str) {
     assert_eq!(from_json::<Doc>(&json).expect("a document").headline, "News");
 }
 
+// Rules: m-default
 #[test]
 fn what_is_not_there_takes_its_default() {
     let mut json = doc();
@@ -153,6 +156,7 @@ fn what_is_not_there_takes_its_default() {
     assert_eq!((read.event, read.step, read.mark), (None, None, None));
 }
 
+// Rules: m-extra
 #[test]
 fn what_the_model_does_not_have_is_kept() {
     let mut json = doc();
@@ -173,6 +177,7 @@ fn a_part_of_a_row_may_lack_fields_but_not_have_wrong_ones() {
     assert_eq!(error.to_string(), "Doc.id: data does not fit: required, but not there; give it a default");
 }
 
+// Rules: m-enum-data
 #[rstest]
 #[case::external(json!({ "event": "closed" }), "Closed")]
 #[case::external_alias(json!({ "event": "done" }), "Closed")]

@@ -95,6 +95,7 @@ fn check(a: &Value, b: &Value) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
+    // Rules: q-type-scalar, q-type-float, q-type-composite
     #[test]
     fn bytes_order_as_values_do(a in value(), b in value()) {
         check(&a, &b)?;

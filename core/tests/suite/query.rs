@@ -108,6 +108,7 @@ fn query() -> impl Strategy<Value = Query> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    // Rules: q-serde, q-identity
     #[test]
     fn queries_survive_being_stored(query in query()) {
         let hasher = RandomState::new();
@@ -121,6 +122,7 @@ proptest! {
     }
 }
 
+// Rules: q-identity
 #[test]
 fn equal_queries_are_equal_and_hash_alike() {
     let make = || User::CITY.eq("Oslo").and(User::SCORE.ne(f64::NAN)).order_by(User::AGE.desc()).limit(3);

@@ -19,6 +19,7 @@ fn sample() -> Everything {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    // Rules: m-scalars, m-option, m-containers, m-structs, m-enum-data, m-convert
     #[test]
     fn through_bytes(model in everything()) {
         let body = pack(&model);
@@ -28,6 +29,7 @@ proptest! {
         prop_assert!(different.is_empty(), "{different:?}");
     }
 
+    // Rules: m-scalars, m-option, m-containers, m-structs, m-enum-data, m-convert
     #[test]
     fn through_json(model in everything()) {
         let json = to_json(&model);
@@ -54,6 +56,7 @@ fn differences(a: &dyn Row, b: &dyn Row) -> Vec<&'static str> {
     (0..fields.len()).filter(differs).map(|at| fields[at].name).collect()
 }
 
+// Rules: m-rename
 #[test]
 fn json_has_the_names_and_forms_of_the_dialect() {
     let mut model = sample();
@@ -124,6 +127,7 @@ fn records_carry_what_stands_beside_the_fields() {
     assert_eq!(Everything::from_row(&kept).expect("a row"), model);
 }
 
+// Rules: m-long
 #[test]
 fn long_rows_take_wide_offsets() {
     let mut model = sample();

@@ -57,6 +57,7 @@ const UNREACHABLE: Answer = Answer::Unreachable { sent: Sent::Never, wait: None 
 const LOST: Answer = Answer::Unreachable { sent: Sent::Maybe, wait: None };
 const KEYED: Idempotency = Idempotency::KEYED;
 
+// Rules: o-marked
 #[test]
 fn an_entry_is_marked_before_its_first_byte_goes_out() {
     let (mut engine, effects) = loaded(at(0), vec![head(1, "a", KEYED)]);
@@ -68,6 +69,7 @@ fn an_entry_is_marked_before_its_first_byte_goes_out() {
     assert!(engine.at_rest());
 }
 
+// Rules: o-lanes
 #[test]
 fn entries_of_one_key_go_one_by_one_and_those_of_others_beside_them() {
     let heads = vec![head(1, "a", KEYED), head(2, "a", KEYED), head(3, "b", KEYED)];
@@ -80,6 +82,7 @@ fn entries_of_one_key_go_one_by_one_and_those_of_others_beside_them() {
     assert_eq!(next, [Effect::Mark(vec![2])]);
 }
 
+// Rules: o-parked
 #[test]
 fn a_parked_entry_stops_its_own_key_and_nothing_else() {
     let heads = vec![head(1, "a", KEYED), head(2, "a", KEYED), head(3, "b", KEYED)];
@@ -97,6 +100,7 @@ fn a_parked_entry_stops_its_own_key_and_nothing_else() {
     assert_eq!(tell(&mut engine, at(1), Event::Retried(1)), [Effect::Send { seq: 1, repeated: true }]);
 }
 
+// Rules: o-idempotency
 #[rstest]
 #[case::idempotent(Idempotency::Idempotent, Effect::Send { seq: 1, repeated: true })]
 #[case::keyed(KEYED, Effect::Send { seq: 1, repeated: true })]
@@ -143,6 +147,7 @@ fn an_unreachable_remote_is_tried_by_one_entry_after_a_backoff() {
     assert_eq!(answered(&mut engine, later, 1, Answer::Accepted).len(), 8, "one settles, seven more go");
 }
 
+// Rules: o-backoff
 #[rstest]
 #[case::connectivity(Event::Connectivity(true))]
 #[case::nudge(Event::Nudge)]
@@ -154,6 +159,7 @@ fn waiting_is_cut_short(#[case] event: Event) {
     assert!(tell(&mut engine, at(0), event).contains(&Effect::Send { seq: 1, repeated: true }));
 }
 
+// Rules: o-backoff
 #[test]
 fn retry_after_is_obeyed() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
@@ -176,6 +182,7 @@ fn retry_after_is_obeyed_whatever_the_remote_answers_to_others() {
     assert_eq!(tell(&mut engine, at(3600), Event::Tick), [Effect::Send { seq: 1, repeated: false }]);
 }
 
+// Rules: o-credentials
 #[test]
 fn refused_credentials_stop_everything_and_burn_no_attempt() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
@@ -222,6 +229,7 @@ fn what_never_left_is_not_marked_as_sent_any_more(#[case] idempotency: Idempoten
     assert_eq!(tell(&mut engine, at(600), Event::Tick), [Effect::Mark(vec![1])]);
 }
 
+// Rules: o-success
 #[test]
 fn our_own_success_after_a_lost_reply_is_no_conflict() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Conditional)]);

@@ -64,6 +64,7 @@ async fn a_short_page_is_not_the_last_if_a_link_says_so() {
     assert_eq!(pages(&remote, &USER, &Query::all()).await.unwrap().len(), 2);
 }
 
+// Rules: q-limit-pages
 #[rstest]
 #[case(Paging::pages("page", "per_page", 2), &["?page=1&per_page=2", "?page=2&per_page=2"])]
 #[case(Paging::offsets("from", "per_page", 2), &["?from=1&per_page=2"])]

@@ -136,6 +136,7 @@ async fn a_server_that_ignores_a_filter_is_found_out() {
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, false));
 }
 
+// Rules: q-fields, q-order-key
 #[rstest]
 #[case(OrderStyle::Signed, "sort=-years%2CuserName%2Cid")]
 #[case(OrderStyle::Suffixed, "sort=years%3Adesc%2CuserName%3Aasc%2Cid%3Aasc")]

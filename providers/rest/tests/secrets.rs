@@ -90,6 +90,7 @@ async fn without_a_credential_nothing_is_sent() {
     assert!(server.log().is_empty());
 }
 
+// Rules: e-secret
 #[tokio::test]
 async fn a_server_that_echoes_the_secret_does_not_get_it_into_an_error() {
     for (status, kind) in
@@ -169,6 +170,7 @@ async fn a_redirect_gets_the_key_anew(#[case] location: &'static str) {
     assert_eq!(server.log()[1].target, format!("/elsewhere?key={ENCODED}"));
 }
 
+// Rules: e-secret
 #[tokio::test]
 async fn nothing_shows_a_secret() {
     let shown = format!("{:?} {:?}", BearerToken::new(SECRET), ApiKey::header("X-Api-Key", SECRET));

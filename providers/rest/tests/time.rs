@@ -127,6 +127,7 @@ fn failing(fail: Failing) -> Rest {
     }))
 }
 
+// Rules: e-sent
 #[tokio::test]
 async fn errors_say_how_far_the_request_had_gone() {
     let cases: [(Failing, ErrorKind, Sent); 6] = [

@@ -18,16 +18,16 @@ provider does not have the trait that the suite is about.
 
 ";
 
-/// The table provider × suite.
+/// The table suite × provider.
 pub(crate) fn table(matrix: &Matrix) -> Table {
-    let suites = matrix.suites();
-    let mut table = Table::new(std::iter::once("provider".to_owned()).chain(suites.iter().cloned()));
-    for row in matrix.rows() {
-        let cells = suites.iter().map(|suite| {
-            let cases = matrix.cases.values().filter(|case| case.provider == row && case.suite == *suite);
+    let rows = matrix.rows();
+    let mut table = Table::new(std::iter::once("suite".to_owned()).chain(rows.iter().cloned()));
+    for suite in matrix.suites() {
+        let cells = rows.iter().map(|row| {
+            let cases = matrix.cases.values().filter(|case| case.provider == *row && case.suite == suite);
             cell(cases)
         });
-        table.row(std::iter::once(row.clone()).chain(cells));
+        table.row(std::iter::once(suite.clone()).chain(cells));
     }
     table
 }
@@ -107,10 +107,11 @@ mod tests {
     fn the_page_lists_what_is_not_passed() {
         let expected = format!(
             "{HEAD}\
-| provider  | edges       | query        | store |
-|-----------|-------------|--------------|-------|
-| memory    | –           | 2            | 1     |
-| rest-stub | 0 +1 exempt | 1 +1 refused | –     |
+| suite | memory | rest-stub    |
+|-------|--------|--------------|
+| edges | –      | 0 +1 exempt  |
+| query | 2      | 1 +1 refused |
+| store | 1      | –            |
 
 ## Refused by rest-stub
 

@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// The inner loop: unit tests, and the conformance suites of memory and redb.
     #[arg(long)]
     quick: bool,
+    /// The conformance suites of every provider and the matrix, and nothing else.
+    #[arg(long, conflicts_with = "quick")]
+    matrix: bool,
     /// Write docs/matrix.md instead of comparing it.
     #[arg(long, conflicts_with = "quick")]
     bless: bool,
@@ -60,9 +63,12 @@ impl Count {
 /// Runs everything. `false` if anything failed; the last line counts what passed and what failed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let metadata = Metadata::load()?;
-    let mut progress = Progress::new(if options.quick { 3 } else { 7 });
+    let mut progress = Progress::new(if options.quick || options.matrix { 3 } else { 7 });
     let count = if options.quick {
         quick(&metadata, &mut progress)?
+    } else if options.matrix {
+        let select = [&WORKSPACE[..], &["--test", "conformance"]].concat();
+        tests(&metadata, &mut progress, &select, &under_test(&metadata), Some(options.bless))?
     } else {
         full(&metadata, &mut progress, options.bless)?
     };
@@ -83,13 +89,17 @@ fn full(metadata: &Metadata, progress: &mut Progress, bless: bool) -> Result<Cou
     progress.step("clippy");
     let lint = [&["clippy"], &WORKSPACE[..], &["--all-targets", "--", "-D", "warnings"]].concat();
     count.add(component("clippy", "clippy", &lint, progress)?);
-    let expected: Vec<&str> = metadata.providers_under_test().map(|package| package.name.as_str()).collect();
-    count.add(tests(metadata, progress, &WORKSPACE, &expected, Some(bless))?);
+    count.add(tests(metadata, progress, &WORKSPACE, &under_test(metadata), Some(bless))?);
     progress.step("documentation");
     let mut document = cargo(&[&["doc", "--no-deps"], &WORKSPACE[..]].concat());
     document.env("RUSTDOCFLAGS", "-D warnings");
     count.add(Count::check(watch(document, progress)?));
     Ok(count)
+}
+
+/// The packages that must have recorded something.
+fn under_test(metadata: &Metadata) -> Vec<&str> {
+    metadata.providers_under_test().map(|package| package.name.as_str()).collect()
 }
 
 fn quick(metadata: &Metadata, progress: &mut Progress) -> Result<Count> {

@@ -11,6 +11,8 @@ const RULE: &str = "pages";
 const README: &str = "README.md";
 const CHANGELOG: &str = "CHANGELOG.md";
 const DEPENDENCIES: &str = "docs/dependencies.md";
+const BOOK: &str = "docs/src/";
+const SUMMARY: &str = "SUMMARY.md";
 
 /// Pages whose commands are checked.
 const WITH_COMMANDS: [&str; 3] = [README, "CONTRIBUTING.md", "ARCHITECTURE.md"];
@@ -37,6 +39,27 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
     }
     findings.extend(changelog(files.get(CHANGELOG)));
     findings.extend(dependencies(metadata, files));
+    findings.extend(book(files));
+    findings
+}
+
+/// The pages of the book are those that its summary lists.
+fn book(files: &Files) -> Vec<Finding> {
+    let summary = format!("{BOOK}{SUMMARY}");
+    let text = files.get(&summary).unwrap_or_default();
+    let link = |line: &'_ str| Some(line.split_once("](")?.1.split_once(')')?.0.to_owned());
+    let listed: Vec<(usize, String)> =
+        text.lines().enumerate().filter_map(|(number, line)| Some((number + 1, link(line)?))).collect();
+    let missing = listed.iter().filter(|(_, page)| files.get(&format!("{BOOK}{page}")).is_none());
+    let mut findings: Vec<Finding> = missing
+        .map(|(line, page)| Finding::on(RULE, &summary, *line, format!("there is no page `{page}`")))
+        .collect();
+    let pages = files.iter().filter_map(|(path, _)| Some((path, path.strip_prefix(BOOK)?)));
+    for (path, page) in pages.filter(|(_, page)| page.ends_with(".md") && *page != SUMMARY) {
+        if !listed.iter().any(|(_, listed)| listed == page) {
+            findings.push(Finding::at(RULE, path, format!("stands not in {summary}, so nobody finds it")));
+        }
+    }
     findings
 }
 
@@ -186,6 +209,14 @@ mod tests {
         let page = "Run `cargo xtask tidy` and read `cargo`.\n```sh\nX=1 cargo run --example tracker # now\n```\ncargo no\n";
         let expected = [(1, "cargo xtask tidy".to_owned()), (3, "cargo run --example tracker".to_owned())];
         assert_eq!(commands(page), expected);
+    }
+
+    #[test]
+    fn a_page_of_the_book_is_listed_and_what_is_listed_is_there() {
+        let summary = "# Summary\n\n- [One](one.md)\n  - [Two](a/two.md)\n";
+        let files = [("docs/src/SUMMARY.md", summary), ("docs/src/one.md", ""), ("docs/src/three.md", "")];
+        let found: Vec<_> = book(&Files::of(&files)).into_iter().map(|found| found.place).collect();
+        assert_eq!(found, ["docs/src/SUMMARY.md:4", "docs/src/three.md"]);
     }
 
     #[test]

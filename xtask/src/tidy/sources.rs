@@ -79,9 +79,12 @@ fn descend(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
             continue;
         };
         let path = format!("{prefix}{name}");
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) && !name.starts_with("target") {
+        // In a second worktree `.git` is a file.
+        let skipped = SKIPPED.contains(&name.as_str());
+        if kind.is_dir() && !skipped && !name.starts_with("target") {
             descend(&entry.path(), &format!("{path}/"), files)?;
         } else if kind.is_file()
+            && !skipped
             && let Ok(text) = fs::read_to_string(entry.path())
         {
             files.files.push((path, text));

@@ -34,3 +34,5 @@ enum Either<A> {
 }
 
 fn main() {}
+
+// Rules: m-unsupported

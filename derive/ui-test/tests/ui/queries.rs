@@ -61,3 +61,5 @@ fn main() {
     let _ = User::ID.eq(1).limit(3).or(User::ID.eq(2));
     let _ = elsewhere::Secretive::SECRET.eq(1);
 }
+
+// Rules: q-typed, q-token-visible

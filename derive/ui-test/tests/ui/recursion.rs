@@ -9,3 +9,5 @@ struct Tree {
 }
 
 fn main() {}
+
+// Rules: m-unsupported

@@ -31,3 +31,5 @@ struct Nested {
 }
 
 fn main() {}
+
+// Rules: m-unsupported

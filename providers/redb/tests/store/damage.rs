@@ -52,6 +52,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()
 }
 
+// Rules: d-checksum
 #[tokio::test]
 async fn an_altered_row_is_never_returned_and_hides_no_other() {
     let directory = tempfile::tempdir().unwrap();
@@ -187,6 +188,7 @@ async fn a_row_in_another_s_place_is_noticed() {
     assert!(find(&*store, &PERSON, 1).await.unwrap().is_some());
 }
 
+// Rules: d-checksum
 #[tokio::test]
 async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     let directory = tempfile::tempdir().unwrap();
@@ -212,6 +214,7 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 2, parked: 0 });
 }
 
+// Rules: d-checksum
 #[tokio::test]
 async fn what_is_noted_down_is_verified() {
     for space in [0x01, 0x02, 0x03, 0x04, 0x51] {
@@ -226,6 +229,7 @@ async fn what_is_noted_down_is_verified() {
     }
 }
 
+// Rules: m-evolve-newer, d-format
 #[tokio::test]
 async fn a_newer_format_is_refused_clearly() {
     let directory = tempfile::tempdir().unwrap();
@@ -249,6 +253,7 @@ async fn a_newer_format_is_refused_clearly() {
     assert!(message(&error).contains("format 2, newer than 1"), "{error}");
 }
 
+// Rules: d-format
 #[tokio::test]
 async fn files_that_are_not_ours_are_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -284,6 +289,7 @@ async fn files_that_are_not_ours_are_refused() {
     }
 }
 
+// Rules: d-second
 #[tokio::test]
 async fn a_second_opener_and_a_missing_directory_are_told_clearly() {
     let directory = tempfile::tempdir().unwrap();
@@ -362,6 +368,7 @@ async fn faulty(path: &Path) -> (Arc<dyn Store>, Arc<Faults>) {
     (open(&config, &[&PERSON]).await.unwrap(), faults)
 }
 
+// Rules: d-full
 #[tokio::test]
 async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     let directory = tempfile::tempdir().unwrap();
@@ -390,6 +397,7 @@ async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     assert!(faults.opened.load(Ordering::SeqCst) > 1);
 }
 
+// Rules: m-index
 #[tokio::test]
 async fn the_building_of_an_index_goes_on_where_it_was_interrupted() {
     static PLAIN: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
@@ -483,6 +491,7 @@ async fn a_medium_that_is_gone_fails_reads_until_it_is_back() {
     save(&*store, [person(2, "x", "", 1)]).await;
 }
 
+// Rules: d-panic
 #[tokio::test]
 async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
     let directory = tempfile::tempdir().unwrap();

@@ -102,6 +102,7 @@ fn equals(field: u16, value: Value) -> Query {
     where_(Predicate::Compare { field, op: CompareOp::Eq, value })
 }
 
+// Rules: m-evolve
 #[tokio::test]
 async fn added_removed_and_renamed_fields_are_bridged() {
     let (_, store) = reopened(&v2::ISSUE).await;
@@ -123,6 +124,7 @@ async fn added_removed_and_renamed_fields_are_bridged() {
     assert_eq!(shown, [text("NO"), text("0001"), text("High St")]);
 }
 
+// Rules: m-index, q-plan-alike
 #[tokio::test]
 async fn indexes_that_are_new_find_rows_of_old_shapes() {
     let (config, store) = reopened(&v2::ISSUE).await;
@@ -240,6 +242,7 @@ async fn a_field_of_another_type_is_an_error_that_names_everything() {
     assert_eq!(keys(&*store, &RETYPED, &equals(1, Value::Bool(true))).await, [1, 2, 3].map(Key::from));
 }
 
+// Rules: m-index
 #[tokio::test]
 async fn many_rows_get_their_index_in_chunks() {
     static PLAIN: Schema = Schema::new("Person", PERSON.fields, KEY);

@@ -215,6 +215,7 @@ async fn compare(
     Ok(())
 }
 
+// Rules: q-plan-alike
 #[test]
 fn a_plan_answers_as_the_evaluator_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -248,6 +249,7 @@ fn a_plan_answers_as_the_evaluator_does() {
     }
 }
 
+// Rules: q-order-key
 #[tokio::test]
 async fn rows_with_equal_values_keep_the_order_of_their_keys() {
     let store = persons().await;
