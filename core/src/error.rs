@@ -36,9 +36,10 @@ pub enum ErrorKind {
     Serialization,
     /// The store could not read or write.
     Storage,
-    /// Stored data is damaged, foreign or of a newer format.
+    /// Stored data is damaged or foreign.
     Corrupt,
-    /// The provider can't do that, and said so before trying.
+    /// The provider can't do that, and said so before trying: a verb that it does not have, or a file that a newer
+    /// version of the application has written.
     Unsupported,
     /// The request makes no sense as it stands.
     Invalid,
@@ -403,6 +404,15 @@ pub enum Fault {
         /// Today's version of the model.
         current: u32,
     },
+    /// The migration of a stored row has left a value that today's field can't take.
+    Unfit {
+        /// The version of the model that wrote the row.
+        stored: u32,
+        /// Today's version of the model.
+        current: u32,
+        /// What the field asks for.
+        expected: &'static str,
+    },
     /// The model has no field at that position.
     NoSuchField,
     /// A value was refused by its converter.
@@ -438,6 +448,13 @@ impl Fault {
                      keep the variant, or give another one its name as an alias"
                 ),
             ),
+            Self::Unfit { stored, current, expected } => (
+                ErrorKind::Serialization,
+                format!(
+                    "expected {expected}; what the migration from version {stored} of the model to version {current} \
+                     has left does not fit"
+                ),
+            ),
             Self::NoSuchField => (ErrorKind::Invalid, "the model has no field at that position".to_owned()),
             Self::Refused => (ErrorKind::Serialization, "refused by its converter".to_owned()),
         };
@@ -456,6 +473,9 @@ impl fmt::Display for Fault {
             Self::Retyped { stored, current } => write!(f, "retyped between versions {stored} and {current}"),
             Self::Gone { stored, current } => {
                 write!(f, "an enum variant that went between versions {stored} and {current}")
+            }
+            Self::Unfit { stored, current, expected } => {
+                write!(f, "expected {expected} after the migration from version {stored} to {current}")
             }
             Self::NoSuchField => f.write_str("no such field"),
             Self::Refused => f.write_str("refused by its converter"),

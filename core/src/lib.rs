@@ -20,6 +20,7 @@ pub mod error;
 pub mod key;
 pub mod kind;
 pub mod meta;
+pub mod migration;
 pub mod mutation;
 pub mod ordered;
 pub mod outbox;
@@ -40,6 +41,7 @@ pub use error::{Error, ErrorKind, Fault, Result, Sent};
 pub use key::Key;
 pub use kind::{EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
 pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
+pub use migration::{Migration, OldRow};
 pub use mutation::{FieldSet, Mutation, MutationId, Operation};
 pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark};
 pub use provider::{

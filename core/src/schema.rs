@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::kind::{Kind, same};
+use crate::migration::Migration;
 use crate::row::Row;
 use crate::value::{Value, ValueRef};
 
@@ -28,13 +29,16 @@ pub struct Schema {
     pub key: KeyDef,
     /// Secondary indexes.
     pub indexes: &'static [IndexDef],
+    /// Steps from former versions to today's, by rising version; versions without a step are bridged by names, aliases
+    /// and defaults.
+    pub migrations: &'static [Migration],
 }
 
 impl Schema {
     /// A model of version 1 without indexes.
     #[must_use]
     pub const fn new(model: &'static str, fields: &'static [FieldDef], key: KeyDef) -> Self {
-        Self { model, version: 1, fields, key, indexes: &[] }
+        Self { model, version: 1, fields, key, indexes: &[], migrations: &[] }
     }
 
     /// Sets the version of the model.
@@ -49,6 +53,19 @@ impl Schema {
     pub const fn indexes(mut self, indexes: &'static [IndexDef]) -> Self {
         self.indexes = indexes;
         self
+    }
+
+    /// Sets the steps from former versions.
+    #[must_use]
+    pub const fn migrations(mut self, migrations: &'static [Migration]) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
+    /// The steps that a row of version `stored` needs, in their order.
+    pub fn steps(&self, stored: u32) -> impl Iterator<Item = &'static Migration> {
+        let current = self.version;
+        self.migrations.iter().filter(move |step| step.from >= stored && step.from < current)
     }
 
     /// The position of the field that is called `name` in the model.

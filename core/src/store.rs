@@ -252,8 +252,9 @@ pub trait OpenStore: Debug + Send + 'static {
     /// Opens it.
     ///
     /// # Errors
-    /// `Storage` if the medium can't be reached or is in use by another process; `Corrupt` if it is damaged, foreign
-    /// or of a newer format; `Invalid` for a configuration that makes no sense.
+    /// `Storage` if the medium can't be reached or is in use by another process; `Corrupt` if it is damaged or foreign;
+    /// `Unsupported`, with nothing changed, if it is of a newer format or was written by a newer version of a model;
+    /// `Invalid` for a configuration that makes no sense.
     async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Store>>;
 }
 

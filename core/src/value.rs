@@ -328,6 +328,44 @@ impl Value {
     }
 }
 
+macro_rules! from {
+    ($($from:ty => |$value:ident| $to:expr;)*) => {$(
+        impl From<$from> for Value {
+            fn from($value: $from) -> Self {
+                $to
+            }
+        }
+    )*};
+}
+
+from! {
+    bool => |v| Self::Bool(v);
+    i8 => |v| Self::Int(v.into());
+    i16 => |v| Self::Int(v.into());
+    i32 => |v| Self::Int(v.into());
+    i64 => |v| Self::Int(v.into());
+    i128 => |v| Self::Int(v);
+    u8 => |v| Self::Int(v.into());
+    u16 => |v| Self::Int(v.into());
+    u32 => |v| Self::Int(v.into());
+    u64 => |v| Self::Int(v.into());
+    f32 => |v| Self::Float(v.into());
+    f64 => |v| Self::Float(v);
+    char => |v| Self::Char(v);
+    &str => |v| Self::Str(v.into());
+    String => |v| Self::Str(v.into());
+    Vec<u8> => |v| Self::Bytes(v.into());
+    Uuid => |v| Self::Uuid(v);
+    Timestamp => |v| Self::Time(v);
+    Vec<Value> => |v| Self::List(v);
+}
+
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

@@ -126,7 +126,7 @@ fn bound<M: Model>() -> Bound {
 
 fn row<'a>(body: &'a [u8], bound: &'a Bound) -> PackedRow<'a> {
     let (_, layout) = parse_body(body).expect("a body");
-    PackedRow::new(body, layout, bound)
+    PackedRow::new(body, layout, bound).expect("a row")
 }
 
 /// Where the fields of a body are: see the page of `larder_core::packed`.

@@ -197,6 +197,35 @@ impl Composite {
     }
 }
 
+/// A step of `migrate(1 => "function", …)`.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) from: u32,
+    /// Set by the word around it.
+    pub(crate) rekeys: bool,
+    pub(crate) span: Span,
+    pub(crate) run: Path,
+}
+
+impl syn::parse::Parse for Step {
+    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        let form = "a step is written `1 => \"function\"`: from version 1 to 2, by `fn(&mut OldRow) -> Result<(), String>`";
+        let formed = |error: syn::Error| syn::Error::new(error.span(), form);
+        let from: syn::LitInt = input.parse().map_err(formed)?;
+        input.parse::<Token![=>]>().map_err(formed)?;
+        let run: LitStr = input.parse().map_err(formed)?;
+        Ok(Self { from: from.base10_parse()?, rekeys: false, span: from.span(), run: run.parse()? })
+    }
+}
+
+impl Step {
+    pub(crate) fn expand(&self, larder: &TokenStream) -> TokenStream {
+        let (from, run) = (self.from, &self.run);
+        let make = Ident::new(if self.rekeys { "rekey" } else { "step" }, Span::call_site());
+        quote::quote!(#larder::Migration::#make(#from, #run))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

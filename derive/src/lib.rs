@@ -69,6 +69,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|
 /// | `name = "User"` | the name under which rows are stored, the type's unless given |
 /// | `version = 2` | the version of the model, 1 unless given |
+/// | `migrate(1 => "f", 2 => "g")` | how a row of version 1 becomes one of version 2, and so on: `fn(&mut OldRow) -> Result<(), String>` |
+/// | `rekey(1 => "f")` | the same for a step after which rows have other keys; it runs when the store is opened |
 /// | `singleton` | the model has one row and no key field |
 /// | `rename_all = "camelCase"` | renames the fields in every dialect, the store included; the cases are serde's |
 /// | `json(rename_all = "…")`, `row(…)`, `dialect(name = "toml", …)` | renames them in one dialect |

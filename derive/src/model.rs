@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, LitStr, Meta};
 
-use crate::attr::{Composite, Words, flag, string, suggest};
+use crate::attr::{Composite, Step, Words, flag, list, string, suggest};
 use crate::container::{Container, refuse_generics};
 use crate::errors::Errors;
 use crate::field::{Field, KeyWord, Place, located, mentioned, read_all};
@@ -13,7 +13,7 @@ use crate::{case, types};
 const WORDS: Words = Words {
     place: "a model",
     once: &["crate", "name", "version", "rename_all", "json", "row", "singleton", "tokens"],
-    often: &["dialect", "unique", "index"],
+    often: &["dialect", "unique", "index", "migrate", "rekey"],
 };
 
 /// A model, read.
@@ -26,6 +26,7 @@ struct Model<'a> {
     tokens: Option<LitStr>,
     /// Unique or not.
     composites: Vec<(bool, Composite)>,
+    steps: Vec<Step>,
     fields: Vec<Field>,
 }
 
@@ -54,6 +55,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         singleton: None,
         tokens: None,
         composites: Vec::new(),
+        steps: Vec::new(),
         fields: Vec::new(),
     };
     WORDS.of_attrs(&input.attrs, &mut errors, |word, meta, errors| match word {
@@ -65,6 +67,11 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             model
                 .composites
                 .extend(Composite::of(meta, errors).map(|composite| (word == "unique", composite)));
+        }
+        "migrate" | "rekey" => {
+            let rekeys = word == "rekey";
+            let steps = list::<Step>(meta, errors).unwrap_or_default();
+            model.steps.extend(steps.into_iter().map(|step| Step { rekeys, ..step }));
         }
         _ => model.container.read(word, meta, false, errors),
     });
@@ -87,6 +94,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let key = model.key(&mut errors);
     let indexes = model.indexes(&mut errors);
     let tokens = model.token_names(&mut errors);
+    model.check_steps(&mut errors);
     errors.or(|| model.expand(&key, &indexes, &tokens))
 }
 
@@ -216,6 +224,27 @@ impl Model<'_> {
         indexes
     }
 
+    /// Each version has one step at most, and none leads beyond today's; they are put in their order.
+    fn check_steps(&mut self, errors: &mut Errors) {
+        self.steps.sort_by_key(|step| step.from);
+        for (at, step) in self.steps.iter().enumerate() {
+            let version = self.version;
+            if step.from == 0 || step.from >= version {
+                let why = match version {
+                    1 => "it has version 1, the first: raise it, `version = 2`".to_owned(),
+                    _ => format!("it has version {version}, so steps start from 1 to {}", version - 1),
+                };
+                errors.on(
+                    step.span,
+                    format!("a step leads from a former version of the model to the next one; {why}"),
+                );
+            }
+            if self.steps[..at].iter().any(|other| other.from == step.from) {
+                errors.on(step.span, format!("there are two steps from version {}", step.from));
+            }
+        }
+    }
+
     fn position(&self, name: &Ident, errors: &mut Errors) -> Option<usize> {
         let found = self.stored().position(|field| field.name == bare(name));
         if found.is_none() {
@@ -280,6 +309,7 @@ impl Model<'_> {
                 quote!(#larder::IndexDef { name: #name, fields: &[#(#fields),*], unique: #unique })
             },
         );
+        let migrations = self.steps.iter().map(|step| step.expand(larder));
         let checks = self.checks(&key_kind, larder);
         let shown = self.stored().enumerate().map(|(at, field)| {
             let member = &field.member;
@@ -300,6 +330,7 @@ impl Model<'_> {
                     fields: &[#(#defs),*],
                     key: #larder::KeyDef::#key_kind(#key_def),
                     indexes: &[#(#index_defs),*],
+                    migrations: &[#(#migrations),*],
                 };
 
                 #checks

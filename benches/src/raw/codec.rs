@@ -60,7 +60,7 @@ impl Codec {
     pub fn user(&self, record: &[u8]) -> Result<User> {
         let body = Stored::parse(record)?.body.ok_or("a tombstone")?;
         let (_, layout) = parse_body(body)?;
-        Ok(User::from_row(&PackedRow::new(body, layout, &self.bound))?)
+        Ok(User::from_row(&PackedRow::new(body, layout, &self.bound)?)?)
     }
 
     /// The user in a record, and the row to be the base of an outbox entry.
@@ -70,7 +70,7 @@ impl Codec {
     pub fn before(&self, record: &[u8]) -> Result<Before> {
         let body = Stored::parse(record)?.body.ok_or("a tombstone")?;
         let (_, layout) = parse_body(body)?;
-        let row = PackedBuf::new(body, layout, Arc::clone(&self.bound));
+        let row = PackedBuf::new(body, layout, Arc::clone(&self.bound))?;
         Ok(Before { user: User::from_row(&row)?, row })
     }
 

@@ -1,6 +1,7 @@
 //! Binds a stored shape to today's schema: once per pair, not once per row.
 
 use super::DIALECT;
+use super::migrate::Steps;
 use super::shape::{Shape, ShapeField, ShapeKind, ShapeVariant};
 use crate::error::Fault;
 use crate::kind::{EnumDef, Kind, VariantDef};
@@ -11,6 +12,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub struct Bound {
     pub(super) slots: Box<[Slot]>,
+    pub(super) steps: Option<Steps>,
 }
 
 /// Where one of today's fields is.
@@ -56,10 +58,23 @@ pub struct BoundVariant {
 
 impl Bound {
     /// Binds `shape` to `schema`. A field that can't be bridged is an error when it is read, and no earlier.
+    /// If the schema has steps for the shape's version, rows are taken through them instead.
     #[must_use]
-    pub fn new(shape: &Shape, schema: &Schema) -> Self {
+    pub fn new(shape: &Shape, schema: &'static Schema) -> Self {
         let versions = Versions { stored: shape.version, current: schema.version };
-        Self { slots: slots(&shape.fields, schema.fields, versions) }
+        Self { slots: slots(&shape.fields, schema.fields, versions), steps: Steps::of(shape, schema) }
+    }
+
+    /// True if rows of the shape go through a migration whenever they are read.
+    #[must_use]
+    pub fn migrates(&self) -> bool {
+        self.steps.is_some()
+    }
+
+    /// True if that migration gives rows other keys.
+    #[must_use]
+    pub fn rekeys(&self) -> bool {
+        self.steps.as_ref().is_some_and(Steps::rekeys)
     }
 
     /// The slots, by today's positions.

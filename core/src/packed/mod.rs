@@ -18,10 +18,14 @@
 //! A body is a flag byte (1: wide offsets), the shape's id (2), the number of fields (2), the end of each field (2 or
 //! 4 each) and the fields. A field that is absent has no bytes. The *shape* (the ordered names and kinds of the
 //! fields of that version of the model) is stored once; [`Bound`] maps a stored shape to today's schema, so a
-//! renamed, added or removed field costs nothing per row, in nested structs and enum variants too.
+//! renamed, added or removed field costs nothing per row, in nested structs and enum variants too. Where the schema
+//! declares steps from the stored version on, the row is migrated as a whole when it is opened (`migrate`).
 
 mod bind;
 mod entry;
+mod fit;
+mod migrate;
+mod old;
 mod read;
 mod record;
 mod shape;

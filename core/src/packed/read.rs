@@ -138,9 +138,14 @@ pub(super) fn value<'a>(bytes: &'a [u8], bind: &'a Bind) -> Result<ValueRef<'a>,
 
 /// What is left to read.
 #[derive(Clone, Copy)]
-struct Cursor<'a>(&'a [u8]);
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
+    /// True if a nil comes next.
+    pub(super) fn is_null(&self) -> bool {
+        self.0.first() == Some(&Marker::Null.to_u8())
+    }
+
     fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Fault::Malformed)?;
         self.0 = rest;
@@ -166,7 +171,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The length of an array; never more than there are bytes left.
-    fn array(&mut self) -> Result<usize, Fault> {
+    pub(super) fn array(&mut self) -> Result<usize, Fault> {
         let len = match self.marker()? {
             Marker::FixArray(len) => usize::from(len),
             Marker::Array16 => self.size(2)?,
@@ -176,7 +181,7 @@ impl<'a> Cursor<'a> {
         if len > self.0.len() { Err(Fault::Malformed) } else { Ok(len) }
     }
 
-    fn map(&mut self) -> Result<usize, Fault> {
+    pub(super) fn map(&mut self) -> Result<usize, Fault> {
         let len = match self.marker()? {
             Marker::FixMap(len) => usize::from(len),
             Marker::Map16 => self.size(2)?,
@@ -187,7 +192,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The position of a variant, and the number of the fields that follow.
-    fn variant(&mut self) -> Result<(usize, usize), Fault> {
+    pub(super) fn variant(&mut self) -> Result<(usize, usize), Fault> {
         let len = self.array()?.checked_sub(1).ok_or(Fault::Malformed)?;
         let ValueRef::Int(at) = self.scalar()? else {
             return Err(Fault::Malformed);
@@ -205,7 +210,7 @@ impl<'a> Cursor<'a> {
                     .ok_or(*gone),
                 other => Ok(other),
             },
-            Bind::Shrunk(_) if self.0.first() == Some(&Marker::Null.to_u8()) => self.scalar(),
+            Bind::Shrunk(_) if self.is_null() => self.scalar(),
             Bind::Shrunk(names) => {
                 let mut within = *self;
                 self.skip()?;
@@ -213,7 +218,7 @@ impl<'a> Cursor<'a> {
                 names.get(at).ok_or(Fault::Malformed)?.map(ValueRef::Str)
             }
             composite => {
-                if self.0.first() == Some(&Marker::Null.to_u8()) {
+                if self.is_null() {
                     self.take(1)?;
                     return Ok(ValueRef::Null);
                 }
@@ -231,7 +236,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn scalar(&mut self) -> Result<ValueRef<'a>, Fault> {
+    pub(super) fn scalar(&mut self) -> Result<ValueRef<'a>, Fault> {
         Ok(match self.marker()? {
             Marker::Null => ValueRef::Null,
             Marker::True => ValueRef::Bool(true),
@@ -288,7 +293,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes past one value, however deep it is, without recursion.
-    fn skip(&mut self) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
         let mut left = 1_usize;
         while left > 0 {
             left -= 1;

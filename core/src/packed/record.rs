@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::bind::{Bound, Slot};
+use super::migrate::Migrated;
 use super::{FORMAT, read, write};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::meta::{MetaRef, RowState, SyncState};
@@ -291,24 +292,38 @@ pub fn parse_body(body: &[u8]) -> Result<(u16, BodyLayout)> {
 pub struct BodyLayout(Layout);
 
 /// A stored row, borrowed from the store's pages.
-#[derive(Clone, Copy, Debug)]
-pub struct PackedRow<'a> {
-    body: &'a [u8],
-    layout: Layout,
-    bound: &'a Bound,
+#[derive(Debug)]
+pub struct PackedRow<'a>(Shown<'a>);
+
+#[derive(Debug)]
+enum Shown<'a> {
+    /// Out of its bytes.
+    Bytes { body: &'a [u8], layout: Layout, bound: &'a Bound },
+    /// Stored by a version from which there are steps to today's.
+    Migrated(Migrated),
 }
 
 impl<'a> PackedRow<'a> {
     /// Shows `body` through the binding of its shape.
-    #[must_use]
-    pub fn new(body: &'a [u8], layout: BodyLayout, bound: &'a Bound) -> Self {
-        Self { body, layout: layout.0, bound }
+    ///
+    /// # Errors
+    /// `Serialization`, with model and both versions, if a step of a migration refuses the row; `Corrupt` if what the
+    /// steps are to see is damaged. Without a migration, damage shows when a field is read.
+    pub fn new(body: &'a [u8], layout: BodyLayout, bound: &'a Bound) -> Result<Self> {
+        let layout = layout.0;
+        Ok(Self(match &bound.steps {
+            None => Shown::Bytes { body, layout, bound },
+            Some(steps) => Shown::Migrated(steps.run(|at| layout.bytes(body, at))?),
+        }))
     }
 }
 
 impl Row for PackedRow<'_> {
     fn field(&self, i: usize) -> Result<ValueRef<'_>, Fault> {
-        self.layout.field(self.body, self.bound, i)
+        match &self.0 {
+            Shown::Bytes { body, layout, bound } => layout.field(body, bound, i),
+            Shown::Migrated(row) => row.field(i),
+        }
     }
 
     fn as_any(&self) -> Option<&dyn Any> {
@@ -318,23 +333,34 @@ impl Row for PackedRow<'_> {
 
 /// A stored row that has left the store's pages.
 #[derive(Clone, Debug)]
-pub struct PackedBuf {
-    body: Arc<[u8]>,
-    layout: Layout,
-    bound: Arc<Bound>,
+pub struct PackedBuf(Kept);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Bytes { body: Arc<[u8]>, layout: Layout, bound: Arc<Bound> },
+    Migrated(Arc<Migrated>),
 }
 
 impl PackedBuf {
     /// Copies `body`.
-    #[must_use]
-    pub fn new(body: &[u8], layout: BodyLayout, bound: Arc<Bound>) -> Self {
-        Self { body: body.into(), layout: layout.0, bound }
+    ///
+    /// # Errors
+    /// As [`PackedRow::new`].
+    pub fn new(body: &[u8], layout: BodyLayout, bound: Arc<Bound>) -> Result<Self> {
+        let layout = layout.0;
+        Ok(Self(match &bound.steps {
+            None => Kept::Bytes { body: body.into(), layout, bound },
+            Some(steps) => Kept::Migrated(Arc::new(steps.run(|at| layout.bytes(body, at))?)),
+        }))
     }
 }
 
 impl Row for PackedBuf {
     fn field(&self, i: usize) -> Result<ValueRef<'_>, Fault> {
-        self.layout.field(&self.body, &self.bound, i)
+        match &self.0 {
+            Kept::Bytes { body, layout, bound } => layout.field(body, bound, i),
+            Kept::Migrated(row) => row.field(i),
+        }
     }
 
     fn as_any(&self) -> Option<&dyn Any> {

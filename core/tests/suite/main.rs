@@ -6,6 +6,7 @@ mod errors;
 mod evaluation;
 mod evolution;
 mod json;
+mod migration;
 mod models;
 mod ordered;
 mod query;

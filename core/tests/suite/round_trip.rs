@@ -123,7 +123,8 @@ fn records_carry_what_stands_beside_the_fields() {
     let body = stored.body.expect("a body");
     let (shape, layout) = parse_body(body).expect("a layout");
     assert_eq!(shape, SHAPE);
-    let kept = PackedBuf::new(body, layout, bound(Everything::schema(), Everything::schema()).into());
+    let kept = PackedBuf::new(body, layout, bound(Everything::schema(), Everything::schema()).into())
+        .expect("a row");
     assert_eq!(Everything::from_row(&kept).expect("a row"), model);
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn pack<M: Model>(model: &M) -> Vec<u8> {
 }
 
 /// How today's `schema` reads rows that `written_by` wrote, after the shape itself has been stored and read back.
-pub(crate) fn bound(written_by: &Schema, schema: &Schema) -> Bound {
+pub(crate) fn bound(written_by: &Schema, schema: &'static Schema) -> Bound {
     let shape = Shape::of(written_by).expect("a shape");
     let stored = serde_json::to_string(&shape).expect("a shape as text");
     Bound::new(&serde_json::from_str(&stored).expect("a stored shape"), schema)
@@ -24,7 +24,7 @@ pub(crate) fn bound(written_by: &Schema, schema: &Schema) -> Bound {
 /// Lends the row that is stored in `body`.
 pub(crate) fn lend<T>(body: &[u8], bound: &Bound, f: impl FnOnce(&dyn Row) -> T) -> Result<T> {
     let (_, layout) = parse_body(body)?;
-    Ok(f(&PackedRow::new(body, layout, bound)))
+    Ok(f(&PackedRow::new(body, layout, bound)?))
 }
 
 /// Reads what an older version of a model wrote.

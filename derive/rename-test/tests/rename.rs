@@ -21,7 +21,7 @@ fn through_bytes_and_json() -> pantry::Result<()> {
     write_body(&mut body, schema, 1, &model)?;
     let bound = Bound::new(&Shape::of(schema)?, schema);
     let (_, layout) = parse_body(&body)?;
-    let row = PackedRow::new(&body, layout, &bound);
+    let row = PackedRow::new(&body, layout, &bound)?;
     assert_eq!(Everything::from_row(&row)?, model);
     assert_eq!(Everything::from_row(&Json.decode(schema, &Json.encode(schema, &model)?)?.record)?, model);
     assert!(Everything::cheap().into_predicate().matches(schema, &row)?);

@@ -100,13 +100,13 @@ impl Slot {
     /// Shows a body that was verified.
     pub(crate) fn row<'a>(&'a self, body: &'a [u8]) -> Result<PackedRow<'a>> {
         let (shape, layout) = parse_body(body)?;
-        Ok(PackedRow::new(body, layout, self.bound(shape)?))
+        PackedRow::new(body, layout, self.bound(shape)?)
     }
 
     /// Copies a body that was verified.
     pub(crate) fn copy(&self, body: &[u8]) -> Result<PackedBuf> {
         let (shape, layout) = parse_body(body)?;
-        Ok(PackedBuf::new(body, layout, self.bound(shape)?.clone()))
+        PackedBuf::new(body, layout, self.bound(shape)?.clone())
     }
 
     /// The entries of a stored record, index by index; none for a tombstone. `Err` if the record can't be read.

@@ -141,7 +141,7 @@ pub(crate) fn check_format(record: &[u8]) -> Result<()> {
         Some(version) => {
             let message =
                 format!("the file has format {version}, newer than {VERSION}: update the application");
-            Err(Error::new(ErrorKind::Corrupt, message))
+            Err(Error::new(ErrorKind::Unsupported, message))
         }
         None => Err(damaged("the format record")),
     }
@@ -289,6 +289,15 @@ pub(crate) fn collisions(id: u16, def: &IndexDef, row: &dyn Row) -> Vec<Vec<u8>>
             .collect();
     }
     prefixes
+}
+
+/// Names the row whose encoded key is `key`, if the error names none.
+#[cold]
+pub(crate) fn keyed(error: Error, key: &[u8]) -> Error {
+    match ordered::decode_key(key) {
+        Ok((key, _)) => error.key(key),
+        Err(_) => error,
+    }
 }
 
 /// The revision of a record; 0 if there is none.

@@ -89,6 +89,7 @@ impl Notes {
     }
 
     fn slot(&mut self, at: usize, schema: &'static Schema) -> Result<Slot> {
+        self.refuse_newer(schema)?;
         let model = match self.models.iter().find(|(name, _)| name == schema.model) {
             Some((_, id)) => *id,
             None => self.add_model(schema)?,
@@ -100,6 +101,23 @@ impl Notes {
         };
         let indexes = self.indexes_of(schema, model)?;
         Ok(Slot { at, schema, model, shape, bounds: Box::default(), indexes, large: AtomicBool::new(false) })
+    }
+
+    /// Rows of a newer version can't be read, and what is written by an older one could not be told from them. Nothing
+    /// has been written when this is found out.
+    fn refuse_newer(&self, schema: &Schema) -> Result<()> {
+        let stored = self.shapes.iter().map(|(_, shape)| shape).filter(|shape| shape.model == schema.model);
+        match stored.map(|shape| shape.version).max() {
+            Some(newest) if newest > schema.version => {
+                let message = format!(
+                    "the store was written by version {newest} of the model and the application has version {}: update \
+                     the application; nothing was changed",
+                    schema.version
+                );
+                Err(Error::new(ErrorKind::Unsupported, message).during("open").model(schema.model))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn add_model(&mut self, schema: &Schema) -> Result<u16> {
@@ -117,7 +135,7 @@ impl Notes {
         Ok(id)
     }
 
-    fn bounds(&self, schema: &Schema) -> Box<[Option<Arc<Bound>>]> {
+    fn bounds(&self, schema: &'static Schema) -> Box<[Option<Arc<Bound>>]> {
         let count = self.shapes.iter().map(|(id, _)| usize::from(*id) + 1).max().unwrap_or(0);
         let mut bounds = vec![None; count];
         for (id, shape) in self.shapes.iter().filter(|(_, shape)| shape.model == schema.model) {
@@ -201,11 +219,16 @@ fn check(schema: &Schema, def: &IndexDef) -> Result<()> {
 }
 
 /// Everything that the entries of an index depend on, as text: when it changes, the index is built anew. A row's value
-/// for a field depends on its bytes, its shape, and today's name, aliases, type and default of the field.
+/// for a field depends on its bytes, its shape, today's name, aliases, type and default of the field, and the steps that
+/// lead to today's version: what a step does can't be seen, so each new one counts.
 fn definition(schema: &Schema, def: &IndexDef) -> String {
     let mut text = format!("1 {}{}", def.name, if def.unique { " unique" } else { "" });
     for at in def.fields {
         describe_field(&schema.fields[*at], &mut text);
+    }
+    for step in schema.steps(0) {
+        // Writing to a string does not fail.
+        let _ = write!(text, " step {}", step.from);
     }
     text
 }

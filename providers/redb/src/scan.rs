@@ -218,7 +218,8 @@ impl Reader<'_> {
 
     /// Takes the row in, if it answers the query.
     fn consider(&mut self, key: &[u8], record: Guard) -> Result<(), Stop> {
-        let Some((stored, row)) = judge(self.slot, self.query, record.value())? else {
+        let judged = judge(self.slot, self.query, record.value());
+        let Some((stored, row)) = judged.map_err(|error| codec::keyed(error, key))? else {
             return Ok(());
         };
         let rank = match &mut self.rows {

@@ -145,7 +145,7 @@ impl RedbStore {
             };
             let stored = Stored::parse(record.value()).map_err(|error| error.key(key))?;
             let Some(body) = stored.body else { return Ok(true) };
-            let row = slot.row(body)?;
+            let row = slot.row(body).map_err(|error| error.key(key))?;
             if !query.filter.matches(schema, &row)? {
                 return Err(misplaced(key).into());
             }

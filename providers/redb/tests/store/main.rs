@@ -6,6 +6,7 @@ mod commits;
 mod crud;
 mod damage;
 mod evolution;
+mod migration;
 mod outbox;
 mod queries;
 mod support;
