@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    CompareOp, Direction, EnumDef, Error, ErrorKind, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind,
-    Migration, OldRow, Order, Predicate, Query, Record, Row as _, Schema, Store, StructDef, Tagging, Value,
-    VariantDef,
+    CompareOp, EnumDef, Error, ErrorKind, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Migration, OldRow,
+    Order, Predicate, Query, Record, Row as _, Schema, Store, StructDef, Tagging, Value, VariantDef,
 };
 use larder_redb::Redb;
 
@@ -192,12 +191,12 @@ fn compare(field: u16, op: CompareOp, value: impl Into<Value>) -> Predicate {
 
 /// Queries that go by each index, by a scan, and in orders that the old values would give otherwise.
 fn queries() -> Vec<Query> {
-    let ordered = |field, direction| Query { order: vec![Order { field, direction }], ..Query::all() };
+    let ordered = |order| Query { order: vec![order], ..Query::all() };
     let mut queries = vec![
         Query::all(),
-        ordered(3, Direction::Ascending),
-        Query { limit: Some(5), offset: 3, ..ordered(3, Direction::Descending) },
-        ordered(0, Direction::Descending),
+        ordered(Order::asc(3)),
+        Query { limit: Some(5), offset: 3, ..ordered(Order::desc(3)) },
+        ordered(Order::desc(0)),
         where_(Predicate::And(vec![compare(0, CompareOp::Eq, "L9"), compare(1, CompareOp::Eq, "Bob")])),
     ];
     for limit in [-10, 9, 10, 100] {
