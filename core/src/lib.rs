@@ -12,6 +12,7 @@
 //! Implementors of providers start at [`Provider`] and [`Store`]; users of Larder depend on the crate `larder`
 //! instead, which re-exports what they need.
 
+pub mod association;
 pub mod connectivity;
 pub mod context;
 pub mod datum;
@@ -34,6 +35,9 @@ pub mod serdes;
 pub mod store;
 pub mod value;
 
+pub use association::{
+    Assoc, AssocDef, Include, Includes, Including, Keyed, Link, Many, OnDelete, One, Orphans, Related, ToOne,
+};
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
 pub use datum::{Convert, Converted, Datum};
@@ -49,8 +53,8 @@ pub use provider::{
     Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
 };
 pub use query::{
-    Assigned, CompareOp, Direction, Field, Holds, Needle, Operand, Order, OrderBy, Position, Predicate,
-    Query, Select, TextOp, Where,
+    Assigned, CompareOp, Direction, Field, Holds, KeySet, Needle, Operand, Order, OrderBy, Position,
+    Predicate, Query, Select, TextOp, Where,
 };
 pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};
@@ -69,6 +73,7 @@ pub use uuid::Uuid;
 /// What the code that the derives write names. Not for people.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::association::{Glue, attach, build, carried, refers};
     pub use crate::datum::take_by;
     pub use crate::*;
     pub use core::any::Any;

@@ -1,5 +1,6 @@
 //! A model as static data: what the derive writes and everything below the typed face reads.
 
+use crate::association::AssocDef;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::kind::{Kind, same};
@@ -32,13 +33,15 @@ pub struct Schema {
     /// Steps from former versions to today's, by rising version; versions without a step are bridged by names, aliases
     /// and defaults.
     pub migrations: &'static [Migration],
+    /// How the model hangs together with others, by rising number: those that are stored first.
+    pub associations: &'static [AssocDef],
 }
 
 impl Schema {
     /// A model of version 1 without indexes.
     #[must_use]
     pub const fn new(model: &'static str, fields: &'static [FieldDef], key: KeyDef) -> Self {
-        Self { model, version: 1, fields, key, indexes: &[], migrations: &[] }
+        Self { model, version: 1, fields, key, indexes: &[], migrations: &[], associations: &[] }
     }
 
     /// Sets the version of the model.
@@ -66,6 +69,23 @@ impl Schema {
     pub fn steps(&self, stored: u32) -> impl Iterator<Item = &'static Migration> {
         let current = self.version;
         self.migrations.iter().filter(move |step| step.from >= stored && step.from < current)
+    }
+
+    /// Sets the associations.
+    #[must_use]
+    pub const fn associations(mut self, associations: &'static [AssocDef]) -> Self {
+        self.associations = associations;
+        self
+    }
+
+    /// The association with this number: see [`AssocDef::at`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if there is none.
+    pub fn association(&self, at: u16) -> Result<&'static AssocDef> {
+        self.associations.iter().find(|def| def.at == at).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, format!("there is no association {at}")).model(self.model)
+        })
     }
 
     /// The position of the field that is called `name` in the model.

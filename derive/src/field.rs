@@ -6,10 +6,11 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, Lit, Member, Meta, Type, Visibility};
 
+use crate::association::{Association, Said};
 use crate::attr::{Words, flag, parsed, within};
 use crate::dialect::{self, Collisions, Names, PerDialect, Rules, SPECIAL, Special};
 use crate::errors::Errors;
-use crate::{case, types};
+use crate::{association, case, types};
 
 /// Where a field stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,25 @@ impl Place {
         match self {
             Self::Model => Words {
                 place: "a field of a model",
-                once: &["key", "unique", "index", "rename", "default", "with", "skip", "json", "row"],
+                once: &[
+                    "key",
+                    "unique",
+                    "index",
+                    "rename",
+                    "default",
+                    "with",
+                    "skip",
+                    "json",
+                    "row",
+                    "children",
+                    "through",
+                    "from",
+                    "to",
+                    "keys",
+                    "on_delete",
+                    "orphans",
+                    "unindexed",
+                ],
                 often: &["alias", "dialect"],
             },
             Self::Value => Words {
@@ -109,6 +128,8 @@ pub(crate) struct Field {
     /// The converter to the stored representation.
     pub(crate) with: Option<Type>,
     pub(crate) special: PerDialect<Special>,
+    /// How it relates the model to another.
+    pub(crate) association: Option<Association>,
 }
 
 impl Field {
@@ -130,7 +151,9 @@ impl Field {
             default: None,
             with: None,
             special: PerDialect::default(),
+            association: None,
         };
+        let mut said = Said::default();
         place.words().of_attrs(&field.attrs, errors, |word, meta, errors| match word {
             "key" => this.key = key(meta, errors).map(|word| (word, meta.span())),
             "unique" => this.unique = flag(meta, errors),
@@ -139,9 +162,19 @@ impl Field {
             "default" => this.default = DefaultValue::read(meta, errors),
             "with" => this.with = parsed(meta, errors),
             "rename" | "alias" => this.special.any.read(dialect::ANY, word, meta, errors),
+            word if association::ONCE.contains(&word) => said.read(word, meta, errors),
             _ => dialect::read(word, meta, &SPECIAL, &mut this.special, errors, Special::read),
         });
         this.check(place, errors);
+        if place == Place::Model {
+            let plain = this.skip.is_some() || this.with.is_some();
+            this.association = Association::read(&this.ty, &said, plain, errors);
+            // What is not stored is skipped, whoever asks.
+            if this.association.as_ref().is_some_and(|association| !association.is_stored()) {
+                this.skip = Some(span);
+                this.check(place, errors);
+            }
+        }
         this
     }
 

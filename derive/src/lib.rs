@@ -4,6 +4,7 @@
 //! done by `larder-core` from the data. This crate depends on none of ours: the code that it writes names its paths
 //! through `::larder::__private`, or through what `#[model(crate = "…")]` says.
 
+mod association;
 mod attr;
 mod case;
 mod container;

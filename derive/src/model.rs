@@ -4,6 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, LitStr, Meta};
 
+use crate::association::{self, Association};
 use crate::attr::{Composite, Step, Words, flag, list, string, suggest};
 use crate::container::{Container, refuse_generics};
 use crate::errors::Errors;
@@ -204,6 +205,7 @@ impl Model<'_> {
             let name = composite.name.as_ref().map_or_else(|| names.join("_"), LitStr::value);
             indexes.push(Index { name, fields, unique: *unique, tokens: composite.tokens.clone() });
         }
+        self.index_associations(&mut indexes);
         for (at, index) in indexes.iter().enumerate() {
             for other in &indexes[..at] {
                 if other.fields == index.fields && !index.fields.is_empty() {
@@ -245,6 +247,34 @@ impl Model<'_> {
         }
     }
 
+    /// Rows are looked for by the rows that they refer to: such a field has an index, unless another begins with it.
+    fn index_associations(&self, indexes: &mut Vec<Index>) {
+        let first_of_key = self.stored().position(|field| field.key.is_some());
+        for (at, field) in self.stored().enumerate() {
+            let referring = field.association.as_ref().is_some_and(|of| of.is_one() && !of.unindexed);
+            let led = indexes.iter().any(|index| index.fields.first() == Some(&at));
+            if referring && !led && first_of_key != Some(at) {
+                let tokens = association::place(field);
+                indexes.push(Index { name: field.name.clone(), fields: vec![at], unique: false, tokens });
+            }
+        }
+    }
+
+    /// The associations with their fields, by rising number: those that are stored first.
+    fn associations(&self) -> impl Iterator<Item = (u16, &Field, &Association)> {
+        let stored = self
+            .stored()
+            .enumerate()
+            .filter_map(|(at, field)| Some((at, field, field.association.as_ref()?)));
+        let derived = self.fields.iter().filter_map(|field| Some((field, field.association.as_ref()?)));
+        let derived = derived.filter(|(_, association)| !association.is_stored());
+        let beyond = self.stored().count();
+        let derived =
+            derived.enumerate().map(move |(n, (field, association))| (beyond + n, field, association));
+        let number = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+        stored.chain(derived).map(move |(at, field, association)| (number(at), field, association))
+    }
+
     fn position(&self, name: &Ident, errors: &mut Errors) -> Option<usize> {
         let found = self.stored().position(|field| field.name == bare(name));
         if found.is_none() {
@@ -256,10 +286,12 @@ impl Model<'_> {
         found
     }
 
+    /// The tokens of the stored fields, and those of the associations that are not stored.
     fn token_names(&self, errors: &mut Errors) -> Vec<Ident> {
         let prefix = self.tokens.as_ref().map(|prefix| prefix.value().to_uppercase()).unwrap_or_default();
         let mut names: Vec<(String, &Field)> = Vec::new();
-        for field in self.stored() {
+        let derived = self.associations().filter(|(.., association)| !association.is_stored());
+        for field in self.stored().chain(derived.map(|(_, field, _)| field)) {
             let name = format!("{prefix}{}", case::token(&field.name));
             if let Some((_, other)) = names.iter().find(|(taken, _)| *taken == name) {
                 errors.on(
@@ -322,6 +354,17 @@ impl Model<'_> {
             let doc = format!("The field `{}`.", field.name);
             quote!(#[doc = #doc] #vis const #token: #larder::Field<#ident, #ty> = #larder::Field::at(#at);)
         });
+        let associations =
+            self.associations().map(|(at, field, association)| association.def(ident, field, at, larder));
+        let derived = self.associations().filter(|(.., association)| !association.is_stored());
+        let tokens_beyond = tokens.iter().skip(self.stored().count());
+        let assoc_consts = derived.zip(tokens_beyond).map(|((at, field, association), token)| {
+            let (vis, ty) = (&field.vis, association.token_type(ident, larder));
+            let doc = format!("The association `{}`.", field.name);
+            quote!(#[doc = #doc] #vis const #token: #ty = #larder::Assoc::at(#at);)
+        });
+        let keys: Vec<_> = self.stored().filter(|field| field.key.is_some()).collect();
+        let keyed = association::keyed(ident, &keys, larder);
         quote! {
             const _: () = {
                 static __SCHEMA: #larder::Schema = #larder::Schema {
@@ -331,6 +374,7 @@ impl Model<'_> {
                     key: #larder::KeyDef::#key_kind(#key_def),
                     indexes: &[#(#index_defs),*],
                     migrations: &[#(#migrations),*],
+                    associations: &[#(#associations),*],
                 };
 
                 #checks
@@ -359,12 +403,15 @@ impl Model<'_> {
                         #larder::Ok(Self { #(#taken),* })
                     }
                 }
+
+                #keyed
             };
 
             #[automatically_derived]
             #[allow(missing_docs, dead_code, unreachable_pub, reason = "tokens are as visible as their fields")]
             impl #ident {
                 #(#consts)*
+                #(#assoc_consts)*
             }
         }
     }
@@ -402,6 +449,6 @@ impl Model<'_> {
 }
 
 /// The name without `r#`.
-fn bare(ident: &Ident) -> String {
+pub(crate) fn bare(ident: &Ident) -> String {
     syn::ext::IdentExt::unraw(ident).to_string()
 }

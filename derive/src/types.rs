@@ -29,6 +29,16 @@ fn argument(ty: &Type) -> Option<&Type> {
     })
 }
 
+/// The type argument of a type that is called `name`.
+pub(crate) fn argument_of<'t>(ty: &'t Type, name: &str) -> Option<&'t Type> {
+    argument(ty).filter(|_| is(ty, name))
+}
+
+/// The model that a `One<T>` or an `Option<One<T>>` refers to.
+pub(crate) fn one(ty: &Type) -> Option<&Type> {
+    argument_of(argument_of(ty, "Option").unwrap_or(ty), "One")
+}
+
 /// Why the type can't be a key, if it is one of those that can't.
 pub(crate) fn not_a_key(ty: &Type) -> Option<&'static str> {
     let name = last(ty)?.ident.to_string();

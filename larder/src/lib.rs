@@ -29,9 +29,9 @@ pub use runtime::TokioRuntime;
 pub use status::Status;
 
 pub use larder_core::{
-    AlwaysOnline, Connectivity, Convert, Datum, Error, ErrorKind, Failure, Field, Idempotency, Key, Model,
-    MutationId, Operation, ParkReason, ReadPolicy, Result, RowState, Runtime, Select, SyncState, Timestamp,
-    Uuid, Where, WritePolicy,
+    AlwaysOnline, Assoc, Connectivity, Convert, Datum, Error, ErrorKind, Failure, Field, Idempotency, Key,
+    Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy, Result, RowState, Runtime,
+    Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 

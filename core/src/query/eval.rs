@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use super::{CompareOp, Direction, Order, Predicate, TextOp};
-use crate::error::{Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::row::Row;
 use crate::schema::Schema;
@@ -51,6 +51,8 @@ impl Predicate {
                 }
                 _ => Ok(false),
             },
+            Self::Among { field, keys } => place(*field, keys.holds(at(*field)?)),
+            Self::Related { .. } => Err(unresolved(schema)),
             Self::And(all) => {
                 for one in all {
                     if !one.matches(schema, row)? {
@@ -72,31 +74,52 @@ impl Predicate {
     }
 }
 
+/// A row alone can't tell what is asked of related ones.
+#[cold]
+fn unresolved(schema: &Schema) -> Error {
+    let what = "a condition on related rows has to be resolved first: see `association::answer`";
+    Error::new(ErrorKind::Unsupported, what).model(schema.model)
+}
+
 /// Orders two rows by `order`, then by their keys.
 ///
 /// # Errors
-/// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
+/// `Serialization` or `Corrupt`, with model and field, if a field can't be shown; `Unsupported` for an order by a field
+/// of a related row.
 pub fn compare(schema: &Schema, order: &[Order], a: &dyn Row, b: &dyn Row) -> Result<Ordering> {
-    let by_field = |position: usize| -> Result<Ordering> {
-        let show = |row| Row::field(row, position).map_err(|fault| schema.fault(position, fault));
-        self::order(show(a)?, show(b)?).map_err(|fault| schema.fault(position, fault))
-    };
     for one in order {
-        let ordering = match one.direction {
-            Direction::Ascending => by_field(usize::from(one.field))?,
-            Direction::Descending => by_field(usize::from(one.field))?.reverse(),
-        };
+        let ordering = compare_by(schema, *one, a, b)?;
         if ordering != Ordering::Equal {
             return Ok(ordering);
         }
     }
     for position in schema.key.fields {
-        let ordering = by_field(*position)?;
+        let ordering = by_field(schema, *position, a, b)?;
         if ordering != Ordering::Equal {
             return Ok(ordering);
         }
     }
     Ok(Ordering::Equal)
+}
+
+/// Orders two rows by one field of an order.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_by(schema: &Schema, order: Order, a: &dyn Row, b: &dyn Row) -> Result<Ordering> {
+    if order.through.is_some() {
+        return Err(unresolved(schema));
+    }
+    let ordering = by_field(schema, usize::from(order.field), a, b)?;
+    Ok(match order.direction {
+        Direction::Ascending => ordering,
+        Direction::Descending => ordering.reverse(),
+    })
+}
+
+fn by_field(schema: &Schema, position: usize, a: &dyn Row, b: &dyn Row) -> Result<Ordering> {
+    let show = |row| Row::field(row, position).map_err(|fault| schema.fault(position, fault));
+    order(show(a)?, show(b)?).map_err(|fault| schema.fault(position, fault))
 }
 
 /// The total order of values: null first, floats by `total_cmp`, text by code point, composites element by element.

@@ -5,15 +5,17 @@
 //! evaluator and one comparator ([`eval`]) decide what they mean.
 
 pub mod eval;
+mod keyset;
 mod predicate;
 mod typed;
 
+pub use keyset::KeySet;
 pub use predicate::{CompareOp, Predicate, TextOp};
 pub use typed::{Assigned, Field, Holds, Needle, Operand, OrderBy, Select, Where};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::provider::{Done, PageRow};
 use crate::row::Row;
@@ -109,6 +111,25 @@ impl Query {
             Predicate::Key(key) if self.offset == 0 && self.limit != Some(0) => Some(key),
             _ => None,
         }
+    }
+
+    /// True if it asks something of related rows, in its filter or its order.
+    #[must_use]
+    pub fn is_related(&self) -> bool {
+        self.filter.is_related() || self.order.iter().any(|order| order.through.is_some())
+    }
+
+    /// Refuses a query that asks something of related rows: what every provider does, which sees one row at a time.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub fn of_one_model(&self, schema: &Schema) -> Result<()> {
+        if !self.is_related() {
+            return Ok(());
+        }
+        let what = "the query asks something of related rows, and a provider sees one row at a time: let the \
+                    repository answer it, or `association::answer`";
+        Err(Error::new(ErrorKind::Unsupported, what).during("get").model(schema.model))
     }
 
     /// The same query without its window.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::KeySet;
 use crate::key::Key;
 use crate::value::Value;
 
@@ -62,6 +63,25 @@ pub enum Predicate {
         value: Value,
         /// The complement, among rows whose field is not null.
         negated: bool,
+    },
+    /// A field whose value, or one of whose members, is among these keys. It costs O(log n) a row.
+    Among {
+        /// The field's position.
+        field: u16,
+        /// The keys.
+        keys: KeySet,
+    },
+    /// Related rows meet a condition: at least one, or every one.
+    ///
+    /// A row alone can't tell, so no provider evaluates it: [`association::answer`](crate::association::answer) and
+    /// [`resolved`](crate::association::resolved) put keys in its place.
+    Related {
+        /// The association's number: [`AssocDef::at`](crate::association::AssocDef::at).
+        assoc: u16,
+        /// Every related row; else one is enough.
+        all: bool,
+        /// What they meet.
+        filter: Box<Predicate>,
     },
     /// All of these.
     And(Vec<Predicate>),
@@ -149,12 +169,24 @@ impl Predicate {
         }
     }
 
+    /// True if it asks something of related rows.
+    #[must_use]
+    pub fn is_related(&self) -> bool {
+        match self {
+            Self::Related { .. } => true,
+            Self::And(all) | Self::Or(all) => all.iter().any(Self::is_related),
+            Self::Not(one) => one.is_related(),
+            _ => false,
+        }
+    }
+
     /// Sets whether case is ignored, in every text condition of the tree.
     pub(super) fn set_ignore_case(&mut self) {
         match self {
             Self::Text { ignore_case, .. } => *ignore_case = true,
             Self::And(all) | Self::Or(all) => all.iter_mut().for_each(Self::set_ignore_case),
             Self::Not(one) => one.set_ignore_case(),
+            Self::Related { filter, .. } => filter.set_ignore_case(),
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Not;
 
 use super::{CompareOp, Order, Predicate, Query, TextOp};
+use crate::association::{Includes, Including};
 use crate::datum::{Convert, Converted, Datum};
 use crate::row::Model;
 use crate::value::Value;
@@ -234,13 +235,13 @@ impl<M, T: Datum> Field<M, T> {
     /// Rising by this field.
     #[must_use]
     pub fn asc(self) -> OrderBy<M> {
-        OrderBy { order: Order::asc(self.position), of: PhantomData }
+        OrderBy::new(Order::asc(self.position))
     }
 
     /// Falling by this field.
     #[must_use]
     pub fn desc(self) -> OrderBy<M> {
-        OrderBy { order: Order::desc(self.position), of: PhantomData }
+        OrderBy::new(Order::desc(self.position))
     }
 
     /// Null.
@@ -304,6 +305,13 @@ impl<M> fmt::Debug for OrderBy<M> {
     }
 }
 
+impl<M> OrderBy<M> {
+    /// From its untyped form.
+    pub(crate) fn new(order: Order) -> Self {
+        Self { order, of: PhantomData }
+    }
+}
+
 /// A condition on `M`. `and`, `or` and `!` combine conditions; an order or a window makes a [`Select`] of one.
 pub struct Where<M> {
     predicate: Predicate,
@@ -359,6 +367,18 @@ impl<M> Where<M> {
     pub fn offset(self, offset: u64) -> Select<M> {
         Select::from(self).offset(offset)
     }
+
+    /// Together with the related rows of an association.
+    #[must_use]
+    pub fn with(self, association: impl Including<M>) -> Select<M> {
+        Select::from(self).with(association)
+    }
+
+    /// Together with the related rows of all associations, `depth` levels deep.
+    #[must_use]
+    pub fn with_all(self, depth: u16) -> Select<M> {
+        Select::from(self).with_all(depth)
+    }
 }
 
 impl<M> Not for Where<M> {
@@ -384,6 +404,7 @@ impl<M> fmt::Debug for Where<M> {
 /// A query on `M`: a condition, an order and a window.
 pub struct Select<M> {
     query: Query,
+    includes: Includes,
     of: PhantomData<fn() -> M>,
 }
 
@@ -397,7 +418,7 @@ impl<M> Select<M> {
     /// A query from its untyped form.
     #[must_use]
     pub fn new(query: Query) -> Self {
-        Self { query, of: PhantomData }
+        Self { query, includes: Includes::default(), of: PhantomData }
     }
 
     /// The untyped form.
@@ -410,6 +431,33 @@ impl<M> Select<M> {
     #[must_use]
     pub fn as_query(&self) -> &Query {
         &self.query
+    }
+
+    /// The associations that are loaded together with the rows.
+    #[must_use]
+    pub fn includes(&self) -> &Includes {
+        &self.includes
+    }
+
+    /// Together with these associations, as data.
+    #[must_use]
+    pub fn including(mut self, includes: Includes) -> Self {
+        self.includes.merge(includes);
+        self
+    }
+
+    /// Together with the related rows of an association; further calls add further ones, and
+    /// `Order::ITEMS.with(Item::PRODUCT)` what comes with those.
+    #[must_use]
+    pub fn with(mut self, association: impl Including<M>) -> Self {
+        self.includes.add(association.include());
+        self
+    }
+
+    /// Together with the related rows of all associations, `depth` levels deep.
+    #[must_use]
+    pub fn with_all(self, depth: u16) -> Self {
+        self.including(Includes { named: Vec::new(), depth })
     }
 
     /// In this order; further calls add further fields.
@@ -450,19 +498,22 @@ impl<M> From<Where<M>> for Select<M> {
 
 impl<M> Clone for Select<M> {
     fn clone(&self) -> Self {
-        Self::new(self.query.clone())
+        Self { query: self.query.clone(), includes: self.includes.clone(), of: PhantomData }
     }
 }
 
 impl<M> fmt::Debug for Select<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.query.fmt(f)
+        if self.includes.is_empty() {
+            return self.query.fmt(f);
+        }
+        f.debug_tuple("Select").field(&self.query).field(&self.includes).finish()
     }
 }
 
 impl<M> PartialEq for Select<M> {
     fn eq(&self, other: &Self) -> bool {
-        self.query == other.query
+        self.query == other.query && self.includes == other.includes
     }
 }
 
@@ -471,5 +522,6 @@ impl<M> Eq for Select<M> {}
 impl<M> Hash for Select<M> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.query.hash(state);
+        self.includes.hash(state);
     }
 }

@@ -77,6 +77,7 @@ impl State {
 
     /// The rows that answer `query`, finished.
     pub(crate) fn select(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        query.of_one_model(schema)?;
         let table = self.table(schema)?;
         let shown =
             |stored: &StoredRow| stored.row.clone().map(|row| PageRow { meta: stored.meta.clone(), row });

@@ -1,6 +1,6 @@
 //! What a filter says about single fields, in encoded values.
 
-use larder_core::{CompareOp, Kind, Predicate, TextOp, Value, ValueRef, ordered};
+use larder_core::{CompareOp, Key, KeySet, Kind, Predicate, TextOp, Timestamp, Value, ValueRef, ordered};
 
 use crate::codec;
 use crate::plan::Planner;
@@ -78,6 +78,11 @@ impl Planner<'_> {
                     limits.among(equal.concat());
                 }
             }
+            Predicate::Among { field, keys } if here(field) => {
+                if let Some(equal) = self.among(keys, *field, key) {
+                    limits.among(equal);
+                }
+            }
             Predicate::Text { field, op: TextOp::StartsWith, needle, ignore_case: false, negated: false }
                 if here(field) =>
             {
@@ -88,6 +93,24 @@ impl Planner<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Keys as the field is encoded; `None` if it is no field of single keys.
+    fn among(&self, keys: &KeySet, field: u16, key: bool) -> Option<Vec<Vec<u8>>> {
+        let kind = self.slot.schema.fields.get(usize::from(field))?.kind.inner();
+        let moment = matches!(kind, Kind::Time) && !key;
+        let encode = |one: &Key| {
+            let value = match one {
+                Key::Int(nanoseconds) if moment => {
+                    ValueRef::Time(Timestamp::from_nanosecond(*nanoseconds).ok()?)
+                }
+                one => one.show(),
+            };
+            let mut bytes = Vec::new();
+            ordered::encode(value, &mut bytes).ok()?;
+            Some(bytes)
+        };
+        kind.is_key().then(|| keys.iter().map(encode).collect::<Option<Vec<_>>>()).flatten()
     }
 
     fn compare(&self, op: CompareOp, value: &Value, field: u16, key: bool, limits: &mut Limits) {

@@ -162,6 +162,7 @@ impl RedbStore {
 
     fn lend(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool, Halt> {
         let slot = self.shared.catalog.slot(schema)?;
+        query.of_one_model(schema)?;
         let plan = Plan::of(slot, query);
         if is_long(slot, query, &plan) {
             return Ok(false);

@@ -1,0 +1,116 @@
+//! A set of keys that is asked for each row: sorted once, searched in O(log n).
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::eval;
+use crate::error::Fault;
+use crate::key::Key;
+use crate::value::{Item, ValueRef};
+
+/// Keys of one field, sorted and without duplicates. Clones share them.
+///
+/// ```
+/// use larder_core::{Key, KeySet, ValueRef};
+///
+/// let keys: KeySet = [3, 1, 3].into_iter().map(Key::from).collect();
+/// assert_eq!(keys.len(), 2);
+/// assert!(keys.holds(ValueRef::Int(3)).unwrap());
+/// assert!(!keys.holds(ValueRef::Null).unwrap());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Vec<Key>", into = "Vec<Key>")]
+pub struct KeySet(Arc<[Key]>);
+
+impl KeySet {
+    /// The number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The keys, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Key> {
+        self.0.iter()
+    }
+
+    /// Whether `value` is one of the keys; of a list, whether one of its members is. Null never is.
+    ///
+    /// # Errors
+    /// The fault of a member that can't be shown.
+    pub fn holds(&self, value: ValueRef<'_>) -> Result<bool, Fault> {
+        match value {
+            ValueRef::List(list) => {
+                let mut found = false;
+                list.each(&mut |item| {
+                    if let Item::Value(member) = item {
+                        found = found || self.find(member)?;
+                    }
+                    Ok(())
+                })?;
+                Ok(found)
+            }
+            ValueRef::Bytes(bytes) if matches!(self.0.first(), Some(Key::Int(_))) => {
+                // Bytes are how a list of `u8` is shown.
+                bytes
+                    .iter()
+                    .try_fold(false, |found, byte| Ok(found || self.find(ValueRef::Int(i128::from(*byte)))?))
+            }
+            one => self.find(one),
+        }
+    }
+
+    fn find(&self, value: ValueRef<'_>) -> Result<bool, Fault> {
+        // As a key, a moment is a number.
+        let value = match value {
+            ValueRef::Time(at) => ValueRef::Int(at.as_nanosecond()),
+            ValueRef::Null | ValueRef::Absent => return Ok(false),
+            other => other,
+        };
+        let mut fault = None;
+        let found = self.0.binary_search_by(|key| {
+            eval::order(key.show(), value).unwrap_or_else(|found| {
+                fault = Some(found);
+                Ordering::Equal
+            })
+        });
+        fault.map_or(Ok(found.is_ok()), Err)
+    }
+}
+
+impl FromIterator<Key> for KeySet {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        Self::from(keys.into_iter().collect::<Vec<_>>())
+    }
+}
+
+impl From<Vec<Key>> for KeySet {
+    fn from(mut keys: Vec<Key>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        Self(keys.into())
+    }
+}
+
+impl From<KeySet> for Vec<Key> {
+    fn from(set: KeySet) -> Self {
+        set.0.to_vec()
+    }
+}
+
+impl<'a> IntoIterator for &'a KeySet {
+    type Item = &'a Key;
+    type IntoIter = std::slice::Iter<'a, Key>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
