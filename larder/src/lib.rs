@@ -57,8 +57,15 @@ pub use larder_rest::Rest;
 #[derive(Debug)]
 pub struct Readme;
 
-/// The examples of the guide, compiled and run.
+/// The examples of the guide, compiled and run, chapter by chapter.
 #[cfg(all(doctest, feature = "rest", feature = "redb"))]
-#[doc = include_str!("../../docs/guide.md")]
-#[derive(Debug)]
-pub struct Guide;
+mod guide {
+    macro_rules! chapters {
+        ($($name:ident),* $(,)?) => {$(
+            #[doc = include_str!(concat!("../../docs/src/guide/", stringify!($name), ".md"))]
+            mod $name {}
+        )*};
+    }
+
+    chapters! { models, reading, writing, outbox, rest, testing }
+}
