@@ -386,6 +386,13 @@ pub enum Fault {
         /// The type that it does not fit.
         expected: &'static str,
     },
+    /// An array has as many elements as its type says, and there are fewer or more.
+    Length {
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// The enum has no variant of that name (any more).
     Variant,
     /// The stored bytes end too early or are not what their shape says.
@@ -432,6 +439,9 @@ impl Fault {
                 (ErrorKind::Serialization, "required, but not there; give it a default".to_owned())
             }
             Self::Range { expected } => (ErrorKind::Serialization, format!("out of range for {expected}")),
+            Self::Length { expected, found } => {
+                (ErrorKind::Serialization, format!("expected {expected} elements, found {found}"))
+            }
             Self::Variant => (ErrorKind::Serialization, "unknown enum variant".to_owned()),
             Self::Malformed => (ErrorKind::Corrupt, "stored value is malformed".to_owned()),
             Self::Retyped { stored, current } => (
@@ -468,6 +478,7 @@ impl fmt::Display for Fault {
             Self::Type { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::Missing => f.write_str("missing"),
             Self::Range { expected } => write!(f, "out of range for {expected}"),
+            Self::Length { expected, found } => write!(f, "expected {expected} elements, found {found}"),
             Self::Variant => f.write_str("unknown enum variant"),
             Self::Malformed => f.write_str("malformed"),
             Self::Retyped { stored, current } => write!(f, "retyped between versions {stored} and {current}"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::civil;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,12 +26,16 @@ pub enum Key {
     Bool(bool),
     /// A number.
     Int(i128),
+    /// A number that is greater than an `i128` can be.
+    Uint(u128),
     /// Text.
     Str(Arc<str>),
     /// Bytes.
     Bytes(Arc<[u8]>),
     /// A UUID.
     Uuid(Uuid),
+    /// A day of the calendar.
+    Date(civil::Date),
     /// Several fields, in the order of the key.
     Composite(Arc<[Key]>),
 }
@@ -44,11 +49,13 @@ impl Key {
         Ok(match value {
             ValueRef::Bool(v) => Self::Bool(v),
             ValueRef::Int(v) => Self::Int(v),
+            ValueRef::Uint(v) => Self::Uint(v),
             ValueRef::Str(v) => Self::Str(v.into()),
             ValueRef::Bytes(v) => Self::Bytes(v.into()),
             ValueRef::Uuid(v) => Self::Uuid(v),
             ValueRef::Time(v) => Self::Int(v.as_nanosecond()),
-            other => return Err(other.mismatch("a key: bool, integer, string, bytes or uuid")),
+            ValueRef::Date(v) => Self::Date(v),
+            other => return Err(other.mismatch("a key: bool, integer, string, bytes, uuid, moment or date")),
         })
     }
 
@@ -69,6 +76,8 @@ impl Key {
             Self::Singleton => Value::Null,
             Self::Bool(v) => Value::Bool(*v),
             Self::Int(v) => Value::Int(*v),
+            Self::Uint(v) => Value::Uint(*v),
+            Self::Date(v) => Value::Date(*v),
             Self::Str(v) => Value::Str((**v).into()),
             Self::Bytes(v) => Value::Bytes((**v).into()),
             Self::Uuid(v) => Value::Uuid(*v),
@@ -83,6 +92,8 @@ impl Key {
             Self::Singleton | Self::Composite(_) => ValueRef::Null,
             Self::Bool(v) => ValueRef::Bool(*v),
             Self::Int(v) => ValueRef::Int(*v),
+            Self::Uint(v) => ValueRef::uint(*v),
+            Self::Date(v) => ValueRef::Date(*v),
             Self::Str(v) => ValueRef::Str(v),
             Self::Bytes(v) => ValueRef::Bytes(v),
             Self::Uuid(v) => ValueRef::Uuid(*v),
@@ -96,6 +107,8 @@ impl fmt::Display for Key {
             Self::Singleton => f.write_str("(singleton)"),
             Self::Bool(v) => write!(f, "{v}"),
             Self::Int(v) => write!(f, "{v}"),
+            Self::Uint(v) => write!(f, "{v}"),
+            Self::Date(v) => write!(f, "{v}"),
             Self::Str(v) => f.write_str(v),
             Self::Bytes(v) => v.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
             Self::Uuid(v) => write!(f, "{v}"),
@@ -123,6 +136,30 @@ macro_rules! from_integer {
 }
 
 from_integer!(i8, i16, i32, i64, i128, u8, u16, u32, u64);
+
+impl From<u128> for Key {
+    fn from(value: u128) -> Self {
+        i128::try_from(value).map_or(Self::Uint(value), Self::Int)
+    }
+}
+
+impl From<usize> for Key {
+    fn from(value: usize) -> Self {
+        Self::from(value as u128)
+    }
+}
+
+impl From<isize> for Key {
+    fn from(value: isize) -> Self {
+        Self::Int(value as i128)
+    }
+}
+
+impl From<civil::Date> for Key {
+    fn from(value: civil::Date) -> Self {
+        Self::Date(value)
+    }
+}
 
 impl From<Uuid> for Key {
     fn from(value: Uuid) -> Self {

@@ -8,7 +8,7 @@ use crate::schema::{ANY, FieldDef};
 pub enum Kind {
     /// `bool`
     Bool,
-    /// Any integer up to `i128`.
+    /// Any integer.
     Int(IntKind),
     /// `f32`
     F32,
@@ -22,8 +22,16 @@ pub enum Kind {
     Bytes,
     /// `uuid::Uuid`
     Uuid,
-    /// `jiff::Timestamp`
+    /// A moment: `jiff::Timestamp`
     Time,
+    /// A day of the calendar: `jiff::civil::Date`
+    Date,
+    /// A time of day: `jiff::civil::Time`
+    Clock,
+    /// A day and a time of day, in no particular time zone: `jiff::civil::DateTime`
+    DateTime,
+    /// [`Decimal`](crate::Decimal)
+    Decimal,
     /// `Option` of another type.
     Option(&'static Kind),
     /// A list or a set.
@@ -49,10 +57,11 @@ pub enum IntKind {
     U16,
     U32,
     U64,
+    U128,
 }
 
 impl IntKind {
-    /// The least and the greatest value.
+    /// The least and the greatest value; those of a `u128` beyond an `i128` are left out.
     #[must_use]
     pub fn range(self) -> (i128, i128) {
         match self {
@@ -65,6 +74,7 @@ impl IntKind {
             Self::U16 => (0, u16::MAX.into()),
             Self::U32 => (0, u32::MAX.into()),
             Self::U64 => (0, u64::MAX.into()),
+            Self::U128 => (0, i128::MAX),
         }
     }
 }
@@ -89,9 +99,24 @@ impl Kind {
     #[must_use]
     pub const fn is_key(&self) -> bool {
         match self {
-            Self::Bool | Self::Int(_) | Self::Str | Self::Bytes | Self::Uuid | Self::Time => true,
+            Self::Bool
+            | Self::Int(_)
+            | Self::Str
+            | Self::Bytes
+            | Self::Uuid
+            | Self::Time
+            | Self::Date => true,
             Self::Enum(def) => def.is_unit(),
             _ => false,
+        }
+    }
+
+    /// True if values of the type can be the keys of a map: those that dialects can write as text.
+    #[must_use]
+    pub const fn is_map_key(&self) -> bool {
+        match self {
+            Self::Char | Self::Clock | Self::DateTime | Self::Decimal => true,
+            other => other.is_key(),
         }
     }
 
@@ -127,6 +152,10 @@ impl Kind {
             Self::Bytes => "bytes",
             Self::Uuid => "uuid",
             Self::Time => "timestamp",
+            Self::Date => "date",
+            Self::Clock => "time of day",
+            Self::DateTime => "date with a time",
+            Self::Decimal => "decimal",
             Self::Option(inner) => inner.name(),
             Self::List(_) => "list",
             Self::Map(..) => "map",

@@ -16,6 +16,7 @@ pub mod association;
 pub mod connectivity;
 pub mod context;
 pub mod datum;
+pub mod decimal;
 pub mod dialect;
 pub mod error;
 pub mod key;
@@ -41,6 +42,7 @@ pub use association::{
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
 pub use datum::{Convert, Converted, Datum};
+pub use decimal::Decimal;
 pub use error::{Error, ErrorKind, Fault, Result, Sent};
 pub use key::Key;
 pub use kind::{EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};

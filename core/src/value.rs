@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::decimal::Decimal;
 use crate::error::Fault;
 use crate::packed::PackedView;
 
@@ -21,6 +22,8 @@ pub enum ValueRef<'a> {
     Bool(bool),
     /// An integer of any width.
     Int(i128),
+    /// An integer that is greater than an `i128` can be; see [`uint`](Self::uint).
+    Uint(u128),
     /// A floating-point number; an `f32` is widened.
     Float(f64),
     /// A single Unicode scalar value.
@@ -33,6 +36,17 @@ pub enum ValueRef<'a> {
     Uuid(Uuid),
     /// A moment.
     Time(Timestamp),
+    /// A day of the calendar.
+    Date(civil::Date),
+    /// A time of day.
+    Clock(civil::Time),
+    /// A day and a time of day, in no particular time zone.
+    DateTime(civil::DateTime),
+    /// A decimal number.
+    Decimal(Decimal),
+    /// A value of a Rust type that reaches further than what is stored. Storing, sending or comparing it is
+    /// [`Fault::Range`]; the text says what there is room for.
+    Unfit(&'static str),
     /// Values in order.
     List(Nested<'a>),
     /// Keys with values, sorted by key.
@@ -155,6 +169,12 @@ impl<'a> Nested<'a> {
 }
 
 impl<'a> ValueRef<'a> {
+    /// Shows an unsigned integer: as [`Int`](Self::Int) where that is wide enough, so that there is one way only.
+    #[must_use]
+    pub fn uint(value: u128) -> Self {
+        i128::try_from(value).map_or(Self::Uint(value), Self::Int)
+    }
+
     /// What the value is, for messages.
     #[must_use]
     pub fn describe(&self) -> &'static str {
@@ -162,13 +182,18 @@ impl<'a> ValueRef<'a> {
             Self::Absent => "nothing",
             Self::Null => "null",
             Self::Bool(_) => "a bool",
-            Self::Int(_) => "an integer",
+            Self::Int(_) | Self::Uint(_) => "an integer",
             Self::Float(_) => "a float",
             Self::Char(_) => "a char",
             Self::Str(_) => "a string",
             Self::Bytes(_) => "bytes",
             Self::Uuid(_) => "a uuid",
             Self::Time(_) => "a timestamp",
+            Self::Date(_) => "a date",
+            Self::Clock(_) => "a time of day",
+            Self::DateTime(_) => "a date with a time",
+            Self::Decimal(_) => "a decimal number",
+            Self::Unfit(_) => "a value out of range",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
             Self::Struct(_) => "a struct",
@@ -182,6 +207,7 @@ impl<'a> ValueRef<'a> {
     pub fn mismatch(&self, expected: &'static str) -> Fault {
         match self {
             Self::Absent => Fault::Missing,
+            Self::Unfit(expected) => Fault::Range { expected },
             other => Fault::Type { expected, found: other.describe() },
         }
     }
@@ -201,12 +227,18 @@ impl<'a> ValueRef<'a> {
             Self::Absent | Self::Null => Value::Null,
             Self::Bool(v) => Value::Bool(v),
             Self::Int(v) => Value::Int(v),
+            Self::Uint(v) => Value::Uint(v),
             Self::Float(v) => Value::Float(v),
             Self::Char(v) => Value::Char(v),
             Self::Str(v) => Value::Str(v.into()),
             Self::Bytes(v) => Value::Bytes(v.into()),
             Self::Uuid(v) => Value::Uuid(v),
             Self::Time(v) => Value::Time(v),
+            Self::Date(v) => Value::Date(v),
+            Self::Clock(v) => Value::Clock(v),
+            Self::DateTime(v) => Value::DateTime(v),
+            Self::Decimal(v) => Value::Decimal(v),
+            Self::Unfit(expected) => return Err(Fault::Range { expected }),
             Self::List(nested) => Value::List(collect(nested)?),
             Self::Struct(nested) => Value::Struct(collect(nested)?),
             Self::Variant(nested) => Value::Variant(Box::new(VariantValue {
@@ -251,6 +283,8 @@ pub enum Value {
     Bool(bool),
     /// An integer of any width.
     Int(i128),
+    /// An integer that is greater than an `i128` can be.
+    Uint(u128),
     /// A floating-point number.
     Float(#[serde(with = "float_bits")] f64),
     /// A single Unicode scalar value.
@@ -263,6 +297,14 @@ pub enum Value {
     Uuid(Uuid),
     /// A moment.
     Time(#[serde(with = "nanoseconds")] Timestamp),
+    /// A day of the calendar.
+    Date(civil::Date),
+    /// A time of day.
+    Clock(civil::Time),
+    /// A day and a time of day.
+    DateTime(civil::DateTime),
+    /// A decimal number.
+    Decimal(Decimal),
     /// Values in order.
     List(Vec<Value>),
     /// Keys with values, sorted by key.
@@ -290,12 +332,17 @@ impl Value {
             Self::Null => ValueRef::Null,
             Self::Bool(v) => ValueRef::Bool(*v),
             Self::Int(v) => ValueRef::Int(*v),
+            Self::Uint(v) => ValueRef::uint(*v),
             Self::Float(v) => ValueRef::Float(*v),
             Self::Char(v) => ValueRef::Char(*v),
             Self::Str(v) => ValueRef::Str(v),
             Self::Bytes(v) => ValueRef::Bytes(v),
             Self::Uuid(v) => ValueRef::Uuid(*v),
             Self::Time(v) => ValueRef::Time(*v),
+            Self::Date(v) => ValueRef::Date(*v),
+            Self::Clock(v) => ValueRef::Clock(*v),
+            Self::DateTime(v) => ValueRef::DateTime(*v),
+            Self::Decimal(v) => ValueRef::Decimal(*v),
             Self::List(v) => ValueRef::List(Nested::Live(v)),
             Self::Map(v) => ValueRef::Map(Nested::Live(v)),
             Self::Struct(v) => ValueRef::Struct(Nested::Live(v)),
@@ -324,6 +371,11 @@ impl Value {
             Self::Map(_) => 10,
             Self::Struct(_) => 11,
             Self::Variant(_) => 12,
+            Self::Uint(_) => 13,
+            Self::Date(_) => 14,
+            Self::Clock(_) => 15,
+            Self::DateTime(_) => 16,
+            Self::Decimal(_) => 17,
         }
     }
 }
@@ -378,6 +430,11 @@ impl PartialEq for Value {
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Uuid(a), Self::Uuid(b)) => a == b,
             (Self::Time(a), Self::Time(b)) => a == b,
+            (Self::Uint(a), Self::Uint(b)) => a == b,
+            (Self::Date(a), Self::Date(b)) => a == b,
+            (Self::Clock(a), Self::Clock(b)) => a == b,
+            (Self::DateTime(a), Self::DateTime(b)) => a == b,
+            (Self::Decimal(a), Self::Decimal(b)) => a == b,
             (Self::List(a), Self::List(b)) | (Self::Struct(a), Self::Struct(b)) => a == b,
             (Self::Map(a), Self::Map(b)) => a == b,
             (Self::Variant(a), Self::Variant(b)) => a == b,
@@ -401,6 +458,11 @@ impl Hash for Value {
             Self::Bytes(v) => v.hash(state),
             Self::Uuid(v) => v.hash(state),
             Self::Time(v) => v.hash(state),
+            Self::Uint(v) => v.hash(state),
+            Self::Date(v) => v.hash(state),
+            Self::Clock(v) => v.hash(state),
+            Self::DateTime(v) => v.hash(state),
+            Self::Decimal(v) => v.hash(state),
             Self::List(v) | Self::Struct(v) => v.hash(state),
             Self::Map(v) => v.hash(state),
             Self::Variant(v) => v.hash(state),

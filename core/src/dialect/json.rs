@@ -1,7 +1,18 @@
 //! JSON: the dialect of REST, of fixtures and of everything that is read by people.
 //!
-//! UUIDs and moments (RFC 3339) are strings, bytes are base64 (RFC 4648, 4), integers outside of 64 bits are strings
-//! of digits, enums are written as serde writes them.
+//! | a field | in JSON |
+//! |---|---|
+//! | bool, text, char, floats, integers of 64 bits | bool, string, string, numbers |
+//! | integers outside of 64 bits | a string of digits; a number is read as well |
+//! | decimal | a string, `"1.50"`; a number is read as well |
+//! | UUID | a string, hyphenated |
+//! | moment | a string (RFC 3339), `"2024-06-30T08:00:00Z"`; another offset is read as well |
+//! | date, time of day, both | a string (ISO 8601): `"2024-06-30"`, `"08:00:00"`, `"2024-06-30T08:00:00"` |
+//! | bytes | a string in base64 (RFC 4648, 4) |
+//! | list, set, array | an array |
+//! | map | an object; keys that are no text are written as text |
+//! | struct | an object |
+//! | enum | as serde writes it |
 
 use std::cmp::Ordering;
 
@@ -192,6 +203,7 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
             (_, Ok(v)) => v.into(),
             _ => v.to_string().into(),
         },
+        ValueRef::Uint(v) => v.to_string().into(),
         ValueRef::Float(v) => {
             let v = if matches!(kind, Kind::F32) { shortest(v) } else { v };
             Number::from_f64(v)
@@ -206,6 +218,11 @@ pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
         ValueRef::Bytes(v) => BASE64.encode(v).into(),
         ValueRef::Uuid(v) => v.to_string().into(),
         ValueRef::Time(v) => v.to_string().into(),
+        ValueRef::Date(v) => v.to_string().into(),
+        ValueRef::Clock(v) => v.to_string().into(),
+        ValueRef::DateTime(v) => v.to_string().into(),
+        ValueRef::Decimal(v) => v.to_string().into(),
+        ValueRef::Unfit(_) => return Err(fault(value.mismatch(kind.name()))),
         ValueRef::List(nested) => {
             let Kind::List(of) = kind else {
                 return Err(fault(value.mismatch(kind.name())));
@@ -332,7 +349,7 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
         (Kind::Option(_), Json_::Null) => Ok(Value::Null),
         (Kind::Option(inner), json) => read(json, inner),
         (Kind::Bool, Json_::Bool(v)) => Ok(Value::Bool(*v)),
-        (Kind::Int(int), json) => read_int(json, *int).map(Value::Int),
+        (Kind::Int(int), json) => read_int(json, *int),
         (Kind::F64, Json_::Number(v)) => {
             v.as_f64().map(Value::Float).ok_or_else(|| mismatch("a float", json))
         }
@@ -344,6 +361,11 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
         (Kind::Bytes, Json_::String(v)) => read_bytes(v),
         (Kind::Uuid, Json_::String(v)) => parsed(v, "a uuid").map(Value::Uuid),
         (Kind::Time, Json_::String(v)) => parsed(v, "a moment (RFC 3339)").map(Value::Time),
+        (Kind::Date, Json_::String(v)) => parsed(v, DATE).map(Value::Date),
+        (Kind::Clock, Json_::String(v)) => parsed(v, CLOCK).map(Value::Clock),
+        (Kind::DateTime, Json_::String(v)) => parsed(v, DATE_TIME).map(Value::DateTime),
+        (Kind::Decimal, Json_::String(v)) => parsed(v, DECIMAL).map(Value::Decimal),
+        (Kind::Decimal, Json_::Number(v)) => parsed(&v.to_string(), DECIMAL).map(Value::Decimal),
         (Kind::List(of), Json_::Array(elements)) => {
             let element =
                 |(i, json): (usize, &Json_)| read(json, of).map_err(|error| error.at(format!("[{i}]")));
@@ -367,20 +389,37 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
         (Kind::Bytes, _) => Err(mismatch("bytes in base64", json)),
         (Kind::Uuid, _) => Err(mismatch("a uuid", json)),
         (Kind::Time, _) => Err(mismatch("a moment (RFC 3339)", json)),
+        (Kind::Date, _) => Err(mismatch(DATE, json)),
+        (Kind::Clock, _) => Err(mismatch(CLOCK, json)),
+        (Kind::DateTime, _) => Err(mismatch(DATE_TIME, json)),
+        (Kind::Decimal, _) => Err(mismatch(DECIMAL, json)),
         (Kind::List(_), _) => Err(mismatch("an array", json)),
         (Kind::Map(..) | Kind::Struct(_), _) => Err(mismatch("an object", json)),
     }
 }
 
-fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
+const DATE: &str = "a date such as 2024-06-30";
+const CLOCK: &str = "a time of day such as 08:30:00";
+const DATE_TIME: &str = "a date with a time such as 2024-06-30T08:30:00";
+const DECIMAL: &str = "a decimal number";
+
+fn read_int(json: &Json_, int: IntKind) -> Result<Value> {
+    if let (Json_::String(digits), IntKind::U128) = (json, int)
+        && let Ok(value) = digits.parse::<u128>()
+    {
+        return ValueRef::uint(value).to_value().map_err(|_| mismatch("an integer", json));
+    }
     let value = match json {
         Json_::Number(number) if !number.is_f64() => {
             number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
         }
-        Json_::String(digits) if int == IntKind::I128 => digits.parse().ok(),
+        Json_::String(digits) if matches!(int, IntKind::I128 | IntKind::U128) => digits.parse().ok(),
         _ => None,
     };
-    let value = value.ok_or_else(|| mismatch("an integer", json))?;
+    within(value.ok_or_else(|| mismatch("an integer", json))?, int)
+}
+
+fn within(value: i128, int: IntKind) -> Result<Value> {
     let (least, greatest) = int.range();
     if value < least || value > greatest {
         return Err(Error::new(
@@ -388,7 +427,7 @@ fn read_int(json: &Json_, int: IntKind) -> Result<i128> {
             format!("{value} is not between {least} and {greatest}"),
         ));
     }
-    Ok(value)
+    Ok(Value::Int(value))
 }
 
 /// Narrowed on reading, so that a filter sees what the model gets.
@@ -427,15 +466,10 @@ where
 fn read_map_key(name: &str, kind: &'static Kind) -> Result<Value> {
     match kind {
         Kind::Int(int) => {
-            let value: i128 = parsed(name, "an integer as a key")?;
-            let (least, greatest) = int.range();
-            if value < least || value > greatest {
-                return Err(Error::new(
-                    ErrorKind::Serialization,
-                    format!("{value} is not between {least} and {greatest}"),
-                ));
+            match name.parse::<u128>() {
+                Ok(value) if *int == IntKind::U128 => Ok(ValueRef::uint(value).to_value().unwrap_or_default()),
+                _ => within(parsed(name, "an integer as a key")?, *int),
             }
-            Ok(Value::Int(value))
         }
         Kind::Bool => parsed(name, "a bool as a key").map(Value::Bool),
         kind => read(&Json_::String(name.to_owned()), kind),

@@ -128,7 +128,11 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
         | (ShapeKind::Str, Kind::Str)
         | (ShapeKind::Bytes, Kind::Bytes)
         | (ShapeKind::Uuid, Kind::Uuid)
-        | (ShapeKind::Time, Kind::Time) => Bind::Scalar,
+        | (ShapeKind::Time, Kind::Time)
+        | (ShapeKind::Date, Kind::Date)
+        | (ShapeKind::Clock, Kind::Clock)
+        | (ShapeKind::DateTime, Kind::DateTime)
+        | (ShapeKind::Decimal, Kind::Decimal) => Bind::Scalar,
         (ShapeKind::Names, Kind::Enum(def)) if def.is_unit() => Bind::Names(def, versions.gone()),
         (ShapeKind::Names, Kind::Enum(def)) => {
             let variants = def.variants.iter().map(|variant| bind_variant(&[], variant, versions)).collect();

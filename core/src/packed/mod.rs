@@ -49,4 +49,10 @@ mod ext {
     pub(super) const UUID: i8 = 2;
     pub(super) const TIME: i8 = 3;
     pub(super) const INT: i8 = 4;
+    pub(super) const UINT: i8 = 5;
+    pub(super) const DATE: i8 = 6;
+    pub(super) const CLOCK: i8 = 7;
+    pub(super) const DATE_TIME: i8 = 8;
+    /// The digits after the point, with the sign as the highest bit, and the coefficient without zeros in front.
+    pub(super) const DECIMAL: i8 = 9;
 }

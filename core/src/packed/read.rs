@@ -1,11 +1,12 @@
 //! Reads values from MessagePack, borrowed: nothing is allocated, and no length is believed before it is checked.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil};
 use rmp::Marker;
 use uuid::Uuid;
 
 use super::bind::{Bind, BoundVariant, Slot};
 use super::ext;
+use crate::decimal::Decimal;
 use crate::error::Fault;
 use crate::value::{Each, Item, Nested, ValueRef};
 
@@ -283,6 +284,11 @@ impl<'a> Cursor<'a> {
             }
             ext::UUID => ValueRef::Uuid(Uuid::from_bytes(body.chunk()?)),
             ext::INT => ValueRef::Int(i128::from_be_bytes(body.chunk()?)),
+            ext::UINT => ValueRef::uint(u128::from_be_bytes(body.chunk()?)),
+            ext::DATE => ValueRef::Date(body.date()?),
+            ext::CLOCK => ValueRef::Clock(body.clock()?),
+            ext::DATE_TIME => ValueRef::DateTime(civil::DateTime::from_parts(body.date()?, body.clock()?)),
+            ext::DECIMAL => ValueRef::Decimal(body.decimal()?),
             ext::TIME => {
                 let (second, nanosecond) =
                     (i64::from_be_bytes(body.chunk()?), i32::from_be_bytes(body.chunk()?));
@@ -290,6 +296,29 @@ impl<'a> Cursor<'a> {
             }
             _ => return Err(Fault::Malformed),
         })
+    }
+
+    fn date(&mut self) -> Result<civil::Date, Fault> {
+        let year = i16::from_be_bytes(self.chunk()?);
+        let [month, day] = self.chunk()?.map(u8::cast_signed);
+        civil::Date::new(year, month, day).map_err(|_| Fault::Malformed)
+    }
+
+    fn clock(&mut self) -> Result<civil::Time, Fault> {
+        let [hour, minute, second] = self.chunk()?.map(u8::cast_signed);
+        let nanosecond = i32::from_be_bytes(self.chunk()?);
+        civil::Time::new(hour, minute, second, nanosecond).map_err(|_| Fault::Malformed)
+    }
+
+    fn decimal(&mut self) -> Result<Decimal, Fault> {
+        let [head] = self.chunk()?;
+        let digits = self.take(self.0.len())?;
+        if digits.len() > 12 {
+            return Err(Fault::Malformed);
+        }
+        let magnitude = digits.iter().fold(0_i128, |sum, byte| (sum << 8) | i128::from(*byte));
+        let coefficient = if head & 0x80 == 0 { magnitude } else { -magnitude };
+        Decimal::new(coefficient, head & 0x7f).ok_or(Fault::Malformed)
     }
 
     /// Goes past one value, however deep it is, without recursion.

@@ -1,8 +1,10 @@
 //! Writes values as MessagePack.
 
+use jiff::civil;
 use rmp::encode as mp;
 
 use super::ext;
+use crate::decimal::Decimal;
 use crate::error::Fault;
 use crate::kind::Kind;
 use crate::schema::FieldDef;
@@ -15,6 +17,7 @@ pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Resu
         ValueRef::Absent | ValueRef::Null => sized(mp::write_nil(out)),
         ValueRef::Bool(v) => sized(mp::write_bool(out, v)),
         ValueRef::Int(v) => int(out, v),
+        ValueRef::Uint(v) => extension(out, ext::UINT, &v.to_be_bytes()),
         ValueRef::Float(v) => sized(mp::write_f64(out, v)),
         ValueRef::Char(v) => extension(out, ext::CHAR, &u32::from(v).to_be_bytes()),
         ValueRef::Str(v) => sized(mp::write_str(out, stored_name(v, kind))),
@@ -26,6 +29,16 @@ pub(super) fn value(out: &mut Vec<u8>, value: ValueRef<'_>, kind: &Kind) -> Resu
             bytes[8..].copy_from_slice(&v.subsec_nanosecond().to_be_bytes());
             extension(out, ext::TIME, &bytes)
         }
+        ValueRef::Date(v) => extension(out, ext::DATE, &date(v)),
+        ValueRef::Clock(v) => extension(out, ext::CLOCK, &clock(v)),
+        ValueRef::DateTime(v) => {
+            let mut bytes = [0; 11];
+            bytes[..4].copy_from_slice(&date(v.date()));
+            bytes[4..].copy_from_slice(&clock(v.time()));
+            extension(out, ext::DATE_TIME, &bytes)
+        }
+        ValueRef::Decimal(v) => decimal(out, v),
+        ValueRef::Unfit(_) => Err(mismatch(value, kind)),
         ValueRef::List(nested) => {
             let Kind::List(of) = kind else {
                 return Err(mismatch(value, kind));
@@ -95,6 +108,28 @@ fn int(out: &mut Vec<u8>, value: i128) -> Result<(), Fault> {
     } else {
         extension(out, ext::INT, &value.to_be_bytes())
     }
+}
+
+fn date(of: civil::Date) -> [u8; 4] {
+    let [y0, y1] = of.year().to_be_bytes();
+    [y0, y1, of.month().cast_unsigned(), of.day().cast_unsigned()]
+}
+
+fn clock(of: civil::Time) -> [u8; 7] {
+    let [hour, minute, second] = [of.hour(), of.minute(), of.second()].map(i8::cast_unsigned);
+    let [n0, n1, n2, n3] = of.subsec_nanosecond().to_be_bytes();
+    [hour, minute, second, n0, n1, n2, n3]
+}
+
+fn decimal(out: &mut Vec<u8>, value: Decimal) -> Result<(), Fault> {
+    let coefficient = value.coefficient();
+    let digits = coefficient.unsigned_abs().to_be_bytes();
+    let zeros = digits.iter().take_while(|byte| **byte == 0).count();
+    // One place of them is the head's.
+    let mut bytes = [0; 17];
+    bytes[1..].copy_from_slice(&digits);
+    bytes[zeros] = value.scale() | if coefficient < 0 { 0x80 } else { 0 };
+    extension(out, ext::DECIMAL, &bytes[zeros..])
 }
 
 fn extension(out: &mut Vec<u8>, tag: i8, bytes: &[u8]) -> Result<(), Fault> {

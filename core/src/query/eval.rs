@@ -131,12 +131,20 @@ pub fn order(a: ValueRef<'_>, b: ValueRef<'_>) -> Result<Ordering, Fault> {
     Ok(match (a, b) {
         (ValueRef::Bool(a), ValueRef::Bool(b)) => a.cmp(&b),
         (ValueRef::Int(a), ValueRef::Int(b)) => a.cmp(&b),
+        (ValueRef::Uint(a), ValueRef::Uint(b)) => a.cmp(&b),
         (ValueRef::Float(a), ValueRef::Float(b)) => a.total_cmp(&b),
         (ValueRef::Char(a), ValueRef::Char(b)) => a.cmp(&b),
         (ValueRef::Str(a), ValueRef::Str(b)) => a.cmp(b),
         (ValueRef::Bytes(a), ValueRef::Bytes(b)) => a.cmp(b),
         (ValueRef::Uuid(a), ValueRef::Uuid(b)) => a.cmp(&b),
         (ValueRef::Time(a), ValueRef::Time(b)) => a.cmp(&b),
+        (ValueRef::Date(a), ValueRef::Date(b)) => a.cmp(&b),
+        (ValueRef::Clock(a), ValueRef::Clock(b)) => a.cmp(&b),
+        (ValueRef::DateTime(a), ValueRef::DateTime(b)) => a.cmp(&b),
+        (ValueRef::Decimal(a), ValueRef::Decimal(b)) => a.cmp(&b),
+        (ValueRef::Unfit(expected), _) | (_, ValueRef::Unfit(expected)) => {
+            return Err(Fault::Range { expected });
+        }
         (ValueRef::List(a), ValueRef::List(b)) | (ValueRef::Struct(a), ValueRef::Struct(b)) => {
             elements(a, b)?
         }
@@ -161,16 +169,23 @@ fn rank(value: ValueRef<'_>) -> u8 {
         ValueRef::Absent | ValueRef::Null => 0,
         ValueRef::Bool(_) => 1,
         ValueRef::Int(_) => 2,
-        ValueRef::Float(_) => 3,
-        ValueRef::Char(_) => 4,
-        ValueRef::Str(_) => 5,
-        ValueRef::Bytes(_) => 6,
-        ValueRef::Uuid(_) => 7,
-        ValueRef::Time(_) => 8,
-        ValueRef::List(_) => 9,
-        ValueRef::Map(_) => 10,
-        ValueRef::Struct(_) => 11,
-        ValueRef::Variant(_) => 12,
+        // Greater than every `Int`.
+        ValueRef::Uint(_) => 3,
+        ValueRef::Float(_) => 4,
+        ValueRef::Decimal(_) => 5,
+        ValueRef::Char(_) => 6,
+        ValueRef::Str(_) => 7,
+        ValueRef::Bytes(_) => 8,
+        ValueRef::Uuid(_) => 9,
+        ValueRef::Time(_) => 10,
+        ValueRef::Date(_) => 11,
+        ValueRef::Clock(_) => 12,
+        ValueRef::DateTime(_) => 13,
+        ValueRef::List(_) => 14,
+        ValueRef::Map(_) => 15,
+        ValueRef::Struct(_) => 16,
+        ValueRef::Variant(_) => 17,
+        ValueRef::Unfit(_) => 18,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The typed face of a query: a comparison of the wrong type does not compile.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::ops::Not;
+use std::sync::Arc;
 
 use super::{CompareOp, Order, Predicate, Query, TextOp};
 use crate::association::{Includes, Including};
@@ -53,8 +55,7 @@ pub trait Operand<T> {
 }
 
 fn owned<T: Datum>(value: &T) -> Value {
-    // A live value shows itself without a fault.
-    value.show().to_value().unwrap_or(Value::Null)
+    value.operand()
 }
 
 impl<T: Datum> Operand<T> for T {
@@ -93,17 +94,23 @@ impl<T, C: Convert<T>> Operand<Converted<T, C>> for &T {
     }
 }
 
-impl Operand<String> for &str {
-    fn value(self) -> Value {
-        Value::Str(self.into())
-    }
+macro_rules! text_operands {
+    ($($text:ty),*) => {$(
+        impl Operand<$text> for &str {
+            fn value(self) -> Value {
+                Value::Str(self.into())
+            }
+        }
+
+        impl Operand<Option<$text>> for &str {
+            fn value(self) -> Value {
+                Value::Str(self.into())
+            }
+        }
+    )*};
 }
 
-impl Operand<Option<String>> for &str {
-    fn value(self) -> Value {
-        Value::Str(self.into())
-    }
-}
+text_operands!(String, Box<str>, Arc<str>, Cow<'static, str>);
 
 /// What a field of type `Self` can contain: a text a text, a list its members.
 #[diagnostic::on_unimplemented(message = "a field of type `{Self}` cannot contain `{X}`")]
@@ -143,7 +150,8 @@ macro_rules! text_holds {
     )*};
 }
 
-text_holds!(String, Option<String>);
+text_holds!(String, Option<String>, Box<str>, Option<Box<str>>, Arc<str>, Option<Arc<str>>);
+text_holds!(Cow<'static, str>, Option<Cow<'static, str>>);
 
 macro_rules! list_holds {
     ($($list:ty, [$($generic:tt)*];)*) => {$(
