@@ -183,8 +183,10 @@ impl FromStr for Decimal {
                     any = true;
                     scale += i32::from(point);
                     let digit = i128::from(byte - b'0');
-                    coefficient =
-                        coefficient.checked_mul(10).and_then(|sum| sum.checked_add(digit)).ok_or(NotADecimal)?;
+                    coefficient = coefficient
+                        .checked_mul(10)
+                        .and_then(|sum| sum.checked_add(digit))
+                        .ok_or(NotADecimal)?;
                 }
                 b'.' if !point => point = true,
                 _ => return Err(NotADecimal),

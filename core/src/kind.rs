@@ -1,6 +1,6 @@
 //! The types that a field can have, as static data.
 
-use crate::schema::{ANY, FieldDef};
+use crate::schema::{ANY, Converter, FieldDef};
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,8 @@ pub enum Kind {
     Struct(&'static StructDef),
     /// An enum, with or without data.
     Enum(&'static EnumDef),
+    /// A type that is written in its own way in some dialect.
+    As(&'static AsDef),
 }
 
 /// The integer types.
@@ -86,12 +88,25 @@ impl Kind {
         matches!(self, Self::Option(_))
     }
 
-    /// The type inside an option, or the type itself.
+    /// The type as it is shown and stored: what an option holds, and what a type with its own ways is elsewhere.
     #[must_use]
     pub const fn inner(&self) -> &Self {
         match self {
-            Self::Option(inner) => inner,
+            Self::Option(inner) => inner.inner(),
+            Self::As(def) => def.kind.inner(),
             other => other,
+        }
+    }
+
+    /// How values of the type are written in `dialect`, if it has its own way there.
+    #[must_use]
+    pub fn converter(&self, dialect: &str) -> Option<Converter> {
+        match self {
+            Self::Option(inner) => inner.converter(dialect),
+            Self::As(def) => {
+                def.dialects.iter().find(|(name, _)| *name == dialect).map(|(_, converter)| *converter)
+            }
+            _ => None,
         }
     }
 
@@ -99,14 +114,11 @@ impl Kind {
     #[must_use]
     pub const fn is_key(&self) -> bool {
         match self {
-            Self::Bool
-            | Self::Int(_)
-            | Self::Str
-            | Self::Bytes
-            | Self::Uuid
-            | Self::Time
-            | Self::Date => true,
+            Self::Bool | Self::Int(_) | Self::Str | Self::Bytes | Self::Uuid | Self::Time | Self::Date => {
+                true
+            }
             Self::Enum(def) => def.is_unit(),
+            Self::As(def) => def.kind.is_key(),
             _ => false,
         }
     }
@@ -116,6 +128,7 @@ impl Kind {
     pub const fn is_map_key(&self) -> bool {
         match self {
             Self::Char | Self::Clock | Self::DateTime | Self::Decimal => true,
+            Self::As(def) => def.kind.is_map_key(),
             other => other.is_key(),
         }
     }
@@ -123,7 +136,7 @@ impl Kind {
     /// True for [`Kind::Uuid`].
     #[must_use]
     pub const fn is_uuid(&self) -> bool {
-        matches!(self, Self::Uuid)
+        matches!(self.inner(), Self::Uuid) && !self.is_nullable()
     }
 
     /// True if a tag that is called `tag` can stand among the fields: a struct without a field of that name in JSON.
@@ -161,6 +174,7 @@ impl Kind {
             Self::Map(..) => "map",
             Self::Struct(def) => def.name,
             Self::Enum(def) => def.name,
+            Self::As(def) => def.name,
         }
     }
 }
@@ -181,6 +195,17 @@ pub(crate) const fn same(a: &str, b: &str) -> bool {
     true
 }
 
+/// A type that is written in its own way in some dialect.
+#[derive(Debug)]
+pub struct AsDef {
+    /// The Rust name.
+    pub name: &'static str,
+    /// What it is shown as, stored as, and written as in every other dialect; no option.
+    pub kind: Kind,
+    /// How it is written in the dialects of these names.
+    pub dialects: &'static [(&'static str, Converter)],
+}
+
 /// A nested struct.
 #[derive(Debug)]
 pub struct StructDef {
@@ -197,12 +222,12 @@ pub struct EnumDef {
     pub name: &'static str,
     /// The variants in the order of their declaration.
     pub variants: &'static [VariantDef],
-    /// How a variant with data is written in JSON.
+    /// How a variant is written.
     pub tagging: Tagging,
 }
 
 impl EnumDef {
-    /// True if no variant carries data: such an enum is shown as its variant's name.
+    /// True if no variant carries data: such an enum is shown as its variant's name, or number.
     #[must_use]
     pub const fn is_unit(&self) -> bool {
         let mut at = 0;
@@ -213,6 +238,29 @@ impl EnumDef {
             at += 1;
         }
         true
+    }
+
+    /// The numbers of the variants, in their order, if the enum is stored by number.
+    #[must_use]
+    pub const fn numbers(&self) -> Option<&'static [i128]> {
+        match self.tagging {
+            Tagging::Number(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
+    /// The variant that has this number.
+    #[must_use]
+    pub fn numbered(&self, number: i128) -> Option<&'static VariantDef> {
+        let at = self.numbers()?.iter().position(|of| *of == number)?;
+        self.variants.get(at)
+    }
+
+    /// The number of the variant that is called `name` in the model.
+    #[must_use]
+    pub fn number_of(&self, name: &str) -> Option<i128> {
+        let at = self.variants.iter().position(|variant| variant.name == name)?;
+        self.numbers()?.get(at).copied()
     }
 
     /// The variant that is called `name` in the model.
@@ -252,8 +300,9 @@ impl VariantDef {
     }
 }
 
-/// How a variant with data is written in JSON: as serde does.
+/// How a variant is written. Where the data of a variant is in JSON, is as serde does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tagging {
     /// `{"Circle": {"radius": 1}}`
     External,
@@ -269,4 +318,6 @@ pub enum Tagging {
         /// The name of the content.
         content: &'static str,
     },
+    /// `1`: the variants have no data and are shown, stored and sent as these numbers, in their order.
+    Number(&'static [i128]),
 }

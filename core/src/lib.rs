@@ -34,6 +34,7 @@ pub mod runtime;
 pub mod schema;
 pub mod serdes;
 pub mod store;
+pub mod validate;
 pub mod value;
 
 pub use association::{
@@ -45,7 +46,7 @@ pub use datum::{Convert, Converted, Datum};
 pub use decimal::Decimal;
 pub use error::{Error, ErrorKind, Fault, Result, Sent};
 pub use key::Key;
-pub use kind::{EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
+pub use kind::{AsDef, EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
 pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
 pub use migration::{Migration, OldRow};
 pub use mutation::{FieldSet, Mutation, MutationId, Operation};
@@ -66,6 +67,7 @@ pub use store::{
     Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Op, OpenStore, OutboxCounts, Sink,
     Store, StoredRow, Tail, Touched,
 };
+pub use validate::Invalid;
 pub use value::{Item, Nested, Value, ValueRef, View};
 
 pub use async_trait::async_trait;
@@ -82,6 +84,35 @@ pub mod __private {
     pub use core::option::Option::{self, None, Some};
     pub use core::result::Result::{self, Err, Ok};
     pub use serde_json;
+
+    /// A refusal as its text.
+    pub fn told(refusal: impl std::fmt::Display) -> String {
+        refusal.to_string()
+    }
+
+    /// Writes `value` as the type that stands for it on the wire.
+    ///
+    /// # Errors
+    /// The text of what the conversion or serde says.
+    pub fn via_write<'a, T, Dto>(value: &'a T) -> Result<serde_json::Value, String>
+    where
+        Dto: TryFrom<&'a T, Error: std::fmt::Display> + serde::Serialize,
+    {
+        serde_json::to_value(Dto::try_from(value).map_err(told)?).map_err(told)
+    }
+
+    /// Reads a value from the type that stands for it on the wire.
+    ///
+    /// # Errors
+    /// The text of what serde or the conversion says.
+    pub fn via_read<T, Dto>(json: &serde_json::Value) -> Result<T, String>
+    where
+        T: TryFrom<Dto, Error: std::fmt::Display>,
+        Dto: serde::de::DeserializeOwned,
+    {
+        let dto: Dto = serde::Deserialize::deserialize(json).map_err(told)?;
+        T::try_from(dto).map_err(told)
+    }
 
     /// What a default is shown as: a constant shows itself without a fault.
     #[must_use]

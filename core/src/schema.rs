@@ -35,13 +35,24 @@ pub struct Schema {
     pub migrations: &'static [Migration],
     /// How the model hangs together with others, by rising number: those that are stored first.
     pub associations: &'static [AssocDef],
+    /// The application's own checks of a row; see [`validate`](Self::validate()).
+    pub validate: Option<fn(&dyn Row) -> Result<()>>,
 }
 
 impl Schema {
     /// A model of version 1 without indexes.
     #[must_use]
     pub const fn new(model: &'static str, fields: &'static [FieldDef], key: KeyDef) -> Self {
-        Self { model, version: 1, fields, key, indexes: &[], migrations: &[], associations: &[] }
+        Self {
+            model,
+            version: 1,
+            fields,
+            key,
+            indexes: &[],
+            migrations: &[],
+            associations: &[],
+            validate: None,
+        }
     }
 
     /// Sets the version of the model.

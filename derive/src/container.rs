@@ -2,11 +2,21 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Generics, Meta, Path};
+use syn::{Generics, Meta, Path, Type};
 
 use crate::attr::{Words, parsed};
+use crate::convert::Conversion;
 use crate::dialect::{self, Rules};
 use crate::errors::Errors;
+
+/// What a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Model,
+    Struct,
+    Enum,
+    Newtype,
+}
 
 /// What holds for a whole type.
 #[derive(Debug, Default)]
@@ -15,36 +25,52 @@ pub(crate) struct Container {
     pub(crate) rules: Rules,
     /// The rules for the fields of variants.
     pub(crate) field_rules: Rules,
+    /// The converter to the stored representation.
+    pub(crate) with: Option<Type>,
+    /// How the type is written in a dialect.
+    pub(crate) conversions: Vec<(String, Conversion)>,
 }
 
-const RENAMES: Words = Words { place: "a type in a dialect", once: &["name", "rename_all"], often: &[] };
-const ENUM_RENAMES: Words =
-    Words { place: "an enum in a dialect", once: &["name", "rename_all", "rename_all_fields"], often: &[] };
+const STRUCT: Words =
+    Words { place: "a type in a dialect", once: &["name", "rename_all", "with", "via"], often: &[] };
+const ENUM: Words = Words {
+    place: "an enum in a dialect",
+    once: &["name", "rename_all", "rename_all_fields", "with", "via"],
+    often: &[],
+};
+const MODEL: Words = Words { place: "a model in a dialect", once: &["name", "rename_all"], often: &[] };
+const NEWTYPE: Words = Words { place: "a newtype in a dialect", once: &["name", "with", "via"], often: &[] };
 
 impl Container {
     /// Reads `crate`, `rename_all`, `rename_all_fields` and the dialects.
-    pub(crate) fn read(&mut self, word: &str, meta: &Meta, is_enum: bool, errors: &mut Errors) {
+    pub(crate) fn read(&mut self, word: &str, meta: &Meta, of: Of, errors: &mut Errors) {
         match word {
             "crate" => self.krate = parsed(meta, errors),
+            "with" => self.with = parsed(meta, errors),
             "rename_all" => self.rules.any.read(meta, errors),
             "rename_all_fields" => self.field_rules.any.read(meta, errors),
             dialect => {
-                let words = if is_enum { ENUM_RENAMES } else { RENAMES };
-                let fields = &mut self.field_rules;
+                let words = match of {
+                    Of::Model => MODEL,
+                    Of::Struct => STRUCT,
+                    Of::Enum => ENUM,
+                    Of::Newtype => NEWTYPE,
+                };
+                let (fields, conversions) = (&mut self.field_rules, &mut self.conversions);
                 dialect::read(
                     dialect,
                     meta,
                     &words,
                     &mut self.rules,
                     errors,
-                    |rule, name, word, meta, errors| {
-                        if word == "rename_all" {
-                            rule.read(meta, errors);
-                        } else {
+                    |rule, name, word, meta, errors| match word {
+                        "rename_all" => rule.read(meta, errors),
+                        "rename_all_fields" => {
                             let mut own = dialect::Rule::default();
                             own.read(meta, errors);
                             fields.own.push((name.to_owned(), own));
                         }
+                        _ => Conversion::read(word, name, meta, conversions, errors),
                     },
                 );
             }

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, Member, Meta, Type, Visibility};
+use syn::{Expr, ExprLit, Ident, Lit, Member, Meta, Path, Type, Visibility};
 
 use crate::association::{Association, Said};
 use crate::attr::{Words, flag, parsed, within};
@@ -37,6 +37,7 @@ impl Place {
                     "default",
                     "with",
                     "skip",
+                    "validate",
                     "json",
                     "row",
                     "children",
@@ -124,6 +125,8 @@ pub(crate) struct Field {
     pub(crate) unique: Option<Span>,
     pub(crate) index: Option<Span>,
     pub(crate) skip: Option<Span>,
+    /// The application's check of its value.
+    pub(crate) validate: Option<Path>,
     pub(crate) default: Option<DefaultValue>,
     /// The converter to the stored representation.
     pub(crate) with: Option<Type>,
@@ -148,6 +151,7 @@ impl Field {
             unique: None,
             index: None,
             skip: None,
+            validate: None,
             default: None,
             with: None,
             special: PerDialect::default(),
@@ -159,6 +163,7 @@ impl Field {
             "unique" => this.unique = flag(meta, errors),
             "index" => this.index = flag(meta, errors),
             "skip" => this.skip = flag(meta, errors),
+            "validate" => this.validate = parsed(meta, errors),
             "default" => this.default = DefaultValue::read(meta, errors),
             "with" => this.with = parsed(meta, errors),
             "rename" | "alias" => this.special.any.read(dialect::ANY, word, meta, errors),
@@ -179,6 +184,11 @@ impl Field {
     }
 
     fn check(&self, place: Place, errors: &mut Errors) {
+        if self.with.is_none() && self.skip.is_none() {
+            for (ty, what) in types::unsupported(&self.ty) {
+                errors.at(ty, what);
+            }
+        }
         for ty in types::double_options(&self.ty) {
             errors.at(ty, "an `Option` of an `Option` can't be stored: both nulls would look the same");
         }
@@ -188,6 +198,7 @@ impl Field {
                 ("unique", self.unique),
                 ("index", self.index),
                 ("with", self.with.as_ref().map(Spanned::span)),
+                ("validate", self.validate.as_ref().map(Spanned::span)),
                 ("rename", self.special.any.rename.as_ref().map(Spanned::span)),
                 ("alias", self.special.any.alias.first().map(Spanned::span)),
             ];
@@ -387,6 +398,25 @@ pub(crate) fn read_all(fields: &syn::Fields, place: Place, rules: &Rules, errors
         collisions.refuse("fields", dialect, &all, errors);
     }
     fields
+}
+
+/// Refuses fields of the type `this` that hold values of that type.
+pub(crate) fn refuse_recursion<'a>(
+    this: &Ident,
+    fields: impl IntoIterator<Item = &'a Field>,
+    errors: &mut Errors,
+) {
+    for field in fields {
+        if field.with.is_none() && field.skip.is_none() && types::mentions(&field.ty, this) {
+            errors.at(
+                &field.ty,
+                format!(
+                    "`{this}` contains itself, and a stored shape has to end somewhere: make the parts rows of a model \
+                     that names its parent, or store them as one text or bytes by a converter, `#[model(with = \"…\")]`"
+                ),
+            );
+        }
+    }
 }
 
 /// The dialects that a container or one of its fields names, `*` first.

@@ -8,12 +8,14 @@ mod association;
 mod attr;
 mod case;
 mod container;
+mod convert;
 mod datum;
 mod dialect;
 mod errors;
 mod field;
 mod model;
 mod types;
+mod validate;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -77,6 +79,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `json(rename_all = "…")`, `row(…)`, `dialect(name = "toml", …)` | renames them in one dialect |
 /// | `unique(a, b)`, `index(a, b)`, either with `name = "…"` | a composite unique constraint, a composite index |
 /// | `tokens = "prefix_"` | `User::PREFIX_CITY` instead of `User::CITY` |
+/// | `validate = "path"` | `fn(&User) -> Result<(), larder::Invalid>` (or `String`, `&'static str`), asked before the application's writes are stored; `validate` alone is `User::validate` |
 /// | `crate = "path"` | where Larder is, `::larder` unless given |
 ///
 /// # On a field
@@ -89,6 +92,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `alias = "…"` (repeatable) | a former name, accepted on reading, in every dialect |
 /// | `default`, `default = "…"` | what a reader gets where the field is missing: a constant. A path is a function that is called, anything else an expression |
 /// | `with = "Converter"` | a type with `larder::Convert<FieldType>`: the representation that is stored, sent and compared |
+/// | `validate = "path"` | `fn(&FieldType) -> Result<(), larder::Invalid>` (or `String`, `&'static str`), asked before the application's writes are stored |
 /// | `skip` | neither stored nor sent: it has its default in every row that is read |
 /// | `json(rename, alias, default, skip, skip_read, skip_write, with = "module")` | the same for JSON alone; `with` names a module or type with `fn write(ValueRef<'_>) -> Result<serde_json::Value, String>` and `fn read(&serde_json::Value) -> Result<Value, String>` |
 /// | `row(rename, alias, default)` | the same for the store alone |
@@ -103,7 +107,8 @@ pub fn derive_model(input: TokenStream) -> TokenStream {
 /// - A struct with named fields is shown field by field. Its fields take `rename`, `alias`, `default`, `with`, `skip`
 ///   and `json(…)`, `row(…)`, `dialect(…)`, as those of a model do.
 /// - A newtype, `struct Email(String);`, is shown as what it holds. Its field takes `with`.
-/// - An enum without data is shown as the name of its variant.
+/// - An enum without data is shown as the name of its variant; with `by = "index"` as the number that is written beside
+///   it, `High = 5`, in stores and in every dialect.
 /// - An enum with data is written in JSON as serde does it: externally tagged, internally with `tag = "type"`,
 ///   adjacently with `tag = "type", content = "value"`.
 ///
@@ -124,7 +129,51 @@ pub fn derive_model(input: TokenStream) -> TokenStream {
 /// ```
 ///
 /// On the type: `crate = "…"`, `rename_all` (the fields of a struct, the variants of an enum), `rename_all_fields`
-/// (of the variants), both also in `json(…)`, `row(…)`, `dialect(name = "…", …)`, and `tag` and `content`.
+/// (of the variants), both also in `json(…)`, `row(…)`, `dialect(name = "…", …)`, and `tag` and `content`, or `by`.
+///
+/// A type can be one thing in the store and another on the wire:
+///
+/// | on the type | what it does |
+/// |---|---|
+/// | `with = "Converter"` | a type with `larder::Convert<This>`: the representation that is stored and compared |
+/// | `json(with = "module")` | in JSON it is what `fn write(&This) -> Result<serde_json::Value, E>` makes and `fn read(&serde_json::Value) -> Result<This, E>` takes, wherever the type stands |
+/// | `json(via = "Dto")` | in JSON it is what serde makes of a `Dto`, with `Dto: TryFrom<&This>` and `This: TryFrom<Dto>` |
+///
+/// ```
+/// use larder_derive::Datum;
+///
+/// #[derive(Datum)]
+/// #[model(by = "index")]
+/// pub enum Level {
+///     Low = 1,
+///     High = 5,
+/// }
+///
+/// /// `{"lat": 1, "lon": 2}` in the store, `[1, 2]` in JSON.
+/// #[derive(Datum)]
+/// #[model(json(via = "[i32; 2]"))]
+/// pub struct Place {
+///     lat: i32,
+///     lon: i32,
+/// }
+///
+/// impl From<&Place> for [i32; 2] {
+///     fn from(place: &Place) -> Self {
+///         [place.lat, place.lon]
+///     }
+/// }
+///
+/// impl From<[i32; 2]> for Place {
+///     fn from([lat, lon]: [i32; 2]) -> Self {
+///         Self { lat, lon }
+///     }
+/// }
+/// # use larder::{Datum as _, dialect::json};
+/// # assert_eq!(json::write(Place { lat: 1, lon: 2 }.show(), &Place::KIND).unwrap(), serde_json::json!([1, 2]));
+/// # assert_eq!(json::write(Level::High.show(), &Level::KIND).unwrap(), 5);
+/// # assert!(matches!(Level::take(larder::ValueRef::Int(1)), Ok(Level::Low)));
+/// ```
+///
 /// On a variant: `rename`, `alias` (repeatable, in every dialect), and `rename` in `json(…)`, `row(…)`,
 /// `dialect(name = "…", …)`.
 #[proc_macro_derive(Datum, attributes(model))]

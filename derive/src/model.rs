@@ -6,14 +6,15 @@ use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, LitStr, Meta};
 
 use crate::association::{self, Association};
 use crate::attr::{Composite, Step, Words, flag, list, string, suggest};
-use crate::container::{Container, refuse_generics};
+use crate::container::{Container, Of, refuse_generics};
 use crate::errors::Errors;
-use crate::field::{Field, KeyWord, Place, located, mentioned, read_all};
+use crate::field::{Field, KeyWord, Place, located, mentioned, read_all, refuse_recursion};
+use crate::validate::{self, Check};
 use crate::{case, types};
 
 const WORDS: Words = Words {
     place: "a model",
-    once: &["crate", "name", "version", "rename_all", "json", "row", "singleton", "tokens"],
+    once: &["crate", "name", "version", "rename_all", "json", "row", "singleton", "tokens", "validate"],
     often: &["dialect", "unique", "index", "migrate", "rekey"],
 };
 
@@ -25,6 +26,7 @@ struct Model<'a> {
     version: u32,
     singleton: Option<Span>,
     tokens: Option<LitStr>,
+    validate: Option<Check>,
     /// Unique or not.
     composites: Vec<(bool, Composite)>,
     steps: Vec<Step>,
@@ -55,6 +57,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         version: 1,
         singleton: None,
         tokens: None,
+        validate: None,
         composites: Vec::new(),
         steps: Vec::new(),
         fields: Vec::new(),
@@ -64,6 +67,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         "version" => model.version = version(meta, errors),
         "singleton" => model.singleton = flag(meta, errors),
         "tokens" => model.tokens = string(meta, errors),
+        "validate" => model.validate = Check::of_model(meta, errors),
         "unique" | "index" => {
             model
                 .composites
@@ -74,11 +78,12 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             let steps = list::<Step>(meta, errors).unwrap_or_default();
             model.steps.extend(steps.into_iter().map(|step| Step { rekeys, ..step }));
         }
-        _ => model.container.read(word, meta, false, errors),
+        _ => model.container.read(word, meta, Of::Model, errors),
     });
     match &input.data {
         Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => {
             model.fields = read_all(&data.fields, Place::Model, &model.container.rules, &mut errors);
+            refuse_recursion(&input.ident, &model.fields, &mut errors);
         }
         Data::Struct(_) => {
             errors.at(&input.ident, "a model needs named fields: queries and dialects name them");
@@ -343,6 +348,7 @@ impl Model<'_> {
         );
         let migrations = self.steps.iter().map(|step| step.expand(larder));
         let checks = self.checks(&key_kind, larder);
+        let (validate, validates) = validate::expand(ident, self.validate.as_ref(), &self.fields, larder);
         let shown = self.stored().enumerate().map(|(at, field)| {
             let member = &field.member;
             let show = field.show(&quote!(&self.#member), larder);
@@ -375,9 +381,12 @@ impl Model<'_> {
                     indexes: &[#(#index_defs),*],
                     migrations: &[#(#migrations),*],
                     associations: &[#(#associations),*],
+                    validate: #validates,
                 };
 
                 #checks
+
+                #validate
 
                 #[automatically_derived]
                 impl #larder::Row for #ident {

@@ -9,6 +9,9 @@
 //! | `memory` (default) | [`Memory`], a store in memory |
 //! | `redb` (default) | [`Redb`], an embedded store in a file |
 //! | `rest` | [`Rest`](https://docs.rs/larder-rest), a remote over HTTP |
+//! | `chrono` | fields of the types `DateTime<Utc>`, `NaiveDate`, `NaiveTime` and `NaiveDateTime` of chrono |
+//! | `time` | fields of the types `OffsetDateTime`, `UtcDateTime`, `Date`, `Time` and `PrimitiveDateTime` of time |
+//! | `decimal` | fields of the type `rust_decimal::Decimal` |
 //!
 //! Who writes a provider starts at [`core`].
 
@@ -29,9 +32,9 @@ pub use runtime::TokioRuntime;
 pub use status::Status;
 
 pub use larder_core::{
-    AlwaysOnline, Assoc, Connectivity, Convert, Datum, Error, ErrorKind, Failure, Field, Idempotency, Key,
-    Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy, Result, RowState, Runtime,
-    Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
+    AlwaysOnline, Assoc, Connectivity, Convert, Datum, Decimal, Error, ErrorKind, Failure, Field, Idempotency,
+    Invalid, Key, Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy, Result, RowState,
+    Runtime, Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 

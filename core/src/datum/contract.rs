@@ -11,7 +11,8 @@ use crate::value::{Item, Value, ValueRef};
 /// Structs and enums of an application get it by `#[derive(Datum)]`. What `show` gives, `take` accepts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the type of a model's field",
-    note = "derive `Datum` for a struct or enum of your own, or name a converter: `#[model(with = \"Converter\")]`"
+    note = "derive `Datum` for a struct or enum of your own, or name a converter: `#[model(with = \"Converter\")]`",
+    note = "types of `chrono`, `time` and `rust_decimal` come with the features `chrono`, `time` and `decimal` of larder"
 )]
 pub trait Datum: Sized + Send + Sync + 'static {
     /// The type as data.

@@ -12,7 +12,7 @@
 //! | list, set, array | an array |
 //! | map | an object; keys that are no text are written as text |
 //! | struct | an object |
-//! | enum | as serde writes it |
+//! | enum | as serde writes it; one that is stored by number, as the number |
 
 use std::cmp::Ordering;
 
@@ -194,6 +194,9 @@ fn inexpressible(what: &str) -> Error {
 /// `Serialization` with the path, for what JSON can't express: a float that is no number.
 pub fn write(value: ValueRef<'_>, kind: &'static Kind) -> Result<Json_> {
     let fault = |fault: crate::Fault| Error::new(ErrorKind::Serialization, fault.to_string());
+    if let (false, Some(convert)) = (value.is_null(), kind.converter(DIALECT)) {
+        return (convert.write)(value).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal));
+    }
     let kind = kind.inner();
     Ok(match value {
         ValueRef::Absent | ValueRef::Null => Json_::Null,
@@ -308,7 +311,7 @@ fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_
     };
     Ok(match (def.tagging, content) {
         (_, None) if def.is_unit() => tag.into(),
-        (Tagging::External, None) => tag.into(),
+        (Tagging::External | Tagging::Number(_), None) => tag.into(),
         (Tagging::External, Some(content)) => object([(tag, content)]),
         (Tagging::Internal { tag: at }, None) => object([(at, tag.into())]),
         (Tagging::Internal { tag: at }, Some(Json_::Object(mut fields))) => {
@@ -318,6 +321,7 @@ fn write_variant(def: &'static EnumDef, name: &str, fields: Option<&[ValueRef<'_
         (Tagging::Internal { .. }, Some(_)) => {
             return Err(inexpressible("an internally tagged variant without named fields"));
         }
+        (Tagging::Number(_), Some(_)) => return Err(inexpressible("a numbered variant with data")),
         (Tagging::Adjacent { tag: at, .. }, None) => object([(at, tag.into())]),
         (Tagging::Adjacent { tag: at, content: to }, Some(content)) => {
             object([(at, tag.into()), (to, content)])
@@ -348,6 +352,12 @@ pub fn read(json: &Json_, kind: &'static Kind) -> Result<Value> {
     match (kind, json) {
         (Kind::Option(_), Json_::Null) => Ok(Value::Null),
         (Kind::Option(inner), json) => read(json, inner),
+        (Kind::As(def), json) => match kind.converter(DIALECT) {
+            Some(convert) => {
+                (convert.read)(json).map_err(|refusal| Error::new(ErrorKind::Serialization, refusal))
+            }
+            None => read(json, &def.kind),
+        },
         (Kind::Bool, Json_::Bool(v)) => Ok(Value::Bool(*v)),
         (Kind::Int(int), json) => read_int(json, *int),
         (Kind::F64, Json_::Number(v)) => {
@@ -465,20 +475,22 @@ where
 
 fn read_map_key(name: &str, kind: &'static Kind) -> Result<Value> {
     match kind {
-        Kind::Int(int) => {
-            match name.parse::<u128>() {
-                Ok(value) if *int == IntKind::U128 => Ok(ValueRef::uint(value).to_value().unwrap_or_default()),
-                _ => within(parsed(name, "an integer as a key")?, *int),
-            }
-        }
+        Kind::Int(int) => match name.parse::<u128>() {
+            Ok(value) if *int == IntKind::U128 => Ok(ValueRef::uint(value).to_value().unwrap_or_default()),
+            _ => within(parsed(name, "an integer as a key")?, *int),
+        },
         Kind::Bool => parsed(name, "a bool as a key").map(Value::Bool),
+        Kind::As(def) if kind.converter(DIALECT).is_none() => read_map_key(name, &def.kind),
+        Kind::Enum(def) if def.numbers().is_some() => {
+            numbered(parsed(name, "the number of a variant as a key")?, def)
+        }
         kind => read(&Json_::String(name.to_owned()), kind),
     }
 }
 
 /// The order in which a model's own map shows its keys: variants as they are declared.
 fn order_keys(a: &Value, b: &Value, kind: &'static Kind) -> Ordering {
-    let declared = |value: &Value| match (kind, value) {
+    let declared = |value: &Value| match (kind.inner(), value) {
         (Kind::Enum(def), Value::Str(name)) => {
             def.variants.iter().position(|variant| *variant.name == **name)
         }
@@ -509,6 +521,10 @@ fn unknown_variant(def: &EnumDef, name: &str) -> Error {
 
 fn read_enum(json: &Json_, def: &'static EnumDef) -> Result<Value> {
     let find = |name: &str| def.variant_in(DIALECT, name).ok_or_else(|| unknown_variant(def, name));
+    if def.numbers().is_some() {
+        let number = if let Json_::Number(number) = json { number.as_i64() } else { None };
+        return numbered(number.ok_or_else(|| mismatch("the number of a variant", json))?.into(), def);
+    }
     if def.is_unit() {
         let Json_::String(name) = json else {
             return Err(mismatch("the name of a variant", json));
@@ -534,6 +550,19 @@ fn read_enum(json: &Json_, def: &'static EnumDef) -> Result<Value> {
         }
         (_, other) => Err(mismatch("a variant", other)),
     }
+}
+
+/// A number that is one of those of the enum.
+fn numbered(number: i128, def: &'static EnumDef) -> Result<Value> {
+    if def.numbered(number).is_some() {
+        return Ok(Value::Int(number));
+    }
+    let known = def.variants.iter().zip(def.numbers().unwrap_or_default());
+    let known: Vec<_> = known.map(|(variant, number)| format!("{number} ({})", variant.name)).collect();
+    Err(Error::new(
+        ErrorKind::Serialization,
+        format!("unknown variant {number} of {}, expected one of {}", def.name, known.join(", ")),
+    ))
 }
 
 fn read_variant(variant: &'static VariantDef, content: Option<&Json_>) -> Result<Value> {

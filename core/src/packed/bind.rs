@@ -35,6 +35,8 @@ pub enum Bind {
     Scalar,
     /// As the name of a variant, which may have been renamed; the fault is that of one that is gone.
     Names(&'static EnumDef, Fault),
+    /// As the number of a variant, or as the name that it was stored by before; the fault is that of one that is gone.
+    Numbers(&'static EnumDef, Fault),
     /// As the name of a variant of an enum that has got data since.
     Grown(&'static EnumDef, Box<[BoundVariant]>, Fault),
     /// As a variant whose enum has lost its data since, by its stored position.
@@ -133,6 +135,10 @@ fn bind(stored: &ShapeKind, today: &Kind, versions: Versions) -> Option<Bind> {
         | (ShapeKind::Clock, Kind::Clock)
         | (ShapeKind::DateTime, Kind::DateTime)
         | (ShapeKind::Decimal, Kind::Decimal) => Bind::Scalar,
+        (ShapeKind::Int | ShapeKind::Names, Kind::Enum(def)) if def.numbers().is_some() => {
+            Bind::Numbers(def, versions.gone())
+        }
+        (ShapeKind::Enum(_), Kind::Enum(def)) if def.numbers().is_some() => return None,
         (ShapeKind::Names, Kind::Enum(def)) if def.is_unit() => Bind::Names(def, versions.gone()),
         (ShapeKind::Names, Kind::Enum(def)) => {
             let variants = def.variants.iter().map(|variant| bind_variant(&[], variant, versions)).collect();

@@ -71,7 +71,7 @@ impl<'a> PackedView<'a> {
                 let (variant, fields, len) = self.bound_variant()?;
                 slots_in_order(&variant.slots, fields, len, f)
             }
-            Bind::Scalar | Bind::Names(..) | Bind::Shrunk(_) => Err(Fault::Malformed),
+            Bind::Scalar | Bind::Names(..) | Bind::Numbers(..) | Bind::Shrunk(_) => Err(Fault::Malformed),
         }
     }
 
@@ -211,6 +211,16 @@ impl<'a> Cursor<'a> {
                     .ok_or(*gone),
                 other => Ok(other),
             },
+            Bind::Numbers(def, gone) => {
+                let number = match self.scalar()? {
+                    ValueRef::Int(number) => def.numbered(number).map(|_| number),
+                    ValueRef::Str(name) => {
+                        def.variant_in(super::DIALECT, name).and_then(|variant| def.number_of(variant.name))
+                    }
+                    other => return Ok(other),
+                };
+                number.map(ValueRef::Int).ok_or(*gone)
+            }
             Bind::Shrunk(_) if self.is_null() => self.scalar(),
             Bind::Shrunk(names) => {
                 let mut within = *self;

@@ -103,9 +103,12 @@ fn kind(of: &Kind, depth: usize) -> Result<ShapeKind> {
         Kind::DateTime => ShapeKind::DateTime,
         Kind::Decimal => ShapeKind::Decimal,
         Kind::Option(of) => ShapeKind::Option(inner(of)?),
+        // What has its own way elsewhere has none here.
+        Kind::As(def) => return kind(&def.kind, depth),
         Kind::List(of) => ShapeKind::List(inner(of)?),
         Kind::Map(key, value) => ShapeKind::Map(inner(key)?, inner(value)?),
         Kind::Struct(def) => ShapeKind::Struct(fields(def.fields, depth + 1)?),
+        Kind::Enum(def) if def.numbers().is_some() => ShapeKind::Int,
         Kind::Enum(def) if def.is_unit() => ShapeKind::Names,
         Kind::Enum(def) => {
             let variant = |variant: &crate::kind::VariantDef| {

@@ -168,6 +168,8 @@ list_holds! {
     Option<Vec<T>>, [];
     std::collections::BTreeSet<T>, [];
     std::collections::HashSet<T, S>, [S];
+    [T; N], [const N: usize];
+    Option<[T; N]>, [const N: usize];
 }
 
 impl<M, T: Datum> Field<M, T> {

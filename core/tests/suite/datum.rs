@@ -14,7 +14,7 @@ use crate::support::refusal;
 
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "a value of the test")]
-fn comes_back<T: Datum + PartialEq + std::fmt::Debug>(value: T) {
+pub(crate) fn comes_back<T: Datum + PartialEq + std::fmt::Debug>(value: T) {
     let owned = value.show().to_value().expect("a live value shows itself");
     assert_eq!(T::take(value.show()).expect("what is shown"), value);
     assert_eq!(T::take(owned.show()).expect("what was shown"), value);
@@ -293,7 +293,7 @@ fn a_row_without_its_key_has_none() {
     let error = refusal(Client::schema().key_of(&Record::new([Some(Value::Null)])));
     assert_eq!(
         error.to_string(),
-        "Client.id: data does not fit: expected a key: bool, integer, string, bytes or uuid, found null"
+        "Client.id: data does not fit: expected a key: bool, integer, string, bytes, uuid, moment or date, found null"
     );
 }
 

@@ -1,11 +1,13 @@
 //! The contracts of `larder-core`, tried from outside through derived models.
 
 mod associations;
+mod conversions;
 mod damage;
 mod datum;
 mod errors;
 mod evaluation;
 mod evolution;
+mod field_types;
 mod json;
 mod migration;
 mod models;

@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
+use jiff::civil;
 use larder_core::query::eval;
 use larder_core::value::VariantValue;
-use larder_core::{Key, Timestamp, Uuid, Value, ordered};
+use larder_core::{Decimal, Key, Timestamp, Uuid, Value, ValueRef, ordered};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -27,6 +28,35 @@ fn int() -> impl Strategy<Value = i128> {
         Just(i128::MIN),
         Just(i128::MAX)
     ]
+}
+
+/// Around the border of `i128` as often as beyond it.
+fn uint() -> impl Strategy<Value = u128> {
+    prop_oneof![any::<u128>(), (0..9_u128).prop_map(|near| (1 << 127) - 4 + near), Just(u128::MAX)]
+}
+
+pub(crate) fn date() -> impl Strategy<Value = civil::Date> {
+    prop_oneof![
+        (-9999..=9999_i16, 1..=12_i8, 1..=28_i8),
+        (-1..=1_i16, 1..=2_i8, 1..=2_i8),
+        Just((9999, 12, 31)),
+        Just((-9999, 1, 1)),
+    ]
+    .prop_map(|(year, month, day)| civil::date(year, month, day))
+}
+
+pub(crate) fn clock() -> impl Strategy<Value = civil::Time> {
+    (0..24_i8, 0..60_i8, 0..60_i8, prop_oneof![Just(0), 0..1_000_000_000_i32])
+        .prop_map(|(hour, minute, second, nanosecond)| civil::time(hour, minute, second, nanosecond))
+}
+
+/// Few digits, so that some are worth the same, and many.
+pub(crate) fn decimal() -> impl Strategy<Value = Decimal> {
+    let whole = (1_i128 << 96) - 1;
+    let few = (-120..120_i128, 0..4_u8);
+    let many = (-whole..=whole, 0..=28_u8);
+    prop_oneof![few, many]
+        .prop_map(|(coefficient, scale)| Decimal::new(coefficient, scale).expect("in range"))
 }
 
 fn float() -> impl Strategy<Value = f64> {
@@ -53,6 +83,11 @@ fn scalar() -> impl Strategy<Value = Value> {
         vec(0..3_u8, 0..4).prop_map(|bytes| Value::Bytes(bytes.into())),
         (0..4_u128).prop_map(|id| Value::Uuid(Uuid::from_u128(id))),
         moment.prop_map(Value::Time),
+        uint().prop_map(|uint| ValueRef::uint(uint).to_value().expect("a number")),
+        date().prop_map(Value::Date),
+        clock().prop_map(Value::Clock),
+        (date(), clock()).prop_map(|(date, clock)| Value::DateTime(date.to_datetime(clock))),
+        decimal().prop_map(Value::Decimal),
     ]
 }
 
@@ -77,6 +112,8 @@ fn key() -> impl Strategy<Value = Key> {
         text().prop_map(Key::from),
         vec(any::<u8>(), 0..5).prop_map(|bytes| Key::Bytes(bytes.into())),
         any::<u128>().prop_map(|id| Key::Uuid(Uuid::from_u128(id))),
+        uint().prop_map(Key::from),
+        date().prop_map(Key::from),
     ];
     prop_oneof![
         4 => part.clone(),
@@ -110,6 +147,20 @@ proptest! {
         check(&Value::Int(i), &Value::Int(j))?;
         check(&Value::Float(x), &Value::Float(y))?;
         check(&Value::Bytes(a[0].as_bytes().into()), &Value::Bytes(b[0].as_bytes().into()))?;
+    }
+
+    #[test]
+    fn bytes_order_as_dates_numbers_and_decimals_do(
+        d in (date(), date()), c in (clock(), clock()), u in (uint(), uint()), i in int(), n in (decimal(), decimal()),
+    ) {
+        let uint = |uint| ValueRef::uint(uint).to_value().expect("a number");
+        check(&Value::Date(d.0), &Value::Date(d.1))?;
+        check(&Value::Clock(c.0), &Value::Clock(c.1))?;
+        check(&Value::DateTime(d.0.to_datetime(c.0)), &Value::DateTime(d.1.to_datetime(c.1)))?;
+        check(&Value::DateTime(d.0.to_datetime(c.0)), &Value::DateTime(d.0.to_datetime(c.1)))?;
+        check(&uint(u.0), &uint(u.1))?;
+        check(&uint(u.0), &Value::Int(i))?;
+        check(&Value::Decimal(n.0), &Value::Decimal(n.1))?;
     }
 
     #[test]

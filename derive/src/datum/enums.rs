@@ -1,17 +1,18 @@
 //! Enums, with and without data.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Literal, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{DataEnum, Fields, Ident};
+use syn::{DataEnum, Expr, ExprLit, ExprUnary, Fields, Ident, Lit, UnOp};
 
 use super::{Tags, bind, take};
 use crate::attr::{Words, string};
 use crate::case::Case;
 use crate::container::Container;
+use crate::convert;
 use crate::dialect::{self, ANY, Collisions, Names, PerDialect, Rules, Special};
 use crate::errors::Errors;
-use crate::field::{Field, Place, located, mentioned, read_all};
+use crate::field::{Field, Place, located, mentioned, read_all, refuse_recursion};
 
 const WORDS: Words =
     Words { place: "a variant", once: &["rename", "json", "row"], often: &["alias", "dialect"] };
@@ -24,11 +25,14 @@ struct Variant<'a> {
     name: String,
     special: PerDialect<Special>,
     tuple: bool,
+    /// The discriminant.
+    number: Option<&'a Expr>,
     fields: Vec<Field>,
 }
 
-/// The shape of an enum in JSON.
+/// How the variants of an enum are told apart.
 enum Tagging {
+    Number(Vec<TokenStream>),
     External,
     Internal(String),
     Adjacent(String, String),
@@ -43,6 +47,7 @@ pub(super) fn derive(
 ) -> TokenStream {
     let variants: Vec<_> =
         data.variants.iter().map(|variant| Variant::read(variant, container, &mut errors)).collect();
+    refuse_recursion(ident, variants.iter().flat_map(|variant| &variant.fields), &mut errors);
     refuse_collisions(&variants, &container.rules, &mut errors);
     let tagging = tagging(tags, &variants, container, &mut errors);
     let larder = container.larder();
@@ -65,6 +70,7 @@ impl<'a> Variant<'a> {
             name: variant.ident.unraw().to_string(),
             special,
             tuple,
+            number: variant.discriminant.as_ref().map(|(_, number)| number),
             fields: read_all(&variant.fields, place, &container.field_rules, errors),
         }
     }
@@ -112,8 +118,21 @@ fn refuse_collisions(variants: &[Variant<'_>], rules: &Rules, errors: &mut Error
 }
 
 fn tagging(tags: Tags, variants: &[Variant<'_>], container: &Container, errors: &mut Errors) -> Tagging {
-    let Tags { tag, content } = tags;
+    let Tags { tag, content, by_number } = tags;
     let has_data = variants.iter().any(|variant| !variant.stored().is_empty());
+    if let Some(span) = by_number {
+        if has_data {
+            errors.on(span, "an enum with data can't be stored by index: give it a `tag`");
+            return Tagging::External;
+        }
+        if let Some(written) = tag.as_ref().or(content.as_ref()) {
+            errors.at(
+                written,
+                "an enum that is stored by index is written as a number: it has no tag and no content",
+            );
+        }
+        return numbers(variants, errors);
+    }
     if let Some(written) = tag.as_ref().or(content.as_ref())
         && !has_data
     {
@@ -152,6 +171,34 @@ fn tagging(tags: Tags, variants: &[Variant<'_>], container: &Container, errors: 
     Tagging::Internal(tag.value())
 }
 
+/// The numbers of all variants. They have to be written down: a variant that is moved or inserted would else change
+/// what is meant by what is stored.
+fn numbers(variants: &[Variant<'_>], errors: &mut Errors) -> Tagging {
+    let mut numbers = Vec::new();
+    for variant in variants {
+        match variant.number.map(literal) {
+            Some(Ok(number)) => numbers.push(Literal::i128_suffixed(number).into_token_stream()),
+            Some(Err(_)) => errors.at(variant.number, "the number of a stored variant has to be a literal"),
+            None => errors.at(
+                variant.ident,
+                format!(
+                    "a variant that is stored by its number needs one that stays: write it beside the name, `{} = …`",
+                    variant.name
+                ),
+            ),
+        }
+    }
+    Tagging::Number(numbers)
+}
+
+fn literal(expr: &Expr) -> syn::Result<i128> {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse(),
+        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => literal(expr).map(|number| -number),
+        other => Err(syn::Error::new_spanned(other, "no number")),
+    }
+}
+
 fn expand(
     ident: &Ident,
     container: &Container,
@@ -163,6 +210,7 @@ fn expand(
     let dialects = dialect::mentioned(&container.rules, variants.iter().map(|variant| &variant.special));
     let defs = variants.iter().map(|variant| variant.def(container, &dialects, larder));
     let (tagged, checks) = match tagging {
+        Tagging::Number(numbers) => (quote!(Number(&[#(#numbers),*])), quote!()),
         Tagging::External => (quote!(External), quote!()),
         Tagging::Internal(tag) => (quote!(Internal { tag: #tag }), tagged_newtypes(tag, variants, larder)),
         Tagging::Adjacent(tag, content) => (quote!(Adjacent { tag: #tag, content: #content }), quote!()),
@@ -174,10 +222,19 @@ fn expand(
             take_variant(variants, larder),
             view(ident, variants, larder),
         )
+    } else if let Tagging::Number(numbers) = tagging {
+        let shown = variants.iter().zip(numbers).map(|(variant, number)| {
+            let ident = variant.ident;
+            quote!(Self::#ident { .. } => #number,)
+        });
+        let show = quote!(#larder::ValueRef::Int(match self { #(#shown)* }));
+        (show, take_number(variants, numbers, larder), quote!())
     } else {
         let names = names(variants);
         (quote!(#larder::ValueRef::Str(match self { #names })), take_name(variants, larder), quote!())
     };
+    let kind = quote!(#larder::Kind::Enum(&__SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF));
+    let kind = convert::kind(ident, container, kind, larder);
     quote! {
         const _: () = {
             static __SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF: #larder::EnumDef = #larder::EnumDef {
@@ -190,7 +247,7 @@ fn expand(
 
             #[automatically_derived]
             impl #larder::Datum for #ident {
-                const KIND: #larder::Kind = #larder::Kind::Enum(&__SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF);
+                const KIND: #larder::Kind = #kind;
 
                 fn show(&self) -> #larder::ValueRef<'_> {
                     #show
@@ -222,6 +279,22 @@ fn take_name(variants: &[Variant<'_>], larder: &TokenStream) -> TokenStream {
             return #larder::Err(__value.mismatch("the name of a variant"));
         };
         #larder::Ok(match __name {
+            #(#arms)*
+            _ => return #larder::Err(#larder::Fault::Variant),
+        })
+    }
+}
+
+fn take_number(variants: &[Variant<'_>], numbers: &[TokenStream], larder: &TokenStream) -> TokenStream {
+    let arms = variants.iter().zip(numbers).map(|(variant, number)| {
+        let (ident, fields) = (variant.ident, take(&variant.fields, larder));
+        quote!(#number => Self::#ident { #(#fields),* },)
+    });
+    quote! {
+        let #larder::ValueRef::Int(__number) = __value else {
+            return #larder::Err(__value.mismatch("the number of a variant"));
+        };
+        #larder::Ok(match __number {
             #(#arms)*
             _ => return #larder::Err(#larder::Fault::Variant),
         })

@@ -3,29 +3,36 @@
 mod enums;
 mod structs;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Data, DeriveInput, Fields, LitStr};
+use syn::{Data, DeriveInput, Fields, LitStr, Meta};
 
 use crate::attr::{Words, string};
-use crate::container::{Container, refuse_generics};
+use crate::container::{Container, Of, refuse_generics};
+use crate::convert;
 use crate::errors::Errors;
 use crate::field::Field;
 
-const STRUCT: Words =
-    Words { place: "a value struct", once: &["crate", "rename_all", "json", "row"], often: &["dialect"] };
-const NEWTYPE: Words = Words { place: "a newtype", once: &["crate"], often: &[] };
+const STRUCT: Words = Words {
+    place: "a value struct",
+    once: &["crate", "rename_all", "with", "json", "row"],
+    often: &["dialect"],
+};
+const NEWTYPE: Words =
+    Words { place: "a newtype", once: &["crate", "with", "json", "row"], often: &["dialect"] };
 const ENUM: Words = Words {
     place: "an enum",
-    once: &["crate", "rename_all", "rename_all_fields", "tag", "content", "json", "row"],
+    once: &["crate", "rename_all", "rename_all_fields", "tag", "content", "by", "with", "json", "row"],
     often: &["dialect"],
 };
 
-/// The tag of an enum and the place of its content, as written.
+/// How the variants of an enum are told apart, as written.
 #[derive(Debug, Default)]
 struct Tags {
     tag: Option<LitStr>,
     content: Option<LitStr>,
+    /// Where the enum is stored by the numbers of its variants, and not by their names.
+    by_number: Option<Span>,
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
@@ -36,9 +43,9 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         "a stored shape has one type for each field; write a type for each that is stored",
         &mut errors,
     );
-    let (words, is_enum) = match &input.data {
-        Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => (STRUCT, false),
-        Data::Struct(data) if data.fields.len() == 1 => (NEWTYPE, false),
+    let (words, of) = match &input.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => (STRUCT, Of::Struct),
+        Data::Struct(data) if data.fields.len() == 1 => (NEWTYPE, Of::Newtype),
         Data::Struct(_) => {
             errors.at(
                 &input.ident,
@@ -50,7 +57,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             errors.at(&input.ident, "an enum without variants has no values to store");
             return errors.or(TokenStream::new);
         }
-        Data::Enum(_) => (ENUM, true),
+        Data::Enum(_) => (ENUM, Of::Enum),
         Data::Union(_) => {
             errors.at(&input.ident, "a union can't be a value: nobody knows which of its fields holds");
             return errors.or(TokenStream::new);
@@ -60,8 +67,12 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     words.of_attrs(&input.attrs, &mut errors, |word, meta, errors| match word {
         "tag" => tags.tag = string(meta, errors),
         "content" => tags.content = string(meta, errors),
-        _ => container.read(word, meta, is_enum, errors),
+        "by" => tags.by_number = by_number(meta, errors),
+        _ => container.read(word, meta, of, errors),
     });
+    if let Some(with) = &container.with {
+        return errors.or(|| convert::by_converter(&input.ident, with, &container));
+    }
     match &input.data {
         Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => {
             structs::derive(&input.ident, &container, &data.fields, errors)
@@ -70,6 +81,16 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         Data::Enum(data) => enums::derive(&input.ident, &container, tags, data, errors),
         Data::Union(_) => TokenStream::new(),
     }
+}
+
+fn by_number(meta: &Meta, errors: &mut Errors) -> Option<Span> {
+    let text = string(meta, errors)?;
+    match text.value().as_str() {
+        "index" => return Some(text.span()),
+        "name" => {}
+        _ => errors.at(&text, "an enum is stored `by = \"name\"` or `by = \"index\"`"),
+    }
+    None
 }
 
 /// `value.fields::<N>()` of the stored fields, each under its binding.

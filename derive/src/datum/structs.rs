@@ -6,8 +6,9 @@ use syn::{Fields, Ident};
 
 use super::{bind, take};
 use crate::container::Container;
+use crate::convert;
 use crate::errors::Errors;
-use crate::field::{Place, mentioned, read_all};
+use crate::field::{Place, mentioned, read_all, refuse_recursion};
 
 pub(super) fn derive(
     ident: &Ident,
@@ -17,6 +18,7 @@ pub(super) fn derive(
 ) -> TokenStream {
     let rules = &container.rules;
     let fields = read_all(fields, Place::Value, rules, &mut errors);
+    refuse_recursion(ident, &fields, &mut errors);
     let larder = &container.larder();
     errors.or(|| {
         let name = ident.to_string();
@@ -28,6 +30,8 @@ pub(super) fn derive(
             field.show(&quote!(&self.#member), larder)
         });
         let (bound, taken, count) = (bind(&stored, larder), take(&fields, larder), stored.len());
+        let kind = quote!(#larder::Kind::Struct(&__SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF));
+        let kind = convert::kind(ident, container, kind, larder);
         quote! {
             const _: () = {
                 // The compiler names it where a value contains itself, by a cycle of constants.
@@ -36,7 +40,7 @@ pub(super) fn derive(
 
                 #[automatically_derived]
                 impl #larder::Datum for #ident {
-                    const KIND: #larder::Kind = #larder::Kind::Struct(&__SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF);
+                    const KIND: #larder::Kind = #kind;
 
                     fn show(&self) -> #larder::ValueRef<'_> {
                         #larder::ValueRef::Struct(#larder::Nested::Live(self))
@@ -79,11 +83,13 @@ pub(super) fn derive_newtype(
     mut errors: Errors,
 ) -> TokenStream {
     let fields = read_all(fields, Place::Newtype, &container.rules, &mut errors);
+    refuse_recursion(ident, &fields, &mut errors);
     let larder = &container.larder();
     errors.or(|| {
         let field = &fields[0];
         let (kind, show, take) =
             (field.kind(larder), field.show(&quote!(&self.0), larder), field.take(larder));
+        let kind = convert::kind(ident, container, kind, larder);
         quote! {
             const _: () = {
                 #[automatically_derived]

@@ -169,9 +169,10 @@ impl Transaction<'_> {
     /// Stores `model`, new or not.
     ///
     /// # Errors
-    /// `Invalid` if the model is not registered; `Serialization` if it has no key.
+    /// `Invalid` if the model is not registered, or one of its own checks refuses it; `Serialization` if it has no key.
     pub fn upsert<M: Model>(&mut self, model: &M) -> Result<()> {
         let schema = self.repo.schema::<M>()?;
+        schema.validate(model)?;
         let row: Arc<dyn Row> = Arc::new(M::from_row(model)?);
         self.note(schema, model.key()?, Some(row));
         Ok(())

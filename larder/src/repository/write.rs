@@ -125,7 +125,7 @@ impl Repository {
     /// Stores `model`, new or not.
     ///
     /// # Errors
-    /// `Invalid` if the model is not registered; `Unsupported` if the remote does not take such a write; `Conflict` if
+    /// `Invalid` if the model is not registered, or one of its own checks refuses it; `Unsupported` if the remote does not take such a write; `Conflict` if
     /// a unique constraint forbids it; `Full`, `Storage`. Under [`WritePolicy::RequireRemote`] whatever the remote
     /// says. Nothing is stored and nothing is queued then.
     #[tracing::instrument(name = "larder::upsert", skip_all, fields(model = A::Model::schema().model))]
@@ -266,6 +266,7 @@ impl Repository {
     /// Commits `changes` in one transaction. With expectations of the caller's own, `None` says that they don't hold;
     /// without, a row that moves is read again.
     pub(super) async fn write(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Option<Written>> {
+        changes.iter().try_for_each(validate)?;
         let queued = match (&self.shared.remote, self.options.write) {
             (Some(remote), WritePolicy::OptimisticLocal) => Some(remote),
             (_, WritePolicy::RequireRemote) => {
@@ -317,6 +318,7 @@ impl Repository {
 
     /// Remote first; local only after it has accepted. Nothing is queued.
     async fn write_through(&self, change: Change) -> Result<()> {
+        validate(&change)?;
         let remote = self.remote()?;
         let Change { schema, key, write } = change;
         let wipes = self.shared.changes.wipes();
@@ -427,6 +429,14 @@ fn accepted_put(
     let sync = SyncState { state: RowState::Synced, since: now };
     let meta = Meta { revision: 0, tail: 0, sync, version, extra };
     Ok(Op::Put { schema, key, row, meta, tail: Tail::At(0) })
+}
+
+/// Asks the application's own checks, before anything is stored.
+fn validate(change: &Change) -> Result<()> {
+    match &change.write {
+        Write::Put(row) => change.schema.validate(&**row),
+        Write::Delete => Ok(()),
+    }
 }
 
 /// Refuses what the remote does not take, before anything is stored.

@@ -12,7 +12,6 @@ struct Fields {
     id: u32,
     opaque: Opaque,
     many: Vec<Opaque>,
-    reference: &'static str,
     #[model(with = "NoConverter")]
     converted: Opaque,
     #[model(default = "\"text\"")]
