@@ -80,6 +80,7 @@ async fn nothing_happened(net: &Switches, repo: &Repository) {
     assert_eq!(local.get(Select::<Stay>::all()).await.unwrap().len(), 0, "nothing is stored");
 }
 
+// Rules: m-validate
 #[rstest]
 #[case(|stay: &mut Stay| stay.to = 0, "to", "ends before it begins")]
 #[case(|stay: &mut Stay| stay.room = 21, "room", "there is no room 21")]
@@ -103,6 +104,7 @@ async fn what_is_invalid_is_neither_stored_nor_queued(
     nothing_happened(&net, &repo).await;
 }
 
+// Rules: m-validate
 #[tokio::test]
 async fn one_bad_row_of_many_stops_them_all() {
     let net = Switches::new();
@@ -121,6 +123,7 @@ async fn one_bad_row_of_many_stops_them_all() {
     nothing_happened(&net, &repo).await;
 }
 
+// Rules: m-validate
 #[tokio::test]
 async fn an_edit_that_makes_a_row_invalid_leaves_it_as_it_was() {
     let net = Switches::new();
@@ -135,6 +138,7 @@ async fn an_edit_that_makes_a_row_invalid_leaves_it_as_it_was() {
     assert_eq!(stored.volume, 11);
 }
 
+// Rules: m-validate
 #[tokio::test]
 async fn what_the_remote_has_is_taken_as_it_is_and_can_be_deleted() {
     let net = Switches::new();

@@ -29,6 +29,7 @@ pub trait Datum: Sized + Send + Sync + 'static {
 
     /// The value as an operand of a query. One that can't be shown stands for the nearest that can.
     #[doc(hidden)]
+    #[must_use]
     fn operand(&self) -> Value {
         // A live value shows itself without a fault.
         self.show().to_value().unwrap_or(Value::Null)
@@ -40,6 +41,7 @@ pub trait Datum: Sized + Send + Sync + 'static {
 
     /// A list of these as bytes, if that is what they are.
     #[doc(hidden)]
+    #[must_use]
     fn as_bytes(_: &[Self]) -> Option<&[u8]> {
         None
     }

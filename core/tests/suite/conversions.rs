@@ -140,6 +140,7 @@ fn parcel() -> Parcel {
     }
 }
 
+// Rules: m-convert, m-convert-dialect
 #[test]
 fn a_type_has_its_own_way_in_json_wherever_it_stands() {
     let expected = json!({
@@ -158,6 +159,7 @@ fn a_type_has_its_own_way_in_json_wherever_it_stands() {
     assert_eq!(from_json::<Parcel>(&to_json(&some)).expect("what was written"), some);
 }
 
+// Rules: m-convert, m-convert-dialect
 #[test]
 fn the_store_and_queries_know_the_representation() {
     assert_eq!(unpack::<Parcel, Parcel>(&pack(&parcel())).expect("what was packed"), parcel());

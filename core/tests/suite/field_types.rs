@@ -106,6 +106,7 @@ fn kinds() -> impl Strategy<Value = Kinds> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    // Rules: m-scalars, m-decimals, m-arrays, m-enums
     #[test]
     fn through_bytes_and_json(model in kinds()) {
         let bytes = unpack::<Kinds, Kinds>(&pack(&model)).expect("what was packed");
@@ -154,6 +155,7 @@ fn what_is_shown_is_taken() {
     comes_back("-0.10".parse::<Decimal>().expect("a number"));
 }
 
+// Rules: m-arrays
 #[rstest]
 #[case::short(<[u8; 3]>::take(Value::Bytes([1, 2].into()).show()), Fault::Length { expected: 3, found: 2 })]
 #[case::long(<[u8; 1]>::take(Value::Bytes([1, 2].into()).show()), Fault::Length { expected: 1, found: 2 })]
@@ -165,6 +167,7 @@ fn an_array_has_its_length<T: std::fmt::Debug + PartialEq>(
     assert_eq!(taken, Err(fault));
 }
 
+// Rules: m-scalars
 #[test]
 fn integers_stay_in_their_range() {
     let beyond = (1_u128 << 127).show().to_value().expect("a number");
@@ -269,6 +272,7 @@ fn numbers_are_read_as_decimals_and_offsets_as_moments() {
     assert_eq!(from_json::<Kinds>(&json).expect("a model").price, "-3".parse().expect("a price"));
 }
 
+// Rules: m-decimals
 #[rstest]
 #[case("1.50", "1.5", 0)]
 #[case("100", "1e2", 0)]
@@ -341,6 +345,7 @@ struct ByOtherNumber {
     level: Level,
 }
 
+// Rules: m-enums, m-evolve-fault
 #[test]
 fn an_enum_can_get_numbers_and_a_number_that_is_gone_is_told() {
     let read = |level| unpack::<ByName, ByNumber>(&pack(&ByName { id: 1, level }));
@@ -449,6 +454,7 @@ mod foreign {
             prop_assert_eq!(&from_json::<Foreign>(&to_json(&model)).expect("what was written"), &model);
         }
 
+        // Rules: m-decimals
         #[test]
         fn they_order_as_they_are_shown(a in foreign(), b in foreign()) {
             let order = |at: usize| {
@@ -485,6 +491,7 @@ mod foreign {
         assert_eq!(rust_decimal::Decimal::take(shown.show()).expect("a price").to_string(), "-1.50");
     }
 
+    // Rules: m-range
     #[test]
     fn what_is_out_of_range_is_not_stored_and_a_query_may_ask_up_to_there() {
         let mut model =

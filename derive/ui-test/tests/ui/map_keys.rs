@@ -20,3 +20,5 @@ struct Counts {
 }
 
 fn main() {}
+
+// Rules: m-unsupported

@@ -32,3 +32,5 @@ enum Tagged {
 }
 
 fn main() {}
+
+// Rules: m-unsupported

@@ -13,3 +13,5 @@ struct Leaf {
 }
 
 fn main() {}
+
+// Rules: m-unsupported

@@ -49,3 +49,5 @@ enum Choice {
 struct Newtype(Rc<u8>);
 
 fn main() {}
+
+// Rules: m-unsupported
