@@ -139,7 +139,7 @@ fn key_advice(ty: &Type) -> Option<&'static str> {
     }
 }
 
-/// True if the type names `this`, or `Self`, somewhere.
+/// True if the type holds `this`, or `Self`, somewhere; an association holds keys.
 pub(crate) fn mentions(ty: &Type, this: &Ident) -> bool {
     struct Find<'a> {
         this: &'a Ident,
@@ -148,6 +148,9 @@ pub(crate) fn mentions(ty: &Type, this: &Ident) -> bool {
 
     impl<'a> Visit<'a> for Find<'_> {
         fn visit_type_path(&mut self, ty: &'a TypePath) {
+            if ty.path.segments.last().is_some_and(|last| last.ident == "One" || last.ident == "Many") {
+                return;
+            }
             self.found |= ty.path.get_ident().is_some_and(|name| name == self.this || name == "Self");
             syn::visit::visit_type_path(self, ty);
         }
@@ -217,6 +220,8 @@ mod tests {
         assert!(mentions(&ty("Vec<Self>"), &this));
         assert!(!mentions(&ty("other::Tree"), &this));
         assert!(!mentions(&ty("Vec<Leaf>"), &this));
+        assert!(!mentions(&ty("Option<One<Tree>>"), &this));
+        assert!(!mentions(&ty("larder::Many<Self>"), &this));
     }
 
     #[test]
