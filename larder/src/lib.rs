@@ -32,9 +32,9 @@ pub use runtime::TokioRuntime;
 pub use status::Status;
 
 pub use larder_core::{
-    AlwaysOnline, Assoc, Connectivity, Convert, Datum, Decimal, Error, ErrorKind, Failure, Field, Idempotency,
-    Invalid, Key, Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy, Result, RowState,
-    Runtime, Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
+    AlwaysOnline, Assoc, Connectivity, Convert, Datum, Decimal, Error, ErrorKind, Failure, Field,
+    Idempotency, Invalid, Key, Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy,
+    Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 
