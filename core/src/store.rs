@@ -46,6 +46,13 @@ pub trait Store: Provider {
     /// As [`Provider::get`], and whatever `sink` returns.
     fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool>;
 
+    /// How many rows answer `query`, inside its window. Decodes no more than the fields that the filter looks at, and
+    /// keeps no row.
+    ///
+    /// # Errors
+    /// As [`Provider::get`].
+    async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64>;
+
     /// What is stored under `key`, a tombstone included.
     ///
     /// # Errors

@@ -105,6 +105,7 @@ mockall::mock! {
     impl Store for Store {
         async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome>;
         fn read_now<'f>(&self, schema: &'static Schema, query: &Query, sink: Sink<'f>) -> Result<bool>;
+        async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64>;
         async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>>;
         fn revision(&self) -> u64;
         async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded>;

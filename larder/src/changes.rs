@@ -27,8 +27,17 @@ impl Changes {
     /// Notes the rows of a model that are touched from now on, for as long as what is given lives.
     pub(crate) fn touches(&self, schema: &Schema) -> Arc<Touches> {
         let touches = Arc::new(Touches { model: schema.model, keys: Mutex::default() });
-        self.fetches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&touches));
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        fetches.retain(|fetch| fetch.strong_count() > 0);
+        fetches.push(Arc::downgrade(&touches));
+        drop(fetches);
         touches
+    }
+
+    /// How many watch a model.
+    #[cfg(test)]
+    pub(crate) fn watching(&self, schema: &Schema) -> usize {
+        self.models.get(schema.model).map_or(0, watch::Sender::receiver_count)
     }
 
     /// How often the store has been wiped.

@@ -17,6 +17,7 @@
 
 mod cache;
 mod changes;
+mod coverage;
 mod driver;
 mod engine;
 mod fates;
@@ -25,8 +26,8 @@ mod runtime;
 mod status;
 
 pub use repository::{
-    Builder, Deleted, Origin, Outbox, Progress, QueuedMutation, Repository, Rows, Stored, Sync, SyncReport,
-    Target, Transaction, Watch, WouldLose,
+    Answers, Builder, Deleted, InState, Origin, Outbox, Progress, QueuedMutation, Repository, Rows, Stored,
+    Sync, SyncReport, Target, Transaction, Watch, WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::Status;

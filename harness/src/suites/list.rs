@@ -283,6 +283,7 @@ macro_rules! __cases_of_store {
                 a_sink_may_read_too: "p-lend",
                 what_is_committed_is_read: "p-lend p-isolation",
                 everything_is_done_by_the_store: "p-lend",
+                a_count_is_the_number_of_rows: "r-count",
             }
         }
     };

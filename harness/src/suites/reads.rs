@@ -64,3 +64,14 @@ pub(super) async fn everything_is_done_by_the_store(trial: Trial) -> Verdict {
     }
     Verdict::Passed
 }
+
+pub(super) async fn a_count_is_the_number_of_rows(trial: Trial) -> Verdict {
+    super::capabilities::twelve(&trial).await;
+    for query in super::capabilities::queries() {
+        let rows =
+            trial.provider().get(&trial.cx, &SPECIMEN, &query).await.expect("a page").rows.len() as u64;
+        let count = trial.store().count(&trial.cx, &SPECIMEN, &query).await.expect("a count");
+        assert_eq!(count, rows, "{query:?}");
+    }
+    Verdict::Passed
+}

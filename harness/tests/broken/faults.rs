@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     SeqsAgain,
     /// `read_now` loses the last row.
     LendsLess,
+    /// `count` forgets the window.
+    CountsAll,
     /// Tombstones are shown as rows.
     ShowsTombstones,
     /// The tail of a row is lost.

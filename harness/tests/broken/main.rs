@@ -59,6 +59,7 @@ fn found_by(fault: Fault) -> Vec<String> {
 #[case(LateObservers, &["observers::told_before_and_after_readers_see_it"])]
 #[case(SeqsAgain, &["outbox::numbers_are_never_used_again"])]
 #[case(LendsLess, &["operators::equality"])]
+#[case(Fault::CountsAll, &["reads::a_count_is_the_number_of_rows"])]
 #[case(ShowsTombstones, &["tombstones::queries_skip_them"])]
 #[case(LosesTail, &["outbox::rows_point_to_their_entries"])]
 #[case(AppliesTwice, &["repeats::insert"])]

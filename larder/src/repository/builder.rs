@@ -173,6 +173,7 @@ impl Builder {
             changes,
             fates,
             flights: fetch::Flights::default(),
+            known: super::known::Known::default(),
             wiping: tokio::sync::RwLock::default(),
             account,
             last_pulled: Mutex::new(None),

@@ -12,6 +12,7 @@ use larder_core::{
 };
 
 use super::Repository;
+use super::known::{answerable, doubt};
 use crate::changes::Touches;
 use crate::engine::enqueue::differences;
 
@@ -23,28 +24,58 @@ type Flight = Shared<BoxFuture<'static, Answer>>;
 /// What makes two fetches one: the query, and how long they wait.
 type FlightId = (&'static str, Query, Option<Duration>);
 
-/// Fetches that are under way: identical ones are one. A fetch lives as long as anybody waits for it.
+/// Fetches that are under way: identical ones are one. A fetch lives as long as anybody waits for it, and is gone from
+/// here when it has its answer or nobody waits any more.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<HashMap<FlightId, WeakShared<BoxFuture<'static, Answer>>>>);
+pub(super) struct Flights(Mutex<Hangar>);
+
+#[derive(Debug, Default)]
+struct Hangar {
+    under_way: HashMap<FlightId, (u64, WeakShared<BoxFuture<'static, Answer>>)>,
+    begun: u64,
+}
+
+/// Held by a fetch while it is under way.
+struct Airborne {
+    repo: Repository,
+    id: FlightId,
+    number: u64,
+}
+
+impl Drop for Airborne {
+    fn drop(&mut self) {
+        self.repo.shared.flights.land(&self.id, self.number);
+    }
+}
 
 impl Flights {
     /// The fetch `id`, begun by `start` unless it is under way.
-    fn join(&self, id: FlightId, start: impl FnOnce() -> BoxFuture<'static, Answer>) -> Flight {
-        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&id).and_then(WeakShared::upgrade) {
+    fn join(&self, id: FlightId, start: impl FnOnce(u64) -> BoxFuture<'static, Answer>) -> Flight {
+        let mut hangar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = hangar.under_way.get(&id).and_then(|(_, flight)| flight.upgrade()) {
             return flight;
         }
-        flights.retain(|_, flight| flight.upgrade().is_some());
-        let flight = start().shared();
+        hangar.begun += 1;
+        let number = hangar.begun;
+        let flight = start(number).shared();
         if let Some(weak) = flight.downgrade() {
-            flights.insert(id, weak);
+            hangar.under_way.insert(id, (number, weak));
         }
         flight
     }
 
-    /// The fetch has its answer: whoever asks from now on, asks anew.
-    fn land(&self, id: &FlightId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// Whoever asks from now on asks anew; a later fetch of the same id stays.
+    fn land(&self, id: &FlightId, number: u64) {
+        let mut hangar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hangar.under_way.get(id).is_some_and(|(begun, _)| *begun == number) {
+            hangar.under_way.remove(id);
+        }
+    }
+
+    /// How many are under way.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way.len()
     }
 }
 
@@ -73,11 +104,10 @@ impl Repository {
     /// Fetches `query` and stores what comes; joins a fetch of the same query that is under way.
     pub(super) async fn fetch(&self, schema: &'static Schema, query: &Query) -> Result<()> {
         let id = (schema.model, query.clone(), self.options.deadline);
-        let flight = self.shared.flights.join(id.clone(), || {
-            let (repo, query) = (self.clone(), query.clone());
+        let flight = self.shared.flights.join(id.clone(), |number| {
+            let (query, airborne) = (query.clone(), Airborne { repo: self.clone(), id, number });
             Box::pin(async move {
-                let fetched = repo.fetch_pages(schema, &query, &mut |_| {}).await;
-                repo.shared.flights.land(&id);
+                let fetched = airborne.repo.fetch_pages(schema, &query, &mut |_| {}).await;
                 fetched.map(drop).map_err(Arc::new)
             })
         });
@@ -125,6 +155,7 @@ impl Repository {
             progress(fetched.rows);
             let satisfied = done.filter
                 && (done.order || query.order.is_empty())
+                && (done.window || query.after.is_none())
                 && query.limit.is_some_and(|limit| fetched.rows >= limit);
             let Some(next) = next.filter(|_| !satisfied) else {
                 self.note_complete(schema, query, &fetched).await?;
@@ -193,7 +224,7 @@ impl Repository {
 
     /// Notes that the query is known, and removes rows that a complete answer does not have any more.
     async fn note_complete(&self, schema: &'static Schema, query: &Query, fetched: &Fetched) -> Result<()> {
-        let windowed = query.limit.is_some();
+        let windowed = query.limit.is_some() || query.after.is_some();
         let scope = match () {
             () if windowed => query.clone(),
             () if fetched.unfiltered => Query::all(),
@@ -211,16 +242,19 @@ impl Repository {
                 batch.ops.push(Op::Cursor { scope: doubt(schema), value: Some(now.to_string()) });
             }
         }
-        // A row by its key is known by being here.
-        if scope.as_key().is_none() {
-            batch.ops.push(covered(schema, &scope, fetched.asked, since)?);
+        let _turn = self.shared.known.changing.lock().await;
+        // A row by its key is known by being here; for how long, only the one who asks for an age wants to know.
+        let noted = scope.as_key().is_none() || self.options.max_age.is_some();
+        if noted {
+            batch.ops.extend(self.covered(schema, &scope, fetched.asked, since).await?);
         }
         // A row that moved meanwhile is left to the next pull.
-        if !batch.ops.is_empty() && self.commit_fetched(batch, fetched.wipes).await? == CommitOutcome::Stale {
-            let known = covered(schema, &scope, fetched.asked, fetched.started)?;
-            if scope.as_key().is_none() {
-                self.commit_fetched(Batch { expect: Vec::new(), ops: vec![known] }, fetched.wipes).await?;
-            }
+        if !batch.ops.is_empty()
+            && self.commit_fetched(batch, fetched.wipes).await? == CommitOutcome::Stale
+            && noted
+        {
+            let ops = self.covered(schema, &scope, fetched.asked, fetched.started).await?;
+            self.commit_fetched(Batch { expect: Vec::new(), ops }, fetched.wipes).await?;
         }
         *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched.asked);
         Ok(())
@@ -247,38 +281,6 @@ impl Repository {
             }
         }
         Ok(batch)
-    }
-
-    /// When the remote last answered `query` completely, or a query that includes it.
-    pub(super) async fn known_since(
-        &self,
-        schema: &'static Schema,
-        query: &Query,
-    ) -> Result<Option<Timestamp>> {
-        let doubted = self.shared.store.cursor(&self.cx(), &doubt(schema)).await?;
-        let doubted: u64 = doubted.and_then(|revision| revision.parse().ok()).unwrap_or(0);
-        let mut newest = None;
-        let mut asked: Vec<String> = Vec::with_capacity(3);
-        for candidate in [&answerable(query), &Query::filter(query.filter.clone()), &Query::all()] {
-            let scope = scope(schema, candidate)?;
-            if asked.contains(&scope) {
-                continue;
-            }
-            if let Some(known) = self.shared.store.cursor(&self.cx(), &scope).await? {
-                newest = newest.max(read_coverage(&known, doubted));
-            }
-            asked.push(scope);
-        }
-        Ok(newest)
-    }
-}
-
-/// The query whose answer lets `query` be answered locally: what comes before its window as well. An order without a
-/// limit takes nothing away.
-fn answerable(query: &Query) -> Query {
-    match query.limit {
-        Some(limit) => Query { limit: Some(limit.saturating_add(query.offset)), offset: 0, ..query.clone() },
-        None => Query { offset: 0, ..query.clone() },
     }
 }
 
@@ -312,28 +314,4 @@ fn merge(
         && stored.meta.extra == incoming.meta.extra
         && stored.meta.sync.state == RowState::Synced;
     Ok(if same { None } else { put(row, Meta { tail: 0, ..fresh }) })
-}
-
-/// The name under which it is noted that a query is known.
-fn scope(schema: &Schema, query: &Query) -> Result<String> {
-    let json = serde_json::to_string(query)
-        .map_err(|error| Error::new(ErrorKind::Invalid, "the query can't be written down").because(error))?;
-    Ok(format!("known/{}/{}/{json}", schema.model, schema.version))
-}
-
-fn covered(schema: &Schema, query: &Query, at: Timestamp, revision: u64) -> Result<Op> {
-    let value = format!("{}/{revision}", at.as_microsecond());
-    Ok(Op::Cursor { scope: scope(schema, query)?, value: Some(value) })
-}
-
-/// When the answer was given that is noted as `known`, unless that was before the revision `doubted`.
-fn read_coverage(known: &str, doubted: u64) -> Option<Timestamp> {
-    let (micros, revision) = known.split_once('/')?;
-    let valid = revision.parse::<u64>().is_ok_and(|revision| revision >= doubted);
-    valid.then(|| Timestamp::from_microsecond(micros.parse().ok()?).ok()).flatten()
-}
-
-/// The name under which it is noted up to which revision nothing is known of the model any more.
-fn doubt(schema: &Schema) -> String {
-    format!("doubt/{}/{}", schema.model, schema.version)
 }

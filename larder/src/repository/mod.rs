@@ -1,12 +1,19 @@
 //! The repository: what applications talk to.
 
+mod ask;
 mod builder;
+mod clear;
 mod fetch;
+mod known;
 mod outbox;
 mod read;
 mod rows;
+mod standing;
+mod stream;
 mod sync;
 mod target;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod watch;
 mod write;
@@ -14,6 +21,8 @@ mod write;
 pub use builder::Builder;
 pub use outbox::{Outbox, QueuedMutation};
 pub use rows::{Origin, Rows};
+pub use standing::InState;
+pub use stream::Answers;
 pub use sync::{Progress, Sync, SyncReport, WouldLose};
 pub use target::Target;
 pub use transaction::Transaction;
@@ -103,6 +112,7 @@ struct Shared {
     changes: Arc<Changes>,
     fates: Arc<Fates>,
     flights: fetch::Flights,
+    known: known::Known,
     /// Held by a wipe, and shared by whatever stores what the remote said: nothing of before comes in after.
     wiping: tokio::sync::RwLock<()>,
     account: Option<Arc<str>>,

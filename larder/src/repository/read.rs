@@ -1,10 +1,13 @@
 //! Reads: memory cache, then store, then remote, as the policy says. The answer always comes out of local storage.
+//!
+//! A read has two steps. [`prepare`](Repository::prepare) asks the remote if the policy wants it, and its answer goes
+//! into the store; then the local side answers. So pending edits are in every answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use larder_core::{
     Error, ErrorKind, Key, Model, PageRow, Presence, Query, ReadPolicy, Result, RowState, Schema, Select,
-    Timestamp,
+    SyncState, Timestamp,
 };
 
 use super::{Origin, Repository, Rows};
@@ -12,9 +15,26 @@ use super::{Origin, Repository, Rows};
 /// What the local side answers.
 pub(super) struct Local<M> {
     pub(super) rows: Vec<Arc<M>>,
-    pub(super) pending: usize,
+    pub(super) states: Vec<SyncState>,
     /// Each row's key and revision: what a live query compares.
     pub(super) print: Vec<(Key, u64)>,
+}
+
+/// What came of asking the remote, or of not asking it.
+pub(super) struct Prepared {
+    pub(super) origin: Origin,
+    /// Why the local side answers although the remote was asked.
+    pub(super) stale: Option<Error>,
+}
+
+impl Prepared {
+    pub(super) const fn local() -> Self {
+        Self { origin: Origin::Local, stale: None }
+    }
+
+    pub(super) const fn remote() -> Self {
+        Self { origin: Origin::Remote, stale: None }
+    }
 }
 
 impl Repository {
@@ -25,9 +45,7 @@ impl Repository {
     /// and it can't be reached; `Storage`, `Corrupt`; `Serialization` if the row does not fit the model.
     pub async fn find<M: Model>(&self, key: impl Into<Key>) -> Result<Option<Arc<M>>> {
         let key = key.into();
-        let local =
-            self.options.read != ReadPolicy::RemoteFirst && self.options.read != ReadPolicy::RemoteOnly;
-        if local {
+        if self.looks_here_first() {
             if let Some(hit) = self.shared.caches.of::<M>().and_then(|cache| cache.get(&key)) {
                 self.refresh_behind::<M>(|| Query::key(key));
                 return Ok(Some(hit));
@@ -39,6 +57,12 @@ impl Repository {
             }
         }
         self.find_beyond(key).await
+    }
+
+    /// Whether a row that is here is an answer, however long ago it came.
+    pub(super) fn looks_here_first(&self) -> bool {
+        let remote_first = matches!(self.options.read, ReadPolicy::RemoteFirst | ReadPolicy::RemoteOnly);
+        !remote_first && (self.options.max_age.is_none() || self.shared.remote.is_none())
     }
 
     /// The row is not here, or the policy asks the remote first.
@@ -74,49 +98,61 @@ impl Repository {
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    #[tracing::instrument(name = "larder::get", skip_all, fields(model = M::schema().model))]
+    #[tracing::instrument(
+        name = "larder::get", skip_all,
+        fields(model = M::schema().model, policy = ?self.options.read, origin, stale, rows),
+    )]
     pub async fn get<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Rows<M>> {
         let schema = self.schema::<M>()?;
         let query = query.into().into_query();
-        let has_remote = self.shared.remote.is_some();
-        let policy = if has_remote { self.options.read } else { no_remote(self.options.read)? };
-        match policy {
-            ReadPolicy::LocalOnly => self.answer(schema, &query, Origin::Local, None).await,
-            ReadPolicy::LocalFirst | ReadPolicy::LocalThenRemote => {
-                let answer = self.answer::<M>(schema, &query, Origin::Local, None).await?;
-                let enough = answer.known_since.is_some_and(|since| self.is_fresh(since))
-                    || (query.as_key().is_some() && self.is_here(schema, &query).await?);
-                if enough {
-                    self.refresh_behind::<M>(|| query);
-                    return Ok(answer);
-                }
-                match self.fetch(schema, &query).await {
-                    Ok(()) => self.answer(schema, &query, Origin::Remote, None).await,
-                    // Something is known: rows, or a complete answer that is too old.
-                    Err(error)
-                        if unreachable(&error) && (!answer.is_empty() || answer.known_since.is_some()) =>
-                    {
-                        Ok(Rows { stale: Some(error), ..answer })
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-            ReadPolicy::RemoteFirst => match self.fetch(schema, &query).await {
-                Ok(()) => self.answer(schema, &query, Origin::Remote, None).await,
-                Err(error) if unreachable(&error) => {
-                    let answer = self.answer::<M>(schema, &query, Origin::Local, None).await?;
-                    if answer.is_empty() && answer.known_since.is_none() {
-                        return Err(error);
-                    }
-                    Ok(Rows { stale: Some(error), ..answer })
-                }
-                Err(error) => Err(error),
-            },
-            ReadPolicy::RemoteOnly => {
-                self.fetch(schema, &query).await?;
-                self.answer(schema, &query, Origin::Remote, None).await
-            }
+        let prepared = self.prepare(schema, &query).await?;
+        let rows = self.answer(schema, &query, prepared).await?;
+        let span = tracing::Span::current();
+        span.record("origin", tracing::field::debug(rows.origin)).record("rows", rows.len());
+        if let Some(error) = &rows.stale {
+            span.record("stale", tracing::field::debug(error.kind()));
         }
+        Ok(rows)
+    }
+
+    /// Asks the remote for `query`, if the policy wants it; what comes is stored before this returns.
+    pub(super) async fn prepare(&self, schema: &'static Schema, query: &Query) -> Result<Prepared> {
+        let policy = match &self.shared.remote {
+            Some(_) => self.options.read,
+            None => no_remote(self.options.read)?,
+        };
+        match policy {
+            ReadPolicy::LocalOnly => return Ok(Prepared::local()),
+            ReadPolicy::LocalFirst | ReadPolicy::LocalThenRemote => {
+                if self.is_known_enough(schema, query).await? {
+                    if policy == ReadPolicy::LocalThenRemote {
+                        self.refresh(schema, query.clone());
+                    }
+                    return Ok(Prepared::local());
+                }
+            }
+            ReadPolicy::RemoteFirst | ReadPolicy::RemoteOnly => {}
+        }
+        match self.fetch(schema, query).await {
+            Ok(()) => Ok(Prepared::remote()),
+            Err(error) if policy != ReadPolicy::RemoteOnly && unreachable(&error) => {
+                // Something is known: rows, or a complete answer that is too old.
+                let known = self.known_since(schema, query).await?.is_some()
+                    || self.exists_here(schema, query).await?;
+                if known { Ok(Prepared { stale: Some(error), ..Prepared::local() }) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether what is known here is complete, and fresh enough for this handle.
+    pub(super) async fn is_known_enough(&self, schema: &'static Schema, query: &Query) -> Result<bool> {
+        let by_key = query.as_key().is_some();
+        if by_key && self.options.max_age.is_none() && self.is_here(schema, query).await? {
+            return Ok(true);
+        }
+        let since = self.known_since(schema, query).await?;
+        Ok(since.is_some_and(|since| self.is_fresh(since)))
     }
 
     /// Whether any row answers `query`. Asks the remote only where the policy would fetch, and stores nothing.
@@ -126,19 +162,23 @@ impl Repository {
     pub async fn exists<M: Model>(&self, query: impl Into<Select<M>>) -> Result<bool> {
         let schema = self.schema::<M>()?;
         let query = query.into().into_query();
-        let asks_first = matches!(self.options.read, ReadPolicy::RemoteFirst | ReadPolicy::RemoteOnly);
-        if !asks_first && self.exists_here(schema, &query).await? {
-            return Ok(true);
-        }
-        let known = self.known_since(schema, &query).await?.is_some_and(|since| self.is_fresh(since));
-        let policy = self.options.read;
-        if policy == ReadPolicy::LocalOnly || self.shared.remote.is_none() || (known && !asks_first) {
-            return self.exists_here(schema, &query).await;
+        let policy = match &self.shared.remote {
+            Some(_) => self.options.read,
+            None => no_remote(self.options.read)?,
+        };
+        let asks_first = matches!(policy, ReadPolicy::RemoteFirst | ReadPolicy::RemoteOnly);
+        if !asks_first {
+            let here = self.exists_here(schema, &query).await?;
+            if here || policy == ReadPolicy::LocalOnly || self.is_known_enough(schema, &query).await? {
+                return Ok(here);
+            }
         }
         let presence = match self.remote()?.provider.exists(&self.cx(), schema, &query).await {
             Ok(presence) => presence,
-            Err(error) if unreachable(&error) && policy == ReadPolicy::RemoteFirst => {
-                return self.exists_here(schema, &query).await;
+            Err(error) if unreachable(&error) && policy != ReadPolicy::RemoteOnly => {
+                let here = self.exists_here(schema, &query).await?;
+                let known = here || self.known_since(schema, &query).await?.is_some();
+                return if known { Ok(here) } else { Err(error) };
             }
             Err(error) => return Err(error),
         };
@@ -169,48 +209,70 @@ impl Repository {
         })
     }
 
-    async fn answer<M: Model>(
+    /// The local side's answer, with what is known about it.
+    pub(super) async fn answer<M: Model>(
         &self,
         schema: &'static Schema,
         query: &Query,
-        origin: Origin,
-        stale: Option<Error>,
+        Prepared { origin, stale }: Prepared,
     ) -> Result<Rows<M>> {
         let local = self.local::<M>(schema, query).await?;
-        let known_since = match (&self.shared.remote, query.as_key()) {
-            (None, _) => None,
-            (Some(_), Some(_)) if !local.rows.is_empty() => Some(self.now()),
-            (Some(_), _) => self.known_since(schema, query).await?,
+        let known_since = match &self.shared.remote {
+            None => None,
+            Some(_) => self.known_since(schema, query).await?,
         };
-        Ok(Rows { rows: local.rows, origin, known_since, pending: local.pending, stale })
+        Ok(Rows { rows: local.rows, origin, known_since, states: local.states, stale })
     }
 
     /// What the local side answers, decoded on the way.
     pub(super) async fn local<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Local<M>> {
-        let mut local = Local { rows: Vec::new(), pending: 0, print: Vec::new() };
-        let now = self.shared.store.read_now(schema, query, &mut |meta, row| {
-            local.add(schema, row, meta.sync.state, meta.revision)
-        })?;
+        let mut local = Local { rows: Vec::new(), states: Vec::new(), print: Vec::new() };
+        let now = self
+            .shared
+            .store
+            .read_now(schema, query, &mut |meta, row| local.add(schema, row, meta.sync, meta.revision))?;
         if !now {
             let page = self.shared.store.get(&self.cx(), schema, query).await?;
             for PageRow { meta, row } in &page.rows {
-                local.add(schema, &**row, meta.sync.state, meta.revision)?;
+                local.add(schema, &**row, meta.sync, meta.revision)?;
             }
         }
+        self.show_in_flight(schema, &mut local);
         Ok(local)
     }
 
-    fn refresh_behind<M: Model>(&self, query: impl FnOnce() -> Query) {
-        if self.options.read == ReadPolicy::LocalThenRemote && self.shared.remote.is_some() {
-            let (repo, query) = (self.clone(), query());
-            let refresh = async move {
-                let Ok(schema) = repo.schema::<M>() else { return };
-                if let Err(error) = repo.fetch(schema, &query).await {
-                    tracing::debug!(%error, "the refresh behind a local answer failed");
-                }
-            };
-            self.shared.runtime.spawn("larder refresh", Box::pin(refresh));
+    /// What is on its way is known by the driver alone: the store has it as pending.
+    fn show_in_flight<M>(&self, schema: &'static Schema, local: &mut Local<M>) {
+        let Some(remote) = &self.shared.remote else { return };
+        if local.states.iter().all(|sync| sync.state != RowState::Pending) {
+            return;
         }
+        let in_flight = remote.driver.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        for (sync, (key, _)) in local.states.iter_mut().zip(&local.print) {
+            if sync.state == RowState::Pending && in_flight.contains(&(schema.model, key.clone())) {
+                sync.state = RowState::InFlight;
+            }
+        }
+    }
+
+    /// Asks the remote behind an answer that was given already, if the policy says so.
+    pub(super) fn refresh_behind<M: Model>(&self, query: impl FnOnce() -> Query) {
+        if self.options.read == ReadPolicy::LocalThenRemote
+            && self.shared.remote.is_some()
+            && let Ok(schema) = self.schema::<M>()
+        {
+            self.refresh(schema, query());
+        }
+    }
+
+    fn refresh(&self, schema: &'static Schema, query: Query) {
+        let repo = self.clone();
+        let refresh = async move {
+            if let Err(error) = repo.fetch(schema, &query).await {
+                tracing::debug!(%error, "the refresh behind a local answer failed");
+            }
+        };
+        self.shared.runtime.spawn("larder refresh", Box::pin(refresh));
     }
 }
 
@@ -219,18 +281,18 @@ impl<M: Model> Local<M> {
         &mut self,
         schema: &Schema,
         row: &dyn larder_core::Row,
-        state: RowState,
+        sync: SyncState,
         revision: u64,
     ) -> Result<()> {
         self.print.push((schema.key_of(row)?, revision));
         self.rows.push(Arc::new(M::from_row(row)?));
-        self.pending += usize::from(!matches!(state, RowState::Synced | RowState::Local));
+        self.states.push(sync);
         Ok(())
     }
 }
 
 /// A repository without a remote answers locally, unless the remote is all that was asked for.
-fn no_remote(policy: ReadPolicy) -> Result<ReadPolicy> {
+pub(super) fn no_remote(policy: ReadPolicy) -> Result<ReadPolicy> {
     match policy {
         ReadPolicy::RemoteOnly => Err(Error::new(ErrorKind::Offline, "the repository has no remote")),
         _ => Ok(ReadPolicy::LocalOnly),

@@ -2,8 +2,9 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
-use larder_core::{Error, Timestamp};
+use larder_core::{Error, RowState, SyncState, Timestamp};
 
 /// Rows, and what is known about the answer.
 ///
@@ -13,7 +14,7 @@ pub struct Rows<M> {
     pub(super) rows: Vec<Arc<M>>,
     pub(super) origin: Origin,
     pub(super) known_since: Option<Timestamp>,
-    pub(super) pending: usize,
+    pub(super) states: Vec<SyncState>,
     pub(super) stale: Option<Error>,
 }
 
@@ -40,6 +41,12 @@ impl<M> Rows<M> {
         self.known_since
     }
 
+    /// How long ago the remote last answered this query completely, seen from `now`; `None` if it never did.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.known_since.map(|since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    }
+
     /// True if the remote has answered this query completely at some time.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -55,7 +62,19 @@ impl<M> Rows<M> {
     /// How many of the rows have changes that the remote has not confirmed.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending
+        let settled = |state| matches!(state, RowState::Synced | RowState::Local);
+        self.states.iter().filter(|sync| !settled(sync.state)).count()
+    }
+
+    /// How each row stands towards the remote, and since when; in the order of the rows.
+    #[must_use]
+    pub fn states(&self) -> &[SyncState] {
+        &self.states
+    }
+
+    /// Each row with how it stands towards the remote.
+    pub fn with_states(&self) -> impl Iterator<Item = (&Arc<M>, SyncState)> {
+        self.rows.iter().zip(self.states.iter().copied())
     }
 
     /// The rows alone.

@@ -2,7 +2,7 @@
 
 use larder_core::{AsModel, Key, Model, Result, Select, Uuid, Where};
 
-/// What is to be deleted: a key, a model, or all that answers a query.
+/// What is to be deleted: a key, several keys, a model, or all that answers a query.
 pub trait Target<M> {
     /// The key or the query.
     ///
@@ -11,11 +11,13 @@ pub trait Target<M> {
     fn aim(self) -> Result<Aim<M>>;
 }
 
-/// A key or a query.
+/// Keys or a query.
 #[derive(Debug)]
 pub enum Aim<M> {
     /// One row.
     Key(Key),
+    /// Several rows.
+    Keys(Vec<Key>),
     /// All rows that answer.
     Select(Select<M>),
 }
@@ -35,6 +37,18 @@ impl<M> Target<M> for Where<M> {
 impl<M> Target<M> for Select<M> {
     fn aim(self) -> Result<Aim<M>> {
         Ok(Aim::Select(self))
+    }
+}
+
+impl<M: Model> Target<M> for Vec<Key> {
+    fn aim(self) -> Result<Aim<M>> {
+        Ok(Aim::Keys(self))
+    }
+}
+
+impl<M: Model> Target<M> for &[Key] {
+    fn aim(self) -> Result<Aim<M>> {
+        Ok(Aim::Keys(self.to_vec()))
     }
 }
 

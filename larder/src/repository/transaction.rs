@@ -192,6 +192,7 @@ impl Transaction<'_> {
         let schema = self.repo.schema::<M>()?;
         let keys = match target.aim()? {
             Aim::Key(key) => vec![key],
+            Aim::Keys(keys) => keys,
             Aim::Select(select) => {
                 let rows = self.rows(schema, select.as_query())?;
                 rows.iter().map(|row| schema.key_of(&*row.row)).collect::<Result<_>>()?

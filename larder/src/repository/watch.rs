@@ -1,23 +1,25 @@
 //! Live queries.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use larder_core::runtime::BoxFuture;
-use larder_core::{Key, Model, Query, ReadPolicy, Result, Schema, Select};
+use larder_core::{Key, Model, Query, ReadPolicy, Result, RowState, Schema, Select};
 use tokio::sync::watch;
 
+use super::standing::States;
 use super::{Origin, Repository, Rows};
+use crate::status::Status;
 
 /// The answers to a query, from now on.
 ///
 /// The local answer comes first; then, if the policy asks the remote, what it brought; then every change, own or the
 /// remote's. A result that becomes empty is given as empty. Who reads slowly gets the latest state, never a backlog.
-/// An error is an item, and the stream goes on. Dropping the stream ends it.
+/// An error is an item, and the stream goes on. Dropping the stream ends it. Under `RemoteOnly` there is no answer before
+/// the remote's.
 pub struct Watch<M> {
     answers: BoxStream<'static, Result<Rows<M>>>,
 }
@@ -48,13 +50,25 @@ struct Live<M> {
     repo: Repository,
     schema: &'static Schema,
     query: Query,
+    /// Only rows in these states; `None`: all.
+    states: Option<States>,
     changed: watch::Receiver<u64>,
-    /// The rows that were given last, and whether they were known to be all.
-    seen: Option<(Vec<(Key, u64)>, bool)>,
+    /// What is on its way, if the states of rows are of interest: no commit tells of it.
+    status: Option<watch::Receiver<Status>>,
+    /// What was given last.
+    seen: Option<Seen>,
     phase: Phase,
     /// The remote is being asked; what changes here meanwhile is told all the same.
     asking: Option<BoxFuture<'static, Result<bool>>>,
     of: std::marker::PhantomData<fn() -> M>,
+}
+
+/// The rows of an answer, their states if they are of interest, and whether they were known to be all.
+#[derive(PartialEq)]
+struct Seen {
+    print: Vec<(Key, u64)>,
+    states: Vec<RowState>,
+    known: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,14 +99,22 @@ impl Repository {
     /// # Errors
     /// `Invalid` if the model is not registered. What goes wrong later is an item of the stream.
     pub fn watch<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Watch<M>> {
+        self.watch_in(query.into().into_query(), None)
+    }
+
+    /// Watches `query` among the rows in these states.
+    pub(super) fn watch_in<M: Model>(&self, query: Query, states: Option<States>) -> Result<Watch<M>> {
         let schema = self.schema::<M>()?;
         let unknown = || larder_core::Error::new(larder_core::ErrorKind::Invalid, "the model is not watched");
         let changed = self.shared.changes.of(schema).ok_or_else(unknown)?;
+        let remote = self.shared.remote.as_ref().filter(|_| states.is_some());
         let live = Live::<M> {
             repo: self.clone(),
             schema,
-            query: query.into().into_query(),
+            query,
+            states,
             changed,
+            status: remote.map(|remote| remote.driver.status.clone()),
             seen: None,
             phase: Phase::First,
             asking: None,
@@ -102,14 +124,13 @@ impl Repository {
             let item = live.next().await?;
             Some((item, live))
         });
-        Ok(Watch { answers: answers.boxed() })
+        Ok(Watch { answers: answers.fuse().boxed() })
     }
 }
 
 /// Brings the remote's answer in, if the policy wants it; `false` if it does not.
 async fn bring_in(repo: &Repository, schema: &'static Schema, query: &Query) -> Result<bool> {
-    let known = repo.known_since(schema, query).await?.is_some();
-    if repo.options.read == ReadPolicy::LocalFirst && known {
+    if !repo.wants_remote(schema, query).await? {
         return Ok(false);
     }
     repo.fetch(schema, query).await.map(|()| true)
@@ -123,6 +144,10 @@ impl<M: Model> Live<M> {
                     let asks =
                         self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly;
                     self.phase = if asks { Phase::Remote } else { Phase::Following };
+                    // Nothing but the remote's word counts: what is here may be a false "none".
+                    if asks && self.repo.options.read == ReadPolicy::RemoteOnly {
+                        continue;
+                    }
                 }
                 Phase::Remote => {
                     if let Some(asked) = self.ask_remote().await? {
@@ -135,16 +160,36 @@ impl<M: Model> Live<M> {
                         }
                     }
                 }
-                Phase::Following => self.changed.changed().await.ok()?,
+                Phase::Following => self.change().await?,
             }
             // From here on, a later change is news.
             self.changed.mark_unchanged();
+            if let Some(status) = &mut self.status {
+                status.mark_unchanged();
+            }
             match self.answer().await {
                 Ok(Some(rows)) => return Some(Ok(rows)),
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+
+    /// Waits until something may have changed; `None` once the repository is gone.
+    async fn change(&mut self) -> Option<()> {
+        let Some(status) = &mut self.status else {
+            return self.changed.changed().await.ok();
+        };
+        let driver_lives = match select(pin!(self.changed.changed()), pin!(status.changed())).await {
+            Either::Left((changed, _)) => return changed.ok(),
+            Either::Right((told, _)) => told.is_ok(),
+        };
+        if driver_lives {
+            return Some(());
+        }
+        // Nothing is on its way any more.
+        self.status = None;
+        self.changed.changed().await.ok()
     }
 
     /// Waits for the remote's answer, or for a change here, upon which it gives `Some(None)`.
@@ -154,7 +199,10 @@ impl<M: Model> Live<M> {
             let (repo, query) = (repo.clone(), query.clone());
             Box::pin(async move { bring_in(&repo, schema, &query).await })
         });
-        match select(asking, std::pin::pin!(self.changed.changed())).await {
+        if repo.options.read == ReadPolicy::RemoteOnly && self.seen.is_none() {
+            return Some(Some(asking.await));
+        }
+        match select(asking, pin!(self.changed.changed())).await {
             Either::Left((asked, _)) => Some(Some(asked)),
             Either::Right((changed, _)) => changed.ok().map(|()| None),
         }
@@ -162,14 +210,23 @@ impl<M: Model> Live<M> {
 
     /// The answer, if it differs from the one before.
     async fn answer(&mut self) -> Result<Option<Rows<M>>> {
-        let local = self.repo.local::<M>(self.schema, &self.query).await?;
+        let local = self.repo.local_in::<M>(self.schema, &self.query, self.states).await?;
         let known_since = self.repo.known_since(self.schema, &self.query).await?;
-        let seen = Some((local.print, known_since.is_some()));
+        let states = match self.states {
+            Some(_) => local.states.iter().map(|sync| sync.state).collect(),
+            None => Vec::new(),
+        };
+        let seen = Some(Seen { print: local.print, states, known: known_since.is_some() });
         if self.seen == seen {
             return Ok(None);
         }
         self.seen = seen;
-        let rows: Vec<Arc<M>> = local.rows;
-        Ok(Some(Rows { rows, origin: Origin::Local, known_since, pending: local.pending, stale: None }))
+        Ok(Some(Rows {
+            rows: local.rows,
+            origin: Origin::Local,
+            known_since,
+            states: local.states,
+            stale: None,
+        }))
     }
 }

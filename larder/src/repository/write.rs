@@ -14,7 +14,7 @@ use crate::engine::enqueue::{Intent, Write, differences, enqueue};
 use crate::fates::{Awaited, Fate};
 
 /// How often a write is made again because its row moved meanwhile.
-const ATTEMPTS: usize = 1_000;
+pub(super) const ATTEMPTS: usize = 1_000;
 
 /// A write that is durable here.
 ///
@@ -78,6 +78,13 @@ pub struct Deleted {
 }
 
 impl Deleted {
+    pub(super) fn of(written: Written) -> Self {
+        Self {
+            count: written.changes.iter().filter(|(changed, _)| *changed).count(),
+            awaited: written.changes.into_iter().filter_map(|(_, awaited)| awaited).collect(),
+        }
+    }
+
     /// How many rows are gone here.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -232,35 +239,34 @@ impl Repository {
         Err(moving())
     }
 
-    /// Deletes by key (`repo.delete::<User>(id)`), by model (`repo.delete(&user)`) or by query
-    /// (`repo.delete(User::CITY.eq("Oslo"))`). A row that is not here is deleted at the remote all the same.
+    /// Deletes by key (`repo.delete::<User>(id)`), by several keys (a `Vec<Key>`), by model (`repo.delete(&user)`) or by
+    /// query (`repo.delete(User::CITY.eq("Oslo"))`), in one transaction. A row that is named and not here is deleted at
+    /// the remote all the same; a query deletes what answers it here at one moment.
     ///
     /// # Errors
     /// As [`upsert`](Self::upsert).
     #[tracing::instrument(name = "larder::delete", skip_all, fields(model = M::schema().model))]
     pub async fn delete<M: Model>(&self, target: impl Target<M>) -> Result<Deleted> {
         let schema = self.schema::<M>()?;
-        let keys = match target.aim()? {
-            Aim::Key(key) => vec![key],
-            Aim::Select(select) => {
-                let local = self.local::<M>(schema, select.as_query()).await?;
-                local.print.into_iter().map(|(key, _)| key).collect()
-            }
-        };
+        let aim = target.aim()?;
+        if let Aim::Select(_) = &aim {
+            return self.delete_keys(schema, async || self.aimed_at(schema, &aim).await).await;
+        }
+        let keys = self.aimed_at(schema, &aim).await?;
         if self.options.write == WritePolicy::RequireRemote {
-            let count = keys.len();
-            for key in keys {
-                self.write_through(Change { schema, key, write: Write::Delete }).await?;
-            }
-            return Ok(Deleted { count, awaited: Vec::new() });
+            return self.delete_through(schema, keys).await;
         }
         let changes = keys.into_iter().map(|key| Change { schema, key, write: Write::Delete }).collect();
-        let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
-        let count = written.changes.iter().filter(|(changed, _)| *changed).count();
-        Ok(Deleted {
-            count,
-            awaited: written.changes.into_iter().filter_map(|(_, awaited)| awaited).collect(),
-        })
+        Ok(Deleted::of(self.write(changes, Vec::new()).await?.ok_or_else(moving)?))
+    }
+
+    /// Remote first, row by row.
+    pub(super) async fn delete_through(&self, schema: &'static Schema, keys: Vec<Key>) -> Result<Deleted> {
+        let count = keys.len();
+        for key in keys {
+            self.write_through(Change { schema, key, write: Write::Delete }).await?;
+        }
+        Ok(Deleted { count, awaited: Vec::new() })
     }
 
     /// Commits `changes` in one transaction. With expectations of the caller's own, `None` says that they don't hold;
@@ -444,6 +450,6 @@ fn permit(remote: &Remote, operation: Operation) -> Result<()> {
     remote.provider.capabilities().permit(operation, remote.provider.name())
 }
 
-fn moving() -> Error {
+pub(super) fn moving() -> Error {
     Error::new(ErrorKind::Conflict, "the row was written by somebody else again and again")
 }

@@ -142,6 +142,10 @@ impl Store for Faulty {
         self.inner.read_now(schema, query, sink)
     }
 
+    async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
+        self.inner.count(cx, schema, query).await
+    }
+
     async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
         self.chance.dawdle().await;
         self.inner.load(cx, schema, key).await

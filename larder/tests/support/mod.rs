@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait in real time")]
 
 pub(crate) mod chaos;
+pub(crate) mod counting;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -57,6 +58,10 @@ pub(crate) struct Switches {
     pub(crate) turns: Mutex<VecDeque<Turn>>,
     pub(crate) applied: Mutex<Vec<Mutation>>,
     pub(crate) reads: Mutex<usize>,
+    /// As long as it is true, reads and writes reach the server and nothing comes back.
+    pub(crate) hangs: Mutex<bool>,
+    /// How much of a filter it says it evaluates; everything unless told otherwise.
+    pub(crate) filter: Mutex<Option<larder::core::Pushdown>>,
     pub(crate) idempotency: Mutex<Option<Idempotency>>,
     /// Its lists tell no versions, as those of most servers.
     pub(crate) lists_without_versions: Mutex<bool>,
@@ -70,6 +75,16 @@ impl Switches {
 
     pub(crate) fn offline(&self, offline: bool) {
         *self.offline.lock().unwrap() = offline;
+    }
+
+    pub(crate) fn hang(&self, hangs: bool) {
+        *self.hangs.lock().unwrap() = hangs;
+    }
+
+    async fn answers(&self) {
+        while *self.hangs.lock().unwrap() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub(crate) fn next(&self, turn: Turn) {
@@ -181,7 +196,11 @@ impl Provider for OpenNet {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        let mut capabilities = self.inner.capabilities();
+        if let Some(filter) = *self.switches.filter.lock().unwrap() {
+            capabilities.filter = filter;
+        }
+        capabilities
     }
 
     fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
@@ -189,10 +208,11 @@ impl Provider for OpenNet {
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        self.switches.pass()?;
-        *self.switches.reads.lock().unwrap() += 1;
         // A network takes its time.
         tokio::time::sleep(Duration::from_millis(1)).await;
+        self.switches.answers().await;
+        self.switches.pass()?;
+        *self.switches.reads.lock().unwrap() += 1;
         let mut page = self.inner.get(cx, schema, query).await?;
         if query.as_key().is_none() && *self.switches.lists_without_versions.lock().unwrap() {
             page.rows.iter_mut().for_each(|row| row.meta.version = None);
@@ -208,6 +228,7 @@ impl Provider for OpenNet {
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
         let turn = self.switches.pass()?;
         self.switches.applied.lock().unwrap().push(mutation.clone());
+        self.switches.answers().await;
         let applied = self.inner.apply(cx, mutation).await?;
         match turn {
             Some(Turn::LoseReply) => {

@@ -227,6 +227,10 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
+    async fn count(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
+        self.read().count(schema, query).map_err(|error| error.during("count"))
+    }
+
     async fn load(&self, _: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
         Ok(self.read().stored(schema, key).map_err(|error| error.during("load").key(key))?.cloned())
     }

@@ -88,6 +88,18 @@ impl State {
         query.finish(schema, larder_core::Done::default(), rows)
     }
 
+    /// How many rows answer `query`: no row is cloned, and the order does not matter.
+    pub(crate) fn count(&self, schema: &'static Schema, query: &Query) -> Result<u64> {
+        if query.after.is_some() {
+            return Ok(self.select(schema, query)?.len() as u64);
+        }
+        let mut count = 0;
+        for row in self.table(schema)?.rows.values().filter_map(|stored| stored.row.as_ref()) {
+            count += u64::from(query.filter.matches(schema, &**row)?);
+        }
+        Ok(count.saturating_sub(query.offset).min(query.limit.unwrap_or(u64::MAX)))
+    }
+
     /// True if everything holds that the batch relies on.
     pub(crate) fn holds(&self, expectations: &[Expect]) -> Result<bool> {
         for expectation in expectations {

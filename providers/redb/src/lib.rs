@@ -22,6 +22,7 @@ mod catalog;
 mod codec;
 mod commit;
 mod config;
+mod count;
 mod entries;
 mod error;
 mod limits;

@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use crate::catalog::Slot;
 use crate::codec::{self, COUNTERS, Counters};
+use crate::count::count;
 use crate::error::{Panicked, contain};
 use crate::outbox;
 use crate::plan::Plan;
@@ -50,6 +51,16 @@ impl Store for RedbStore {
             Err(Halt::Closed) => Ok(false),
             Err(Halt::Failed(error)) => Err(error.during("get").model(schema.model)),
         }
+    }
+
+    async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
+        let span = tracing::debug_span!("larder_redb::count", model = schema.model);
+        let slot = self.shared.catalog.slot(schema)?;
+        let (at, query, watch) = (slot.at, query.clone(), Watch::new(&self.shared.runtime, cx));
+        let counted = self.read_long(move |shared, generation| {
+            count(generation, &shared.catalog.slots()[at], &query, &watch)
+        });
+        counted.instrument(span).await.map_err(|error| error.during("count").model(schema.model))
     }
 
     async fn load(&self, _: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {

@@ -2,13 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod asking;
+mod coverage;
+mod deleting;
+mod flights;
+mod policies;
+mod standing;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::ReadPolicy::{LocalFirst, LocalOnly, LocalThenRemote, RemoteFirst, RemoteOnly};
-use larder::{ErrorKind, Memory, Model, Origin, ReadPolicy, Repository, Select};
+use larder::ReadPolicy::{LocalOnly, LocalThenRemote, RemoteFirst, RemoteOnly};
+use larder::{ErrorKind, Memory, Model, Origin, Repository, Select};
 use rstest::rstest;
 use support::{Note, Switches, note, repo, settled};
 
@@ -16,56 +25,6 @@ use support::{Note, Switches, note, repo, settled};
 async fn texts(repo: &Repository) -> Result<Vec<String>, ErrorKind> {
     let rows = repo.get(Select::<Note>::all()).await.map_err(|error| error.kind())?;
     Ok(rows.iter().map(|note| note.text.clone()).collect())
-}
-
-// Rules: r-local-only, r-local-first, r-local-first-offline, r-then-remote, r-then-remote-offline
-// Rules: r-remote-first, r-remote-first-offline, r-remote-only, r-remote-only-offline, r-empty
-#[rstest]
-#[case::local_only(LocalOnly, Ok(vec![]), Ok(vec![]))]
-#[case::local_first(LocalFirst, Ok(vec!["theirs".to_owned()]), Err(ErrorKind::Offline))]
-#[case::local_then_remote(LocalThenRemote, Ok(vec!["theirs".to_owned()]), Err(ErrorKind::Offline))]
-#[case::remote_first(RemoteFirst, Ok(vec!["theirs".to_owned()]), Err(ErrorKind::Offline))]
-#[case::remote_only(RemoteOnly, Ok(vec!["theirs".to_owned()]), Err(ErrorKind::Offline))]
-#[tokio::test]
-async fn nothing_is_known_yet(
-    #[case] policy: ReadPolicy,
-    #[case] online: Result<Vec<String>, ErrorKind>,
-    #[case] offline: Result<Vec<String>, ErrorKind>,
-) {
-    for (is_offline, expected) in [(true, offline), (false, online)] {
-        let net = Switches::new();
-        let repo = repo(&net).await.reading(policy);
-        net.elsewhere(note("1", "theirs", 0)).await;
-        net.offline(is_offline);
-        assert_eq!(texts(&repo).await, expected, "offline: {is_offline}");
-    }
-}
-
-// Rules: r-local-only, r-local-first, r-local-first-offline, r-then-remote, r-then-remote-offline
-// Rules: r-remote-first, r-remote-first-offline, r-remote-only, r-remote-only-offline
-#[rstest]
-#[case::local_only(LocalOnly, "old", Ok("old"))]
-#[case::local_first(LocalFirst, "old", Ok("old"))]
-#[case::local_then_remote(LocalThenRemote, "old", Ok("old"))]
-#[case::remote_first(RemoteFirst, "new", Ok("old"))]
-#[case::remote_only(RemoteOnly, "new", Err(ErrorKind::Offline))]
-#[tokio::test]
-async fn something_is_known(
-    #[case] policy: ReadPolicy,
-    #[case] online: &str,
-    #[case] offline: Result<&str, ErrorKind>,
-) {
-    for is_offline in [true, false] {
-        let net = Switches::new();
-        let repo = repo(&net).await;
-        net.elsewhere(note("1", "old", 0)).await;
-        repo.sync().await.unwrap();
-        net.elsewhere(note("1", "new", 0)).await;
-        net.offline(is_offline);
-        let expected = if is_offline { offline } else { Ok(online) };
-        let expected = expected.map(|text| vec![text.to_owned()]);
-        assert_eq!(texts(&repo.reading(policy)).await, expected, "offline: {is_offline}");
-    }
 }
 
 // Rules: r-remote-first-offline, r-origin

@@ -1,0 +1,158 @@
+//! The table of the read policies, cell by cell: what is known here, whether the remote can be reached, what comes.
+
+use larder::ReadPolicy::{LocalFirst, LocalOnly, LocalThenRemote, RemoteFirst, RemoteOnly};
+use larder::{ErrorKind, Origin, ReadPolicy, Repository, Select};
+use rstest::rstest;
+
+use crate::support::{Note, Switches, note, repo};
+
+/// What is known here before the read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Here {
+    /// Nothing.
+    Nothing,
+    /// One row of two, found by its key: no list is known by it.
+    OneRow,
+    /// The list, as it was.
+    TheList,
+}
+use Here::{Nothing, OneRow, TheList};
+
+/// What a read comes to.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    /// Local rows, without a word of the remote.
+    Local(Vec<&'static str>),
+    /// Local rows, because the remote could not be reached.
+    Stale(Vec<&'static str>),
+    /// What the remote has, out of local storage.
+    Remote(Vec<&'static str>),
+    Offline,
+}
+use Answer::{Local, Offline, Remote, Stale};
+
+async fn prepared(here: Here, net: &std::sync::Arc<Switches>) -> Repository {
+    let repo = repo(net).await;
+    net.elsewhere(note("1", "old", 0)).await;
+    net.elsewhere(note("2", "two", 0)).await;
+    match here {
+        Nothing => {}
+        OneRow => drop(repo.find::<Note>("1").await.unwrap()),
+        TheList => drop(repo.sync().await.unwrap()),
+    }
+    net.elsewhere(note("1", "new", 0)).await;
+    repo
+}
+
+fn known(text: &str) -> &'static str {
+    ["old", "new", "two", "mine"].into_iter().find(|known| *known == text).expect("a text of the table")
+}
+
+/// The answer, and how often the remote was read for it.
+async fn read(repo: &Repository, net: &Switches) -> (Answer, usize) {
+    let before = net.reads();
+    let answer = match repo.get(Select::<Note>::all()).await {
+        Ok(rows) => {
+            let texts = rows.iter().map(|note| known(&note.text)).collect();
+            match (rows.origin(), rows.stale()) {
+                (Origin::Remote, None) => {
+                    assert!(rows.is_complete(), "the remote has just answered");
+                    Remote(texts)
+                }
+                (_, None) => Local(texts),
+                (origin, Some(error)) => {
+                    assert_eq!((origin, error.kind()), (Origin::Local, ErrorKind::Offline));
+                    Stale(texts)
+                }
+            }
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Offline);
+            Offline
+        }
+    };
+    (answer, net.reads() - before)
+}
+
+// Rules: r-local-only, r-local-first, r-local-first-offline, r-then-remote, r-then-remote-offline
+// Rules: r-remote-first, r-remote-first-offline, r-remote-only, r-remote-only-offline, r-empty, r-origin
+#[rstest]
+#[case(LocalOnly, Nothing, Local(vec![]), Local(vec![]))]
+#[case(LocalOnly, OneRow, Local(vec!["old"]), Local(vec!["old"]))]
+#[case(LocalOnly, TheList, Local(vec!["old", "two"]), Local(vec!["old", "two"]))]
+#[case(LocalFirst, Nothing, Remote(vec!["new", "two"]), Offline)]
+#[case(LocalFirst, OneRow, Remote(vec!["new", "two"]), Stale(vec!["old"]))]
+#[case(LocalFirst, TheList, Local(vec!["old", "two"]), Local(vec!["old", "two"]))]
+#[case(LocalThenRemote, Nothing, Remote(vec!["new", "two"]), Offline)]
+#[case(LocalThenRemote, OneRow, Remote(vec!["new", "two"]), Stale(vec!["old"]))]
+#[case(LocalThenRemote, TheList, Local(vec!["old", "two"]), Local(vec!["old", "two"]))]
+#[case(RemoteFirst, Nothing, Remote(vec!["new", "two"]), Offline)]
+#[case(RemoteFirst, OneRow, Remote(vec!["new", "two"]), Stale(vec!["old"]))]
+#[case(RemoteFirst, TheList, Remote(vec!["new", "two"]), Stale(vec!["old", "two"]))]
+#[case(RemoteOnly, Nothing, Remote(vec!["new", "two"]), Offline)]
+#[case(RemoteOnly, OneRow, Remote(vec!["new", "two"]), Offline)]
+#[case(RemoteOnly, TheList, Remote(vec!["new", "two"]), Offline)]
+#[tokio::test]
+async fn a_cell_of_the_table(
+    #[case] policy: ReadPolicy,
+    #[case] here: Here,
+    #[case] reachable: Answer,
+    #[case] unreachable: Answer,
+) {
+    for (offline, expected) in [(false, reachable), (true, unreachable)] {
+        let net = Switches::new();
+        let repo = prepared(here, &net).await;
+        net.offline(offline);
+        let asked = usize::from(matches!(expected, Remote(_)));
+        assert_eq!(read(&repo.reading(policy), &net).await, (expected, asked), "offline: {offline}");
+    }
+}
+
+// Rules: r-from-store, r-origin, r-sync-state
+#[rstest]
+#[case(LocalOnly)]
+#[case(LocalFirst)]
+#[case(LocalThenRemote)]
+#[case(RemoteFirst)]
+#[case(RemoteOnly)]
+#[tokio::test]
+async fn what_is_pending_is_in_every_answer(#[case] policy: ReadPolicy) {
+    let net = Switches::new();
+    let repo = prepared(TheList, &net).await;
+    repo.outbox().pause();
+    let row = repo.find::<Note>("1").await.unwrap().unwrap();
+    let _ = repo.update(&row, |note| note.text = "mine".into()).await.unwrap();
+    let rows = repo.reading(policy).get(Select::<Note>::all()).await.unwrap();
+    assert_eq!((rows[0].text.as_str(), rows.pending()), ("mine", 1));
+    let states: Vec<_> = rows.states().iter().map(|sync| sync.state).collect();
+    assert_eq!(states, [larder::RowState::Pending, larder::RowState::Synced]);
+}
+
+// Rules: r-empty
+#[tokio::test]
+async fn a_refusal_is_no_outage_and_is_not_papered_over() {
+    for policy in [LocalFirst, LocalThenRemote, RemoteFirst, RemoteOnly] {
+        let net = Switches::new();
+        let repo = prepared(OneRow, &net).await.reading(policy);
+        net.next(crate::support::Turn::Say(ErrorKind::Unauthorized, 401));
+        let refused = repo.get(Select::<Note>::all()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unauthorized, "{policy:?}");
+    }
+}
+
+// Rules: r-policy
+#[tokio::test]
+async fn two_calls_at_a_time_keep_their_own_policies() {
+    let net = Switches::new();
+    let repo = prepared(TheList, &net).await;
+    net.offline(true);
+    let (local, remote) = (repo.reading(LocalOnly), repo.reading(RemoteOnly));
+    for _ in 0..20 {
+        let (here, there) = tokio::join!(local.get(Select::<Note>::all()), remote.get(Select::<Note>::all()));
+        assert_eq!(here.unwrap().len(), 2);
+        assert_eq!(there.unwrap_err().kind(), ErrorKind::Offline);
+        let (there, here) = tokio::join!(remote.get(Select::<Note>::all()), local.get(Select::<Note>::all()));
+        assert_eq!(there.unwrap_err().kind(), ErrorKind::Offline);
+        assert_eq!(here.unwrap().len(), 2);
+    }
+}
