@@ -56,7 +56,7 @@ pub use provider::{
     Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
 };
 pub use query::{
-    Assigned, CompareOp, Direction, Field, Holds, KeySet, Needle, Operand, Order, OrderBy, Position,
+    Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Order, OrderBy, Position,
     Predicate, Query, Select, TextOp, Where,
 };
 pub use row::{AsModel, Model, Record, Row};

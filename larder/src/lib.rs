@@ -33,7 +33,7 @@ pub use runtime::TokioRuntime;
 pub use status::Status;
 
 pub use larder_core::{
-    AlwaysOnline, Assoc, Connectivity, Convert, Datum, Decimal, Error, ErrorKind, Failure, Field,
+    AlwaysOnline, Assoc, Connectivity, Convert, Cursor, Datum, Decimal, Error, ErrorKind, Failure, Field,
     Idempotency, Invalid, Key, Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy,
     Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
 };

@@ -6,10 +6,12 @@
 
 pub mod eval;
 mod keyset;
+mod position;
 mod predicate;
 mod typed;
 
 pub use keyset::KeySet;
+pub use position::{Cursor, Position};
 pub use predicate::{CompareOp, Predicate, TextOp};
 pub use typed::{Assigned, Field, Holds, Needle, Operand, OrderBy, Select, Where};
 
@@ -20,7 +22,6 @@ use crate::key::Key;
 use crate::provider::{Done, PageRow};
 use crate::row::Row;
 use crate::schema::Schema;
-use crate::value::Value;
 
 /// A filter, an order and a window over one model, without its type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,15 +40,6 @@ pub struct Query {
     /// A scan of all rows is an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deny_scan: bool,
-}
-
-/// A place in a query's order, between two rows: what a cursor holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Position {
-    /// The values of the row before it, one for each field of the query's order.
-    pub values: Vec<Value>,
-    /// The key of the row before it.
-    pub key: Key,
 }
 
 /// One field of an order.
@@ -108,7 +100,9 @@ impl Query {
     #[must_use]
     pub fn as_key(&self) -> Option<&Key> {
         match &self.filter {
-            Predicate::Key(key) if self.offset == 0 && self.limit != Some(0) => Some(key),
+            Predicate::Key(key) if self.offset == 0 && self.limit != Some(0) && self.after.is_none() => {
+                Some(key)
+            }
             _ => None,
         }
     }
@@ -132,10 +126,18 @@ impl Query {
         Err(Error::new(ErrorKind::Unsupported, what).during("get").model(schema.model))
     }
 
-    /// The same query without its window.
+    /// The same query without its window: neither limit nor offset, and from the beginning.
     #[must_use]
     pub fn unlimited(&self) -> Self {
-        Self { limit: None, offset: 0, ..self.clone() }
+        Self { limit: None, offset: 0, after: None, ..self.clone() }
+    }
+
+    /// Whether `row` comes after the place where the query begins.
+    ///
+    /// # Errors
+    /// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
+    pub fn begins_before(&self, schema: &Schema, row: &dyn Row) -> Result<bool> {
+        self.after.as_ref().map_or(Ok(true), |after| after.is_before(schema, &self.order, row))
     }
 
     /// Does to `rows` what a provider has not done yet, so that all providers answer alike.
@@ -143,10 +145,12 @@ impl Query {
     /// # Errors
     /// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
     pub fn finish(&self, schema: &Schema, done: Done, mut rows: Vec<PageRow>) -> Result<Vec<PageRow>> {
-        if !done.filter {
+        if !done.filter || (!done.window && self.after.is_some()) {
             let mut kept = Vec::with_capacity(rows.len());
             for row in rows {
-                if self.filter.matches(schema, &*row.row)? {
+                let passes = done.filter || self.filter.matches(schema, &*row.row)?;
+                // The place where the query begins comes before its offset and its limit.
+                if passes && (done.window || self.begins_before(schema, &*row.row)?) {
                     kept.push(row);
                 }
             }

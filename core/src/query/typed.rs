@@ -7,9 +7,10 @@ use std::marker::PhantomData;
 use std::ops::Not;
 use std::sync::Arc;
 
-use super::{CompareOp, Order, Predicate, Query, TextOp};
+use super::{CompareOp, Cursor, Order, Predicate, Query, TextOp};
 use crate::association::{Includes, Including};
 use crate::datum::{Convert, Converted, Datum};
+use crate::error::Result;
 use crate::row::Model;
 use crate::value::Value;
 
@@ -493,6 +494,16 @@ impl<M> Select<M> {
 }
 
 impl<M: Model> Select<M> {
+    /// From the cursor on: the rows that come after the one that it was made from, in this order. The limit counts from
+    /// there.
+    ///
+    /// # Errors
+    /// `Invalid` if the cursor was made from another model, another version of the model, or another condition or
+    /// order; see [`Query::continued`].
+    pub fn after(self, cursor: &Cursor) -> Result<Self> {
+        Ok(Self::new(self.query.continued(M::schema(), cursor)?))
+    }
+
     /// The row with this key.
     #[must_use]
     pub fn key(key: impl Into<crate::Key>) -> Self {

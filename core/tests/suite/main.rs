@@ -2,6 +2,7 @@
 
 mod associations;
 mod conversions;
+mod cursors;
 mod damage;
 mod datum;
 mod errors;

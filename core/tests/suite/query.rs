@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use larder_core::query::{CompareOp, TextOp};
 use larder_core::value::VariantValue;
-use larder_core::{Key, Order, Predicate, Query, Select, Timestamp, Uuid, Value, Where};
+use larder_core::{Key, Order, Position, Predicate, Query, Select, Timestamp, Uuid, Value, Where};
 use larder_derive::Model;
 use proptest::collection::vec;
 use proptest::option;
@@ -101,8 +101,16 @@ fn predicate() -> impl Strategy<Value = Predicate> {
 fn query() -> impl Strategy<Value = Query> {
     let order = (any::<u16>(), any::<bool>())
         .prop_map(|(field, rising)| if rising { Order::asc(field) } else { Order::desc(field) });
-    (predicate(), vec(order, 0..3), option::of(any::<u64>()), any::<u64>())
-        .prop_map(|(filter, order, limit, offset)| Query { filter, order, limit, offset, ..Query::all() })
+    let after = (vec(value(), 0..3), key()).prop_map(|(values, key)| Box::new(Position { values, key }));
+    (predicate(), vec(order, 0..3), option::of(any::<u64>()), any::<u64>(), option::of(after), any::<bool>())
+        .prop_map(|(filter, order, limit, offset, after, deny_scan)| Query {
+            filter,
+            order,
+            limit,
+            offset,
+            after,
+            deny_scan,
+        })
 }
 
 proptest! {

@@ -146,10 +146,13 @@ impl Repository {
 }
 
 /// The query whose answer lets `query` be answered locally: what comes before its window as well. An order without a
-/// limit takes nothing away.
+/// limit takes nothing away. A query that begins at a place in its order asks for all of it: how many rows come before
+/// the place is not known.
 pub(super) fn answerable(query: &Query) -> Query {
-    let limit = query.limit.map(|limit| limit.saturating_add(query.offset));
-    Query { limit, offset: 0, ..query.clone() }
+    let limit = query.limit.filter(|_| query.after.is_none());
+    let limit = limit.map(|limit| limit.saturating_add(query.offset));
+    // How the store finds its rows is nothing to the remote.
+    Query { limit, deny_scan: false, ..query.unlimited() }
 }
 
 /// The name under which it is noted up to which revision nothing is known of the model any more.

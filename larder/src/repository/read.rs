@@ -10,6 +10,7 @@ use larder_core::{
     SyncState, Timestamp,
 };
 
+use super::rows::goes_on;
 use super::{Origin, Repository, Rows};
 
 /// What the local side answers.
@@ -221,7 +222,8 @@ impl Repository {
             None => None,
             Some(_) => self.known_since(schema, query).await?,
         };
-        Ok(Rows { rows: local.rows, origin, known_since, states: local.states, stale })
+        let goes_on = goes_on(query, local.rows.len());
+        Ok(Rows { rows: local.rows, origin, known_since, states: local.states, stale, goes_on })
     }
 
     /// What the local side answers, decoded on the way.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Error, RowState, SyncState, Timestamp};
+use larder_core::{Cursor, Error, Model, Query, Result, RowState, SyncState, Timestamp};
 
 /// Rows, and what is known about the answer.
 ///
@@ -16,6 +16,13 @@ pub struct Rows<M> {
     pub(super) known_since: Option<Timestamp>,
     pub(super) states: Vec<SyncState>,
     pub(super) stale: Option<Error>,
+    /// The query, if its limit was reached: there may be more.
+    pub(super) goes_on: Option<Box<Query>>,
+}
+
+/// The query, if so many rows reach its limit: there may be more.
+pub(super) fn goes_on(query: &Query, rows: usize) -> Option<Box<Query>> {
+    query.limit.filter(|limit| rows as u64 >= *limit).map(|_| Box::new(query.clone()))
 }
 
 /// Where an answer comes from.
@@ -75,6 +82,21 @@ impl<M> Rows<M> {
     /// Each row with how it stands towards the remote.
     pub fn with_states(&self) -> impl Iterator<Item = (&Arc<M>, SyncState)> {
         self.rows.iter().zip(self.states.iter().copied())
+    }
+
+    /// Where the answer goes on: after its last row, by `select.after(&cursor)?`. `None` if it does not: the query has no
+    /// limit, or fewer rows came than the limit allows. The page after a last page that is just full is empty.
+    ///
+    /// # Errors
+    /// `Unsupported` if the query is ordered by an association's field; `Serialization` if the row can't be shown.
+    pub fn cursor(&self) -> Result<Option<Cursor>>
+    where
+        M: Model,
+    {
+        match (&self.goes_on, self.rows.last()) {
+            (Some(query), Some(last)) => query.cursor(M::schema(), &**last).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The rows alone.

@@ -3,6 +3,7 @@
 use larder_core::{Model, Predicate, Query, ReadPolicy, Result, RowState, Schema, Select};
 
 use super::read::Local;
+use super::rows::goes_on;
 use super::{Origin, Repository, Rows, Watch};
 
 /// How many outbox entries are loaded at a time.
@@ -95,7 +96,9 @@ impl InState {
             None => None,
             Some(_) => self.repo.known_since(schema, &query).await?,
         };
-        Ok(Rows { rows: local.rows, origin: Origin::Local, known_since, states: local.states, stale: None })
+        let goes_on = goes_on(&query, local.rows.len());
+        let (rows, states) = (local.rows, local.states);
+        Ok(Rows { rows, origin: Origin::Local, known_since, states, stale: None, goes_on })
     }
 
     /// How many rows in one of the states answer `query`.

@@ -10,6 +10,7 @@ use larder_core::runtime::BoxFuture;
 use larder_core::{Key, Model, Query, ReadPolicy, Result, RowState, Schema, Select};
 use tokio::sync::watch;
 
+use super::rows::goes_on;
 use super::standing::States;
 use super::{Origin, Repository, Rows};
 use crate::status::Status;
@@ -221,12 +222,14 @@ impl<M: Model> Live<M> {
             return Ok(None);
         }
         self.seen = seen;
+        let goes_on = goes_on(&self.query, local.rows.len());
         Ok(Some(Rows {
             rows: local.rows,
             origin: Origin::Local,
             known_since,
             states: local.states,
             stale: None,
+            goes_on,
         }))
     }
 }

@@ -71,7 +71,7 @@ impl Redb {
         self
     }
 
-    async fn start(self, opening: &Opening) -> Result<RedbStore> {
+    pub(crate) async fn start(self, opening: &Opening) -> Result<RedbStore> {
         let (opening, runtime) = (opening.clone(), opening.runtime.clone());
         let (answer, answered) = oneshot::channel();
         let medium = self.medium;

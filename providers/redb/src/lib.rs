@@ -33,6 +33,7 @@ mod provider;
 mod rank;
 mod reads;
 mod scan;
+mod seek;
 mod store;
 mod upkeep;
 mod writer;

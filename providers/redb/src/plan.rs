@@ -28,7 +28,14 @@ pub(crate) enum Access {
     /// At the rows in these ranges.
     Rows(Vec<Span>),
     /// At the rows that the entries in these ranges lead to.
-    Index(Vec<Span>, usize),
+    Index {
+        /// The ranges.
+        spans: Vec<Span>,
+        /// A range that comes before them, as it lies.
+        head: Option<Span>,
+        /// The index.
+        index: usize,
+    },
 }
 
 /// From a key on, up to another and without it.
@@ -78,14 +85,18 @@ fn flatten<'q>(filter: &'q Predicate, into: &mut Vec<&'q Predicate>) {
 }
 
 /// One way to the rows: their keys, or an index.
-struct Path {
-    spans: Vec<Span>,
+pub(crate) struct Path {
+    pub(crate) spans: Vec<Span>,
+    /// What comes before `spans`, as it lies: the rest of a group that a page ended in.
+    pub(crate) head: Option<Span>,
+    /// What all keys or entries begin with, if the fields that are limited to values have one each.
+    pub(crate) start: Vec<u8>,
     /// Fields that are limited to values, from the first.
-    fixed: usize,
+    pub(crate) fixed: usize,
     /// Whether the field after them is limited to a range.
     ranged: bool,
-    delivery: Option<Delivery>,
-    index: Option<usize>,
+    pub(crate) delivery: Option<Delivery>,
+    pub(crate) index: Option<usize>,
 }
 
 impl Path {
@@ -102,7 +113,7 @@ impl Path {
 /// Makes a plan.
 pub(crate) struct Planner<'a> {
     pub(crate) slot: &'a Slot,
-    query: &'a Query,
+    pub(crate) query: &'a Query,
     pub(crate) conjuncts: Vec<&'a Predicate>,
 }
 
@@ -129,9 +140,9 @@ impl Planner<'_> {
                 best = (rank, path);
             }
         }
-        let (_, Path { spans, delivery, index, .. }) = best;
+        let Path { spans, head, delivery, index, .. } = self.seek(best.1);
         let access = match index {
-            Some(index) => Access::Index(spans, index),
+            Some(index) => Access::Index { spans, head, index },
             None => Access::Rows(spans),
         };
         Plan { access, delivery }
@@ -140,7 +151,9 @@ impl Planner<'_> {
     fn keys(&self, mut keys: Vec<Vec<u8>>) -> Plan {
         keys.sort_unstable();
         keys.dedup();
-        Plan { access: Access::Keys(keys), delivery: self.in_key_order() }
+        let delivery = self.in_key_order();
+        self.seek_keys(&mut keys, delivery);
+        Plan { access: Access::Keys(keys), delivery }
     }
 
     fn named_keys(&self, conjunct: &Predicate) -> Option<Vec<Vec<u8>>> {
@@ -214,7 +227,8 @@ impl Planner<'_> {
             false if spans.len() > 1 => None,
             false => self.delivery(rest, self.slot.schema.key.fields),
         };
-        Path { spans, fixed, ranged: limits.low.is_some(), delivery, index: None }
+        let start = prefixes.into_iter().next().unwrap_or_default();
+        Path { spans, head: None, start, fixed, ranged: limits.low.is_some(), delivery, index: None }
     }
 
     /// How rows that come in the order of their keys come in the query's order.

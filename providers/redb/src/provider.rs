@@ -113,7 +113,9 @@ impl RedbStore {
             Found::Copied(row) => Some(*row),
             Found::Lent(_) => None,
         };
-        Ok(found.unwrap_or_default().into_iter().filter_map(copied).collect())
+        let Some(scan::Answer { rows, steps }) = found else { return Ok(Vec::new()) };
+        tracing::Span::current().record("steps", steps);
+        Ok(rows.into_iter().filter_map(copied).collect())
     }
 
     /// Applies a mutation to what is there; `None` if that moved meanwhile.
@@ -204,8 +206,12 @@ impl Provider for RedbStore {
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        let span =
-            tracing::debug_span!("larder_redb::get", model = schema.model, rows = tracing::field::Empty);
+        let span = tracing::debug_span!(
+            "larder_redb::get",
+            model = schema.model,
+            rows = tracing::field::Empty,
+            steps = tracing::field::Empty
+        );
         let answer = self.answer(cx, schema, query).instrument(span.clone()).await;
         let rows = answer.map_err(|error| error.during("get").model(schema.model))?;
         span.record("rows", rows.len());
@@ -214,9 +220,10 @@ impl Provider for RedbStore {
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         let span = tracing::debug_span!("larder_redb::exists", model = schema.model);
-        // One row is enough, and which one it is does not matter.
+        // One row is enough, and which one it is does not matter; a place is one in an order, though.
         let limit = Some(query.limit.map_or(1, |limit| limit.min(1)));
-        let query = Query { order: Vec::new(), limit, ..query.clone() };
+        let order = if query.after.is_some() { query.order.clone() } else { Vec::new() };
+        let query = Query { order, limit, ..query.clone() };
         let answer = self.answer(cx, schema, &query).instrument(span).await;
         let rows = answer.map_err(|error| error.during("look for").model(schema.model))?;
         Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })

@@ -98,7 +98,7 @@ impl Watch {
     }
 }
 
-/// Judges one record: the row, if it is one and `filter` lets it through. Verifies it in any case.
+/// Judges one record: the row, if it is one and answers `query` but for its window. Verifies it in any case.
 pub(crate) fn judge<'a>(
     slot: &'a Slot,
     query: &Query,
@@ -107,7 +107,8 @@ pub(crate) fn judge<'a>(
     let stored = Stored::parse(record).map_err(|error| error.model(slot.schema.model))?;
     let Some(body) = stored.body else { return Ok(None) };
     let row = slot.row(body)?;
-    Ok(query.filter.matches(slot.schema, &row)?.then_some((stored, row)))
+    let answers = query.filter.matches(slot.schema, &row)? && query.begins_before(slot.schema, &row)?;
+    Ok(answers.then_some((stored, row)))
 }
 
 /// Copies a row out of its page.

@@ -48,6 +48,14 @@ pub(crate) enum Found {
     Copied(Box<PageRow>),
 }
 
+/// What a plan came to.
+pub(crate) struct Answer {
+    /// The rows, in order.
+    pub(crate) rows: Vec<Found>,
+    /// What it cost: one for each row or entry that was passed, [`LOOKUP`] for each that was looked up.
+    pub(crate) steps: usize,
+}
+
 /// Carries out a plan. `None`: it would take too long for [`Mode::Inline`].
 pub(crate) fn run(
     generation: &Generation,
@@ -55,20 +63,23 @@ pub(crate) fn run(
     query: &Query,
     plan: &Plan,
     mode: Mode<'_>,
-) -> Result<Option<Vec<Found>>, Halt> {
+) -> Result<Option<Answer>, Halt> {
     let window = Window::of(query);
     let rows = Rows::new(window, plan.delivery.is_none() && !query.order.is_empty());
     let mut reader = Reader { generation, slot, query, mode, window, rows, steps: 0 };
     let ended = match (&plan.access, plan.delivery) {
         (Access::Keys(keys), delivery) => reader.keys(keys, delivery),
         (Access::Rows(spans), delivery) => reader.rows(spans, delivery),
-        (Access::Index(spans, index), Some(delivery)) => {
-            spans.iter().try_for_each(|span| reader.index_in_order(span, *index, delivery))
-        }
-        (Access::Index(spans, _), None) => reader.index(spans),
+        (Access::Index { spans, head, index }, Some(delivery)) => head
+            .iter()
+            .try_for_each(|head| reader.index_in_order(head, *index, Delivery::Forward))
+            .and_then(|()| spans.iter().try_for_each(|span| reader.index_in_order(span, *index, delivery))),
+        (Access::Index { spans, .. }, None) => reader.index(spans),
     };
     match ended {
-        Ok(()) | Err(Stop::Enough) => Ok(Some(reader.rows.finish(window))),
+        Ok(()) | Err(Stop::Enough) => {
+            Ok(Some(Answer { steps: reader.steps, rows: reader.rows.finish(window) }))
+        }
         Err(Stop::TooLong) => Ok(None),
         Err(Stop::Halt(halt)) => Err(halt),
     }
@@ -169,6 +180,7 @@ impl Reader<'_> {
             let values = values(&pair)?.to_vec();
             let mut group = vec![pair];
             last = loop {
+                self.step(1)?;
                 let before = range.next_back().transpose().map_err(Raw::from)?;
                 match before {
                     Some(pair) if self::values(&pair)? == values && group.len() < GROUP => group.push(pair),

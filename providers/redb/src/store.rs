@@ -182,13 +182,13 @@ impl RedbStore {
         let Some(generation) = current.as_deref() else {
             return Ok(false);
         };
-        let Some(rows) = contain(|| scan::run(generation, slot, query, &plan, Mode::Inline))? else {
+        let Some(answer) = contain(|| scan::run(generation, slot, query, &plan, Mode::Inline))? else {
             if plan.is_scan() && query.limit.is_none() {
                 slot.large.store(true, Ordering::Relaxed);
             }
             return Ok(false);
         };
-        for found in rows {
+        for found in answer.rows {
             let Found::Lent(record) = found else { continue };
             let stored = Stored::parse(record.value())?;
             let row = slot.row(stored.body.unwrap_or_default())?;

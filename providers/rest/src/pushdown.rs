@@ -52,7 +52,8 @@ impl Plan {
         };
         plan.order(route, schema, query);
         // The window is counted off here, page by page, which is right as soon as the server leaves out and orders.
-        plan.done.window = plan.done.filter && plan.done.order;
+        // A place in the order is none that a server could be told.
+        plan.done.window = plan.done.filter && plan.done.order && query.after.is_none();
         let missing = route.list_fields.iter().find(|at| plan.field(**at).is_none());
         match missing {
             None => Ok(plan),

@@ -8,5 +8,6 @@ mod damage;
 mod evolution;
 mod migration;
 mod outbox;
+mod paging;
 mod queries;
 mod support;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use larder_core::{
     CompareOp, Direction, Done, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Meta, Order, PageRow,
-    Predicate, Presence, Query, Record, Row, Schema, Store, TextOp, Timestamp, Value,
+    Position, Predicate, Presence, Query, Record, Row, Schema, Store, TextOp, Timestamp, Value,
 };
 use larder_redb::Redb;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::support::*;
 
-const FIELDS: &[FieldDef] = &[
+pub(crate) const FIELDS: &[FieldDef] = &[
     FieldDef::new("id", Kind::Int(IntKind::I64)),
     FieldDef::new("at", Kind::Time),
     FieldDef::new("name", Kind::Str),
@@ -33,11 +33,11 @@ const INDEXES: &[IndexDef] = &[
 ];
 
 /// The same rows under four kinds of keys.
-static BY_NUMBER: Schema = Schema::new("ByNumber", FIELDS, KeyDef::natural(&[0])).indexes(INDEXES);
+pub(crate) static BY_NUMBER: Schema = Schema::new("ByNumber", FIELDS, KeyDef::natural(&[0])).indexes(INDEXES);
 static BY_MOMENT: Schema = Schema::new("ByMoment", FIELDS, KeyDef::natural(&[1])).indexes(INDEXES);
 static BY_BOTH: Schema = Schema::new("ByBoth", FIELDS, KeyDef::natural(&[2, 0])).indexes(INDEXES);
 static BY_THREE: Schema = Schema::new("ByThree", FIELDS, KeyDef::natural(&[7, 1, 0])).indexes(INDEXES);
-const SCHEMAS: [&Schema; 4] = [&BY_NUMBER, &BY_MOMENT, &BY_BOTH, &BY_THREE];
+pub(crate) const SCHEMAS: [&Schema; 4] = [&BY_NUMBER, &BY_MOMENT, &BY_BOTH, &BY_THREE];
 
 fn moment() -> impl Strategy<Value = Value> {
     (-3_i64..3).prop_map(|at| Value::Time(Timestamp::new(at, if at < 0 { -5 } else { 5 }).unwrap()))
@@ -64,7 +64,7 @@ fn floats() -> impl Strategy<Value = Value> {
     prop::collection::vec(float(), 0..3).prop_map(Value::List)
 }
 
-fn row() -> impl Strategy<Value = Record> {
+pub(crate) fn row() -> impl Strategy<Value = Record> {
     let values = (
         (-4_i128..12).prop_map(Value::Int),
         moment(),
@@ -149,7 +149,7 @@ fn filter(schema: &'static Schema) -> impl Strategy<Value = Predicate> {
     ]
 }
 
-fn query(schema: &'static Schema) -> impl Strategy<Value = Query> {
+pub(crate) fn query(schema: &'static Schema) -> impl Strategy<Value = Query> {
     let direction = prop::sample::select(vec![Direction::Ascending, Direction::Descending]);
     let any_order = (0..FIELDS.len() as u16, direction.clone())
         .prop_map(|(field, direction)| Order { direction, ..Order::asc(field) });
@@ -172,16 +172,29 @@ fn query(schema: &'static Schema) -> impl Strategy<Value = Query> {
     let order = prop_oneof![2 => Just(Vec::new()), 2 => prop::collection::vec(any_order, 1..4), 3 => given];
     let limit = prop_oneof![2 => Just(None), 3 => (0..6_u64).prop_map(Some)];
     let offset = prop_oneof![2 => Just(0), 1 => 0..5_u64];
-    (filter(schema), order, limit, offset).prop_map(|(filter, order, limit, offset)| Query {
-        filter,
-        order,
-        limit,
-        offset,
-        ..Query::all()
+    (filter(schema), order, limit, offset, place()).prop_map(move |(filter, order, limit, offset, place)| {
+        let after = place.map(|(row, odd)| {
+            let mut after = Position::of(schema, &order, &row).unwrap();
+            // Mostly the place of a row; sometimes one that no row could have.
+            if let Some((at, value)) = odd
+                && !order.is_empty()
+            {
+                after.values[at % order.len()] = value;
+            }
+            Box::new(after)
+        });
+        Query { filter, order, limit, offset, after, ..Query::all() }
     })
 }
 
-fn brute_force(schema: &'static Schema, query: &Query, rows: &[Record]) -> Vec<Record> {
+type Odd = Option<(usize, Value)>;
+
+fn place() -> impl Strategy<Value = Option<(Record, Odd)>> {
+    let odd = prop_oneof![4 => Just(None), 1 => (0..4_usize, operand(4)).prop_map(Some)];
+    prop_oneof![1 => Just(None), 1 => (row(), odd).prop_map(Some)]
+}
+
+pub(crate) fn brute_force(schema: &'static Schema, query: &Query, rows: &[Record]) -> Vec<Record> {
     let rows = rows.iter().map(|row| PageRow {
         meta: Meta::synced(Timestamp::UNIX_EPOCH),
         row: Arc::new(row.clone()) as Arc<dyn Row>,
@@ -189,7 +202,7 @@ fn brute_force(schema: &'static Schema, query: &Query, rows: &[Record]) -> Vec<R
     copies(schema, &query.finish(schema, Done::default(), rows.collect()).unwrap())
 }
 
-fn copies(schema: &'static Schema, rows: &[PageRow]) -> Vec<Record> {
+pub(crate) fn copies(schema: &'static Schema, rows: &[PageRow]) -> Vec<Record> {
     rows.iter().map(|row| Record::copy(schema, &*row.row).unwrap()).collect()
 }
 

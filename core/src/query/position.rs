@@ -1,0 +1,227 @@
+//! Places in the order of a query, and the cursors that carry them.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Direction, Order, Query, eval};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::row::Row;
+use crate::schema::Schema;
+use crate::value::{Value, ValueRef};
+
+/// A place in a query's order, between two rows: what a cursor holds.
+///
+/// It stands right after the row that it was made from, whether or not that row is still there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The values of the row before it, one for each field of the query's order.
+    pub values: Vec<Value>,
+    /// The key of the row before it.
+    pub key: Key,
+}
+
+impl Position {
+    /// The place right after `row`.
+    ///
+    /// # Errors
+    /// `Unsupported` if the order goes through an association; `Serialization` or `Corrupt`, with model and field, if a
+    /// field can't be shown.
+    pub fn of(schema: &Schema, order: &[Order], row: &dyn Row) -> Result<Self> {
+        let value = |one: &Order| {
+            if one.through.is_some() {
+                let message = "a row alone has no place in an order by an association's field";
+                return Err(Error::new(ErrorKind::Unsupported, message).model(schema.model));
+            }
+            let at = usize::from(one.field);
+            row.field(at).and_then(ValueRef::to_value).map_err(|fault| schema.fault(at, fault))
+        };
+        Ok(Self { values: order.iter().map(value).collect::<Result<_>>()?, key: schema.key_of(row)? })
+    }
+
+    /// Whether `row` comes after this place: by each field of `order` in its direction, then by the key.
+    ///
+    /// # Errors
+    /// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
+    pub fn is_before(&self, schema: &Schema, order: &[Order], row: &dyn Row) -> Result<bool> {
+        for (one, value) in order.iter().zip(&self.values) {
+            let at = usize::from(one.field);
+            let shown = row.field(at).and_then(|shown| eval::order(shown, value.show()));
+            let ordering = match one.direction {
+                Direction::Ascending => shown,
+                Direction::Descending => shown.map(Ordering::reverse),
+            };
+            match ordering.map_err(|fault| schema.fault(at, fault))? {
+                Ordering::Less => return Ok(false),
+                Ordering::Greater => return Ok(true),
+                Ordering::Equal => {}
+            }
+        }
+        for (at, part) in schema.key.fields.iter().zip(self.key.parts()) {
+            let shown = row.field(*at).and_then(|shown| match (shown, part) {
+                // A moment stands in a key as a number.
+                (ValueRef::Time(moment), Key::Int(nanosecond)) => Ok(moment.as_nanosecond().cmp(nanosecond)),
+                (shown, part) => eval::order(shown, part.show()),
+            });
+            match shown.map_err(|fault| schema.fault(*at, fault))? {
+                Ordering::Less => return Ok(false),
+                Ordering::Greater => return Ok(true),
+                Ordering::Equal => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Where a page of an answer ended, to go on from there: `select.after(&cursor)?`.
+///
+/// Its text is opaque, safe in a URL and in JSON, and means something only together with the query that it was made
+/// from: the same model at the same version, the same condition and the same order. The limit may be another.
+///
+/// ```
+/// use larder_core::{Cursor, FieldDef, IntKind, KeyDef, Kind, Order, Query, Record, Schema, Value};
+///
+/// static TAG: Schema =
+///     Schema::new("Tag", &[FieldDef::new("id", Kind::Int(IntKind::U32))], KeyDef::natural(&[0]));
+/// let query = Query::all();
+/// let last = Record::new([Some(Value::Int(9))]);
+/// let text = query.cursor(&TAG, &last)?.to_string();
+///
+/// let cursor: Cursor = text.parse()?;
+/// let next = query.clone().continued(&TAG, &cursor)?;
+/// assert_eq!(next.after.unwrap().key, 9.into());
+///
+/// // Of another query it is refused.
+/// assert!(Query { order: vec![Order::desc(0)], ..query }.continued(&TAG, &cursor).is_err());
+/// assert!("nonsense".parse::<Cursor>().is_err());
+/// # Ok::<(), larder_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    model: Box<str>,
+    version: u32,
+    query: u64,
+    position: Position,
+}
+
+/// A cursor as it is written down; the names are short because the text is.
+#[derive(Serialize, Deserialize)]
+struct Written<'a> {
+    m: std::borrow::Cow<'a, str>,
+    v: u32,
+    q: u64,
+    p: std::borrow::Cow<'a, Position>,
+}
+
+/// The first byte of the text, once decoded.
+const FORMAT: u8 = 1;
+
+impl Query {
+    /// Where an answer to this query goes on after `row`, mostly the last of its rows.
+    ///
+    /// # Errors
+    /// As [`Position::of`].
+    pub fn cursor(&self, schema: &Schema, row: &dyn Row) -> Result<Cursor> {
+        Ok(Cursor {
+            model: schema.model.into(),
+            version: schema.version,
+            query: self.fingerprint()?,
+            position: Position::of(schema, &self.order, row)?,
+        })
+    }
+
+    /// The same query, from the cursor on.
+    ///
+    /// # Errors
+    /// `Invalid` if the cursor was made from another model, from another version of the model, or from a query with
+    /// another condition or order; the message says which.
+    pub fn continued(mut self, schema: &Schema, cursor: &Cursor) -> Result<Self> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::Invalid, message).model(schema.model));
+        if *cursor.model != *schema.model {
+            return refuse(format!("the cursor is one of the model {}", cursor.model));
+        }
+        if cursor.version != schema.version {
+            return refuse(format!(
+                "the cursor was made from version {} of the model, and this is version {}; start from the first page",
+                cursor.version, schema.version
+            ));
+        }
+        if cursor.query != self.fingerprint()? || cursor.position.values.len() != self.order.len() {
+            return refuse(
+                "the cursor is one of another query: condition and order have to be those that it was made from"
+                    .to_owned(),
+            );
+        }
+        self.after = Some(Box::new(cursor.position.clone()));
+        Ok(self)
+    }
+
+    /// Tells queries apart by condition and order, the same on every run.
+    fn fingerprint(&self) -> Result<u64> {
+        let json = serde_json::to_vec(&(&self.filter, &self.order)).map_err(|error| {
+            Error::new(ErrorKind::Invalid, "the query can't be written down").because(error)
+        })?;
+        // FNV-1a: unlike the hashes of the standard library, it stays what it is.
+        Ok(json.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        }))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::borrow::Cow;
+        let written = Written {
+            m: Cow::Borrowed(&self.model),
+            v: self.version,
+            q: self.query,
+            p: Cow::Borrowed(&self.position),
+        };
+        let mut bytes = vec![FORMAT];
+        bytes.extend(rmp_serde::to_vec(&written).map_err(|_| fmt::Error)?);
+        let sum = crc32fast::hash(&bytes);
+        bytes.extend(sum.to_le_bytes());
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    /// # Errors
+    /// `Invalid` for a text that is no cursor.
+    fn from_str(text: &str) -> Result<Self> {
+        let malformed = || Error::new(ErrorKind::Invalid, "the text is no cursor");
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| malformed().because(error))?;
+        let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(malformed)?;
+        if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
+            return Err(malformed());
+        }
+        let (format, packed) = body.split_first().ok_or_else(malformed)?;
+        if *format != FORMAT {
+            let message = "the cursor is one of another version of this library; start from the first page";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let written: Written<'_> =
+            rmp_serde::from_slice(packed).map_err(|error| malformed().because(error))?;
+        let (model, position) = (written.m.into_owned().into(), written.p.into_owned());
+        Ok(Self { model, version: written.v, query: written.q, position })
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
