@@ -56,8 +56,8 @@ pub use provider::{
     Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
 };
 pub use query::{
-    Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Order, OrderBy, Position,
-    Predicate, Query, Select, TextOp, Where,
+    Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Operator, Order, OrderBy,
+    Position, Predicate, Query, Select, TextOp, Where,
 };
 pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};

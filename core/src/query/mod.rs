@@ -4,12 +4,16 @@
 //! provider. [`Query`] and [`Predicate`] are plain data below the typed face ([`Field`], [`Where`], [`Select`]); one
 //! evaluator and one comparator ([`eval`]) decide what they mean.
 
+mod check;
+mod data;
 pub mod eval;
 mod keyset;
 mod position;
 mod predicate;
 mod typed;
 
+pub use check::MAX_DEPTH;
+pub use data::Operator;
 pub use keyset::KeySet;
 pub use position::{Cursor, Position};
 pub use predicate::{CompareOp, Predicate, TextOp};

@@ -34,10 +34,7 @@ impl Position {
     /// field can't be shown.
     pub fn of(schema: &Schema, order: &[Order], row: &dyn Row) -> Result<Self> {
         let value = |one: &Order| {
-            if one.through.is_some() {
-                let message = "a row alone has no place in an order by an association's field";
-                return Err(Error::new(ErrorKind::Unsupported, message).model(schema.model));
-            }
+            alone(schema, *one)?;
             let at = usize::from(one.field);
             row.field(at).and_then(ValueRef::to_value).map_err(|fault| schema.fault(at, fault))
         };
@@ -50,6 +47,7 @@ impl Position {
     /// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
     pub fn is_before(&self, schema: &Schema, order: &[Order], row: &dyn Row) -> Result<bool> {
         for (one, value) in order.iter().zip(&self.values) {
+            alone(schema, *one)?;
             let at = usize::from(one.field);
             let shown = row.field(at).and_then(|shown| eval::order(shown, value.show()));
             let ordering = match one.direction {
@@ -76,6 +74,15 @@ impl Position {
         }
         Ok(false)
     }
+}
+
+/// Refuses an order by an association's field.
+fn alone(schema: &Schema, order: Order) -> Result<()> {
+    if order.through.is_none() {
+        return Ok(());
+    }
+    let message = "a row alone has no place in an order by an association's field";
+    Err(Error::new(ErrorKind::Unsupported, message).model(schema.model))
 }
 
 /// Where a page of an answer ended, to go on from there: `select.after(&cursor)?`.

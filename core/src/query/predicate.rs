@@ -160,6 +160,15 @@ impl Predicate {
         }
     }
 
+    /// Not this. Answers are yes or no, so the negation of a negation is what was negated.
+    #[must_use]
+    pub fn negate(self) -> Self {
+        match self {
+            Self::Not(one) => *one,
+            one => Self::Not(Box::new(one)),
+        }
+    }
+
     /// The conditions that must all hold.
     #[must_use]
     pub fn conjuncts(&self) -> &[Self] {

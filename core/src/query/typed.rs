@@ -396,7 +396,7 @@ impl<M> Not for Where<M> {
     type Output = Self;
 
     fn not(self) -> Self {
-        Self::new(Predicate::Not(Box::new(self.predicate)))
+        Self::new(self.predicate.negate())
     }
 }
 

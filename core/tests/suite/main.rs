@@ -1,5 +1,6 @@
 //! The contracts of `larder-core`, tried from outside through derived models.
 
+mod asked;
 mod associations;
 mod conversions;
 mod cursors;

@@ -118,6 +118,7 @@ impl Repository {
 
     /// Asks the remote for `query`, if the policy wants it; what comes is stored before this returns.
     pub(super) async fn prepare(&self, schema: &'static Schema, query: &Query) -> Result<Prepared> {
+        query.check(schema)?;
         let policy = match &self.shared.remote {
             Some(_) => self.options.read,
             None => no_remote(self.options.read)?,
@@ -163,6 +164,7 @@ impl Repository {
     pub async fn exists<M: Model>(&self, query: impl Into<Select<M>>) -> Result<bool> {
         let schema = self.schema::<M>()?;
         let query = query.into().into_query();
+        query.check(schema)?;
         let policy = match &self.shared.remote {
             Some(_) => self.options.read,
             None => no_remote(self.options.read)?,

@@ -77,13 +77,15 @@ impl State {
 
     /// The rows that answer `query`, finished.
     pub(crate) fn select(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
-        query.of_one_model(schema)?;
         let table = self.table(schema)?;
         let shown =
             |stored: &StoredRow| stored.row.clone().map(|row| PageRow { meta: stored.meta.clone(), row });
         let rows = match query.as_key() {
             Some(key) => table.rows.get(key).and_then(shown).into_iter().collect(),
-            None => table.rows.values().filter_map(shown).collect(),
+            None => {
+                query.check_alone(schema)?;
+                table.rows.values().filter_map(shown).collect()
+            }
         };
         query.finish(schema, larder_core::Done::default(), rows)
     }
@@ -93,6 +95,7 @@ impl State {
         if query.after.is_some() {
             return Ok(self.select(schema, query)?.len() as u64);
         }
+        query.check_alone(schema)?;
         let mut count = 0;
         for row in self.table(schema)?.rows.values().filter_map(|stored| stored.row.as_ref()) {
             count += u64::from(query.filter.matches(schema, &**row)?);

@@ -97,7 +97,7 @@ impl RedbStore {
         }
         let watch = Watch::new(&self.shared.runtime, cx);
         watch.check()?;
-        query.of_one_model(schema)?;
+        query.check_alone(schema)?;
         let slot = self.shared.catalog.slot(schema)?;
         let plan = Plan::of(slot, query);
         let found = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {

@@ -69,12 +69,18 @@ impl Planner<'_> {
         if after.values.len() != order.len() || parts.len() != self.slot.schema.key.fields.len() {
             return false;
         }
+        let keys = self.slot.schema.key.fields;
+        let named = |field: &usize, at: usize| order[..at].iter().any(|one| usize::from(one.field) == *field);
         let fits = |(at, one): (usize, &larder_core::Order)| {
             let (field, value) = (usize::from(one.field), after.values[at].show());
+            // What comes after the whole key does not order rows, but may tell a row from what it was.
+            let matters = keys.is_empty() || !keys.iter().all(|key| named(key, at));
             let first = order.iter().position(|other| other.field == one.field);
             let same = first.is_none_or(|first| encoded(after.values[first].show()) == encoded(value));
-            let part = self.slot.schema.key.fields.iter().position(|key| *key == field);
-            same && part.is_none_or(|part| is_part(value, &parts[part]))
+            let part = keys.iter().position(|key| *key == field);
+            matters
+                && same
+                && part.is_none_or(|part| is_part(value, &after.key.parts()[part]))
                 && self.is_fixed_to(field, false, value)
         };
         let mut keys = self.slot.schema.key.fields.iter().zip(parts);

@@ -55,6 +55,7 @@ impl Store for RedbStore {
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
         let span = tracing::debug_span!("larder_redb::count", model = schema.model);
+        query.check_alone(schema).map_err(|error| error.during("count"))?;
         let slot = self.shared.catalog.slot(schema)?;
         let (at, query, watch) = (slot.at, query.clone(), Watch::new(&self.shared.runtime, cx));
         let counted = self.read_long(move |shared, generation| {
@@ -172,8 +173,8 @@ impl RedbStore {
     }
 
     fn lend(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool, Halt> {
+        query.check_alone(schema)?;
         let slot = self.shared.catalog.slot(schema)?;
-        query.of_one_model(schema)?;
         let plan = Plan::of(slot, query);
         if is_long(slot, query, &plan) {
             return Ok(false);

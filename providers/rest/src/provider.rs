@@ -74,7 +74,7 @@ impl RestProvider {
     }
 
     async fn read(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        query.of_one_model(schema)?;
+        query.check_alone(schema)?;
         let route = self.route(schema)?;
         if matches_nothing(query) {
             return Ok(Page { done: Done::ALL, ..Page::default() });

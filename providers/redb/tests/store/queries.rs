@@ -89,7 +89,7 @@ fn operand(field: u16) -> BoxedStrategy<Value> {
         6 => floats().boxed(),
         _ => any::<bool>().prop_map(Value::Bool).boxed(),
     };
-    prop_oneof![12 => own, 1 => Just(Value::Null), 1 => number(), 1 => word(), 1 => moment(), 1 => float()]
+    prop_oneof![60 => own, 1 => Just(Value::Null), 1 => number(), 1 => word(), 1 => moment(), 1 => float()]
         .boxed()
 }
 
@@ -212,6 +212,11 @@ async fn compare(
     query: &Query,
     rows: &[Record],
 ) -> Result<(), TestCaseError> {
+    if query.check_alone(schema).is_err() {
+        let refused = get(store, schema, query).await.unwrap_err();
+        prop_assert_eq!(refused.kind(), larder_core::ErrorKind::Invalid, "{:?}", query);
+        return Ok(());
+    }
     let expected = brute_force(schema, query, rows);
     let got = copies(schema, &get(store, schema, query).await.unwrap());
     prop_assert_eq!(&got, &expected, "{}: get {:?}", schema.model, query);
