@@ -18,7 +18,7 @@ pub(crate) fn count(generation: &Generation, slot: &Slot, query: &Query, watch: 
     if query.after.is_some() {
         let plan = Plan::of(slot, query);
         let found = scan::run(generation, slot, query, &plan, Mode::Whole(watch))?;
-        return Ok(found.map_or(0, |rows| rows.len() as u64));
+        return Ok(found.map_or(0, |answer| answer.rows.len() as u64));
     }
     // How many there are has nothing to do with their order.
     let all = Query { deny_scan: query.deny_scan, ..Query::filter(query.filter.clone()) };
@@ -27,10 +27,10 @@ pub(crate) fn count(generation: &Generation, slot: &Slot, query: &Query, watch: 
     match &plan.access {
         Access::Keys(keys) => keys.iter().try_for_each(|key| counter.lookup(key))?,
         Access::Rows(spans) => counter.rows(spans)?,
-        Access::Index(spans, index) if says_all(&all.filter, slot.indexes[*index].def) => {
+        Access::Index { spans, index, .. } if says_all(&all.filter, slot.indexes[*index].def) => {
             counter.entries(spans)?;
         }
-        Access::Index(spans, _) => counter.index(spans)?,
+        Access::Index { spans, .. } => counter.index(spans)?,
     }
     Ok(counter.count.saturating_sub(query.offset).min(query.limit.unwrap_or(u64::MAX)))
 }
