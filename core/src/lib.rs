@@ -64,8 +64,8 @@ pub use runtime::{Runtime, RuntimeExt};
 pub use schema::{ANY, Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
 pub use serdes::{Decoded, Serdes};
 pub use store::{
-    Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Op, OpenStore, OutboxCounts, Sink,
-    Store, StoredRow, Tail, Touched,
+    Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Migrated, Op, OpenStore, OutboxCounts,
+    Sink, Store, StoredRow, Tail, Touched, Unreadable,
 };
 pub use validate::Invalid;
 pub use value::{Item, Nested, Value, ValueRef, View};

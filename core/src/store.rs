@@ -86,6 +86,17 @@ pub trait Store: Provider {
     /// `Storage` or `Corrupt`.
     async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>>;
 
+    /// Rewrites up to `limit` rows and outbox entries that older versions of the models have stored, as today's versions
+    /// store them. To be called until it is [`done`](Migrated::done).
+    ///
+    /// - What is rewritten and how far that has come are one transaction: whoever is killed meanwhile goes on there.
+    /// - Rows, their revisions and every answer stay the same.
+    /// - What can't be migrated stays as it is and is tried again by the next round.
+    ///
+    /// # Errors
+    /// `Storage` or `Full`; nothing is rewritten then.
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated>;
+
     /// Removes all rows, entries and cursors, in place. Revisions and sequence numbers go on rising.
     ///
     /// # Errors
@@ -216,10 +227,34 @@ pub struct StoredRow {
 pub struct Loaded {
     /// The entries, in order.
     pub entries: Vec<Entry>,
-    /// Entries that can't be read by today's application, by sequence number. They stay stored.
-    pub unreadable: Vec<(u64, Error)>,
+    /// Entries that can't be read by today's application. They stay stored.
+    pub unreadable: Vec<Unreadable>,
     /// The last sequence number that was looked at; 0 if there was none.
     pub last: u64,
+}
+
+/// An outbox entry that can't be read by today's application: it is damaged, or can't be migrated.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its sequence number.
+    pub seq: u64,
+    /// The row that it belongs to, unless that can't be read either: later entries of the row have to wait for it.
+    pub row: Option<(&'static Schema, Key)>,
+    /// Why.
+    pub error: Error,
+}
+
+/// What a call of [`Store::migrate`] came to.
+#[derive(Debug, Default)]
+pub struct Migrated {
+    /// Rows that were rewritten.
+    pub rows: u64,
+    /// Outbox entries that were rewritten.
+    pub entries: u64,
+    /// What can't be migrated, each with model and row. It stays as it is.
+    pub failed: Vec<Error>,
+    /// True if there is nothing left.
+    pub done: bool,
 }
 
 /// How much is in the outbox.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use larder_core::provider::MockProvider;
 use larder_core::{
     Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Committed, Context, Delta, Done, Entry,
-    Error, ErrorKind, Idempotency, Key, Loaded, Meta, Model, Mutation, MutationId, Op, Operation,
+    Error, ErrorKind, Idempotency, Key, Loaded, Meta, Migrated, Model, Mutation, MutationId, Op, Operation,
     OutboxCounts, Outcome, Page, PageRow, Presence, Provider, Query, Realtime, Result, Schema, Sink, Store,
     StoredRow, Tail, Timestamp, Uuid,
 };
@@ -112,6 +112,7 @@ mockall::mock! {
         async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>>;
         async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts>;
         async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>>;
+        async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated>;
         async fn wipe(&self, cx: &Context) -> Result<()>;
         fn observe(&self, observer: Weak<dyn CommitObserver>);
     }

@@ -26,16 +26,16 @@ mod runtime;
 mod status;
 
 pub use repository::{
-    Answers, Builder, Deleted, InState, Origin, Outbox, Progress, QueuedMutation, Repository, Rows, Stored,
-    Sync, SyncReport, Target, Transaction, Watch, WouldLose,
+    Answers, Builder, Deleted, InState, MigrationReport, Origin, Outbox, Progress, QueuedMutation,
+    Repository, Rows, Stored, Sync, SyncReport, Target, Transaction, Watch, WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::Status;
 
 pub use larder_core::{
     AlwaysOnline, Assoc, Connectivity, Convert, Cursor, Datum, Decimal, Error, ErrorKind, Failure, Field,
-    Idempotency, Invalid, Key, Keyed, Many, Model, MutationId, One, Operation, ParkReason, ReadPolicy,
-    Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Where, WritePolicy,
+    Idempotency, Invalid, Key, Keyed, Many, Model, MutationId, OldRow, One, Operation, ParkReason,
+    ReadPolicy, Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Value, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 

@@ -14,6 +14,7 @@ use crate::mutation::{FieldSet, MutationId, Operation};
 use crate::outbox::{Entry, EntryState, Failure, SendMark};
 use crate::row::Row;
 use crate::schema::{FieldDef, Schema};
+use crate::value::ValueRef;
 
 /// The head of a stored entry. Named, so that later versions can add to it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +140,18 @@ impl EncodedEntry<'_> {
         &self.head.model
     }
 
+    /// The version of the model that wrote the entry.
+    #[must_use]
+    pub fn model_version(&self) -> u32 {
+        self.head.model_version
+    }
+
+    /// The row's key, as the model had it then.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.head.key
+    }
+
     /// True if the entry is parked.
     #[must_use]
     pub fn is_parked(&self) -> bool {
@@ -162,7 +175,10 @@ impl EncodedEntry<'_> {
             let once = |field: &FieldDef| field.alias_in(super::DIALECT).contains(&&**name);
             schema.fields.iter().position(named).or_else(|| schema.fields.iter().position(once))
         };
-        let changed: FieldSet = head.changed.iter().filter_map(position).collect();
+        let mut changed: FieldSet = head.changed.iter().filter_map(position).collect();
+        if schema.steps(head.model_version).next().is_some() {
+            changed_by_steps(&mut changed, schema, row.as_deref(), base.as_deref());
+        }
         Entry {
             seq,
             prev: head.prev,
@@ -185,6 +201,18 @@ impl EncodedEntry<'_> {
             first_strike: head.first_strike.map(moment),
             not_before: head.not_before.map(moment),
             failure: head.failure.map(Cow::into_owned),
+        }
+    }
+}
+
+/// Adds the fields that the steps of a migration have made of changed ones: those in which the migrated intent differs
+/// from the migrated base; all of them if there is no base.
+fn changed_by_steps(changed: &mut FieldSet, schema: &Schema, row: Option<&dyn Row>, base: Option<&dyn Row>) {
+    let Some(row) = row else { return };
+    let shown = |row: &dyn Row, at: usize| row.field(at).and_then(ValueRef::to_value).ok();
+    for at in 0..schema.fields.len() {
+        if base.is_none_or(|base| shown(base, at) != shown(row, at)) {
+            changed.insert(at);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::DIALECT;
 use super::fit::{Versions, fit};
 use super::shape::{Shape, ShapeField};
-use crate::error::{Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::migration::{Migration, OldRow};
 use crate::schema::{FieldDef, Schema};
 use crate::value::{Value, ValueRef};
@@ -47,22 +47,57 @@ impl Steps {
             }
         }
         let mut row = OldRow::new(self.versions.stored, fields);
+        let keys = self.keys(&row);
         for step in &self.steps {
             let ran = step.apply(&mut row, self.versions.stored, self.versions.current);
             ran.map_err(|error| error.model(model))?;
         }
         let fitted = self.schema.fields.iter().map(|field| self.fitted(&mut row, field));
-        Ok(Migrated { fields: fitted.collect() })
+        let migrated = Migrated { fields: fitted.collect() };
+        match keys.into_iter().find(|(at, before)| migrated.fields[*at] != *before) {
+            Some((at, _)) => Err(self.moved(at)),
+            None => Ok(migrated),
+        }
+    }
+
+    /// The key's fields before the steps, as far as they are known by name: no step may change them unawares.
+    fn keys(&self, row: &OldRow) -> Vec<(usize, Result<Option<Value>, Fault>)> {
+        if self.rekeys() {
+            return Vec::new();
+        }
+        let before = |at: &usize| {
+            let field = &self.schema.fields[*at];
+            let value = names(field).find_map(|name| row.get(name))?;
+            Some((*at, fit(value.clone(), &field.kind, self.versions).map(Some)))
+        };
+        self.schema.key.fields.iter().filter_map(before).collect()
+    }
+
+    #[cold]
+    fn moved(&self, at: usize) -> Error {
+        let Versions { stored, current } = self.versions;
+        let message = format!(
+            "the migration from version {stored} of the model to {current} changes the row's key: declare the step as \
+             `rekey`"
+        );
+        Error::new(ErrorKind::Serialization, message)
+            .during("migrate")
+            .model(self.schema.model)
+            .at(self.schema.fields[at].name)
     }
 
     /// The field as today's model has it; `None` if it is absent.
     fn fitted(&self, row: &mut OldRow, field: &FieldDef) -> Result<Option<Value>, Fault> {
-        let aliases = field.alias_in(DIALECT).iter().copied();
-        match std::iter::once(field.name_in(DIALECT)).chain(aliases).find_map(|name| row.remove(name)) {
+        match names(field).find_map(|name| row.remove(name)) {
             Some(value) => fit(value, &field.kind, self.versions).map(Some),
             None => Ok(field.default_in(DIALECT)),
         }
     }
+}
+
+/// The names by which a stored field is today's.
+fn names(field: &FieldDef) -> impl Iterator<Item = &'static str> {
+    std::iter::once(field.name_in(DIALECT)).chain(field.alias_in(DIALECT).iter().copied())
 }
 
 /// A row that went through the steps: owned values by today's positions. A field that does not fit is a fault of its

@@ -5,9 +5,9 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use larder_core::{
     Applied, Batch, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Delta, Direction, Done,
-    Entry, Idempotency, Key, Loaded, Mutation, Op, Operation, OutboxCounts, Outcome, Page, Predicate,
-    Presence, Provider, Query, Realtime, Record, Result, Row, Schema, Sink, Store, StoredRow, Tail, Touched,
-    Value,
+    Entry, Idempotency, Key, Loaded, Migrated, Mutation, Op, Operation, OutboxCounts, Outcome, Page,
+    Predicate, Presence, Provider, Query, Realtime, Record, Result, Row, Schema, Sink, Store, StoredRow,
+    Tail, Touched, Value,
 };
 use larder_harness::models::SPECIMEN;
 
@@ -272,6 +272,10 @@ impl Store for Broken {
 
     async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
         self.inner.cursor(cx, scope).await
+    }
+
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
+        self.inner.migrate(cx, limit).await
     }
 
     async fn wipe(&self, cx: &Context) -> Result<()> {

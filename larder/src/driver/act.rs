@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder_core::{
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure, Key,
     Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
-    SendMark, Sent, Store, StoredRow,
+    SendMark, Sent, Store, StoredRow, Unreadable,
 };
 
 use crate::changes::Changes;
@@ -50,7 +50,7 @@ impl Acts {
     async fn load_once(&self, after: u64, limit: usize, wipes: u64) -> Event {
         match self.store.outbox(&self.cx(), after, limit).await {
             Ok(loaded) => {
-                for (seq, error) in &loaded.unreadable {
+                for Unreadable { seq, error, .. } in &loaded.unreadable {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
@@ -58,7 +58,10 @@ impl Acts {
                     let idempotency = self.remote.idempotency(entry.schema, entry.operation);
                     Head::of(entry, idempotency, self.account.as_deref())
                 };
-                let heads = loaded.entries.iter().map(head).collect();
+                let mut heads: Vec<Head> = loaded.entries.iter().map(head).collect();
+                // It holds back what comes after it in its lane.
+                heads.extend(loaded.unreadable.iter().filter_map(Head::unreadable));
+                heads.sort_by_key(|head| head.seq);
                 Event::Loaded { heads, last: loaded.last, more: count >= limit, wipes }
             }
             Err(error) => {

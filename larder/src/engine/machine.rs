@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Entry, EntryState, Error, ErrorKind, Idempotency, Key, ParkReason, Sent, Timestamp};
+use larder_core::{
+    Entry, EntryState, Error, ErrorKind, Idempotency, Key, ParkReason, Sent, Timestamp, Unreadable,
+};
 
 use super::backoff::Backoff;
 use super::window::{Stage, Window};
@@ -61,6 +63,22 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// The head of an entry that can't be read, if it is known whose it is: a dead letter.
+    pub(crate) fn unreadable(entry: &Unreadable) -> Option<Self> {
+        let (schema, key) = entry.row.as_ref()?;
+        Some(Self {
+            seq: entry.seq,
+            model: schema.model,
+            key: key.clone(),
+            idempotency: Idempotency::AtMostOnce,
+            foreign: false,
+            parked: Some(ParkReason::Unsendable),
+            marked: None,
+            strikes: 0,
+            first_strike: None,
+        })
+    }
+
     pub(crate) fn of(entry: &Entry, idempotency: Idempotency, account: Option<&str>) -> Self {
         Self {
             seq: entry.seq,

@@ -5,6 +5,7 @@ mod builder;
 mod clear;
 mod fetch;
 mod known;
+mod migrate;
 mod outbox;
 mod read;
 mod rows;
@@ -19,6 +20,7 @@ mod watch;
 mod write;
 
 pub use builder::Builder;
+pub use migrate::MigrationReport;
 pub use outbox::{Outbox, QueuedMutation};
 pub use rows::{Origin, Rows};
 pub use standing::InState;

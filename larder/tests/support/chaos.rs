@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use larder::core::query::Query;
-use larder::core::store::{Batch, CommitObserver, CommitOutcome, Loaded, OutboxCounts, Sink, StoredRow};
+use larder::core::store::{
+    Batch, CommitObserver, CommitOutcome, Loaded, Migrated, OutboxCounts, Sink, StoredRow, Unreadable,
+};
 use larder::core::{
     Applied, Capabilities, Context, Delta, Entry, Mutation, OpenStore, Opening, Outcome, Page, Presence,
     Provider, Realtime, Schema, Sent, Store, async_trait,
@@ -161,7 +163,7 @@ impl Store for Faulty {
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
         let unreadable = self.faults.unreadable.lock().unwrap().clone();
         let damaged = loaded.entries.iter().map(|entry| entry.seq).filter(|seq| unreadable.contains(seq));
-        let damaged: Vec<_> = damaged.map(|seq| (seq, damage())).collect();
+        let damaged: Vec<_> = damaged.map(|seq| Unreadable { seq, row: None, error: damage() }).collect();
         loaded.unreadable.extend(damaged);
         loaded.entries.retain(|entry| !unreadable.contains(&entry.seq));
         Ok(loaded)
@@ -183,6 +185,10 @@ impl Store for Faulty {
 
     async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
         self.inner.cursor(cx, scope).await
+    }
+
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
+        self.inner.migrate(cx, limit).await
     }
 
     async fn wipe(&self, cx: &Context) -> Result<()> {

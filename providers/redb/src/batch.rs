@@ -114,7 +114,36 @@ pub(crate) struct Applying<'a, 't> {
     record: Vec<u8>,
 }
 
+impl<'a, 't> Applying<'a, 't> {
+    /// Something to apply single changes with, all of which stand or fall with the transaction.
+    pub(crate) fn over(ground: &'a mut Ground<'_, 't>) -> Self {
+        let counters = *ground.counters;
+        Self {
+            catalog: ground.catalog,
+            table: ground.table,
+            changed: ground.changed,
+            undo: None,
+            counters,
+            first_seq: counters.next_seq,
+            enqueues: 0,
+            touched: Touched { revision: counters.revision, rows: Vec::new(), outbox: false, wiped: false },
+            models: Vec::new(),
+            seqs: Vec::new(),
+            checks: Vec::new(),
+            recount: false,
+            record: Vec::new(),
+        }
+    }
+}
+
 impl Applying<'_, '_> {
+    /// Replaces the record of a row by another one of the same row.
+    pub(crate) fn rewrite(&mut self, slot: &Slot, at: &[u8], record: &[u8]) -> Outcome {
+        let new = slot.entries(record, &at[PREFIX..])?;
+        let old = self.replace(slot, at, Some(record))?.unwrap_or_default();
+        self.reindex(slot, record, &old, new)
+    }
+
     fn run(&mut self, batch: &Batch) -> Outcome {
         batch.expect.iter().try_for_each(|expect| self.expect(expect))?;
         for op in &batch.ops {

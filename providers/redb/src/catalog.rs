@@ -63,6 +63,12 @@ impl Catalog {
         &self.slots
     }
 
+    /// True if another shape than today's was ever stored for one of the models.
+    pub(crate) fn has_older_shapes(&self) -> bool {
+        let older = |slot: &Slot| slot.bounds.iter().flatten().count() > 1;
+        self.slots.iter().any(older)
+    }
+
     /// The slot of a model.
     ///
     /// # Errors
@@ -95,6 +101,11 @@ impl Slot {
     fn unknown_shape(&self, shape: u16) -> Error {
         Error::new(ErrorKind::Corrupt, format!("a row has the unknown shape {shape}"))
             .model(self.schema.model)
+    }
+
+    /// True if the row of a body has another key today.
+    pub(crate) fn rekeys(&self, body: &[u8]) -> Result<bool> {
+        Ok(self.bound(parse_body(body)?.0)?.rekeys())
     }
 
     /// Shows a body that was verified.

@@ -6,9 +6,12 @@
 //! | [`MODELS`] | name | id, sealed |
 //! | [`SHAPES`] | id | a [`Shape`](larder_core::packed::Shape) in `MessagePack`, sealed |
 //! | [`INDEXES`] | id | its definition and state in `MessagePack`, sealed |
+//! | [`PROGRESS`] | | how far older versions' records have been rewritten, in `MessagePack`, sealed |
+//! | [`KEYS`] | model id | what the keys of a model are made of, in `MessagePack`, sealed |
 //! | [`CURSORS`] | scope | the value, sealed |
 //! | [`ROWS`] | model id, key | a record of `larder_core::packed` |
 //! | [`ENTRIES`] | index id, values, key | where the key begins, four bytes |
+//! | [`MOVING`] | model id, new key | a row on its way to another key, within one transaction |
 //! | [`OUTBOX`] | sequence number | an entry of `larder_core::packed` |
 //! | [`COUNTERS`] | | see [`Counters`]; next to the end of the outbox, so that an enqueueing commit touches one page |
 //!
@@ -38,12 +41,18 @@ pub(crate) const MODELS: u8 = 0x02;
 pub(crate) const SHAPES: u8 = 0x03;
 /// Indexes by id.
 pub(crate) const INDEXES: u8 = 0x04;
+/// The progress of a migration.
+pub(crate) const PROGRESS: u8 = 0x05;
+/// Key definitions by model.
+pub(crate) const KEYS: u8 = 0x06;
 /// Cursors by scope.
 pub(crate) const CURSORS: u8 = 0x10;
 /// Rows by model and key.
 pub(crate) const ROWS: u8 = 0x20;
 /// Index entries.
 pub(crate) const ENTRIES: u8 = 0x30;
+/// Rows that are being moved.
+pub(crate) const MOVING: u8 = 0x40;
 /// Outbox entries by sequence number.
 pub(crate) const OUTBOX: u8 = 0x50;
 /// The counters.

@@ -40,8 +40,7 @@ impl Shared {
         let _entered = span.enter();
         self.ensure_open(writer)?;
         let mut outcomes = Vec::with_capacity(batches.len());
-        let mut next =
-            Next { counters: writer.counters, changed: writer.changed.clone(), touched: Vec::new() };
+        let mut next = Next::after(writer);
         self.transact(writer, &mut next, |transaction, next| {
             let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
             for batch in batches {
@@ -90,7 +89,7 @@ impl Shared {
     }
 
     /// Runs `change` in a transaction and makes it durable, unless it touched nothing.
-    fn transact(
+    pub(crate) fn transact(
         &self,
         writer: &mut Writer,
         next: &mut Next,
@@ -118,7 +117,7 @@ impl Shared {
         })
     }
 
-    fn publish(&self, writer: &mut Writer, next: Next) {
+    pub(crate) fn publish(&self, writer: &mut Writer, next: Next) {
         let Next { counters, changed, touched } = next;
         (writer.counters, writer.changed) = (counters, changed);
         if touched.is_empty() {
@@ -178,10 +177,17 @@ impl Shared {
 }
 
 /// What the writer will know once a transaction is durable.
-struct Next {
-    counters: Counters,
-    changed: Vec<u64>,
-    touched: Vec<Touched>,
+pub(crate) struct Next {
+    pub(crate) counters: Counters,
+    pub(crate) changed: Vec<u64>,
+    pub(crate) touched: Vec<Touched>,
+}
+
+impl Next {
+    /// What the writer knows now.
+    pub(crate) fn after(writer: &Writer) -> Self {
+        Self { counters: writer.counters, changed: writer.changed.clone(), touched: Vec::new() }
+    }
 }
 
 fn tell(

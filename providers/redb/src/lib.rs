@@ -8,6 +8,8 @@
 //!   commit touches few pages and that one cached table serves every read of a generation.
 //! - All durable writes go through `writer`: whoever comes first starts it on [`Runtime::blocking`], it commits what
 //!   waits in groups of up to 256 batches, and ends when nothing waits.
+//! - What older versions of a model have stored is migrated when it is read, and rewritten by `migrate`; rows that get
+//!   other keys are moved when the store is opened (`rekey`).
 //! - Reads share one published generation (`reads`), which is replaced after each commit. What needs no long scan is
 //!   answered on the calling thread.
 //! - Models, shapes and indexes are registered when the store is opened (`notes`, `upkeep`), and do not change until it
@@ -26,12 +28,14 @@ mod count;
 mod entries;
 mod error;
 mod limits;
+mod migrate;
 mod notes;
 mod outbox;
 mod plan;
 mod provider;
 mod rank;
 mod reads;
+mod rekey;
 mod scan;
 mod seek;
 mod store;

@@ -10,7 +10,7 @@ use redb::{ReadableTable, StorageError};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Index, Slot};
-use crate::codec::{self, Bytes, INDEXES, MODELS, SHAPES};
+use crate::codec::{self, Bytes, INDEXES, KEYS, MODELS, SHAPES};
 
 /// An index as it is noted down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +36,55 @@ pub(crate) enum IndexState {
     Dropping,
 }
 
+/// What the keys of a model are made of, as it is noted down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KeyRecord {
+    /// The version of the model that wrote this: no row has a key that a step before it would change.
+    version: u32,
+    /// The stored names and the types of the fields.
+    fields: Vec<(String, String)>,
+}
+
+impl KeyRecord {
+    fn of(schema: &Schema) -> Self {
+        let field = |at: &usize| {
+            let field = &schema.fields[*at];
+            let kind = match field.kind.inner() {
+                Kind::Enum(_) => "enum",
+                kind => kind.name(),
+            };
+            (field.name_in(DIALECT).to_owned(), kind.to_owned())
+        };
+        Self { version: schema.version, fields: schema.key.fields.iter().map(field).collect() }
+    }
+
+    /// True if keys that were made of these are today's too: of the same types, and names that today's are known by.
+    fn is_todays(&self, schema: &Schema) -> bool {
+        let today = Self::of(schema).fields;
+        let known = |at: usize, name: &str| {
+            let field = &schema.fields[schema.key.fields[at]];
+            field.name_in(DIALECT) == name || field.alias_in(DIALECT).contains(&name)
+        };
+        self.fields.len() == today.len()
+            && self.fields.iter().zip(&today).all(|((_, stored), (_, kind))| stored == kind)
+            && self.fields.iter().enumerate().all(|(at, (name, _))| known(at, name))
+    }
+
+    fn describe(&self) -> String {
+        let fields: Vec<_> = self.fields.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
+        format!("({})", fields.join(", "))
+    }
+}
+
 /// What is noted down in a store.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     models: Vec<(String, u16)>,
     shapes: Vec<(u16, Shape)>,
     pub(crate) indexes: Vec<(u16, IndexRecord)>,
+    keys: Vec<(u16, KeyRecord)>,
+    /// The slots whose rows have to be moved to other keys.
+    pub(crate) moves: Vec<usize>,
     /// Records that have to be written.
     pub(crate) news: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -61,6 +104,10 @@ impl Notes {
         })?;
         each(table, INDEXES, |key, record| {
             notes.indexes.push((id_of(key)?, codec::unseal_named(record, "the definition of an index")?));
+            Ok(())
+        })?;
+        each(table, KEYS, |key, record| {
+            notes.keys.push((id_of(key)?, codec::unseal_named(record, "the definition of a key")?));
             Ok(())
         })?;
         Ok(notes)
@@ -94,6 +141,9 @@ impl Notes {
             Some((_, id)) => *id,
             None => self.add_model(schema)?,
         };
+        if self.register_key(schema, model)? {
+            self.moves.push(at);
+        }
         let today = Shape::of(schema)?;
         let shape = match self.shapes.iter().find(|(_, shape)| *shape == today) {
             Some((id, _)) => *id,
@@ -118,6 +168,31 @@ impl Notes {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Notes what the key is made of; true if rows have to be moved because a step since then changes it.
+    fn register_key(&mut self, schema: &Schema, model: u16) -> Result<bool> {
+        let older = |shape: &Shape| shape.model == schema.model && shape.version < schema.version;
+        let has_older = self.shapes.iter().any(|(_, shape)| older(shape));
+        let noted = self.keys.iter().find(|(id, _)| *id == model).map(|(_, record)| record);
+        let since = noted.map_or(0, |record| record.version);
+        let moves = has_older && schema.steps(since).any(|step| step.rekeys);
+        let today = KeyRecord::of(schema);
+        match noted {
+            Some(record) if !moves && !record.is_todays(schema) => {
+                let message = format!(
+                    "the key was {} in version {} of the model and is {} today: raise the version, and declare a step \
+                     as `rekey`, that makes the new key",
+                    record.describe(),
+                    record.version,
+                    today.describe(),
+                );
+                return Err(invalid(schema, &message));
+            }
+            Some(record) if !moves && record.fields == today.fields => {}
+            _ => self.news.push((codec::prefix(KEYS, model).to_vec(), codec::seal_named(&today)?)),
+        }
+        Ok(moves)
     }
 
     fn add_model(&mut self, schema: &Schema) -> Result<u16> {
@@ -228,7 +303,7 @@ fn definition(schema: &Schema, def: &IndexDef) -> String {
     }
     for step in schema.steps(0) {
         // Writing to a string does not fail.
-        let _ = write!(text, " step {}", step.from);
+        let _ = write!(text, " {} {}", if step.rekeys { "rekey" } else { "step" }, step.from);
     }
     text
 }

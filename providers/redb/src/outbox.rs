@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use larder_core::packed::{PackedBuf, decode_entry, parse_body};
-use larder_core::{Entry, Error, ErrorKind, Fault, Item, Loaded, Result, Row, ValueRef};
+use larder_core::packed::{EncodedEntry, PackedBuf, decode_entry, parse_body};
+use larder_core::{Entry, Error, ErrorKind, Fault, Item, Loaded, Result, Row, Unreadable, ValueRef};
 
 use crate::catalog::{Catalog, Slot};
 use crate::codec::{self, COUNTERS};
@@ -30,7 +30,7 @@ pub(crate) fn load(
             codec::outbox_seq(key.value()).ok_or_else(|| codec::damaged("the key of an outbox entry"))?;
         match read(catalog, seq, value.value()) {
             Ok(entry) => loaded.entries.push(entry),
-            Err(error) => loaded.unreadable.push((seq, error)),
+            Err(unreadable) => loaded.unreadable.push(*unreadable),
         }
         loaded.last = seq;
     }
@@ -38,16 +38,40 @@ pub(crate) fn load(
 }
 
 /// Reads a stored entry for today's model.
-pub(crate) fn read(catalog: &Catalog, seq: u64, bytes: &[u8]) -> Result<Entry> {
-    let named = |error: Error| error.during("read the outbox entry of").key(format!("#{seq}"));
-    let encoded = decode_entry(bytes).map_err(named)?;
-    let slot = catalog.named(encoded.model()).ok_or_else(|| {
+pub(crate) fn read(catalog: &Catalog, seq: u64, bytes: &[u8]) -> Result<Entry, Box<Unreadable>> {
+    match decode_entry(bytes) {
+        Ok(encoded) => open(catalog, seq, encoded),
+        Err(error) => Err(Box::new(Unreadable { seq, row: None, error: named(seq, error) })),
+    }
+}
+
+/// Reads an entry that was taken apart.
+pub(crate) fn open(catalog: &Catalog, seq: u64, encoded: EncodedEntry<'_>) -> Result<Entry, Box<Unreadable>> {
+    let Some(slot) = catalog.named(encoded.model()) else {
         let message = "the application does not have the model of an outbox entry any more";
-        named(Error::new(ErrorKind::Serialization, message).model(encoded.model()))
-    })?;
+        let error = Error::new(ErrorKind::Serialization, message).model(encoded.model());
+        return Err(Box::new(Unreadable { seq, row: None, error: named(seq, error) }));
+    };
+    if encoded.row.or(encoded.base).is_none()
+        && slot.schema.steps(encoded.model_version()).any(|step| step.rekeys)
+    {
+        let message =
+            "a migration changes the key, and nothing is known of the row that it could be made from";
+        let error = Error::new(ErrorKind::Serialization, message).model(slot.schema.model);
+        return Err(Box::new(Unreadable { seq, row: None, error: named(seq, error) }));
+    }
     let show = |body: Option<&[u8]>| body.map(|body| show(slot, body)).transpose();
-    let (row, base) = (show(encoded.row).map_err(named)?, show(encoded.base).map_err(named)?);
-    Ok(encoded.into_entry(seq, slot.schema, row, base))
+    match show(encoded.row).and_then(|row| Ok((row, show(encoded.base)?))) {
+        Ok((row, base)) => Ok(encoded.into_entry(seq, slot.schema, row, base)),
+        Err(error) => {
+            let row = Some((slot.schema, encoded.key().clone()));
+            Err(Box::new(Unreadable { seq, row, error: named(seq, error) }))
+        }
+    }
+}
+
+fn named(seq: u64, error: Error) -> Error {
+    error.during("read the outbox entry of").key(format!("#{seq}"))
 }
 
 /// Copies a row of an entry, if all of it can be read by today's model.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use larder_core::packed::Stored;
 use larder_core::{
-    Batch, CommitObserver, CommitOutcome, Context, Entry, Error, ErrorKind, Key, Loaded, OutboxCounts, Query,
-    Result, Row, Schema, Sink, Store, StoredRow,
+    Batch, CommitObserver, CommitOutcome, Context, Entry, Error, ErrorKind, Key, Loaded, Migrated,
+    OutboxCounts, Query, Result, Row, Schema, Sink, Store, StoredRow,
 };
 use tracing::Instrument as _;
 
@@ -98,7 +98,10 @@ impl Store for RedbStore {
 
     async fn entry(&self, _: &Context, seq: u64) -> Result<Option<Entry>> {
         let entry = self.read(|generation| match generation.get(&codec::outbox_key(seq))? {
-            Some(bytes) => Ok(Some(outbox::read(&self.shared.catalog, seq, bytes.value())?)),
+            Some(bytes) => match outbox::read(&self.shared.catalog, seq, bytes.value()) {
+                Ok(entry) => Ok(Some(entry)),
+                Err(unreadable) => Err(unreadable.error.into()),
+            },
             None => Ok(None),
         });
         entry.await.map_err(|error| error.during("read the outbox"))
@@ -124,6 +127,11 @@ impl Store for RedbStore {
             Ok(Some(text.map_err(|_| codec::damaged("a cursor"))?.to_owned()))
         });
         value.await.map_err(|error| error.during("read the cursor").key(scope))
+    }
+
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
+        Watch::new(&self.shared.runtime, cx).check().map_err(|error| error.during("migrate"))?;
+        self.shared.ask(|to| Job::Migrate(limit, to)).await.map_err(|error| error.during("migrate"))
     }
 
     async fn wipe(&self, _: &Context) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::codec::{
 };
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
+use crate::rekey;
 
 /// How many rows or entries one transaction of upkeep goes through.
 const CHUNK: usize = 8192;
@@ -33,7 +34,11 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
     drop(table);
     let catalog = notes.register(schemas)?;
     if !notes.news.is_empty() {
-        write(database, |table| notes.news.iter().try_for_each(|(key, value)| put(table, key, value)))?;
+        // Rows that get other keys are moved in the transaction that notes it: all of it or nothing.
+        write(database, |table| {
+            notes.moves.iter().try_for_each(|at| rekey::run(table, &catalog, &catalog.slots()[*at]))?;
+            notes.news.iter().try_for_each(|(key, value)| put(table, key, value))
+        })?;
     }
     for (id, record) in &notes.indexes {
         if record.state == IndexState::Dropping {
@@ -166,7 +171,12 @@ fn entry(slot: &Slot, index: &Index, key: &[u8], record: &[u8]) -> Option<IndexE
 }
 
 /// What `f` makes of the first pairs from `start` to `end`, at most [`CHUNK`].
-fn chunk<T>(table: &Writable<'_>, start: &[u8], end: &[u8], f: impl Fn(&[u8], &[u8]) -> T) -> Result<Vec<T>> {
+pub(crate) fn chunk<T>(
+    table: &Writable<'_>,
+    start: &[u8],
+    end: &[u8],
+    f: impl Fn(&[u8], &[u8]) -> T,
+) -> Result<Vec<T>> {
     let mut found = Vec::new();
     for pair in table.range::<&[u8]>(start..end).map_err(Raw::from)?.take(CHUNK) {
         let (key, value) = pair.map_err(Raw::from)?;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 
 use arc_swap::ArcSwapOption;
-use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Runtime};
+use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Migrated, Result, Runtime};
 use redb::Database;
 use tokio::sync::oneshot;
 
@@ -57,6 +57,8 @@ pub(crate) enum Job {
     Commit(Batch, oneshot::Sender<Result<CommitOutcome>>),
     /// To remove everything.
     Wipe(oneshot::Sender<Result<()>>),
+    /// To rewrite a piece of what older versions of the models have stored.
+    Migrate(usize, oneshot::Sender<Result<Migrated>>),
     /// To reopen the store, if that is needed.
     Revive(oneshot::Sender<Result<()>>),
 }
@@ -64,6 +66,7 @@ pub(crate) enum Job {
 /// What becomes of a job, sent when no lock is held any more.
 enum Answer {
     Commit(oneshot::Sender<Result<CommitOutcome>>, Result<CommitOutcome>),
+    Migrated(oneshot::Sender<Result<Migrated>>, Result<Migrated>),
     Done(oneshot::Sender<Result<()>>, Result<()>),
 }
 
@@ -72,6 +75,7 @@ impl Answer {
         // Nobody may be waiting any more.
         match self {
             Self::Commit(to, result) => drop(to.send(result)),
+            Self::Migrated(to, result) => drop(to.send(result)),
             Self::Done(to, result) => drop(to.send(result)),
         }
     }
@@ -198,6 +202,7 @@ impl Shared {
         for job in jobs {
             match job {
                 Job::Commit(batch, to) => batches.push((batch, to)),
+                Job::Migrate(limit, to) => return vec![Answer::Migrated(to, self.migrate(writer, limit))],
                 Job::Wipe(to) => return vec![Answer::Done(to, self.wipe(writer))],
                 Job::Revive(to) => return vec![Answer::Done(to, self.ensure_open(writer))],
             }

@@ -209,7 +209,7 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
     assert_eq!((loaded.entries.len(), loaded.last), (2, 3));
-    assert_eq!((loaded.unreadable[0].0, loaded.unreadable[0].1.kind()), (2, ErrorKind::Corrupt));
+    assert_eq!((loaded.unreadable[0].seq, loaded.unreadable[0].error.kind()), (2, ErrorKind::Corrupt));
     commit(&*store, [Op::Dequeue(2)]).await.unwrap();
     assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 2, parked: 0 });
 }

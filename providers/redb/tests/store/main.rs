@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod at_once;
 mod commits;
 mod crud;
 mod damage;
+mod disk;
 mod evolution;
 mod migration;
 mod outbox;
 mod paging;
 mod queries;
+mod rekey;
 mod support;

@@ -210,7 +210,7 @@ fn queries() -> Vec<Query> {
 }
 
 /// What a store answers to all of the queries, lent and copied.
-async fn answers(store: &dyn Store) -> Vec<Vec<Record>> {
+pub(crate) async fn answers(store: &dyn Store) -> Vec<Vec<Record>> {
     let mut answers = Vec::new();
     for query in queries() {
         let rows = get(store, &V3, &query).await.unwrap();
@@ -224,7 +224,7 @@ async fn answers(store: &dyn Store) -> Vec<Vec<Record>> {
 }
 
 /// What a store answers into which the third version has written `rows` itself.
-async fn reference(rows: impl IntoIterator<Item = Record>) -> Vec<Vec<Record>> {
+pub(crate) async fn reference(rows: impl IntoIterator<Item = Record>) -> Vec<Vec<Record>> {
     let store = open(&Redb::in_memory(), &[&V3]).await.unwrap();
     commit(&*store, rows.into_iter().map(|row| put(&V3, row))).await.unwrap();
     answers(&*store).await

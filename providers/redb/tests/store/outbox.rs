@@ -130,9 +130,9 @@ async fn an_entry_of_a_model_that_is_gone_hides_no_other() {
     let store = open(&config, &[&PERSON]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
     assert_eq!(loaded.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [2, 4]);
-    assert_eq!(loaded.unreadable.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!(loaded.unreadable.iter().map(|unreadable| unreadable.seq).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!(loaded.last, 5);
-    let error = &loaded.unreadable[0].1;
+    let error = &loaded.unreadable[0].error;
     assert_eq!((error.kind(), error.model_name()), (ErrorKind::Serialization, Some("Note")));
     assert_eq!(store.entry(&cx(), 1).await.unwrap_err().kind(), ErrorKind::Serialization);
     assert_eq!(counts(&*store).await, (5, 0));
@@ -155,7 +155,7 @@ async fn an_entry_that_today_s_model_cannot_read_is_unreadable() {
     drop(store);
     let store = open(&config, &[&RETYPED]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
-    let error = message(&loaded.unreadable[0].1);
+    let error = message(&loaded.unreadable[0].error);
     assert!(error.contains("name") && error.contains("version 1") && error.contains("version 2"), "{error}");
 }
 
