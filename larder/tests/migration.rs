@@ -1,0 +1,160 @@
+//! An application that comes back in a newer version: its rows, and what it had queued.
+
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder::{Error, ErrorKind, Model, Redb, Repository, Value};
+use support::{Net, Switches, settled};
+
+mod then {
+    #[derive(larder::Model, Clone, Debug, PartialEq)]
+    #[model(name = "Note")]
+    pub(super) struct Note {
+        #[model(key)]
+        pub(super) id: String,
+        pub(super) text: String,
+        /// A number, written as text.
+        pub(super) stars: String,
+    }
+}
+
+mod now {
+    #[derive(larder::Model, Clone, Debug, PartialEq)]
+    #[model(name = "Note", version = 2, migrate(1 => "super::count_stars"))]
+    pub(super) struct Note {
+        #[model(key)]
+        pub(super) id: String,
+        pub(super) text: String,
+        #[model(index)]
+        pub(super) stars: i64,
+        pub(super) tag: Option<String>,
+    }
+}
+
+fn count_stars(row: &mut larder::OldRow) -> Result<(), String> {
+    let stars: i64 = row.text("stars")?.parse().map_err(|_| "`stars` is no number".to_owned())?;
+    row.set("stars", stars);
+    row.set("tag", Value::Null);
+    Ok(())
+}
+
+async fn open<M: Model>(file: &Path, net: &Arc<Switches>) -> Result<Repository, Error> {
+    Repository::builder()
+        .store(Redb::at(file))
+        .remote(Net(Arc::clone(net)))
+        .model::<M>()
+        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .build()
+        .await
+}
+
+fn old(id: &str, text: &str, stars: &str) -> then::Note {
+    then::Note { id: id.into(), text: text.into(), stars: stars.into() }
+}
+
+fn new(id: &str, text: &str, stars: i64) -> now::Note {
+    now::Note { id: id.into(), text: text.into(), stars, tag: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_queued_by_an_older_version_is_sent_as_todays() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open::<then::Note>(&file, &net).await.unwrap();
+    let _ = repo.upsert(&old("1", "first", "3")).await.unwrap();
+    let _ = repo.upsert(&old("1", "second", "4")).await.unwrap();
+    repo.close().await;
+
+    // The server knows today's version.
+    let net = Switches::new();
+    net.offline(true);
+    let repo = open::<now::Note>(&file, &net).await.unwrap();
+    assert_eq!(*repo.find::<now::Note>("1").await.unwrap().unwrap(), new("1", "second", 4));
+    assert_eq!(repo.get(now::Note::STARS.gt(3)).await.unwrap().len(), 1, "over the index");
+    let queued = repo.outbox().list(0, 10).await.unwrap();
+    assert!(queued.iter().all(|queued| queued.changed.contains(&"stars")), "{queued:?}");
+    net.offline(false);
+    settled(&repo).await;
+    let sent: Vec<_> = net
+        .applied
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|mutation| now::Note::from_row(&**mutation.row.as_ref()?).ok())
+        .collect();
+    assert_eq!(sent.last(), Some(&new("1", "second", 4)));
+    assert!(sent.iter().all(|note| note.stars >= 3));
+    repo.close().await;
+    // What this version has written, the older one leaves alone.
+    let refused = open::<then::Note>(&file, &net).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_migrated_holds_back_its_row_and_no_other() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open::<then::Note>(&file, &net).await.unwrap();
+    for (text, stars) in [("first", "1"), ("second", "many"), ("third", "3")] {
+        let _ = repo.upsert(&old("odd", text, stars)).await.unwrap();
+    }
+    let _ = repo.upsert(&old("even", "other", "5")).await.unwrap();
+    repo.close().await;
+
+    let net = Switches::new();
+    net.offline(true);
+    let repo = open::<now::Note>(&file, &net).await.unwrap();
+    // The second can't be read, nor can the third, which was made from it; what is written now comes after both.
+    let _ = repo.upsert(&new("odd", "fourth", 4)).await.unwrap();
+    net.offline(false);
+    repo.outbox().drain().await;
+    let mut sent: Vec<(String, String)> = net
+        .applied
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|mutation| now::Note::from_row(&**mutation.row.as_ref()?).ok())
+        .map(|note| (note.id, note.text))
+        .collect();
+    sent.sort();
+    let expected = [("even", "other"), ("odd", "first")].map(|(id, text)| (id.to_owned(), text.to_owned()));
+    assert_eq!(sent, expected, "nothing overtakes what can't be sent");
+    assert_eq!(repo.status().parked, 2);
+    let left = repo.outbox().list(0, 10).await.unwrap();
+    assert_eq!(left.iter().map(|queued| queued.key.to_string()).collect::<Vec<_>>(), ["odd"]);
+    assert_eq!(left[0].parked, None);
+    assert_eq!(repo.find::<now::Note>("odd").await.unwrap().unwrap().text, "fourth");
+    repo.close().await;
+}
+
+#[tokio::test]
+async fn all_is_rewritten_with_progress_and_reads_the_same() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open::<then::Note>(&file, &net).await.unwrap();
+    let notes: Vec<_> = (0..1500).map(|id| old(&format!("{id:04}"), "text", &id.to_string())).collect();
+    repo.upsert_many(&notes).await.unwrap();
+    let _ = repo.upsert(&old("9999", "odd", "many")).await.unwrap();
+    repo.close().await;
+
+    let net = Switches::new();
+    net.offline(true);
+    let repo = open::<now::Note>(&file, &net).await.unwrap();
+    let mut seen = Vec::new();
+    let report = repo.migrate(|so_far| seen.push(so_far.rows + so_far.entries)).await.unwrap();
+    assert_eq!((report.rows, report.entries), (1500, 1500));
+    assert!(seen.len() >= 3 && seen.is_sorted(), "{seen:?}");
+    let failed: Vec<_> = report.failed.iter().filter_map(Error::row_key).collect();
+    assert_eq!(failed, ["9999", "#1501"], "the row and its entry");
+    assert_eq!(repo.find::<now::Note>("0007").await.unwrap().unwrap().stars, 7);
+    repo.close().await;
+}
