@@ -2,7 +2,7 @@
 
 use super::DIALECT;
 use crate::error::Fault;
-use crate::kind::{EnumDef, Kind, VariantDef};
+use crate::kind::{EnumDef, IntKind, Kind, VariantDef};
 use crate::ordered;
 use crate::schema::FieldDef;
 use crate::value::{Value, VariantValue};
@@ -38,13 +38,19 @@ pub(super) fn fit(value: Value, kind: &Kind, versions: Versions) -> Result<Value
             Value::Int(number)
         }
         (Kind::F32, Value::Float(number)) => Value::Float(f64::from(number as f32)),
+        (Kind::Int(IntKind::U128), value @ Value::Uint(_)) => value,
+        (Kind::As(def), value) => fit(value, &def.kind, versions)?,
         (Kind::Bool, value @ Value::Bool(_))
         | (Kind::F64, value @ Value::Float(_))
         | (Kind::Char, value @ Value::Char(_))
         | (Kind::Str, value @ Value::Str(_))
         | (Kind::Bytes, value @ Value::Bytes(_))
         | (Kind::Uuid, value @ Value::Uuid(_))
-        | (Kind::Time, value @ Value::Time(_)) => value,
+        | (Kind::Time, value @ Value::Time(_))
+        | (Kind::Date, value @ Value::Date(_))
+        | (Kind::Clock, value @ Value::Clock(_))
+        | (Kind::DateTime, value @ Value::DateTime(_))
+        | (Kind::Decimal, value @ Value::Decimal(_)) => value,
         (Kind::List(of), Value::List(values)) => {
             Value::List(values.into_iter().map(|value| fit(value, of, versions)).collect::<Result<_, _>>()?)
         }
