@@ -59,6 +59,13 @@ pub(super) fn fit(value: Value, kind: &Kind, versions: Versions) -> Result<Value
             sorted(entries.into_iter().map(entry).collect::<Result<_, Fault>>()?).ok_or_else(unfit)?
         }
         (Kind::Struct(def), value) => Value::Struct(fields(value, def.fields, versions).ok_or_else(unfit)??),
+        (Kind::Enum(def), value) if def.numbers().is_some() => {
+            let number = match value {
+                Value::Int(number) => def.numbered(number).map(|_| number),
+                value => def.number_of(variant(def, variant_name(&value).ok_or_else(unfit)?, versions)?.name),
+            };
+            Value::Int(number.ok_or(versions.gone())?)
+        }
         (Kind::Enum(def), value) if def.is_unit() => {
             let name = variant_name(&value).ok_or_else(unfit)?;
             Value::Str(variant(def, name, versions)?.name.into())
