@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use larder::core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry, Loaded, Mutation,
-    OpenStore, Opening, OutboxCounts, Page, Presence, Provider, Query, Realtime, Schema, Sink, Store,
-    StoredRow, async_trait,
+    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry, Loaded, Migrated,
+    Mutation, OpenStore, Opening, OutboxCounts, Page, Presence, Provider, Query, Realtime, Schema, Sink,
+    Store, StoredRow, async_trait,
 };
 use larder::{Idempotency, Key, Operation, Result};
 
@@ -143,6 +143,10 @@ impl Store for Open {
 
     async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
         self.inner.cursor(cx, scope).await
+    }
+
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
+        self.inner.migrate(cx, limit).await
     }
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
