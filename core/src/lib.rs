@@ -57,7 +57,7 @@ pub use provider::{
 };
 pub use query::{
     Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Operator, Order, OrderBy,
-    Position, Predicate, Query, Select, TextOp, Where,
+    Plan, Position, Predicate, Query, Select, TextOp, Where,
 };
 pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::mutation::{Mutation, Operation};
-use crate::query::Query;
+use crate::query::{Plan, Query};
 use crate::row::Row;
 use crate::runtime::Runtime;
 use crate::schema::Schema;
@@ -56,6 +56,12 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     /// As [`get`](Self::get).
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence>;
+
+    /// What the provider does with `query`, without answering it. It asks no network.
+    ///
+    /// # Errors
+    /// `Invalid` for a query that makes no sense for `schema`; and as [`get`](Self::get).
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan>;
 
     /// Changes one row.
     ///

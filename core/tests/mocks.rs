@@ -96,6 +96,7 @@ mockall::mock! {
         fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency;
         async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page>;
         async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence>;
+        fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder_core::Plan>;
         async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied>;
         fn delta<'a>(&'a self) -> Option<&'a dyn Delta>;
         fn realtime<'a>(&'a self) -> Option<&'a dyn Realtime>;

@@ -111,6 +111,10 @@ impl Provider for Scripted {
         })
     }
 
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder::core::Plan> {
+        self.server.explain(schema, query)
+    }
+
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         self.server.exists(cx, schema, query).await
     }

@@ -204,7 +204,7 @@ fn compares(field: ValueRef<'_>, op: CompareOp, operand: ValueRef<'_>) -> Result
 }
 
 /// Equality of a query: `-0.0` equals `0.0`, a NaN equals nothing, composites are compared element by element.
-fn equal(a: ValueRef<'_>, b: ValueRef<'_>) -> Result<bool, Fault> {
+pub(super) fn equal(a: ValueRef<'_>, b: ValueRef<'_>) -> Result<bool, Fault> {
     Ok(match (a, b) {
         (ValueRef::Float(a), ValueRef::Float(b)) => a == b,
         (ValueRef::List(a), ValueRef::List(b))

@@ -7,14 +7,18 @@
 mod check;
 mod data;
 pub mod eval;
+mod filter;
 mod keyset;
+pub mod plan;
 mod position;
 mod predicate;
 mod typed;
 
 pub use check::MAX_DEPTH;
 pub use data::Operator;
+pub use filter::Filter;
 pub use keyset::KeySet;
+pub use plan::Plan;
 pub use position::{Cursor, Position};
 pub use predicate::{CompareOp, Predicate, TextOp};
 pub use typed::{Assigned, Field, Holds, Needle, Operand, OrderBy, Select, Where};
@@ -150,9 +154,10 @@ impl Query {
     /// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
     pub fn finish(&self, schema: &Schema, done: Done, mut rows: Vec<PageRow>) -> Result<Vec<PageRow>> {
         if !done.filter || (!done.window && self.after.is_some()) {
+            let filter = Filter::of(&self.filter);
             let mut kept = Vec::with_capacity(rows.len());
             for row in rows {
-                let passes = done.filter || self.filter.matches(schema, &*row.row)?;
+                let passes = done.filter || filter.matches(schema, &*row.row)?;
                 // The place where the query begins comes before its offset and its limit.
                 if passes && (done.window || self.begins_before(schema, &*row.row)?) {
                     kept.push(row);

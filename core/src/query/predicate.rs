@@ -189,6 +189,20 @@ impl Predicate {
         }
     }
 
+    /// The conditions that must all hold, however they are nested, without those that always do.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<&Self> {
+        let (mut found, mut left) = (Vec::new(), vec![self]);
+        while let Some(one) = left.pop() {
+            match one {
+                Self::And(all) => left.extend(all.iter().rev()),
+                Self::All => {}
+                one => found.push(one),
+            }
+        }
+        found
+    }
+
     /// Sets whether case is ignored, in every text condition of the tree.
     pub(super) fn set_ignore_case(&mut self) {
         match self {

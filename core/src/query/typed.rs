@@ -7,10 +7,11 @@ use std::marker::PhantomData;
 use std::ops::Not;
 use std::sync::Arc;
 
-use super::{CompareOp, Cursor, Order, Predicate, Query, TextOp};
+use super::{CompareOp, Cursor, Order, Plan, Predicate, Query, TextOp};
 use crate::association::{Includes, Including};
 use crate::datum::{Convert, Converted, Datum};
 use crate::error::Result;
+use crate::provider::Capabilities;
 use crate::row::Model;
 use crate::value::Value;
 
@@ -373,6 +374,12 @@ impl<M> Where<M> {
         Select::from(self).limit(limit)
     }
 
+    /// Makes it an error if the local store would have to look at all rows; see [`Select::deny_scan`].
+    #[must_use]
+    pub fn deny_scan(self) -> Select<M> {
+        Select::from(self).deny_scan()
+    }
+
     /// Without the first `offset` rows.
     #[must_use]
     pub fn offset(self, offset: u64) -> Select<M> {
@@ -485,6 +492,14 @@ impl<M> Select<M> {
         self
     }
 
+    /// Makes it an error if the local store would have to look at all rows: see [`plan`](super::plan) for what an index
+    /// serves.
+    #[must_use]
+    pub fn deny_scan(mut self) -> Self {
+        self.query.deny_scan = true;
+        self
+    }
+
     /// Without the first `offset` rows.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
@@ -494,6 +509,12 @@ impl<M> Select<M> {
 }
 
 impl<M: Model> Select<M> {
+    /// How a provider with these capabilities answers the query; see [`Query::plan`].
+    #[must_use]
+    pub fn plan(&self, capabilities: &Capabilities) -> Plan {
+        self.query.plan(M::schema(), capabilities)
+    }
+
     /// From the cursor on: the rows that come after the one that it was made from, in this order. The limit counts from
     /// there.
     ///

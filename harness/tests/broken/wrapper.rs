@@ -164,6 +164,10 @@ impl Provider for Broken {
         self.answer(cx, schema, query).await
     }
 
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder_core::Plan> {
+        self.inner.explain(schema, query)
+    }
+
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         let page = self.answer(cx, schema, query).await?;
         Ok(if page.rows.is_empty() { Presence::Absent } else { Presence::Present })

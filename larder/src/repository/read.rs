@@ -6,8 +6,8 @@
 use std::sync::{Arc, PoisonError};
 
 use larder_core::{
-    Error, ErrorKind, Key, Model, PageRow, Presence, Query, ReadPolicy, Result, RowState, Schema, Select,
-    SyncState, Timestamp,
+    Error, ErrorKind, Key, Model, PageRow, Plan, Presence, Query, ReadPolicy, Result, RowState, Schema,
+    Select, SyncState, Timestamp,
 };
 
 use super::rows::goes_on;
@@ -155,6 +155,27 @@ impl Repository {
         }
         let since = self.known_since(schema, query).await?;
         Ok(since.is_some_and(|since| self.is_fresh(since)))
+    }
+
+    /// How the local store answers `query`: by which keys and indexes, what is judged row by row, and whether it sorts.
+    ///
+    /// ```
+    /// # use larder::{Memory, Model, Repository};
+    /// # #[derive(Model)]
+    /// # struct User { #[model(key)] id: u32, #[model(index)] city: String }
+    /// # async fn run() -> larder::Result<()> {
+    /// let repo = Repository::builder().store(Memory::new()).model::<User>().build().await?;
+    /// println!("{}", repo.plan(User::CITY.eq("Oslo"))?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` if the model is not registered, or the query makes no sense for it; `Unsupported` for one that asks
+    /// something of related rows, which takes several queries of the store.
+    pub fn plan<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Plan> {
+        let schema = self.schema::<M>()?;
+        self.shared.store.explain(schema, query.into().as_query())
     }
 
     /// Whether any row answers `query`. Asks the remote only where the policy would fetch, and stores nothing.

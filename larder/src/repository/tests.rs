@@ -43,6 +43,10 @@ impl Provider for Silent {
         std::future::pending().await
     }
 
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder_core::Plan> {
+        Ok(query.plan(schema, &self.capabilities()))
+    }
+
     async fn exists(&self, _: &Context, _: &'static Schema, _: &Query) -> Result<Presence> {
         std::future::pending().await
     }

@@ -109,6 +109,10 @@ impl Provider for Faulty {
         self.inner.get(cx, schema, query).await
     }
 
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder::core::Plan> {
+        self.inner.explain(schema, query)
+    }
+
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         self.inner.exists(cx, schema, query).await
     }
@@ -304,6 +308,10 @@ impl Provider for Line {
         self.alive().await;
         after?;
         page
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder::core::Plan> {
+        self.weather.server.explain(schema, query)
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {

@@ -81,6 +81,10 @@ impl Provider for Open {
         Ok(page)
     }
 
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder::core::Plan> {
+        self.inner.explain(schema, query)
+    }
+
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         self.inner.exists(cx, schema, query).await
     }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use larder_core::{
     Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Done, Entry, Error,
     ErrorKind, Idempotency, Key, Loaded, Meta, Migrated, Mutation, Op, Opening, Operation, OutboxCounts,
-    Outcome, Page, PageRow, Presence, Provider, Query, Realtime, Record, Result, Row, Runtime, Schema, Sink,
-    Store, StoredRow, Tail, Touched,
+    Outcome, Page, PageRow, Plan, Presence, Provider, Query, Realtime, Record, Result, Row, Runtime, Schema,
+    Sink, Store, StoredRow, Tail, Touched,
 };
 use tracing::{Level, instrument};
 
@@ -167,6 +167,10 @@ impl Provider for MemoryStore {
     async fn exists(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         let rows = self.read().select(schema, query).map_err(|error| error.during("get"))?;
         Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.read().explain(schema, query).map_err(|error| error.during("explain"))
     }
 
     #[instrument(

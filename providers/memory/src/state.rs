@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use larder_core::query::Filter;
+use larder_core::query::plan::{Access, Served};
 use larder_core::{
-    Batch, Committed, Entry, Error, ErrorKind, Expect, IndexDef, Key, Meta, MutationId, Op, Outcome, PageRow,
-    Query, Record, Result, Row, Schema, StoredRow, Tail, Touched, ordered, packed,
+    Batch, Capabilities, Committed, Entry, Error, ErrorKind, Expect, IndexDef, Key, Meta, MutationId, Op,
+    Outcome, PageRow, Plan, Query, Record, Result, Row, Schema, StoredRow, Tail, Touched, ordered, packed,
 };
 
 /// The committed state.
@@ -84,6 +86,7 @@ impl State {
             Some(key) => table.rows.get(key).and_then(shown).into_iter().collect(),
             None => {
                 query.check_alone(schema)?;
+                query.permit_scan(schema)?;
                 table.rows.values().filter_map(shown).collect()
             }
         };
@@ -96,11 +99,29 @@ impl State {
             return Ok(self.select(schema, query)?.len() as u64);
         }
         query.check_alone(schema)?;
-        let mut count = 0;
+        query.permit_scan(schema)?;
+        let (mut count, filter) = (0, Filter::of(&query.filter));
         for row in self.table(schema)?.rows.values().filter_map(|stored| stored.row.as_ref()) {
-            count += u64::from(query.filter.matches(schema, &**row)?);
+            count += u64::from(filter.matches(schema, &**row)?);
         }
         Ok(count.saturating_sub(query.offset).min(query.limit.unwrap_or(u64::MAX)))
+    }
+
+    /// What [`select`](Self::select) does: a lookup by one key, or a pass over all rows. Indexes keep their promises here
+    /// and find nothing.
+    pub(crate) fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        let rows = self.table(schema)?.rows.len() as u64;
+        query.check_alone(schema)?;
+        let mut plan = query.plan(schema, &Capabilities::ALL);
+        if query.as_key().is_some() {
+            return Ok(Plan { access: Access::Keys(1), estimate: Some(1), ..plan });
+        }
+        for condition in &mut plan.conditions {
+            if condition.served != Served::Unindexed {
+                condition.served = Served::Residual;
+            }
+        }
+        Ok(Plan { access: Access::Scan, estimate: Some(rows), ..plan })
     }
 
     /// True if everything holds that the batch relies on.

@@ -4,10 +4,9 @@
 use larder_core::{CompareOp, IndexDef, Predicate, Query, TextOp, Value};
 
 use crate::catalog::Slot;
-use crate::codec;
 use crate::error::Raw;
-use crate::plan::{Access, Plan, Span};
-use crate::reads::{Generation, Halt, Watch, judge};
+use crate::plan::{Candidate, Plan};
+use crate::reads::{Generation, Halt, Watch};
 use crate::scan::{self, Mode};
 
 /// How often the watch is asked.
@@ -23,16 +22,39 @@ pub(crate) fn count(generation: &Generation, slot: &Slot, query: &Query, watch: 
     // How many there are has nothing to do with their order.
     let all = Query { deny_scan: query.deny_scan, ..Query::filter(query.filter.clone()) };
     let plan = Plan::of(slot, &all);
-    let mut counter = Counter { generation, slot, query: &all, watch, count: 0, steps: 0 };
-    match &plan.access {
-        Access::Keys(keys) => keys.iter().try_for_each(|key| counter.lookup(key))?,
-        Access::Rows(spans) => counter.rows(spans)?,
-        Access::Index { spans, index, .. } if says_all(&all.filter, slot.indexes[*index].def) => {
-            counter.entries(spans)?;
+    all.permit_scan(slot.schema)?;
+    plan.permit(slot, &all)?;
+    let count = match entries(slot, &all, &plan) {
+        Some(candidate) => count_entries(generation, candidate, watch)?,
+        None => scan::count(generation, slot, &all, &plan, watch)?,
+    };
+    Ok(count.saturating_sub(query.offset).min(query.limit.unwrap_or(u64::MAX)))
+}
+
+/// The ranges of an index whose entries are those of the rows that answer, if there are any.
+fn entries<'p>(slot: &Slot, query: &Query, plan: &'p Plan) -> Option<&'p Candidate> {
+    let [candidate] = plan.gather.as_ref()?.candidates.as_slice() else {
+        return None;
+    };
+    let (Some(index), _) = candidate.sources.first()? else {
+        return None;
+    };
+    let by_index = candidate.of.is_none() && says_all(&query.filter, slot.indexes[*index].def);
+    by_index.then_some(candidate)
+}
+
+fn count_entries(generation: &Generation, candidate: &Candidate, watch: &Watch) -> Result<u64, Halt> {
+    let mut count = 0_u64;
+    for (_, span) in &candidate.sources {
+        for pair in generation.range(span)? {
+            pair.map_err(Raw::from)?;
+            count += 1;
+            if count.is_multiple_of(WATCH_EVERY) {
+                watch.check()?;
+            }
         }
-        Access::Index { spans, .. } => counter.index(spans)?,
     }
-    Ok(counter.count.saturating_sub(query.offset).min(query.limit.unwrap_or(u64::MAX)))
+    Ok(count)
 }
 
 /// True if the ranges that the planner makes of `filter` over the index hold the entries of the rows that answer, and
@@ -60,72 +82,4 @@ fn says_all(filter: &Predicate, index: &IndexDef) -> bool {
 
 fn is_scalar(value: &Value) -> bool {
     !matches!(value, Value::List(_) | Value::Map(_) | Value::Struct(_) | Value::Variant(_))
-}
-
-struct Counter<'a> {
-    generation: &'a Generation,
-    slot: &'a Slot,
-    query: &'a Query,
-    watch: &'a Watch,
-    count: u64,
-    steps: u64,
-}
-
-impl Counter<'_> {
-    fn step(&mut self) -> Result<(), Halt> {
-        self.steps += 1;
-        if self.steps.is_multiple_of(WATCH_EVERY) {
-            self.watch.check()?;
-        }
-        Ok(())
-    }
-
-    fn judge(&mut self, record: &[u8]) -> Result<(), Halt> {
-        self.step()?;
-        self.count += u64::from(judge(self.slot, self.query, record)?.is_some());
-        Ok(())
-    }
-
-    /// `key` has the model's prefix.
-    fn lookup(&mut self, key: &[u8]) -> Result<(), Halt> {
-        match self.generation.get(key)? {
-            Some(record) => self.judge(record.value()),
-            None => Ok(()),
-        }
-    }
-
-    fn rows(&mut self, spans: &[Span]) -> Result<(), Halt> {
-        for span in spans {
-            for pair in self.generation.range(span)? {
-                let (_, record) = pair.map_err(Raw::from)?;
-                self.judge(record.value())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn entries(&mut self, spans: &[Span]) -> Result<(), Halt> {
-        for span in spans {
-            for pair in self.generation.range(span)? {
-                pair.map_err(Raw::from)?;
-                self.step()?;
-                self.count += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn index(&mut self, spans: &[Span]) -> Result<(), Halt> {
-        let mut keys = Vec::new();
-        for span in spans {
-            for pair in self.generation.range(span)? {
-                let (entry, value) = pair.map_err(Raw::from)?;
-                let (_, key) = codec::split_entry(entry.value(), value.value())?;
-                keys.push([&codec::prefix(codec::ROWS, self.slot.model), key].concat());
-            }
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        keys.iter().try_for_each(|key| self.lookup(key))
-    }
 }

@@ -1,9 +1,11 @@
 //! What a filter says about single fields, in encoded values.
 
+use std::rc::Rc;
+
 use larder_core::{CompareOp, Key, KeySet, Kind, Predicate, TextOp, Timestamp, Value, ValueRef, ordered};
 
 use crate::codec;
-use crate::plan::Planner;
+use crate::paths::Planner;
 
 /// What the filter says about one field, in encoded values.
 #[derive(Debug, Default)]
@@ -54,11 +56,16 @@ fn null() -> Vec<u8> {
 
 impl Planner<'_> {
     /// What the filter says about `field`; `key`: in the encoding of keys, where a moment is a number.
-    pub(crate) fn limits(&self, field: usize, key: bool) -> Limits {
+    pub(crate) fn limits(&self, field: usize, key: bool) -> Rc<Limits> {
+        if let Some(known) = self.known.borrow().get(&(field, key)) {
+            return known.clone();
+        }
         let mut limits = Limits::default();
         for conjunct in &self.conjuncts {
             self.limit(conjunct, field, key, &mut limits);
         }
+        let limits = Rc::new(limits);
+        self.known.borrow_mut().insert((field, key), limits.clone());
         limits
     }
 
@@ -117,6 +124,11 @@ impl Planner<'_> {
         let Some(operand) = self.operand(value, field, key) else {
             return;
         };
+        if operand.is_null() && !matches!(op, CompareOp::Eq | CompareOp::Ne) {
+            // Null is neither less nor greater than anything.
+            limits.among(Vec::new());
+            return;
+        }
         if op == CompareOp::Eq {
             if let Some(equal) = codec::equals(operand) {
                 limits.among(equal);
@@ -141,6 +153,7 @@ impl Planner<'_> {
         let is_moment = matches!(self.slot.schema.fields.get(usize::from(field))?.kind.inner(), Kind::Time);
         match (value.show(), key && is_moment) {
             (ValueRef::Time(at), true) => Some(ValueRef::Int(at.as_nanosecond())),
+            (ValueRef::Null, true) => Some(ValueRef::Null),
             (_, true) => None,
             (operand, false) => Some(operand),
         }

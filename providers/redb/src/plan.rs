@@ -1,23 +1,92 @@
-//! How a query is answered: by key, over an index, or by a scan.
+//! How a query is answered: by key, over indexes, or by a scan.
 //!
 //! A plan only narrows down where to look. Every row that is found is judged by the whole filter again, so what a plan
 //! does not understand costs time and never changes an answer.
+//!
+//! The rule, where a step is a row or an entry that is passed and a row that is looked up counts for [`LOOKUP`]:
+//!
+//! 1. Keys that the filter names are looked up, and nothing else is done.
+//! 2. Ranges of the key or of an index that the filter limits are *candidates*; "any of these" is one if each branch is.
+//!    Of two candidates, one that limits the same fields and more replaces the other.
+//! 3. The candidates' entries are gathered in turns. The one that ends first is the most selective; another goes on only
+//!    for as long as reading its entries costs less than the lookups that it may save, and what both have is looked up.
+//! 4. Gathering is given up for a scan when the candidates have more than a `1 + LOOKUP`th of the rows: then the lookups
+//!    cost more than the scan. The number of rows is bounded by that of all pairs in the table, which is known.
+//! 5. With a limit, and a way that gives the rows in the query's order, that way is walked until the limit is reached.
+//!    Candidates are gathered first where that is cheaper, up to the `n` where `n` lookups cost what the walk is expected to:
+//!    `n² = rows × limit`.
+//! 6. A query that denies scans gathers whatever it costs.
 
-use larder_core::{Direction, Key, Order, Predicate, Query, ordered};
+use larder_core::{Error, ErrorKind, Query, Result};
 
 use crate::catalog::Slot;
-use crate::codec::{self, ENTRIES, PREFIX, ROWS};
+use crate::codec::PREFIX;
+use crate::paths::{Path, Planner};
 
-/// Beyond this many ranges, further fields of an index are left to the filter.
-const RANGES: usize = 1024;
+/// A row that is looked up by its key costs about as much as this many that are scanned.
+pub(crate) const LOOKUP: usize = 4;
+/// So few entries are always gathered.
+const FEW: usize = 64;
+/// The most candidates that are gathered in turns.
+const CANDIDATES: usize = 4;
 
 /// Where to look, and what order that gives.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// Where to look.
+    /// What is gathered first, unless that turns out to be too much.
+    pub(crate) gather: Option<Gather>,
+    /// Where to look, at once or when the gathering was given up.
     pub(crate) access: Access,
     /// How looking there gives the rows in the query's order; `None` if they have to be sorted.
     pub(crate) delivery: Option<Delivery>,
+}
+
+/// Keys that are gathered from several places.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Gather {
+    /// Where: rows that answer are in each.
+    pub(crate) candidates: Vec<Candidate>,
+    /// How much may be gathered.
+    pub(crate) budget: Budget,
+    /// How the keys, which are gathered in their order, give the rows in the query's order.
+    pub(crate) delivery: Option<Delivery>,
+    /// The key that the query begins after, if it delivers.
+    pub(crate) place: Option<Vec<u8>>,
+}
+
+/// Places that together have all rows that answer.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Candidate {
+    /// Ranges of rows, or of the entries of an index.
+    pub(crate) sources: Vec<(Option<usize>, Span)>,
+    /// Keys, each with the model's prefix.
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// The fields that are limited there, by rising position; none for "any of these".
+    pub(crate) fields: Vec<usize>,
+    /// Which of the conditions it is, if it is "any of these".
+    pub(crate) of: Option<usize>,
+}
+
+/// How much may be gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Budget {
+    /// Whatever it takes.
+    Any,
+    /// What costs less than a scan.
+    Scan,
+    /// What costs less than a walk to so many rows.
+    Walk(usize),
+}
+
+impl Budget {
+    /// The most entries, where the model has so many rows at most.
+    pub(crate) fn entries(self, rows: usize) -> usize {
+        match self {
+            Self::Any => usize::MAX,
+            Self::Scan => FEW.max(rows / (1 + LOOKUP)),
+            Self::Walk(end) => FEW.max(rows.saturating_mul(end).isqrt().min(rows / (1 + LOOKUP))),
+        }
+    }
 }
 
 /// Where to look.
@@ -27,7 +96,7 @@ pub(crate) enum Access {
     Keys(Vec<Vec<u8>>),
     /// At the rows in these ranges.
     Rows(Vec<Span>),
-    /// At the rows that the entries in these ranges lead to.
+    /// At the rows that the entries in these ranges lead to, in their order.
     Index {
         /// The ranges.
         spans: Vec<Span>,
@@ -55,17 +124,31 @@ pub(crate) enum Delivery {
 impl Plan {
     /// Plans `query`.
     pub(crate) fn of(slot: &Slot, query: &Query) -> Self {
-        let mut conjuncts = Vec::new();
-        flatten(&query.filter, &mut conjuncts);
-        Planner { slot, query, conjuncts }.plan()
+        Planner::new(slot, query, query.filter.conditions()).plan()
     }
 
-    /// True if the plan reads all rows of the model.
+    /// True if the plan reads all rows of the model at once.
     pub(crate) fn is_scan(&self) -> bool {
-        match &self.access {
-            Access::Rows(spans) => spans.iter().any(|(low, _)| low.len() == PREFIX),
-            _ => false,
+        self.gather.is_none() && self.access.is_scan()
+    }
+
+    /// Refuses a scan that is denied: the schema's indexes would serve the query, but one of them does not.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub(crate) fn permit(&self, slot: &Slot, query: &Query) -> Result<()> {
+        let ends_early =
+            query.limit.is_some() && self.delivery.is_some() && query.filter.conditions().is_empty();
+        if !query.deny_scan || !self.is_scan() || ends_early {
+            return Ok(());
         }
+        let broken = slot.indexes.iter().filter(|index| !index.is_complete()).map(|index| index.def.name);
+        let names: Vec<&str> = broken.collect();
+        let message = format!(
+            "the query would look at all rows: the index {} misses a row that could not be read when it was built",
+            names.join(", ")
+        );
+        Err(Error::new(ErrorKind::Invalid, message).model(slot.schema.model))
     }
 
     /// The number of keys that are looked up, if it is known.
@@ -77,44 +160,13 @@ impl Plan {
     }
 }
 
-fn flatten<'q>(filter: &'q Predicate, into: &mut Vec<&'q Predicate>) {
-    match filter {
-        Predicate::And(all) => all.iter().for_each(|one| flatten(one, into)),
-        one => into.push(one),
+impl Access {
+    pub(crate) fn is_scan(&self) -> bool {
+        match self {
+            Self::Rows(spans) => spans.iter().any(|(low, _)| low.len() == PREFIX),
+            _ => false,
+        }
     }
-}
-
-/// One way to the rows: their keys, or an index.
-pub(crate) struct Path {
-    pub(crate) spans: Vec<Span>,
-    /// What comes before `spans`, as it lies: the rest of a group that a page ended in.
-    pub(crate) head: Option<Span>,
-    /// What all keys or entries begin with, if the fields that are limited to values have one each.
-    pub(crate) start: Vec<u8>,
-    /// Fields that are limited to values, from the first.
-    pub(crate) fixed: usize,
-    /// Whether the field after them is limited to a range.
-    ranged: bool,
-    pub(crate) delivery: Option<Delivery>,
-    pub(crate) index: Option<usize>,
-}
-
-impl Path {
-    fn rank(&self, of: usize) -> (bool, usize, bool, bool, bool) {
-        let whole = of > 0 && self.fixed == of;
-        (whole, self.fixed, self.ranged, self.delivery.is_some(), self.index.is_none())
-    }
-
-    fn is_limited(&self) -> bool {
-        self.fixed > 0 || self.ranged
-    }
-}
-
-/// Makes a plan.
-pub(crate) struct Planner<'a> {
-    pub(crate) slot: &'a Slot,
-    pub(crate) query: &'a Query,
-    pub(crate) conjuncts: Vec<&'a Predicate>,
 }
 
 impl Planner<'_> {
@@ -122,30 +174,23 @@ impl Planner<'_> {
         if self.query.limit == Some(0) {
             return self.keys(Vec::new());
         }
-        if let Some(keys) = self.conjuncts.iter().find_map(|one| self.named_keys(one)) {
+        if let Some(keys) = self.whole_keys() {
             return self.keys(keys);
         }
-        let key_fields = self.slot.schema.key.fields;
         let by_key = self.by_key();
-        if !key_fields.is_empty() && by_key.fixed == key_fields.len() {
-            return self.keys(by_key.spans.into_iter().map(|(key, _)| key).collect());
+        let indexes: Vec<Path> = self.complete_indexes().map(|at| self.by_index(at)).collect();
+        let mut candidates = Vec::new();
+        let limited = std::iter::once(&by_key).chain(&indexes).filter(|path| path.is_limited());
+        candidates.extend(limited.map(|path| self.candidate(path)));
+        prune(&mut candidates);
+        candidates.extend(self.unions());
+        candidates.sort_by_key(|one| one.sources.len());
+        candidates.truncate(CANDIDATES);
+        if candidates.iter().any(|one| one.sources.is_empty() && one.keys.is_empty()) {
+            return self.keys(Vec::new());
         }
-        let mut best = (by_key.rank(key_fields.len()), by_key);
-        for (at, index) in self.slot.indexes.iter().enumerate().filter(|(_, index)| index.is_complete()) {
-            let path = self.by_index(at);
-            let rank = path.rank(index.def.fields.len());
-            // An index that limits nothing is worth its lookups only if it ends them early.
-            let useful = path.is_limited() || (path.delivery.is_some() && self.query.limit.is_some());
-            if useful && rank > best.0 {
-                best = (rank, path);
-            }
-        }
-        let Path { spans, head, delivery, index, .. } = self.seek(best.1);
-        let access = match index {
-            Some(index) => Access::Index { spans, head, index },
-            None => Access::Rows(spans),
-        };
-        Plan { access, delivery }
+        let walk = self.walk(by_key, indexes);
+        self.choose(candidates, walk)
     }
 
     fn keys(&self, mut keys: Vec<Vec<u8>>) -> Plan {
@@ -153,137 +198,63 @@ impl Planner<'_> {
         keys.dedup();
         let delivery = self.in_key_order();
         self.seek_keys(&mut keys, delivery);
-        Plan { access: Access::Keys(keys), delivery }
+        Plan { gather: None, access: Access::Keys(keys), delivery }
     }
 
-    fn named_keys(&self, conjunct: &Predicate) -> Option<Vec<Vec<u8>>> {
-        let encode = |key: &Key| codec::row_key(self.slot.model, key);
-        match conjunct {
-            Predicate::Key(key) => Some(vec![encode(key)]),
-            Predicate::Keys(keys) => Some(keys.iter().map(encode).collect()),
-            Predicate::Or(any) if any.is_empty() => Some(Vec::new()),
-            _ => None,
-        }
-    }
-
-    fn by_key(&self) -> Path {
-        let fields = self.slot.schema.key.fields;
-        let mut start = codec::prefix(ROWS, self.slot.model).to_vec();
-        let composite = fields.len() > 1;
-        if composite {
-            // What the encoding of a composite key begins with, before its first part; and what it ends with.
-            let mut empty = Vec::new();
-            ordered::encode_key(&Key::Composite([].into()), &mut empty);
-            let end = empty.split_off(1);
-            start.extend(empty);
-            let mut path = self.reach(&start, fields, true);
-            if path.fixed == fields.len() {
-                path.spans.iter_mut().for_each(|(key, _)| key.extend_from_slice(&end));
-            } else if !path.is_limited() {
-                path.spans = vec![whole(&codec::prefix(ROWS, self.slot.model))];
+    /// The way that is taken at once, or when gathering turns out to be too much: with a limit, one that gives the
+    /// order, if there is one; else the rows as they lie.
+    fn walk(&self, by_key: Path, indexes: Vec<Path>) -> Path {
+        let mut best = by_key;
+        if self.query.limit.is_some() {
+            for path in indexes.into_iter().filter(|path| path.delivery.is_some()) {
+                if path.rank() > best.rank() {
+                    best = path;
+                }
             }
-            path
-        } else {
-            self.reach(&start, fields, true)
         }
+        best
     }
 
-    fn by_index(&self, at: usize) -> Path {
-        let index = &self.slot.indexes[at];
-        let path = self.reach(&codec::prefix(ENTRIES, index.id), index.def.fields, false);
-        Path { index: Some(at), ..path }
-    }
-
-    /// How far the filter limits `fields`, whose encodings follow `start`.
-    fn reach(&self, start: &[u8], fields: &[usize], key: bool) -> Path {
-        let mut prefixes = vec![start.to_vec()];
-        let mut fixed = 0;
-        for field in fields {
-            let Some(values) = self.limits(*field, key).among else {
-                break;
-            };
-            if fixed > 0 && prefixes.len() * values.len() > RANGES {
-                break;
-            }
-            let extended = |one: &Vec<u8>| {
-                values.iter().map(|value| [one.as_slice(), value].concat()).collect::<Vec<_>>()
-            };
-            prefixes = prefixes.iter().flat_map(extended).collect();
-            fixed += 1;
-        }
-        let rest = &fields[fixed..];
-        let limits = rest.first().map(|field| self.limits(*field, key)).unwrap_or_default();
-        let span = |prefix: &Vec<u8>| match (&limits.low, &limits.high) {
-            (Some(low), Some(high)) => {
-                ([prefix.as_slice(), low].concat(), [prefix.as_slice(), high].concat())
-            }
-            _ => whole(prefix),
+    fn choose(&self, candidates: Vec<Candidate>, walk: Path) -> Plan {
+        let delivers = walk.delivery.is_some() && self.query.limit.is_some();
+        // What is walked is all that is limited: gathering it first would gain nothing.
+        let alone = candidates.iter().all(|one| one.of.is_none() && walk.limits_all(&one.fields))
+            && (delivers || walk.index.is_none());
+        let budget = match (self.query.deny_scan, delivers) {
+            (true, _) if !walk.is_limited() => Budget::Any,
+            (_, true) => Budget::Walk(self.window_end()),
+            _ => Budget::Scan,
         };
-        let mut spans: Vec<Span> = prefixes.iter().map(span).filter(|(low, high)| low < high).collect();
-        spans.sort_unstable();
-        let delivery = match key {
-            true => self.in_key_order(),
-            // Ranges of an index are not in order among each other.
-            false if spans.len() > 1 => None,
-            false => self.delivery(rest, self.slot.schema.key.fields),
+        let gather = (!candidates.is_empty() && !alone).then(|| Gather {
+            candidates,
+            budget,
+            delivery: self.in_key_order(),
+            place: self.place(),
+        });
+        let Path { spans, head, delivery, index, .. } = self.seek(walk);
+        let access = match index {
+            Some(index) => Access::Index { spans, head, index },
+            None => Access::Rows(spans),
         };
-        let start = prefixes.into_iter().next().unwrap_or_default();
-        Path { spans, head: None, start, fixed, ranged: limits.low.is_some(), delivery, index: None }
+        Plan { gather, access, delivery }
     }
 
-    /// How rows that come in the order of their keys come in the query's order.
-    fn in_key_order(&self) -> Option<Delivery> {
-        let fields = self.slot.schema.key.fields.iter().copied();
-        let open: Vec<usize> = fields.filter(|field| !self.limits(*field, false).is_fixed()).collect();
-        self.delivery(&[], &open)
-    }
-
-    /// How rows that come by `values`, then by `key`, come in the query's order.
-    fn delivery(&self, values: &[usize], key: &[usize]) -> Option<Delivery> {
-        let order = self.effective_order();
-        let gives: Vec<usize> = values.iter().chain(key).copied().collect();
-        let same = order.len() <= gives.len()
-            && order.iter().zip(&gives).all(|(one, gives)| usize::from(one.field) == *gives);
-        let all = |direction| order.iter().all(|one| one.direction == direction);
-        if !same {
-            None
-        } else if all(Direction::Ascending) {
-            (order.len() >= values.len()).then_some(Delivery::Forward)
-        } else if all(Direction::Descending) && order.len() == gives.len() {
-            Some(Delivery::Backward)
-        } else if all(Direction::Descending) && order.len() == values.len() {
-            Some(Delivery::Grouped)
-        } else {
-            None
-        }
-    }
-
-    /// The query's order without what it can do without: fields that all rows agree in, fields named twice, and
-    /// what comes after the whole key.
-    fn effective_order(&self) -> Vec<Order> {
-        let key = self.slot.schema.key.fields;
-        let mut order: Vec<Order> = Vec::new();
-        for one in &self.query.order {
-            let named = |field: usize| order.iter().any(|known| usize::from(known.field) == field);
-            if !key.is_empty() && key.iter().all(|field| named(*field)) {
-                break;
-            }
-            if !named(one.field.into()) && !self.limits(one.field.into(), false).is_fixed() {
-                order.push(*one);
-            }
-        }
-        // Rising keys are the tie-break of every order.
-        if key.len() == 1
-            && order.last().is_some_and(|last| {
-                usize::from(last.field) == key[0] && last.direction == Direction::Ascending
-            })
-        {
-            order.pop();
-        }
-        order
+    fn window_end(&self) -> usize {
+        let end = self.query.limit.unwrap_or(u64::MAX).saturating_add(self.query.offset);
+        usize::try_from(end).unwrap_or(usize::MAX)
     }
 }
 
-fn whole(prefix: &[u8]) -> Span {
-    (prefix.to_vec(), codec::after(prefix))
+/// Leaves out candidates that limit no field that another does not limit as well.
+fn prune(candidates: &mut Vec<Candidate>) {
+    let covers = |a: &Candidate, b: &Candidate| b.fields.iter().all(|field| a.fields.contains(field));
+    let mut kept: Vec<Candidate> = Vec::new();
+    for one in candidates.drain(..) {
+        if kept.iter().any(|other| covers(other, &one)) {
+            continue;
+        }
+        kept.retain(|other| !covers(&one, other));
+        kept.push(one);
+    }
+    *candidates = kept;
 }

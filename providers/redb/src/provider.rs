@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use crate::catalog::Slot;
 use crate::error::contain;
+use crate::explain::explain;
 use crate::plan::Plan;
 use crate::reads::{Generation, Halt, Watch};
 use crate::scan::{self, Found, INLINE_LOOKUPS, Mode};
@@ -99,7 +100,9 @@ impl RedbStore {
         watch.check()?;
         query.check_alone(schema)?;
         let slot = self.shared.catalog.slot(schema)?;
+        query.permit_scan(schema)?;
         let plan = Plan::of(slot, query);
+        plan.permit(slot, query)?;
         let found = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
             self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch))).await?
         } else {
@@ -227,6 +230,23 @@ impl Provider for RedbStore {
         let answer = self.answer(cx, schema, &query).instrument(span).await;
         let rows = answer.map_err(|error| error.during("look for").model(schema.model))?;
         Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder_core::Plan> {
+        let explained = || -> Result<larder_core::Plan> {
+            query.check_alone(schema)?;
+            let slot = self.shared.catalog.slot(schema)?;
+            let Some(generation) = self.shared.reads.load_full() else {
+                // While the store reopens itself, the schema is all that is known.
+                return Ok(query.plan(schema, &self.capabilities()));
+            };
+            match contain(|| explain(&generation, slot, query)) {
+                Ok(plan) => Ok(plan),
+                Err(Halt::Failed(error)) => Err(error),
+                Err(Halt::Closed) => Ok(query.plan(schema, &self.capabilities())),
+            }
+        };
+        explained().map_err(|error| error.during("explain").model(schema.model))
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {

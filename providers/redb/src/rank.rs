@@ -46,6 +46,8 @@ pub(crate) enum Rows {
     Streamed(Vec<Found>, usize),
     /// They come in any order.
     Sorted(Sorter),
+    /// They are only counted.
+    Counted(u64),
 }
 
 impl Rows {
@@ -56,6 +58,7 @@ impl Rows {
     pub(crate) fn finish(self, window: Window) -> Vec<Found> {
         match self {
             Self::Streamed(rows, _) => rows,
+            Self::Counted(_) => Vec::new(),
             Self::Sorted(sorter) => {
                 let ranked = sorter.heap.into_sorted_vec().into_iter();
                 ranked.skip(window.skip).take(window.take).map(|ranked| ranked.found).collect()

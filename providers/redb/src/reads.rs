@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::packed::{PackedRow, Stored};
+use larder_core::query::Filter;
 use larder_core::{Context, Error, ErrorKind, PageRow, Query, Result, Runtime};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageError};
 
@@ -102,12 +103,13 @@ impl Watch {
 pub(crate) fn judge<'a>(
     slot: &'a Slot,
     query: &Query,
+    filter: &Filter<'_>,
     record: &'a [u8],
 ) -> Result<Option<(Stored<'a>, PackedRow<'a>)>> {
     let stored = Stored::parse(record).map_err(|error| error.model(slot.schema.model))?;
     let Some(body) = stored.body else { return Ok(None) };
     let row = slot.row(body)?;
-    let answers = query.filter.matches(slot.schema, &row)? && query.begins_before(slot.schema, &row)?;
+    let answers = filter.matches(slot.schema, &row)? && query.begins_before(slot.schema, &row)?;
     Ok(answers.then_some((stored, row)))
 }
 

@@ -1,12 +1,14 @@
 //! The carrying out of plans over a generation.
 
 use larder_core::packed::Stored;
+use larder_core::query::Filter;
 use larder_core::{PageRow, Query, Result};
 
 use crate::catalog::Slot;
 use crate::codec::{self, Guard, IndexEntry, PREFIX};
 use crate::error::Raw;
-use crate::plan::{Access, Delivery, Plan, Span};
+use crate::gather::Gathered;
+use crate::plan::{Access, Delivery, LOOKUP, Plan, Span};
 use crate::rank::{Rows, Window, rank};
 use crate::reads::{Generation, Halt, Watch, judge, page_row};
 
@@ -17,12 +19,12 @@ pub(crate) enum Mode<'a> {
     Inline,
     /// As long as it takes, or until the watch ends it; rows are copied.
     Whole(&'a Watch),
+    /// As long as it takes; nothing comes out of it.
+    Told,
 }
 
 /// The most steps on the calling thread; about a tenth of a millisecond.
 const INLINE: usize = 512;
-/// A row that is looked up by its key costs about as much as this many that are scanned.
-const LOOKUP: usize = 4;
 /// How often the watch is asked.
 const WATCH_EVERY: usize = 256;
 
@@ -64,29 +66,54 @@ pub(crate) fn run(
     plan: &Plan,
     mode: Mode<'_>,
 ) -> Result<Option<Answer>, Halt> {
-    let window = Window::of(query);
-    let rows = Rows::new(window, plan.delivery.is_none() && !query.order.is_empty());
-    let mut reader = Reader { generation, slot, query, mode, window, rows, steps: 0 };
-    let ended = match (&plan.access, plan.delivery) {
-        (Access::Keys(keys), delivery) => reader.keys(keys, delivery),
-        (Access::Rows(spans), delivery) => reader.rows(spans, delivery),
-        (Access::Index { spans, head, index }, Some(delivery)) => head
-            .iter()
-            .try_for_each(|head| reader.index_in_order(head, *index, Delivery::Forward))
-            .and_then(|()| spans.iter().try_for_each(|span| reader.index_in_order(span, *index, delivery))),
-        (Access::Index { spans, .. }, None) => reader.index(spans),
-    };
-    match ended {
+    let mut reader = Reader::new(generation, slot, query, mode);
+    match reader.carry_out(plan) {
         Ok(()) | Err(Stop::Enough) => {
-            Ok(Some(Answer { steps: reader.steps, rows: reader.rows.finish(window) }))
+            Ok(Some(Answer { steps: reader.steps, rows: reader.rows.finish(reader.window) }))
         }
         Err(Stop::TooLong) => Ok(None),
         Err(Stop::Halt(halt)) => Err(halt),
     }
 }
 
+/// Counts the rows that a plan finds, whatever the window.
+pub(crate) fn count(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    plan: &Plan,
+    watch: &Watch,
+) -> Result<u64, Halt> {
+    let mut reader = Reader::new(generation, slot, query, Mode::Whole(watch));
+    reader.rows = Rows::Counted(0);
+    match reader.carry_out(plan) {
+        Err(Stop::Halt(halt)) => Err(halt),
+        _ => Ok(if let Rows::Counted(count) = reader.rows { count } else { 0 }),
+    }
+}
+
+/// What a plan gathers; `None` if it gathers nothing, or gives it up.
+pub(crate) fn gather(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    plan: &Plan,
+) -> Result<Option<Gathered>, Halt> {
+    let Some(gather) = &plan.gather else { return Ok(None) };
+    match Reader::new(generation, slot, query, Mode::Told).gather(gather) {
+        Ok(gathered) => Ok(gathered),
+        Err(Stop::Enough | Stop::TooLong) => Ok(None),
+        Err(Stop::Halt(halt)) => Err(halt),
+    }
+}
+
+/// The most rows that the model can have.
+pub(crate) fn rows_at_most(generation: &Generation, slot: &Slot, query: &Query) -> Result<usize, Halt> {
+    Reader::new(generation, slot, query, Mode::Told).rows_at_most()
+}
+
 /// Why the carrying out of a plan ended early.
-enum Stop {
+pub(crate) enum Stop {
     /// There are enough rows.
     Enough,
     /// It would take too long for the calling thread.
@@ -101,17 +128,52 @@ impl<E: Into<Halt>> From<E> for Stop {
     }
 }
 
-struct Reader<'a> {
-    generation: &'a Generation,
-    slot: &'a Slot,
+/// Carries out a plan.
+pub(crate) struct Reader<'a> {
+    pub(crate) generation: &'a Generation,
+    pub(crate) slot: &'a Slot,
     query: &'a Query,
-    mode: Mode<'a>,
+    filter: Filter<'a>,
+    pub(crate) mode: Mode<'a>,
     window: Window,
     rows: Rows,
     steps: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(generation: &'a Generation, slot: &'a Slot, query: &'a Query, mode: Mode<'a>) -> Self {
+        let (window, filter) = (Window::of(query), Filter::of(&query.filter));
+        Self { generation, slot, query, filter, mode, window, rows: Rows::new(window, false), steps: 0 }
+    }
+
+    fn carry_out(&mut self, plan: &Plan) -> Result<(), Stop> {
+        if let Some(gather) = &plan.gather
+            && let Some(Gathered { keys, .. }) = self.gather(gather)?
+        {
+            self.sort_unless(gather.delivery);
+            return self.keys(&keys, gather.delivery);
+        }
+        self.sort_unless(plan.delivery);
+        match &plan.access {
+            Access::Keys(keys) => self.keys(keys, plan.delivery),
+            Access::Rows(spans) => self.rows(spans, plan.delivery),
+            Access::Index { spans, head, index } => {
+                let delivery = plan.delivery.unwrap_or(Delivery::Forward);
+                if let Some(head) = head {
+                    self.index_in_order(head, *index, Delivery::Forward)?;
+                }
+                spans.iter().try_for_each(|span| self.index_in_order(span, *index, delivery))
+            }
+        }
+    }
+
+    fn sort_unless(&mut self, delivery: Option<Delivery>) {
+        if matches!(self.rows, Rows::Counted(_)) {
+            return;
+        }
+        self.rows = Rows::new(self.window, delivery.is_none() && !self.query.order.is_empty());
+    }
+
     fn keys(&mut self, keys: &[Vec<u8>], delivery: Option<Delivery>) -> Result<(), Stop> {
         match delivery {
             Some(Delivery::Backward) => keys.iter().rev().try_for_each(|key| self.lookup(key)),
@@ -140,23 +202,6 @@ impl Reader<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Gathers the keys first: in their order, each row is looked up once and its page is near the one before.
-    fn index(&mut self, spans: &[Span]) -> Result<(), Stop> {
-        let mut keys = Vec::new();
-        for span in spans {
-            for pair in self.generation.range(span)? {
-                let (entry, value) = pair.map_err(Raw::from)?;
-                if matches!(self.mode, Mode::Inline) && keys.len() >= INLINE_LOOKUPS {
-                    return Err(Stop::TooLong);
-                }
-                keys.push(self.row_key(codec::split_entry(entry.value(), value.value())?.1));
-            }
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        keys.iter().try_for_each(|key| self.lookup(key))
     }
 
     fn index_in_order(&mut self, span: &Span, index: usize, delivery: Delivery) -> Result<(), Stop> {
@@ -214,11 +259,11 @@ impl Reader<'_> {
         if current.bytes == entry.value() { self.consider(key, record) } else { Ok(()) }
     }
 
-    fn row_key(&self, key: &[u8]) -> Vec<u8> {
+    pub(crate) fn row_key(&self, key: &[u8]) -> Vec<u8> {
         [&codec::prefix(codec::ROWS, self.slot.model), key].concat()
     }
 
-    fn step(&mut self, cost: usize) -> Result<(), Stop> {
+    pub(crate) fn step(&mut self, cost: usize) -> Result<(), Stop> {
         let before = self.steps;
         self.steps += cost;
         match self.mode {
@@ -230,11 +275,15 @@ impl Reader<'_> {
 
     /// Takes the row in, if it answers the query.
     fn consider(&mut self, key: &[u8], record: Guard) -> Result<(), Stop> {
-        let judged = judge(self.slot, self.query, record.value());
+        let judged = judge(self.slot, self.query, &self.filter, record.value());
         let Some((stored, row)) = judged.map_err(|error| codec::keyed(error, key))? else {
             return Ok(());
         };
         let rank = match &mut self.rows {
+            Rows::Counted(count) => {
+                *count += 1;
+                return Ok(());
+            }
             Rows::Streamed(_, skip) if *skip > 0 => {
                 *skip -= 1;
                 return Ok(());
@@ -249,10 +298,11 @@ impl Reader<'_> {
             }
         };
         let found = match self.mode {
-            Mode::Whole(_) => Found::Copied(Box::new(page_row(self.slot, &stored)?)),
+            Mode::Whole(_) | Mode::Told => Found::Copied(Box::new(page_row(self.slot, &stored)?)),
             Mode::Inline => Found::Lent(record),
         };
         match &mut self.rows {
+            Rows::Counted(_) => Ok(()),
             Rows::Streamed(rows, _) => {
                 rows.push(found);
                 if rows.len() >= self.window.take { Err(Stop::Enough) } else { Ok(()) }

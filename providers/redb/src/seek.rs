@@ -7,7 +7,8 @@
 use larder_core::{Key, Position, ValueRef, ordered};
 
 use crate::codec::{self, PREFIX};
-use crate::plan::{Delivery, Path, Planner, Span};
+use crate::paths::{Path, Planner};
+use crate::plan::{Delivery, Span};
 
 impl Planner<'_> {
     /// Narrows a path that delivers to what comes after the place where the query begins.
@@ -35,6 +36,12 @@ impl Planner<'_> {
             narrow(&mut path.spans, &entry, delivery);
         }
         path
+    }
+
+    /// The key of the place where the query begins, if that fits the query.
+    pub(crate) fn place(&self) -> Option<Vec<u8>> {
+        let after = self.query.after.as_deref()?;
+        self.fits(after).then(|| codec::row_key(self.slot.model, &after.key))
     }
 
     /// Leaves out the keys that come before the place where the query begins; they are sorted.

@@ -183,7 +183,9 @@ impl RedbStore {
     fn lend(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool, Halt> {
         query.check_alone(schema)?;
         let slot = self.shared.catalog.slot(schema)?;
+        query.permit_scan(schema)?;
         let plan = Plan::of(slot, query);
+        plan.permit(slot, query)?;
         if is_long(slot, query, &plan) {
             return Ok(false);
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use http::Method;
+use larder_core::query::plan::{Access, Ordering, Served};
 use larder_core::{
     Applied, Capabilities, Context, Delta, Done, Error, ErrorKind, Idempotency, Key, Mutation, Operation,
-    Page, PageRow, Predicate, Presence, Provider, Query, Realtime, Result, Schema,
+    Page, PageRow, Plan, Predicate, Presence, Provider, Query, Realtime, Result, Schema,
 };
 
 use crate::codec;
@@ -14,7 +15,7 @@ use crate::endpoint::Action;
 use crate::error::{invalid, misbehaved, unfit};
 use crate::exchange::{Answer, Call, Exchange};
 use crate::paging::{Arrived, Place};
-use crate::pushdown::{Plan, matches_nothing};
+use crate::pushdown::{self, matches_nothing};
 use crate::query::Params;
 use crate::route::Route;
 use crate::template::{Hole, Template, key_text};
@@ -45,6 +46,10 @@ impl Provider for RestProvider {
         self.read(cx, schema, query).await.map_err(|error| error.during("get").model(schema.model))
     }
 
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.explained(schema, query).map_err(|error| error.during("explain").model(schema.model))
+    }
+
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         self.find(cx, schema, query).await.map_err(|error| error.during("look for").model(schema.model))
     }
@@ -71,6 +76,40 @@ impl RestProvider {
     pub(crate) fn route(&self, schema: &'static Schema) -> Result<&Route> {
         let route = self.routes.get(schema.model);
         route.ok_or_else(|| invalid("the model was not named when the remote was opened"))
+    }
+
+    fn explained(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        query.check_alone(schema)?;
+        let route = self.route(schema)?;
+        let mut plan = query.plan(schema, &Capabilities::NONE);
+        if matches_nothing(query) {
+            return Ok(Plan { access: Access::Nothing, ..plan });
+        }
+        if let (Some(_), Some(template)) = (one_key(schema, &query.filter), route.template(Action::One)) {
+            for (one, planned) in query.filter.conditions().into_iter().zip(&mut plan.conditions) {
+                if matches!(one, Predicate::Key(_)) {
+                    planned.served = Served::Pushed;
+                }
+            }
+            return Ok(Plan { access: Access::Remote(format!("GET {}", template.text())), ..plan });
+        }
+        let template = route.template(Action::List).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "the endpoint has no list; ask for rows by their keys")
+        })?;
+        let pushed = pushdown::Plan::of(route, schema, query)?;
+        for (at, condition) in plan.conditions.iter_mut().enumerate() {
+            let left = pushed.residual.get(at).copied().unwrap_or(!pushed.done.filter);
+            condition.served = if left { Served::Residual } else { Served::Pushed };
+        }
+        if pushed.done.order {
+            plan.order = Ordering::Delivered;
+        }
+        // Names alone: a value may be a secret.
+        let mut names: Vec<&str> = pushed.params.iter().map(|(name, _)| name.as_str()).collect();
+        names.dedup();
+        let mark = if names.is_empty() { "" } else { " with " };
+        let how = format!("GET {}{mark}{}", template.text(), names.join(", "));
+        Ok(Plan { access: Access::Remote(how), ..plan })
     }
 
     async fn read(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
@@ -113,7 +152,7 @@ impl RestProvider {
         let template = route.template(Action::List).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "the endpoint has no list; ask for rows by their keys")
         })?;
-        let plan = Plan::of(route, route.schema, query)?;
+        let plan = pushdown::Plan::of(route, route.schema, query)?;
         let mut place = match &cx.resume {
             Some(token) => Place::read(token)?,
             None => Place::start(query, plan.done.window),

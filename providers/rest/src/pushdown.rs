@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     fields: Vec<(usize, String)>,
     /// What the server does then.
     pub(crate) done: Done,
+    /// Which of the conditions that must all hold it leaves to us.
+    pub(crate) residual: Vec<bool>,
 }
 
 /// What became of a condition.
@@ -48,7 +50,13 @@ impl Plan {
                 }
                 true
             }
-            Filters::Params(_) => plan.push(route, schema, &query.filter) == Pushed::Exactly,
+            Filters::Params(_) => {
+                for condition in query.filter.conditions() {
+                    let pushed = plan.push(route, schema, condition);
+                    plan.residual.push(pushed == Pushed::Residual);
+                }
+                !plan.residual.contains(&true)
+            }
         };
         plan.order(route, schema, query);
         // The window is counted off here, page by page, which is right as soon as the server leaves out and orders.
