@@ -11,7 +11,7 @@ use larder_core::{
     Schema,
 };
 
-use super::{Options, Remote, Repository, Shared, fetch};
+use super::{Options, Remote, Repository, Shared, associations, fetch};
 use crate::cache::Caches;
 use crate::changes::Changes;
 use crate::driver::{self, Acts};
@@ -112,7 +112,8 @@ impl Builder {
     /// Opens store and remote, and starts sending what is queued.
     ///
     /// # Errors
-    /// `Invalid` without a store, with two models of one name, or outside of tokio without a runtime; what opening the
+    /// `Invalid` without a store, with two models of one name, with an association that leads to a
+    /// model that is not registered, or outside of tokio without a runtime; what opening the
     /// store and the remote reports.
     pub async fn build(self) -> Result<Repository> {
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what).during("build the repository");
@@ -135,6 +136,7 @@ impl Builder {
                 (registration.cache)(&mut caches, self.cache.unwrap_or(CACHE));
             }
         }
+        let referrers = associations::Referrers::of(&schemas)?;
         let opening = Opening { runtime: Arc::clone(&runtime), schemas: schemas.clone().into() };
         let store = store.open(&opening).await?;
         let (caches, changes, fates) =
@@ -169,6 +171,7 @@ impl Builder {
             remote,
             runtime,
             models,
+            referrers,
             caches,
             changes,
             fates,

@@ -6,8 +6,7 @@ use larder_core::{Expect, Key, Model, Query, Result, Schema, WritePolicy};
 
 use super::Repository;
 use super::target::{Aim, Target};
-use super::write::{ATTEMPTS, Change, Deleted, moving};
-use crate::engine::enqueue::Write;
+use super::write::{ATTEMPTS, Deleted, moving};
 
 impl Repository {
     /// Deletes every row of `M` that is here, as [`delete`](Self::delete) deletes one: see
@@ -78,9 +77,8 @@ impl Repository {
             if self.options.write == WritePolicy::RequireRemote {
                 return self.delete_through(schema, keys).await;
             }
-            let changes = keys.into_iter().map(|key| Change { schema, key, write: Write::Delete }).collect();
-            if let Some(written) = self.write(changes, vec![state]).await? {
-                return Ok(Deleted::of(written));
+            if let Some(deleted) = self.delete_here(schema, keys, vec![state]).await? {
+                return Ok(deleted);
             }
         }
         Err(moving())

@@ -1,6 +1,7 @@
 //! The repository: what applications talk to.
 
 mod ask;
+mod associations;
 mod builder;
 mod clear;
 mod fetch;
@@ -110,6 +111,7 @@ struct Shared {
     remote: Option<Remote>,
     runtime: Arc<dyn Runtime>,
     models: HashMap<TypeId, &'static Schema>,
+    referrers: associations::Referrers,
     caches: Arc<Caches>,
     changes: Arc<Changes>,
     fates: Arc<Fates>,

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use larder_core::association::{Lookup, answer};
 use larder_core::provider::{Done, PageRow};
 use larder_core::{
-    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, Schema, Select,
-    Timestamp,
+    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Query, Result, Row, RuntimeExt, Schema,
+    Select, Timestamp, async_trait,
 };
 use tokio::sync::oneshot;
 
 use super::Repository;
+use super::associations::{self, Ground, Plan, Root};
 use super::target::{Aim, Target};
 use super::write::Change;
 use crate::engine::enqueue::Write;
@@ -123,16 +125,19 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`Repository::find`], without the remote's.
     pub fn find<M: Model>(&mut self, key: impl Into<Key>) -> Result<Option<Arc<M>>> {
-        let (schema, key) = (self.repo.schema::<M>()?, key.into());
+        let row = self.row_of(self.repo.schema::<M>()?, key.into())?;
+        row.map(|row| M::from_row(&*row)).transpose().map(|row| row.map(Arc::new))
+    }
+
+    fn row_of(&mut self, schema: &'static Schema, key: Key) -> Result<Option<Arc<dyn Row>>> {
         if let Some(Pending { row, .. }) = self.writes.get(&(schema.model, key.clone())) {
-            return row.as_ref().map(|row| M::from_row(&**row)).transpose().map(|row| row.map(Arc::new));
+            return Ok(row.clone());
         }
         let store = &self.repo.shared.store;
         let stored = block_on(store.load(&self.repo.cx(), schema, &key))?;
         let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
         self.expect.push(Expect::Row { schema, key, revision });
-        let row = stored.and_then(|stored| stored.row);
-        row.map(|row| M::from_row(&*row)).transpose().map(|row| row.map(Arc::new))
+        Ok(stored.and_then(|stored| stored.row))
     }
 
     /// The rows that answer `query`.
@@ -147,6 +152,11 @@ impl Transaction<'_> {
     }
 
     fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        // What is asked of related rows sees the transaction's own writes as well.
+        block_on(answer(self, schema, query))
+    }
+
+    fn rows_of_one(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let store = &self.repo.shared.store;
         // Taken before the read: a write in between makes the transaction run again.
         self.expect.push(Expect::Model { schema, revision: store.revision() });
@@ -173,8 +183,23 @@ impl Transaction<'_> {
     pub fn upsert<M: Model>(&mut self, model: &M) -> Result<()> {
         let schema = self.repo.schema::<M>()?;
         schema.validate(model)?;
-        let row: Arc<dyn Row> = Arc::new(M::from_row(model)?);
-        self.note(schema, model.key()?, Some(row));
+        let (key, row): (_, Arc<dyn Row>) = (model.key()?, Arc::new(M::from_row(model)?));
+        if !associations::carries(schema, model) {
+            self.note(schema, key, Some(row));
+            return Ok(());
+        }
+        let repo = self.repo;
+        let mint = || repo.shared.runtime.uuid();
+        let roots = vec![Root { schema, key, row, given: model }];
+        let plan = block_on(associations::save(self, &repo.shared.referrers, &mint, roots))?;
+        self.note_all(plan)
+    }
+
+    fn note_all(&mut self, plan: Plan) -> Result<()> {
+        for Change { schema, key, write } in plan.into_changes()? {
+            let row = if let Write::Put(row) = write { Some(row) } else { None };
+            self.note(schema, key, row);
+        }
         Ok(())
     }
 
@@ -198,10 +223,31 @@ impl Transaction<'_> {
                 rows.iter().map(|row| schema.key_of(&*row.row)).collect::<Result<_>>()?
             }
         };
+        let repo = self.repo;
+        if repo.shared.referrers.any(schema) {
+            let mut plan = Plan::default();
+            let doomed = keys.into_iter().map(|key| (schema, key)).collect();
+            block_on(associations::delete(&mut plan, self, &repo.shared.referrers, doomed))?;
+            return self.note_all(plan);
+        }
         for key in keys {
             self.note(schema, key, None);
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Lookup for Transaction<'_> {
+    async fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        self.rows_of_one(schema, query)
+    }
+}
+
+#[async_trait]
+impl Ground for Transaction<'_> {
+    async fn row(&mut self, schema: &'static Schema, key: &Key) -> Result<Option<Arc<dyn Row>>> {
+        self.row_of(schema, key.clone())
     }
 }
 

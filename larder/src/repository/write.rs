@@ -9,7 +9,7 @@ use larder_core::{
 };
 
 use super::target::{Aim, Target};
-use super::{Remote, Repository};
+use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
 use crate::fates::{Awaited, Fate};
 
@@ -25,9 +25,19 @@ pub struct Stored<M> {
     row: Arc<M>,
     repo: Repository,
     awaited: Option<Awaited>,
+    /// Of the related rows that were stored with it.
+    others: Vec<Awaited>,
 }
 
 impl<M: Model> Stored<M> {
+    pub(super) fn new(row: Arc<M>, repo: &Repository, awaited: Option<Awaited>) -> Self {
+        Self { row, repo: repo.clone(), awaited, others: Vec::new() }
+    }
+
+    pub(super) fn wait_for(&mut self, others: impl Iterator<Item = Awaited>) {
+        self.others.extend(others);
+    }
+
     /// The row as it is stored.
     #[must_use]
     pub fn row(&self) -> &Arc<M> {
@@ -43,19 +53,21 @@ impl<M: Model> Stored<M> {
     /// True if the remote is still to be told.
     #[must_use]
     pub fn is_queued(&self) -> bool {
-        self.awaited.is_some()
+        self.awaited.is_some() || !self.others.is_empty()
     }
 
-    /// Waits for the remote's word, and gives the row with what the remote made of it. Waits for as long as the
-    /// remote can't be reached.
+    /// Waits for the remote's word, on the row and on the related rows that were stored with it, and gives the row
+    /// with what the remote made of it. Waits for as long as the remote can't be reached.
     ///
     /// # Errors
     /// The remote's refusal, if the mutation is parked; `Cancelled` if it is discarded, or the repository is closed.
     pub async fn accepted(self) -> Result<Arc<M>> {
-        let Some(awaited) = self.awaited else {
+        if !self.is_queued() {
             return Ok(self.row);
-        };
-        wait(awaited).await?;
+        }
+        for awaited in self.awaited.into_iter().chain(self.others) {
+            wait(awaited).await?;
+        }
         let key = self.row.key()?;
         Ok(self.repo.find_stored(M::schema(), &key).await?.unwrap_or(self.row))
     }
@@ -85,7 +97,11 @@ impl Deleted {
         }
     }
 
-    /// How many rows are gone here.
+    pub(super) fn new(count: usize, awaited: Vec<Awaited>) -> Self {
+        Self { count, awaited }
+    }
+
+    /// How many rows are gone here, those included that were deleted because they referred to others.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -138,8 +154,12 @@ impl Repository {
     #[tracing::instrument(name = "larder::upsert", skip_all, fields(model = A::Model::schema().model))]
     pub async fn upsert<A: AsModel>(&self, model: &A) -> Result<Stored<A::Model>> {
         let schema = self.schema::<A::Model>()?;
-        let row = Arc::new(A::Model::from_row(model.as_model())?);
-        self.store_row(schema, row).await
+        let model = model.as_model();
+        if associations::carries(schema, model) {
+            let stored = self.store_related(schema, &[model], Vec::new()).await?;
+            return stored.and_then(|mut stored| stored.pop()).ok_or_else(moving);
+        }
+        self.store_row(schema, Arc::new(A::Model::from_row(model)?)).await
     }
 
     async fn store_row<M: Model>(&self, schema: &'static Schema, row: Arc<M>) -> Result<Stored<M>> {
@@ -149,14 +169,14 @@ impl Repository {
         if self.options.write == WritePolicy::RequireRemote {
             self.write_through(change).await?;
             let row = self.find_stored(schema, &key).await?.unwrap_or(row);
-            return Ok(Stored { row, repo: self.clone(), awaited: None });
+            return Ok(Stored::new(row, self, None));
         }
         let mut written = self.write(vec![change], Vec::new()).await?.ok_or_else(moving)?;
         let (changed, awaited) = written.changes.pop().unwrap_or_default();
         if let (true, Some(cache)) = (changed, self.shared.caches.of::<M>()) {
             cache.insert(key, Arc::clone(&row), written.revision);
         }
-        Ok(Stored { row, repo: self.clone(), awaited })
+        Ok(Stored::new(row, self, awaited))
     }
 
     /// Stores several models of one type, in one transaction and with one notification.
@@ -169,6 +189,10 @@ impl Repository {
         models: impl IntoIterator<Item = &'a M>,
     ) -> Result<Vec<Stored<M>>> {
         let schema = self.schema::<M>()?;
+        let models: Vec<&M> = models.into_iter().collect();
+        if models.iter().any(|model| associations::carries(schema, *model)) {
+            return self.store_related(schema, &models, Vec::new()).await?.ok_or_else(moving);
+        }
         // Of two rows with one key, the later one counts.
         let mut rows: BTreeMap<Key, Arc<M>> = BTreeMap::new();
         for model in models {
@@ -180,7 +204,7 @@ impl Repository {
         };
         let changes = rows.iter().map(change).collect();
         let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
-        let stored = |(row, (_, awaited))| Stored { row, repo: self.clone(), awaited };
+        let stored = |(row, (_, awaited))| Stored::new(row, self, awaited);
         Ok(rows.into_values().zip(written.changes).map(stored).collect())
     }
 
@@ -224,6 +248,13 @@ impl Repository {
                 let error = Error::new(ErrorKind::Invalid, "an edit can't change the key: delete and insert");
                 return Err(error.during("update").model(schema.model).key(&key));
             }
+            if associations::carries(schema, &edited) {
+                let expect = vec![Expect::Row { schema, key: key.clone(), revision }];
+                match self.store_related(schema, &[&edited], expect).await? {
+                    Some(mut stored) => return stored.pop().ok_or_else(moving),
+                    None => continue,
+                }
+            }
             let edited = Arc::new(edited);
             if self.options.write == WritePolicy::RequireRemote {
                 return self.store_row(schema, edited).await;
@@ -233,7 +264,7 @@ impl Repository {
             let expect = Expect::Row { schema, key: key.clone(), revision };
             if let Some(mut written) = self.write(vec![change], vec![expect]).await? {
                 let (_, awaited) = written.changes.pop().unwrap_or_default();
-                return Ok(Stored { row: edited, repo: self.clone(), awaited });
+                return Ok(Stored::new(edited, self, awaited));
             }
         }
         Err(moving())
@@ -256,12 +287,26 @@ impl Repository {
         if self.options.write == WritePolicy::RequireRemote {
             return self.delete_through(schema, keys).await;
         }
+        self.delete_here(schema, keys, Vec::new()).await?.ok_or_else(moving)
+    }
+
+    /// Deletes here, with what refers to the rows; `None` if the expectations don't hold.
+    pub(super) async fn delete_here(
+        &self,
+        schema: &'static Schema,
+        keys: Vec<Key>,
+        expect: Vec<Expect>,
+    ) -> Result<Option<Deleted>> {
+        if self.shared.referrers.any(schema) {
+            return self.delete_related(schema, keys, expect).await;
+        }
         let changes = keys.into_iter().map(|key| Change { schema, key, write: Write::Delete }).collect();
-        Ok(Deleted::of(self.write(changes, Vec::new()).await?.ok_or_else(moving)?))
+        Ok(self.write(changes, expect).await?.map(Deleted::of))
     }
 
     /// Remote first, row by row.
     pub(super) async fn delete_through(&self, schema: &'static Schema, keys: Vec<Key>) -> Result<Deleted> {
+        self.delete_alone(schema, &keys).await?;
         let count = keys.len();
         for key in keys {
             self.write_through(Change { schema, key, write: Write::Delete }).await?;

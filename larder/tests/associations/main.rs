@@ -1,0 +1,12 @@
+//! Related rows: found, loaded, watched, saved and deleted.
+
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deleting;
+mod saving;
+mod shop;
+mod transactions;
