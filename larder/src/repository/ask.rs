@@ -40,9 +40,7 @@ impl Repository {
     /// # Errors
     /// `NotFound` if there is none; `Conflict` naming two if there are several; else as [`get`](Self::get).
     pub async fn get_one<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Arc<M>> {
-        let query = query.into().into_query();
-        let limit = Some(query.limit.map_or(2, |limit| limit.min(2)));
-        let mut rows = self.get(Select::<M>::new(Query { limit, ..query })).await?.into_iter();
+        let mut rows = self.get(at_most(2, query.into())).await?.into_iter();
         let model = M::schema().model;
         match (rows.next(), rows.next()) {
             (Some(one), None) => Ok(one),
@@ -63,10 +61,7 @@ impl Repository {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn get_first<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Option<Arc<M>>> {
-        let query = query.into().into_query();
-        let limit = Some(query.limit.map_or(1, |limit| limit.min(1)));
-        let rows = self.get(Select::<M>::new(Query { limit, ..query })).await?;
-        Ok(rows.into_iter().next())
+        Ok(self.get(at_most(1, query.into())).await?.into_iter().next())
     }
 
     /// How many rows answer `query`, inside its window. The store counts, and decodes no row; the policy fetches as for
@@ -83,7 +78,7 @@ impl Repository {
         let schema = self.schema::<M>()?;
         let query = query.into().into_query();
         self.prepare(schema, &query).await?;
-        self.shared.store.count(&self.cx(), schema, &query).await
+        self.shared.store.count(&self.cx(), schema, &*self.unrelated(schema, &query).await?).await
     }
 
     /// The rows with these keys, in the order of the keys: `None` where there is no row. However many keys there are,
@@ -203,16 +198,22 @@ impl Repository {
         Ok(())
     }
 
-    async fn fetch_keys(&self, schema: &'static Schema, keys: &[Key]) -> Result<()> {
+    pub(super) async fn fetch_keys(&self, schema: &'static Schema, keys: &[Key]) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
         }
         if self.remote()?.provider.capabilities().filter == Pushdown::All {
             return self.fetch(schema, &Query::filter(Predicate::Keys(keys.to_vec()))).await;
         }
-        let fetches = keys.iter().map(|key| async { self.fetch(schema, &Query::key(key.clone())).await });
+        let queries: Vec<Query> = keys.iter().cloned().map(Query::key).collect();
+        let fetches = queries.into_iter().map(|query| async move { self.fetch(schema, &query).await });
         futures_util::stream::iter(fetches).buffer_unordered(AT_A_TIME).try_collect().await
     }
+}
+
+fn at_most<M>(rows: u64, select: Select<M>) -> Select<M> {
+    let limit = select.as_query().limit.map_or(rows, |limit| limit.min(rows));
+    select.limit(limit)
 }
 
 fn distinct<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<Key> {

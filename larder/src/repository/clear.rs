@@ -95,6 +95,10 @@ impl Repository {
 
     /// The keys of the rows that answer here; no row is decoded.
     async fn keys_here(&self, schema: &'static Schema, query: &Query) -> Result<Vec<Key>> {
+        if query.is_related() {
+            let rows = self.rows_here(schema, query).await?;
+            return rows.iter().map(|stored| schema.key_of(&*stored.row)).collect();
+        }
         let mut keys = Vec::new();
         let now = self.shared.store.read_now(schema, query, &mut |_, row| {
             keys.push(schema.key_of(row)?);

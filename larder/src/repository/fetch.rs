@@ -101,8 +101,17 @@ pub(super) struct Fetched {
 }
 
 impl Repository {
-    /// Fetches `query` and stores what comes; joins a fetch of the same query that is under way.
+    /// Fetches `query` and stores what comes. A remote sees one model at a time: what is asked of related rows is fetched
+    /// apart, and the answer comes out of local storage.
     pub(super) async fn fetch(&self, schema: &'static Schema, query: &Query) -> Result<()> {
+        if query.is_related() {
+            return Box::pin(self.fetch_parts(schema, query)).await;
+        }
+        self.fetch_alone(schema, query).await
+    }
+
+    /// Fetches a query of one model; joins a fetch of the same query that is under way.
+    pub(super) async fn fetch_alone(&self, schema: &'static Schema, query: &Query) -> Result<()> {
         let id = (schema.model, query.clone(), self.options.deadline);
         let flight = self.shared.flights.join(id.clone(), |number| {
             let (query, airborne) = (query.clone(), Airborne { repo: self.clone(), id, number });

@@ -77,7 +77,7 @@ impl Repository {
     /// `Invalid` if the model is not registered; `Storage` or `Full`.
     pub async fn forget<M: Model>(&self, query: impl Into<Select<M>>) -> Result<()> {
         let schema = self.schema::<M>()?;
-        let query = remembered(&answerable(query.into().as_query()));
+        let query = remembered(&answerable(&query.into().as_query().widened()));
         let _turn = self.shared.known.changing.lock().await;
         let list = self.known_queries(schema).await?;
         let touched = |known: &Query| includes(schema, known, &query) || includes(schema, &query, known);
@@ -91,8 +91,20 @@ impl Repository {
         Ok(())
     }
 
-    /// When the remote last answered `query` completely, or a query that includes it.
+    /// When the remote last answered `query` completely, or a query that includes it; of one that asks something of
+    /// related rows, when it last answered all that it takes.
     pub(super) async fn known_since(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+    ) -> Result<Option<Timestamp>> {
+        if query.is_related() {
+            return Box::pin(self.parts_known_since(schema, query)).await;
+        }
+        self.known_since_alone(schema, query).await
+    }
+
+    pub(super) async fn known_since_alone(
         &self,
         schema: &'static Schema,
         query: &Query,

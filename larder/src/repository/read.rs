@@ -105,9 +105,10 @@ impl Repository {
     )]
     pub async fn get<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Rows<M>> {
         let schema = self.schema::<M>()?;
-        let query = query.into().into_query();
-        let prepared = self.prepare(schema, &query).await?;
-        let rows = self.answer(schema, &query, prepared).await?;
+        let select = query.into();
+        let prepared = self.prepare(schema, select.as_query()).await?;
+        let mut rows = self.answer(schema, select.as_query(), prepared).await?;
+        self.load_related(schema, &mut rows, select.includes()).await?;
         let span = tracing::Span::current();
         span.record("origin", tracing::field::debug(rows.origin)).record("rows", rows.len());
         if let Some(error) = &rows.stale {
@@ -197,7 +198,10 @@ impl Repository {
                 return Ok(here);
             }
         }
-        let presence = match self.remote()?.provider.exists(&self.cx(), schema, &query).await {
+        let remote = &self.remote()?.provider;
+        let presence = match remote.exists(&self.cx(), schema, &query.widened()).await {
+            // It was asked for more.
+            Ok(Presence::Present) if query.is_related() => Presence::Unknown,
             Ok(presence) => presence,
             Err(error) if unreachable(&error) && policy != ReadPolicy::RemoteOnly => {
                 let here = self.exists_here(schema, &query).await?;
@@ -215,7 +219,8 @@ impl Repository {
     }
 
     async fn exists_here(&self, schema: &'static Schema, query: &Query) -> Result<bool> {
-        Ok(self.shared.store.exists(&self.cx(), schema, query).await? == Presence::Present)
+        let query = self.unrelated(schema, query).await?;
+        Ok(self.shared.store.exists(&self.cx(), schema, &query).await? == Presence::Present)
     }
 
     /// A row or its trace: a key that was deleted here is known.
@@ -252,6 +257,13 @@ impl Repository {
     /// What the local side answers, decoded on the way.
     pub(super) async fn local<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Local<M>> {
         let mut local = Local { rows: Vec::new(), states: Vec::new(), print: Vec::new() };
+        if query.is_related() {
+            for PageRow { meta, row } in &self.rows_here(schema, query).await? {
+                local.add(schema, &**row, meta.sync, meta.revision)?;
+            }
+            self.show_in_flight(schema, &mut local);
+            return Ok(local);
+        }
         let now = self
             .shared
             .store
@@ -290,7 +302,7 @@ impl Repository {
         }
     }
 
-    fn refresh(&self, schema: &'static Schema, query: Query) {
+    pub(super) fn refresh(&self, schema: &'static Schema, query: Query) {
         let repo = self.clone();
         let refresh = async move {
             if let Err(error) = repo.fetch(schema, &query).await {

@@ -90,15 +90,18 @@ impl InState {
     /// # Errors
     /// `Invalid` if the model is not registered; `Storage`, `Corrupt`; `Serialization` if a row does not fit.
     pub async fn get<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Rows<M>> {
-        let (schema, query) = (self.repo.schema::<M>()?, query.into().into_query());
-        let local = self.repo.local_in::<M>(schema, &query, Some(self.states)).await?;
+        let (schema, select) = (self.repo.schema::<M>()?, query.into());
+        let query = select.as_query();
+        let local = self.repo.local_in::<M>(schema, query, Some(self.states)).await?;
         let known_since = match &self.repo.shared.remote {
             None => None,
-            Some(_) => self.repo.known_since(schema, &query).await?,
+            Some(_) => self.repo.known_since(schema, query).await?,
         };
-        let goes_on = goes_on(&query, local.rows.len());
-        let (rows, states) = (local.rows, local.states);
-        Ok(Rows { rows, origin: Origin::Local, known_since, states, stale: None, goes_on })
+        let (goes_on, states) = (goes_on(query, local.rows.len()), local.states);
+        let mut rows =
+            Rows { rows: local.rows, origin: Origin::Local, known_since, states, stale: None, goes_on };
+        self.repo.load_related(schema, &mut rows, select.includes()).await?;
+        Ok(rows)
     }
 
     /// How many rows in one of the states answer `query`.
@@ -115,7 +118,7 @@ impl InState {
     /// # Errors
     /// `Invalid` if the model is not registered.
     pub fn watch<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Watch<M>> {
-        self.repo.watch_in(query.into().into_query(), Some(self.states))
+        self.repo.watch_in(query.into(), Some(self.states))
     }
 }
 

@@ -76,26 +76,35 @@ impl Repository {
     /// the remote's.
     pub fn stream<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Answers<M>> {
         let schema = self.schema::<M>()?;
-        let (repo, query) = (self.clone(), query.into().into_query());
+        let (repo, select) = (self.clone(), query.into());
         let first = match self.options.read {
             ReadPolicy::RemoteOnly => Next::Remote,
             _ => Next::Local,
         };
         let answers =
-            futures_util::stream::unfold((repo, query, first), move |(repo, query, next)| async move {
+            futures_util::stream::unfold((repo, select, first), move |(repo, select, next)| async move {
                 let (item, next) = match next {
-                    Next::Local => repo.first::<M>(schema, &query).await,
-                    Next::Remote => (repo.second::<M>(schema, &query).await, Next::Done),
+                    Next::Local => repo.first::<M>(schema, &select).await,
+                    Next::Remote => (repo.second::<M>(schema, &select).await, Next::Done),
                     Next::Done => return None,
                 };
-                Some((item, (repo, query, next)))
+                Some((item, (repo, select, next)))
             });
         Ok(Answers { answers: answers.fuse().boxed() })
     }
 
     /// The local answer, and whether the remote is asked.
-    async fn first<M: Model>(&self, schema: &'static Schema, query: &Query) -> (Result<Rows<M>>, Next) {
-        let local = self.answer(schema, query, Prepared::local()).await;
+    async fn first<M: Model>(&self, schema: &'static Schema, select: &Select<M>) -> (Result<Rows<M>>, Next) {
+        let query = select.as_query();
+        let here = self.reading(ReadPolicy::LocalOnly);
+        let local = here.answered(schema, select, Prepared::local()).await;
+        // Of related rows some may be missing.
+        if !select.includes().is_empty()
+            && self.shared.remote.is_some()
+            && self.options.read != ReadPolicy::LocalOnly
+        {
+            return (local, Next::Remote);
+        }
         match self.wants_remote(schema, query).await {
             Ok(true) => (local, Next::Remote),
             Ok(false) => (local, Next::Done),
@@ -103,12 +112,25 @@ impl Repository {
         }
     }
 
-    async fn second<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Rows<M>> {
+    async fn second<M: Model>(&self, schema: &'static Schema, select: &Select<M>) -> Result<Rows<M>> {
         if self.shared.remote.is_none() {
             return Err(Error::new(ErrorKind::Offline, "the repository has no remote"));
         }
-        self.fetch(schema, query).await?;
-        self.answer(schema, query, Prepared::remote()).await
+        if self.wants_remote(schema, select.as_query()).await? {
+            self.fetch(schema, select.as_query()).await?;
+        }
+        self.answered(schema, select, Prepared::remote()).await
+    }
+
+    async fn answered<M: Model>(
+        &self,
+        schema: &'static Schema,
+        select: &Select<M>,
+        prepared: Prepared,
+    ) -> Result<Rows<M>> {
+        let mut rows = self.answer(schema, select.as_query(), prepared).await?;
+        self.load_related(schema, &mut rows, select.includes()).await?;
+        Ok(rows)
     }
 
     /// Whether a stream asks the remote after the local answer.

@@ -146,9 +146,14 @@ impl Transaction<'_> {
     /// As [`Repository::get`], without the remote's.
     pub fn get<M: Model>(&mut self, query: impl Into<Select<M>>) -> Result<Vec<Arc<M>>> {
         let schema = self.repo.schema::<M>()?;
-        let query = query.into().into_query();
-        let rows = self.rows(schema, &query)?;
-        rows.iter().map(|stored| M::from_row(&*stored.row).map(Arc::new)).collect()
+        let select = query.into();
+        let rows = self.rows(schema, select.as_query())?;
+        let rows = rows.iter().map(|stored| M::from_row(&*stored.row).map(Arc::new));
+        let mut rows: Vec<Arc<M>> = rows.collect::<Result<_>>()?;
+        if !select.includes().is_empty() {
+            block_on(associations::load_typed(self, schema, &mut rows, select.includes()))?;
+        }
+        Ok(rows)
     }
 
     fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use futures_util::future::{Either, select};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use larder_core::runtime::BoxFuture;
-use larder_core::{Key, Model, Query, ReadPolicy, Result, RowState, Schema, Select};
+use larder_core::{Key, Model, ReadPolicy, Result, RowState, Schema, Select};
 use tokio::sync::watch;
 
+use super::associations::Watching;
+use super::read::Prepared;
 use super::rows::goes_on;
 use super::standing::States;
 use super::{Origin, Repository, Rows};
@@ -50,10 +52,11 @@ impl<M> fmt::Debug for Watch<M> {
 struct Live<M> {
     repo: Repository,
     schema: &'static Schema,
-    query: Query,
+    select: Select<M>,
     /// Only rows in these states; `None`: all.
     states: Option<States>,
-    changed: watch::Receiver<u64>,
+    /// The models that the answer depends on.
+    changed: Watching,
     /// What is on its way, if the states of rows are of interest: no commit tells of it.
     status: Option<watch::Receiver<Status>>,
     /// What was given last.
@@ -61,13 +64,14 @@ struct Live<M> {
     phase: Phase,
     /// The remote is being asked; what changes here meanwhile is told all the same.
     asking: Option<BoxFuture<'static, Result<bool>>>,
-    of: std::marker::PhantomData<fn() -> M>,
 }
 
 /// The rows of an answer, their states if they are of interest, and whether they were known to be all.
 #[derive(PartialEq)]
 struct Seen {
     print: Vec<(Key, u64)>,
+    /// Of the rows that were loaded with them.
+    related: Vec<(&'static str, Key, u64)>,
     states: Vec<RowState>,
     known: bool,
 }
@@ -100,26 +104,24 @@ impl Repository {
     /// # Errors
     /// `Invalid` if the model is not registered. What goes wrong later is an item of the stream.
     pub fn watch<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Watch<M>> {
-        self.watch_in(query.into().into_query(), None)
+        self.watch_in(query.into(), None)
     }
 
     /// Watches `query` among the rows in these states.
-    pub(super) fn watch_in<M: Model>(&self, query: Query, states: Option<States>) -> Result<Watch<M>> {
+    pub(super) fn watch_in<M: Model>(&self, select: Select<M>, states: Option<States>) -> Result<Watch<M>> {
         let schema = self.schema::<M>()?;
-        let unknown = || larder_core::Error::new(larder_core::ErrorKind::Invalid, "the model is not watched");
-        let changed = self.shared.changes.of(schema).ok_or_else(unknown)?;
+        let changed = self.watching(schema, select.as_query(), select.includes())?;
         let remote = self.shared.remote.as_ref().filter(|_| states.is_some());
         let live = Live::<M> {
             repo: self.clone(),
             schema,
-            query,
+            select,
             states,
             changed,
             status: remote.map(|remote| remote.driver.status.clone()),
             seen: None,
             phase: Phase::First,
             asking: None,
-            of: std::marker::PhantomData,
         };
         let answers = futures_util::stream::unfold(live, |mut live| async move {
             let item = live.next().await?;
@@ -130,11 +132,18 @@ impl Repository {
 }
 
 /// Brings the remote's answer in, if the policy wants it; `false` if it does not.
-async fn bring_in(repo: &Repository, schema: &'static Schema, query: &Query) -> Result<bool> {
-    if !repo.wants_remote(schema, query).await? {
-        return Ok(false);
+async fn bring_in<M: Model>(repo: &Repository, schema: &'static Schema, select: &Select<M>) -> Result<bool> {
+    let wanted = repo.wants_remote(schema, select.as_query()).await?;
+    if wanted {
+        repo.fetch(schema, select.as_query()).await?;
     }
-    repo.fetch(schema, query).await.map(|()| true)
+    if select.includes().is_empty() {
+        return Ok(wanted);
+    }
+    // What is missing of the related rows comes once; from then on they are watched here.
+    let mut rows = repo.answer::<M>(schema, select.as_query(), Prepared::local()).await?;
+    repo.load_related(schema, &mut rows, select.includes()).await?;
+    rows.stale.map_or(Ok(true), Err)
 }
 
 impl<M: Model> Live<M> {
@@ -195,10 +204,10 @@ impl<M: Model> Live<M> {
 
     /// Waits for the remote's answer, or for a change here, upon which it gives `Some(None)`.
     async fn ask_remote(&mut self) -> Option<Option<Result<bool>>> {
-        let (repo, schema, query) = (&self.repo, self.schema, &self.query);
+        let (repo, schema, select_of) = (&self.repo, self.schema, &self.select);
         let asking = self.asking.get_or_insert_with(|| {
-            let (repo, query) = (repo.clone(), query.clone());
-            Box::pin(async move { bring_in(&repo, schema, &query).await })
+            let (repo, wanted) = (repo.clone(), select_of.clone());
+            Box::pin(async move { bring_in(&repo, schema, &wanted).await })
         });
         if repo.options.read == ReadPolicy::RemoteOnly && self.seen.is_none() {
             return Some(Some(asking.await));
@@ -211,25 +220,30 @@ impl<M: Model> Live<M> {
 
     /// The answer, if it differs from the one before.
     async fn answer(&mut self) -> Result<Option<Rows<M>>> {
-        let local = self.repo.local_in::<M>(self.schema, &self.query, self.states).await?;
-        let known_since = self.repo.known_since(self.schema, &self.query).await?;
+        let (schema, query) = (self.schema, self.select.as_query());
+        let local = self.repo.local_in::<M>(schema, query, self.states).await?;
+        let known_since = self.repo.known_since(schema, query).await?;
         let states = match self.states {
             Some(_) => local.states.iter().map(|sync| sync.state).collect(),
             None => Vec::new(),
         };
-        let seen = Some(Seen { print: local.print, states, known: known_since.is_some() });
+        let (states_of_rows, print) = (local.states, local.print);
+        let goes_on = goes_on(query, local.rows.len());
+        let mut rows = Rows {
+            rows: local.rows,
+            origin: Origin::Local,
+            known_since,
+            states: states_of_rows,
+            stale: None,
+            goes_on,
+        };
+        let here = self.repo.reading(ReadPolicy::LocalOnly);
+        let related = here.load_related(schema, &mut rows, self.select.includes()).await?;
+        let seen = Some(Seen { print, related, states, known: known_since.is_some() });
         if self.seen == seen {
             return Ok(None);
         }
         self.seen = seen;
-        let goes_on = goes_on(&self.query, local.rows.len());
-        Ok(Some(Rows {
-            rows: local.rows,
-            origin: Origin::Local,
-            known_since,
-            states: local.states,
-            stale: None,
-            goes_on,
-        }))
+        Ok(Some(rows))
     }
 }

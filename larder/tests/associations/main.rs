@@ -6,7 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asking;
 mod deleting;
+mod loading;
+mod policies;
 mod saving;
 mod shop;
 mod transactions;
+mod watching;

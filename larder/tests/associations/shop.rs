@@ -1,8 +1,11 @@
 //! A shop: models of every form of association, and short ways to say things.
 
-use larder::core::Value;
+use std::sync::Arc;
+
+use larder::core::{Context, Mutation, Value};
 use larder::{Builder, Many, Memory, Model, One, Redb, Repository, Select, Uuid};
 
+use crate::support::counting::{Counting, Reads};
 use crate::support::{Net, Switches};
 
 #[derive(Model, Clone, Debug, PartialEq)]
@@ -179,13 +182,14 @@ pub(crate) enum Side {
 }
 
 /// All models, over a store of its own; the file goes with what is given beside.
-pub(crate) fn builder(side: Side) -> (Builder, Option<tempfile::TempDir>) {
-    let builder = Repository::builder();
+pub(crate) fn builder(side: Side, reads: &Arc<Reads>) -> (Builder, Option<tempfile::TempDir>) {
+    let (builder, reads) = (Repository::builder(), Arc::clone(reads));
     let (builder, folder) = match side {
-        Side::Memory => (builder.store(Memory::new()), None),
+        Side::Memory => (builder.store(Counting { store: Memory::new(), reads }), None),
         Side::Redb => {
             let folder = tempfile::tempdir().unwrap();
-            (builder.store(Redb::at(folder.path().join("shop.redb"))), Some(folder))
+            let store = Redb::at(folder.path().join("shop.redb"));
+            (builder.store(Counting { store, reads }), Some(folder))
         }
     };
     (with_models(builder), folder)
@@ -200,6 +204,7 @@ pub(crate) fn with_models(builder: Builder) -> Builder {
 /// A repository without a remote, with what it is kept in.
 pub(crate) struct Shop {
     pub(crate) repo: Repository,
+    reads: Arc<Reads>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -211,16 +216,59 @@ impl std::ops::Deref for Shop {
     }
 }
 
+impl Shop {
+    /// How many queries the store answers while `work` is done, and what it gives.
+    pub(crate) async fn queries<T>(&self, work: impl Future<Output = T>) -> (usize, T) {
+        let before = self.reads.queries();
+        let done = work.await;
+        (self.reads.queries() - before, done)
+    }
+}
+
 pub(crate) async fn shop(side: Side) -> Shop {
-    let (builder, folder) = builder(side);
-    Shop { repo: builder.build().await.unwrap(), _folder: folder }
+    let reads = Arc::default();
+    let (builder, folder) = builder(side, &reads);
+    Shop { repo: builder.build().await.unwrap(), reads, _folder: folder }
+}
+
+/// The same with a remote behind the switches.
+pub(crate) async fn connected(side: Side, net: &Arc<Switches>) -> Shop {
+    let reads = Arc::default();
+    let (builder, folder) = builder(side, &reads);
+    let repo = builder.remote(Net(Arc::clone(net))).build().await.unwrap();
+    Shop { repo, reads, _folder: folder }
+}
+
+/// Somebody else writes rows to the server.
+pub(crate) async fn elsewhere<M: Model + Clone>(net: &Arc<Switches>, rows: impl IntoIterator<Item = M>) {
+    for row in rows {
+        let mutation = Mutation {
+            id: larder::MutationId(fresh()),
+            schema: M::schema(),
+            key: row.key().unwrap(),
+            operation: larder::Operation::Upsert,
+            row: Some(Arc::new(row)),
+            changed: None,
+            base_version: None,
+            extra: None,
+            repeated: false,
+        };
+        net.server().apply(&Context::new(), &mutation).await.unwrap();
+    }
+}
+
+fn fresh() -> Uuid {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) | 1 << 126)
 }
 
 /// The same with a remote that nothing is sent to, so that the outbox can be looked at.
 pub(crate) async fn queueing(side: Side) -> Shop {
-    let (builder, folder) = builder(side);
+    let reads = Arc::default();
+    let (builder, folder) = builder(side, &reads);
     let builder = builder.remote(Net(Switches::new())).paused();
-    Shop { repo: builder.build().await.unwrap(), _folder: folder }
+    Shop { repo: builder.build().await.unwrap(), reads, _folder: folder }
 }
 
 /// What is queued, as "verb Model key".

@@ -1,0 +1,212 @@
+//! Related rows in reads: found and loaded as the policy of the call says.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use larder_core::association::{Includes, Lookup, answer, needed, resolve, resolved};
+use larder_core::{
+    Error, Key, Model, PageRow, Predicate, Query, ReadPolicy, Result, Schema, Timestamp, Value, async_trait,
+};
+
+use super::super::read::unreachable;
+use super::super::{Repository, Rows};
+use super::load::load_typed;
+use super::plan::reference;
+
+/// Finds rows here.
+struct Here<'a>(&'a Repository);
+
+#[async_trait]
+impl Lookup for Here<'_> {
+    async fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        Ok(self.0.shared.store.get(&self.0.cx(), schema, query).await?.rows)
+    }
+}
+
+impl Repository {
+    /// What is stored that answers `query`, whatever it asks of related rows.
+    pub(in super::super) async fn rows_here(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+    ) -> Result<Vec<PageRow>> {
+        query.check(schema)?;
+        answer(&mut Here(self), schema, query).await
+    }
+
+    /// A query that asks nothing of related rows, and lets through as many rows as `query`; their order is of no
+    /// interest.
+    pub(in super::super) async fn unrelated<'q>(
+        &self,
+        schema: &'static Schema,
+        query: &'q Query,
+    ) -> Result<Cow<'q, Query>> {
+        if !query.is_related() {
+            return Ok(Cow::Borrowed(query));
+        }
+        query.check(schema)?;
+        let mut query = resolved(&mut Here(self), schema, query).await?;
+        query.order.retain(|order| order.through.is_none());
+        Ok(Cow::Owned(query))
+    }
+
+    /// The queries, of one model each, that have to be known for `query` to be answered here.
+    pub(in super::super) fn parts(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+    ) -> Result<Vec<(&'static Schema, Query)>> {
+        query.check(schema)?;
+        let mut parts = vec![(schema, query.widened())];
+        for part in needed(schema, query)? {
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// When all parts of `query` were known last.
+    pub(in super::super) async fn parts_known_since(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+    ) -> Result<Option<Timestamp>> {
+        let mut oldest = None;
+        for (schema, part) in self.parts(schema, query)? {
+            let Some(since) = self.known_since_alone(schema, &part).await? else {
+                return Ok(None);
+            };
+            oldest = Some(oldest.map_or(since, |known: Timestamp| known.min(since)));
+        }
+        Ok(oldest)
+    }
+
+    /// Fetches the parts of `query` that the policy wants to fetch.
+    pub(in super::super) async fn fetch_parts(&self, schema: &'static Schema, query: &Query) -> Result<()> {
+        for (schema, part) in self.parts(schema, query)? {
+            let enough =
+                self.options.read == ReadPolicy::LocalFirst && self.is_known_enough(schema, &part).await?;
+            if !enough {
+                self.fetch_alone(schema, &part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads what `includes` asks for into the rows of an answer; gives what a live query compares: the related rows
+    /// and their revisions.
+    pub(in super::super) async fn load_related<M: Model>(
+        &self,
+        schema: &'static Schema,
+        rows: &mut Rows<M>,
+        includes: &Includes,
+    ) -> Result<Vec<(&'static str, Key, u64)>> {
+        if includes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut loading = Loading { repo: self, stale: None, print: Vec::new() };
+        load_typed(&mut loading, schema, &mut rows.rows, includes).await?;
+        if rows.stale.is_none() {
+            rows.stale = loading.stale;
+        }
+        Ok(loading.print)
+    }
+}
+
+/// Finds rows as the policy says.
+struct Loading<'a> {
+    repo: &'a Repository,
+    /// Why the rows are not as fresh as was asked for.
+    stale: Option<Error>,
+    print: Vec<(&'static str, Key, u64)>,
+}
+
+#[async_trait]
+impl Lookup for Loading<'_> {
+    async fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        let remote = self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly;
+        let rows = match &query.filter {
+            Predicate::Among { field, keys } if remote => {
+                if resolve::own_key(schema).is_ok_and(|own| own == *field) {
+                    self.by_key(schema, query, keys.iter()).await?
+                } else {
+                    let values = keys.iter().map(|key| reference(schema, *field, key));
+                    self.children(schema, query, *field, values.collect::<Result<_>>()?).await?
+                }
+            }
+            _ => self.here(schema, query).await?,
+        };
+        for row in &rows {
+            self.print.push((schema.model, schema.key_of(&*row.row)?, row.meta.revision));
+        }
+        Ok(rows)
+    }
+}
+
+impl Loading<'_> {
+    async fn here(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
+        Here(self.repo).rows(schema, query).await
+    }
+
+    /// Rows by their keys: what is missing is fetched in one batch.
+    async fn by_key(
+        &mut self,
+        schema: &'static Schema,
+        query: &Query,
+        keys: impl Iterator<Item = &Key> + Send,
+    ) -> Result<Vec<PageRow>> {
+        let repo = self.repo;
+        let rows = self.here(schema, query).await?;
+        let fresh_enough = repo.looks_here_first();
+        let mut here = HashSet::with_capacity(rows.len());
+        for row in &rows {
+            here.insert(schema.key_of(&*row.row)?);
+        }
+        let asks_first = matches!(repo.options.read, ReadPolicy::RemoteFirst | ReadPolicy::RemoteOnly);
+        let mut unknown = Vec::new();
+        for key in keys.filter(|key| !(fresh_enough && here.contains(*key))).cloned().collect::<Vec<_>>() {
+            if asks_first || !repo.is_known_enough(schema, &Query::key(key.clone())).await? {
+                unknown.push(key);
+            }
+        }
+        if repo.options.read == ReadPolicy::LocalThenRemote && !here.is_empty() {
+            let mut here: Vec<Key> = here.into_iter().collect();
+            here.sort_unstable();
+            repo.refresh(schema, Query::filter(Predicate::Keys(here)));
+        }
+        if unknown.is_empty() {
+            return Ok(rows);
+        }
+        let fetched = repo.fetch_keys(schema, &unknown).await;
+        self.or_stale(fetched)?;
+        self.here(schema, query).await
+    }
+
+    /// Rows by what they refer to: all or none of them are known.
+    async fn children(
+        &mut self,
+        schema: &'static Schema,
+        query: &Query,
+        field: u16,
+        values: Vec<Value>,
+    ) -> Result<Vec<PageRow>> {
+        let asked = Query::filter(Predicate::In { field, values });
+        match self.repo.prepare(schema, &asked).await {
+            Ok(prepared) => self.stale = self.stale.take().or(prepared.stale),
+            Err(error) => self.or_stale(Err(error))?,
+        }
+        self.here(schema, query).await
+    }
+
+    /// That the remote can't be reached takes nothing away from what is here, unless the remote is all that counts.
+    fn or_stale(&mut self, fetched: Result<()>) -> Result<()> {
+        match fetched {
+            Err(error) if self.repo.options.read != ReadPolicy::RemoteOnly && unreachable(&error) => {
+                self.stale.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
