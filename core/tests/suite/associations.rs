@@ -135,6 +135,7 @@ fn references_have_an_index(#[case] schema: &'static Schema, #[case] indexes: &[
     assert_eq!(found, indexes);
 }
 
+// Rules: m-assoc
 #[test]
 fn references_are_stored_and_sent_as_keys() {
     let order = order(1, "ada", None, &["red", "urgent"]);
@@ -147,6 +148,7 @@ fn references_are_stored_and_sent_as_keys() {
     assert!(!back.items.is_loaded() && !back.customer.is_loaded());
 }
 
+// Rules: m-assoc
 #[test]
 fn a_list_remembers_what_the_application_did() {
     let mut list = Many::of([user("ada", None), user("bob", None)]);
@@ -240,6 +242,7 @@ fn keys<M: Model>(query: impl Into<Select<M>>) -> Vec<String> {
     rows.iter().map(|row| M::schema().key_of(&*row.row).unwrap().to_string()).collect()
 }
 
+// Rules: q-any, q-all, q-apart, q-nesting
 #[rstest]
 #[case::to_one_any(Order::CUSTOMER.any(User::AGE.ge(30)), &["1", "2"])]
 #[case::to_one_any_whoever(Order::CUSTOMER.any(Where::new(Predicate::All)), &["1", "2", "3"])]
@@ -266,6 +269,7 @@ fn conditions_on_related_rows(#[case] condition: Where<Order>, #[case] expected:
     assert_eq!(keys(condition), expected);
 }
 
+// Rules: q-any, q-nesting
 #[test]
 fn of_rows_that_refer_to_their_own_kind() {
     assert_eq!(keys(Node::PARENT.any(Node::ID.eq(1))), ["2", "4"]);
@@ -273,6 +277,7 @@ fn of_rows_that_refer_to_their_own_kind() {
     assert_eq!(keys(!Node::CHILDREN.any(Where::new(Predicate::All))), ["3", "4", "5"]);
 }
 
+// Rules: q-order-association
 #[rstest]
 #[case::rising_with_null_and_missing_first(Order::CUSTOMER.by(User::AGE).asc(), &["3", "4", "1", "2"])]
 #[case::falling_with_null_and_missing_last(Order::CUSTOMER.by(User::AGE).desc(), &["1", "2", "3", "4"])]
@@ -281,6 +286,7 @@ fn orders_by_a_field_of_a_related_row(#[case] order: larder_core::OrderBy<Order>
     assert_eq!(keys(Select::<Order>::all().order_by(order)), expected);
 }
 
+// Rules: q-order-association
 #[test]
 fn the_window_comes_after_such_an_order() {
     let by_age =

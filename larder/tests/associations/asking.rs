@@ -32,6 +32,7 @@ async fn ids(shop: &Shop, query: impl Into<Select<Order>>) -> Vec<u32> {
     shop.get(query).await.unwrap().iter().map(|order| order.id).collect()
 }
 
+// Rules: q-any, q-all, q-nesting, q-apart
 #[rstest]
 #[tokio::test]
 async fn conditions_on_related_rows(
@@ -60,6 +61,7 @@ async fn conditions_on_related_rows(
     assert_eq!(shop.exists(condition).await.unwrap(), true);
 }
 
+// Rules: q-order-association
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]

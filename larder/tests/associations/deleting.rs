@@ -8,6 +8,7 @@ use crate::shop::{
     order, product, queued, queueing, references, remark, shop, tag, tagging,
 };
 
+// Rules: m-assoc-delete
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -31,6 +32,7 @@ async fn children_go_first_and_those_that_can_do_without_stay(#[case] side: Side
     assert_eq!((keys::<Tagging>(&shop).await.len(), keys::<Tag>(&shop).await.len()), (1, 1));
 }
 
+// Rules: m-assoc-delete
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -82,6 +84,7 @@ async fn deletion_by_a_query_or_by_several_does_the_same() {
     assert_eq!((deleted.count(), keys::<Item>(&shop).await), (4, vec!["12".to_owned()]));
 }
 
+// Rules: m-assoc-delete, m-assoc-cycles
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]

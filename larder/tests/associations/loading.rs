@@ -8,7 +8,7 @@ use crate::shop::{
     queueing, remark, shop, tag, tagging,
 };
 
-// Rules: peer-17
+// Rules: m-assoc-derived
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -27,6 +27,7 @@ async fn a_child_that_is_stored_with_its_foreign_key_is_in_its_parents_list(#[ca
     assert!(with_items().await.unwrap().unwrap().items.is_empty());
 }
 
+// Rules: m-assoc, m-assoc-missing
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -60,6 +61,7 @@ async fn many_to_many_by_link_rows_and_by_a_list_of_keys(#[case] side: Side) {
     );
 }
 
+// Rules: m-assoc, m-assoc-missing, q-apart
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -98,7 +100,7 @@ async fn two_associations_to_one_model_stay_apart_and_a_missing_row_is_none(#[ca
     assert_eq!(lists, [(vec![1], vec![]), (vec![2], vec![1])]);
 }
 
-// Rules: peer-16
+// Rules: m-assoc-batched
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -127,6 +129,7 @@ async fn each_association_is_one_query_a_level_however_many_rows_there_are(#[cas
     assert_eq!(shop.queries(shop.get(through)).await.0, 2, "the link rows; there are no tags to look for");
 }
 
+// Rules: m-assoc-cycles, r-assoc
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -155,6 +158,7 @@ async fn rows_with_what_was_loaded_stay_out_of_the_cache() {
     assert!(!shop.get_one(Order::ID.eq(1)).await.unwrap().items.is_loaded());
 }
 
+// Rules: m-assoc-edit, m-assoc-save
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -190,6 +194,7 @@ async fn what_was_loaded_and_edited_is_saved_on_top_of_what_others_did(#[case] s
     assert_eq!(again.items.len(), 3, "what came meanwhile stays");
 }
 
+// Rules: m-assoc-edit
 #[tokio::test]
 async fn an_edit_of_a_row_that_is_gone_or_of_its_key_is_an_error() {
     let shop = shop(Side::Memory).await;

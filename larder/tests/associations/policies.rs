@@ -23,7 +23,7 @@ fn customers(rows: &[std::sync::Arc<Order>]) -> Vec<Option<&str>> {
     rows.iter().map(|order| order.customer.get().map(|row| row.name.as_str())).collect()
 }
 
-// Rules: peer-16
+// Rules: m-assoc-local, r-assoc
 #[tokio::test]
 async fn reading_locally_never_asks_the_remote() {
     let (net, shop) = stocked().await;
@@ -36,6 +36,7 @@ async fn reading_locally_never_asks_the_remote() {
     assert_eq!(net.reads(), reads);
 }
 
+// Rules: r-assoc
 #[tokio::test]
 async fn what_is_missing_is_fetched_in_one_batch_and_once() {
     let (net, shop) = stocked().await;
@@ -55,6 +56,7 @@ async fn what_is_missing_is_fetched_in_one_batch_and_once() {
     assert_eq!(net.reads(), reads + 3, "a part of what is known is known");
 }
 
+// Rules: r-assoc, m-assoc-missing
 #[tokio::test]
 async fn an_outage_leaves_out_what_is_missing_and_says_so() {
     let (net, shop) = stocked().await;
@@ -67,6 +69,7 @@ async fn an_outage_leaves_out_what_is_missing_and_says_so() {
     assert_eq!(strict.unwrap_err().kind(), ErrorKind::Offline);
 }
 
+// Rules: r-assoc
 #[tokio::test]
 async fn the_remote_first_also_for_what_is_related() {
     let (net, shop) = stocked().await;
@@ -82,6 +85,7 @@ async fn the_remote_first_also_for_what_is_related() {
     assert_eq!(seen(&shop.reading(RemoteFirst).get(all()).await.unwrap()), (Some("Oslo".into()), 2));
 }
 
+// Rules: r-assoc
 #[tokio::test]
 async fn what_a_condition_asks_of_related_rows_is_fetched_before_it_is_answered() {
     let (net, shop) = stocked().await;
@@ -98,6 +102,7 @@ async fn what_a_condition_asks_of_related_rows_is_fetched_before_it_is_answered(
     assert!(shop.exists(Order::ITEMS.any(Item::PRODUCT.is(8))).await.unwrap());
 }
 
+// Rules: r-assoc
 #[tokio::test]
 async fn a_known_query_of_which_a_related_row_is_not_known_is_not_known() {
     let (net, shop) = stocked().await;

@@ -10,6 +10,7 @@ use crate::shop::{
     item, keys, node, order, product, queued, queueing, references, remark, shop, tag,
 };
 
+// Rules: m-assoc-save
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -45,6 +46,7 @@ async fn targets_come_before_the_row_and_children_after_it(#[case] side: Side) {
     assert_eq!(keys::<Label>(&shop).await, ["blue"]);
 }
 
+// Rules: m-assoc-save
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -87,6 +89,7 @@ async fn a_link_is_made_once() {
     assert_eq!(keys::<Tag>(&shop).await, ["gift", "late"], "the rows at the other end stay");
 }
 
+// Rules: m-assoc-unlink
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -119,6 +122,7 @@ async fn a_child_that_is_taken_out_is_unlinked_or_deleted_as_its_reference_says(
     assert_eq!(shop.find::<Order>(1).await.unwrap().unwrap().note, "", "nothing was written");
 }
 
+// Rules: m-assoc-unlink
 #[tokio::test]
 async fn a_child_that_has_gone_elsewhere_is_left_alone() {
     let shop = shop(Side::Memory).await;
@@ -143,6 +147,7 @@ async fn linking_a_row_that_is_not_there_is_an_error_and_writes_nothing() {
     assert!(keys::<Order>(&shop).await.is_empty());
 }
 
+// Rules: m-assoc-cycles
 #[tokio::test]
 async fn a_row_that_was_put_in_twice_or_in_a_circle_is_written_once() {
     let shop = queueing(Side::Memory).await;
@@ -167,6 +172,7 @@ async fn three_levels_are_saved_at_once() {
     assert_eq!(references::<Node>(&shop, "parent").await, [None, Some("1".into()), Some("2".into())]);
 }
 
+// Rules: m-assoc-circle
 #[rstest]
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
@@ -189,6 +195,7 @@ async fn new_rows_that_require_each_other_are_an_error_and_nothing_is_written(#[
     );
 }
 
+// Rules: m-assoc-circle
 #[tokio::test]
 async fn a_circle_with_an_optional_reference_in_it_begins_where_nothing_is_required() {
     let shop = queueing(Side::Memory).await;
