@@ -71,5 +71,5 @@ mod guide {
         )*};
     }
 
-    chapters! { models, reading, writing, outbox, rest, testing }
+    chapters! { evolution, models, reading, writing, outbox, rest, testing }
 }

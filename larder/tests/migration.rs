@@ -97,6 +97,7 @@ async fn what_was_queued_by_an_older_version_is_sent_as_todays() {
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
 }
 
+// Rules: m-evolve-queued
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_cannot_be_migrated_holds_back_its_row_and_no_other() {
     let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy`, `suites` and `bench`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `suites`, `fixtures` and `bench`.
 //!
 //! They need nothing but the toolchain. Each command has a module; what is pure in it (parsing, merging, rules,
 //! rendering) is kept apart from what runs cargo, and is unit-tested.
@@ -6,6 +6,7 @@
 mod bench;
 mod clock;
 mod diff;
+mod fixtures;
 mod libtest;
 mod matrix;
 mod metadata;
@@ -40,6 +41,8 @@ enum Command {
     Tidy,
     /// Tell which tests pin which rule of the reference.
     Suites(suites::Options),
+    /// Write the golden files of the store, or check them.
+    Fixtures(fixtures::Options),
     /// Run the benches and print the ratios against raw redb.
     Bench(bench::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Tidy => tidy::run(),
         Command::Suites(options) => suites::run(&options),
+        Command::Fixtures(options) => fixtures::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -149,6 +149,7 @@ fn today(size: Option<now::Size>) -> now::Parcel {
     }
 }
 
+// Rules: m-evolve-migrate
 #[test]
 fn steps_run_in_their_order_and_names_aliases_and_defaults_hold_for_what_they_leave() {
     for (stored, expected) in [

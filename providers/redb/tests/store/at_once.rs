@@ -119,6 +119,7 @@ async fn check_entries(store: &dyn Store) {
     assert!(changed[2].is_empty());
 }
 
+// Rules: m-evolve-queued
 #[tokio::test]
 async fn queued_entries_go_through_the_same_steps() {
     let config = Redb::in_memory();
@@ -126,6 +127,7 @@ async fn queued_entries_go_through_the_same_steps() {
     check_entries(&*open(&config, &[&V3]).await.unwrap()).await;
 }
 
+// Rules: m-evolve-queued
 #[tokio::test]
 async fn an_entry_that_cannot_be_migrated_stays_and_says_whose_it_is() {
     let config = Redb::in_memory();
@@ -163,6 +165,7 @@ async fn an_entry_that_cannot_be_migrated_stays_and_says_whose_it_is() {
     assert_eq!(store.outbox_counts(&cx()).await.unwrap().entries, 2);
 }
 
+// Rules: m-evolve-at-once
 #[tokio::test]
 async fn everything_is_rewritten_in_pieces_and_nothing_that_can_be_seen_changes() {
     let config = Redb::in_memory();
@@ -189,6 +192,7 @@ async fn everything_is_rewritten_in_pieces_and_nothing_that_can_be_seen_changes(
     assert_eq!(rows, (0..ROWS).map(third_version).collect::<Vec<_>>());
 }
 
+// Rules: m-evolve-at-once
 #[tokio::test]
 async fn a_row_that_a_step_refuses_stays_and_the_next_round_tries_it_again() {
     let config = Redb::in_memory();
@@ -213,6 +217,7 @@ async fn a_row_that_a_step_refuses_stays_and_the_next_round_tries_it_again() {
     assert_eq!((mended.rows, mended.failed.len()), (0, 0));
 }
 
+// Rules: m-evolve-at-once
 #[tokio::test]
 async fn a_kill_at_any_point_is_made_good_by_going_on_there() {
     let disk = Disk::default();

@@ -8,6 +8,7 @@ mod crud;
 mod damage;
 mod disk;
 mod evolution;
+mod golden;
 mod migration;
 mod outbox;
 mod paging;

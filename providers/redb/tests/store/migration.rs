@@ -230,6 +230,7 @@ pub(crate) async fn reference(rows: impl IntoIterator<Item = Record>) -> Vec<Vec
     answers(&*store).await
 }
 
+// Rules: m-evolve-migrate
 #[tokio::test]
 async fn rows_are_migrated_step_by_step_and_every_query_sees_them_so() {
     let (_, store) = reopened((0..50).map(first_version), &V3).await;
@@ -283,6 +284,7 @@ fn names(error: &Error, parts: &[&str]) {
     assert!(parts.iter().all(|part| said.contains(part)), "{said}");
 }
 
+// Rules: m-evolve-migrate
 #[tokio::test]
 async fn a_step_that_refuses_a_row_names_it_and_leaves_the_others_readable() {
     let mut odd = first_version(3);
@@ -334,6 +336,7 @@ async fn what_a_step_leaves_has_to_fit_todays_field() {
     assert_eq!(filtered.path(), Some("age"));
 }
 
+// Rules: m-evolve-fault
 #[tokio::test]
 async fn a_field_of_another_type_without_a_step_is_an_error_that_names_everything() {
     static RETYPED: Schema = Schema::new("Member", V2.fields, KEY).version(2);
@@ -343,6 +346,7 @@ async fn a_field_of_another_type_without_a_step_is_an_error_that_names_everythin
     names(&error, &["Member", "age", "version 1", "version 2", "give it a migration"]);
 }
 
+// Rules: m-evolve-fault, m-evolve-migrate
 #[tokio::test]
 async fn a_variant_that_is_gone_is_an_error_unless_a_step_maps_it() {
     static GONE: Schema = Schema::new("Member", &[ID, FieldDef::new("rank", Kind::Enum(&FEWER_RANKS))], KEY)
@@ -356,6 +360,7 @@ async fn a_variant_that_is_gone_is_an_error_unless_a_step_maps_it() {
     assert_eq!(string(&*find(&*store, &GONE, 1).await.unwrap().unwrap().row, 1), "Member");
 }
 
+// Rules: m-evolve-newer
 #[tokio::test]
 async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let (config, store) = reopened((0..3).map(first_version), &V3).await;

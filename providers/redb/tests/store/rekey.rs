@@ -139,6 +139,7 @@ async fn check(store: &dyn Store, schema: &'static Schema) {
     assert!(loaded.unreadable.is_empty());
 }
 
+// Rules: m-evolve-keys
 #[tokio::test]
 async fn rows_tombstones_and_queued_mutations_move_to_their_new_keys() {
     for schema in [&V2, &V3, &MIRRORED] {
@@ -160,6 +161,7 @@ async fn one_key_change_after_another_is_the_same_as_both_at_once() {
     check(&*open(&disk.config(), &[&V3]).await.unwrap(), &V3).await;
 }
 
+// Rules: m-evolve-keys
 #[tokio::test]
 async fn a_kill_at_any_point_leaves_the_old_keys_or_the_new_ones() {
     let disk = Disk::default();
@@ -174,6 +176,7 @@ async fn a_kill_at_any_point_leaves_the_old_keys_or_the_new_ones() {
     }
 }
 
+// Rules: m-evolve-keys
 #[tokio::test]
 async fn two_rows_that_get_one_key_are_named_and_nothing_is_changed() {
     fn halve(row: &mut OldRow) -> Result<(), String> {
