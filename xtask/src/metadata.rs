@@ -178,6 +178,7 @@ pub(crate) mod fake {
     pub(crate) fn member(room: &str) -> Package {
         let name = match room {
             "larder" | "xtask" => room.to_owned(),
+            "benches/engines" => "larder-benches-engines".to_owned(),
             _ => format!("larder-{}", room.rsplit('/').next().unwrap_or(room)),
         };
         Package { id: name.clone(), name, room: room.to_owned(), member: true, ..Package::default() }

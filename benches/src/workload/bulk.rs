@@ -28,7 +28,7 @@ fn index(side: Side) -> usize {
     match side {
         Side::Larder | Side::Alone => 0,
         Side::Raw => 1,
-        Side::OneTable => 2,
+        _ => 2,
     }
 }
 
@@ -49,7 +49,7 @@ impl Bulk {
                 let before = Written::of(&tables.counts);
                 (timed(|| tables.fill(users))?, before, Written::of(&tables.counts))
             }
-            Side::OneTable => {
+            _ => {
                 let one = OneTable::open(&medium)?;
                 let before = Written::of(&one.counts);
                 (timed(|| one.fill(users))?, before, Written::of(&one.counts))

@@ -29,6 +29,8 @@ pub enum Side {
     Raw,
     /// redb by hand, with everything in one table.
     OneTable,
+    /// SQLite by hand.
+    Sqlite,
 }
 
 impl Side {
@@ -40,6 +42,7 @@ impl Side {
             Self::Alone => "larder, one writer",
             Self::Raw => "raw",
             Self::OneTable => "raw, one table",
+            Self::Sqlite => "sqlite",
         }
     }
 }

@@ -51,7 +51,7 @@ impl Upsert {
         let done = &mut self.done[match side {
             Side::Larder | Side::Alone => 0,
             Side::Raw => 1,
-            Side::OneTable => 2,
+            _ => 2,
         }];
         let numbers = *done..*done + ops;
         *done += ops;
@@ -77,7 +77,7 @@ impl Workload for Upsert {
         match side {
             Side::Larder | Side::Alone => timed(|| self.subject.write(&users)),
             Side::Raw => timed(|| self.tables.write(&users)),
-            Side::OneTable => timed(|| self.one.write(&users)),
+            _ => timed(|| self.one.write(&users)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Workload for Upsert {
         Some(Written::of(match side {
             Side::Larder | Side::Alone => &self.subject.counts,
             Side::Raw => &self.tables.counts,
-            Side::OneTable => &self.one.counts,
+            _ => &self.one.counts,
         }))
     }
 

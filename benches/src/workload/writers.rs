@@ -67,7 +67,7 @@ impl Writers {
         let done = &mut self.done[match side {
             Side::Larder => 0,
             Side::Alone => 1,
-            Side::Raw | Side::OneTable => 2,
+            _ => 2,
         }];
         let numbers = self.rows + *done..self.rows + *done + ops;
         *done += ops;
@@ -89,7 +89,7 @@ impl Workload for Writers {
         match side {
             Side::Larder => timed(|| self.many.write_together(&users, WRITERS)),
             Side::Alone => timed(|| self.alone.write_together(&users, 1)),
-            Side::Raw | Side::OneTable => timed(|| self.raw.write(&users)),
+            _ => timed(|| self.raw.write(&users)),
         }
     }
 
@@ -97,7 +97,7 @@ impl Workload for Writers {
         Some(Written::of(match side {
             Side::Larder => &self.many.counts,
             Side::Alone => &self.alone.counts,
-            Side::Raw | Side::OneTable => &self.raw.counts,
+            _ => &self.raw.counts,
         }))
     }
 

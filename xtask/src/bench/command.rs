@@ -6,13 +6,17 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::compared::{self, Compared};
 use super::machine;
-use super::measured::{Measured, read, table};
+use super::measured::{self, Measured, read};
 use crate::Result;
 use crate::clock::today;
 use crate::metadata::{Metadata, root};
 use crate::process::{Event, cargo, stream};
 use crate::progress::Progress;
+
+/// The packages with benches: beside raw redb, and beside redb and SQLite.
+const PACKAGES: [&str; 2] = ["larder-benches", "larder-benches-engines"];
 
 /// Where the benches leave their results, below the target directory.
 const RESULTS: &str = "larder-bench";
@@ -39,41 +43,65 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         fs::remove_dir_all(&results)?;
     }
     fs::create_dir_all(&results)?;
-    let mut progress = Progress::new(1);
-    progress.step("benches");
-    let mut command = cargo(&["bench", "-p", "larder-benches"]);
-    command.env("LARDER_BENCH_DIR", &results);
-    if options.quick {
-        command.env("LARDER_BENCH_QUICK", "1");
+    let mut progress = Progress::new(PACKAGES.len());
+    let mut success = true;
+    for package in PACKAGES {
+        progress.step(package);
+        let mut command = cargo(&["bench", "-p", package]);
+        command.env("LARDER_BENCH_DIR", &results);
+        if options.quick {
+            command.env("LARDER_BENCH_QUICK", "1");
+        }
+        let status = stream(command, |event| match event {
+            Event::Line(line) => progress.line(line),
+            Event::Tick => progress.busy(""),
+        })?;
+        progress.done(status.success(), "");
+        success &= status.success();
     }
-    let status = stream(command, |event| match event {
-        Event::Line(line) => progress.line(line),
-        Event::Tick => progress.busy(""),
-    })?;
-    progress.done(status.success(), "");
-    let measured = read(&results)?;
-    if measured.is_empty() {
-        println!("no bench left a result in target/{RESULTS}");
+    let (measured, compared) = read(&results)?;
+    if measured.is_empty() || compared.is_empty() {
+        println!("benches left no result in target/{RESULTS}");
         return Ok(false);
     }
-    println!("\n{}", table(&measured).blocks(WIDTH));
-    let missed = measured.iter().filter(|one| one.met() == Some(false)).count();
-    let met = measured.iter().filter(|one| one.met() == Some(true)).count();
+    println!("\n{}", measured::table(&measured).blocks(WIDTH));
+    println!("{}", compared::table(&compared).blocks(WIDTH));
+    let verdicts = measured.iter().filter_map(Measured::met).chain(compared.iter().flat_map(Compared::met));
+    let (met, missed): (Vec<bool>, Vec<bool>) = verdicts.partition(|met| *met);
     if options.write {
-        write(&measured, &metadata.target_directory)?;
+        write(&measured, &compared, &metadata.target_directory)?;
     }
-    println!("{met} targets met, {missed} missed");
-    Ok(status.success() && (options.quick || missed == 0))
+    println!("{} targets met, {} missed", met.len(), missed.len());
+    Ok(success && (options.quick || missed.is_empty()))
 }
 
-fn write(measured: &[Measured], disk: &Path) -> Result<()> {
+const BESIDE_ENGINES: &str = "
+## Beside redb and SQLite
+
+The same rows in three files, asked the same in turn in one process (`benches/engines`). Times are medians per operation,
+ratios the medians of the ratios within each round, Larder's to the other's: below 1 Larder is faster. *redb* is written by
+hand over the records that Larder stores; *SQLite* is in WAL mode with full synchronisation and prepared statements.
+
+";
+
+const BESIDE_REDB: &str = "
+## Beside raw redb
+
+Counts and times are Larder's / raw redb's, per operation (`benches`).
+
+";
+
+fn write(measured: &[Measured], compared: &[Compared], disk: &Path) -> Result<()> {
     let today = today();
     let mut page = format!("# Bench results of {today}\n\n");
-    page.push_str("Written by `cargo xtask bench --write`. Counts and times are Larder's / raw redb's, per operation.\n\n");
+    page.push_str("Written by `cargo xtask bench --write`.\n\n");
     for (fact, value) in machine::facts(disk) {
         let _ = writeln!(page, "- {fact}: {value}");
     }
-    let _ = write!(page, "\n{}", table(measured).markdown());
+    page.push_str(BESIDE_ENGINES);
+    page.push_str(&compared::table(compared).markdown());
+    page.push_str(BESIDE_REDB);
+    page.push_str(&measured::table(measured).markdown());
     let directory = root().join("benches").join("results");
     fs::create_dir_all(&directory)?;
     fs::write(directory.join(format!("{today}.md")), page)?;

@@ -1,10 +1,11 @@
-//! What one bench measured, and the table of all.
+//! What one bench measured, and the table of those beside raw redb.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::compared::{self, Compared};
 use crate::Result;
 use crate::table::Table;
 
@@ -28,23 +29,29 @@ enum Target {
     AtLeast(f64),
 }
 
-/// The results in the directory, by name.
-pub(super) fn read(directory: &Path) -> Result<Vec<Measured>> {
-    let mut measured = Vec::new();
+/// The results in the directory, by name: those beside raw redb, and those of the engines.
+pub(super) fn read(directory: &Path) -> Result<(Vec<Measured>, Vec<Compared>)> {
+    let (mut measured, mut compared) = (Vec::new(), Vec::new());
     for file in fs::read_dir(directory).into_iter().flatten() {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let text = fs::read_to_string(&path)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            measured.push(parse(&text).map_err(|why| format!("{name}: {why}"))?);
+            let named = |why| format!("{name}: {why}");
+            let value: Value = serde_json::from_str(&text).map_err(|why| format!("{name}: {why}"))?;
+            if value["sqlite"].is_object() {
+                compared.push(compared::parse(&value).map_err(named)?);
+            } else {
+                measured.push(parse(&value).map_err(named)?);
+            }
         }
     }
     measured.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(measured)
+    compared.sort_by(|a, b| (&a.name, a.rows).cmp(&(&b.name, b.rows)));
+    Ok((measured, compared))
 }
 
-fn parse(text: &str) -> Result<Measured> {
-    let value: Value = serde_json::from_str(text)?;
+fn parse(value: &Value) -> Result<Measured> {
     let number = |key: &str| value[key].as_f64().ok_or_else(|| format!("`{key}` is not a number"));
     let target = match &value["target"] {
         Value::Null => Target::None,
@@ -111,7 +118,7 @@ pub(super) fn table(measured: &[Measured]) -> Table {
 }
 
 /// Nanoseconds in the unit that reads well.
-fn time(ns: f64) -> String {
+pub(super) fn time(ns: f64) -> String {
     match ns {
         ns if ns < 1e3 => format!("{ns:.0} ns"),
         ns if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
@@ -133,21 +140,26 @@ mod tests {
         "counted": {"larder": {"syncs": 1, "pages": 16.5, "bytes": 61500}, "raw": {"syncs": 1, "pages": 16, "bytes": 1}},
         "note": "100,000 rows"}"#;
 
+    #[track_caller]
+    fn parsed(text: &str) -> Measured {
+        parse(&serde_json::from_str(text).expect("JSON")).expect("a result")
+    }
+
     #[test]
     fn a_result_is_compared_with_its_target() {
-        let miss = parse(MISS).expect("a result");
+        let miss = parsed(MISS);
         assert_eq!(miss.met(), Some(false));
         let least =
-            parse(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": {"min": 5}}"#);
-        assert_eq!(least.expect("a result").met(), Some(true));
-        let none = parse(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": null}"#);
-        assert_eq!(none.expect("a result").met(), None);
-        assert!(parse(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5}"#).is_err());
+            parsed(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": {"min": 5}}"#);
+        assert_eq!(least.met(), Some(true));
+        let none = parsed(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": null}"#);
+        assert_eq!(none.met(), None);
+        assert!(parse(&serde_json::json!({"name": "w", "larder_ns": 1, "raw_ns": 5})).is_err());
     }
 
     #[test]
     fn the_table_shows_both_sides() {
-        let table = table(&[parse(MISS).expect("a result")]).markdown();
+        let table = table(&[parsed(MISS)]).markdown();
         let row = table.lines().last().unwrap_or_default();
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         assert_eq!(

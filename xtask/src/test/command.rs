@@ -25,8 +25,14 @@ const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
 const WIDTH: usize = 120;
 
 /// What the inner loop leaves out: crates that need an HTTP stack to build, tools, and what is measured or shown.
-const NOT_QUICK: [&str; 5] =
-    ["larder-rest", "larder-rest-surf", "larder-benches", "larder-examples", "xtask"];
+const NOT_QUICK: [&str; 6] = [
+    "larder-rest",
+    "larder-rest-surf",
+    "larder-benches",
+    "larder-benches-engines",
+    "larder-examples",
+    "xtask",
+];
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]

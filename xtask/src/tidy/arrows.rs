@@ -6,7 +6,7 @@ use crate::metadata::{Dependency, Metadata, Package};
 
 const RULE: &str = "arrows";
 
-/// Rooms that nothing may depend on.
+/// Rooms that nothing may depend on, but for what stands below `benches` and shares its tools.
 const LAST: [&str; 3] = ["benches", "xtask", "examples"];
 
 /// What a room may use. In the lists, `providers/*` is every room below, and `!x` takes one out again.
@@ -83,9 +83,9 @@ const ROOMS: [Room; 13] = [
     },
     Room {
         at: "benches/*",
-        uses: &["core", "derive", "larder", "providers/*"],
+        uses: &["benches", "core", "derive", "larder", "providers/*"],
         tests: &[],
-        why: "benches stand outside",
+        why: "engines to compare with stand outside, and are measured by the tools of the benches",
     },
     Room {
         at: "examples",
@@ -124,7 +124,8 @@ pub(super) fn check(metadata: &Metadata, files: &Files) -> Vec<Finding> {
 /// Whether the package may use the other in that way.
 fn judge(room: &Room, package: &Package, dependency: &Dependency, used: &Package) -> Result<(), String> {
     let (from, to) = (&package.room, &used.room);
-    if LAST.iter().any(|last| matches(last, to) || to.starts_with(&format!("{last}/"))) {
+    let shares_tools = from.starts_with("benches/") && to == "benches";
+    if !shares_tools && LAST.iter().any(|last| matches(last, to) || to.starts_with(&format!("{last}/"))) {
         return Err(format!("`{from}` uses `{to}`: nothing depends on {}", LAST.join(", ")));
     }
     let test = dependency.dev && allows(room.tests, to);
@@ -258,6 +259,19 @@ mod tests {
         check_packages(
             house_but(member("stubs").needs_for_tests(&["larder-examples"])),
             &["stubs/Cargo.toml:1: `stubs` uses `examples`: nothing depends on benches, xtask, examples"],
+        );
+    }
+
+    #[test]
+    fn engines_use_the_tools_of_the_benches_and_nobody_uses_engines() {
+        check_packages(house_but(member("benches/engines").needs(&["larder-benches", "larder-redb"])), &[]);
+        let mut house = house_but(member("stubs").needs_for_tests(&["larder-benches-engines"]));
+        house.push(member("benches/engines"));
+        check_packages(
+            house,
+            &[
+                "stubs/Cargo.toml:1: `stubs` uses `benches/engines`: nothing depends on benches, xtask, examples",
+            ],
         );
     }
 

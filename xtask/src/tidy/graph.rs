@@ -37,6 +37,9 @@ const OFFLINE: [&str; 7] = [
 /// The only crate through which surf and what hangs on it may come.
 const SURF: &str = "larder-rest-surf";
 
+/// The only crate through which SQLite may come: nothing else of ours needs a compiler of C.
+const ENGINES: &str = "larder-benches-engines";
+
 /// Where a forbidden crate must not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Where {
@@ -44,14 +47,14 @@ enum Where {
     Anywhere,
     /// Not in a manifest of ours; others may use it.
     Direct,
-    /// Nowhere, except below [`SURF`].
-    ButSurf,
+    /// Nowhere, except below this crate of ours.
+    But(&'static str),
 }
 
-use Where::{Anywhere, ButSurf, Direct};
+use Where::{Anywhere, But, Direct};
 
 /// A crate, the beginning of the versions that are meant, where it must not be, and why.
-const FORBIDDEN: [(&str, &str, Where, &str); 25] = [
+const FORBIDDEN: [(&str, &str, Where, &str); 27] = [
     ("bincode", "", Anywhere, "unmaintained (RUSTSEC-2025-0141), and reads a widened integer silently wrong"),
     ("backoff", "", Anywhere, "unmaintained; the engine has its own formula"),
     ("json_typegen", "", Anywhere, "ten known vulnerabilities"),
@@ -67,16 +70,18 @@ const FORBIDDEN: [(&str, &str, Where, &str); 25] = [
     ("bitcode", "", Direct, "panics on flattened fields; rows are named MessagePack"),
     ("rkyv", "", Direct, "its rows do not evolve; rows are named MessagePack"),
     ("lazy_static", "", Direct, "std has LazyLock"),
-    ("surf", "", ButSurf, "unmaintained (RUSTSEC-2025-0036, RUSTSEC-2026-0169)"),
-    ("http-client", "", ButSurf, "belongs to surf, unmaintained"),
-    ("http-types", "", ButSurf, "belongs to surf, unmaintained (RUSTSEC-2026-0174)"),
-    ("async-std", "", ButSurf, "discontinued (RUSTSEC-2025-0052)"),
-    ("aes-soft", "", ButSurf, "merged into aes (RUSTSEC-2021-0060)"),
-    ("aesni", "", ButSurf, "merged into aes (RUSTSEC-2021-0059)"),
-    ("cpuid-bool", "", ButSurf, "renamed to cpufeatures (RUSTSEC-2021-0064)"),
-    ("stdweb", "", ButSurf, "unmaintained (RUSTSEC-2020-0056)"),
-    ("instant", "", ButSurf, "unmaintained (RUSTSEC-2024-0384)"),
-    ("rand", "0.7.", ButSurf, "unsound with a custom logger (RUSTSEC-2026-0097)"),
+    ("surf", "", But(SURF), "unmaintained (RUSTSEC-2025-0036, RUSTSEC-2026-0169)"),
+    ("http-client", "", But(SURF), "belongs to surf, unmaintained"),
+    ("http-types", "", But(SURF), "belongs to surf, unmaintained (RUSTSEC-2026-0174)"),
+    ("async-std", "", But(SURF), "discontinued (RUSTSEC-2025-0052)"),
+    ("aes-soft", "", But(SURF), "merged into aes (RUSTSEC-2021-0060)"),
+    ("aesni", "", But(SURF), "merged into aes (RUSTSEC-2021-0059)"),
+    ("cpuid-bool", "", But(SURF), "renamed to cpufeatures (RUSTSEC-2021-0064)"),
+    ("stdweb", "", But(SURF), "unmaintained (RUSTSEC-2020-0056)"),
+    ("instant", "", But(SURF), "unmaintained (RUSTSEC-2024-0384)"),
+    ("rand", "0.7.", But(SURF), "unsound with a custom logger (RUSTSEC-2026-0097)"),
+    ("rusqlite", "", But(ENGINES), "SQLite is compiled from C; it is there to be compared with"),
+    ("libsqlite3-sys", "", But(ENGINES), "SQLite is compiled from C; it is there to be compared with"),
 ];
 
 /// Features that switch on a built-in client of surf, with its old TLS and HTTP.
@@ -114,11 +119,14 @@ fn at(package: &Package, chain: &str, message: &str) -> Finding {
 }
 
 fn forbidden(metadata: &Metadata) -> Vec<Finding> {
-    let reached = beside_surf(metadata);
+    let beside = |gate| (gate, reached_beside(metadata, gate));
+    let beside = [beside(SURF), beside(ENGINES)];
     let mut findings = Vec::new();
     for (name, version, place, why) in FORBIDDEN {
         let users = metadata.members().filter(|member| member.dependencies.iter().any(|d| d.name == name));
-        for user in users.filter(|user| version.is_empty() && (place != ButSurf || user.name != SURF)) {
+        for user in
+            users.filter(|user| version.is_empty() && !matches!(place, But(gate) if gate == user.name))
+        {
             findings.push(Finding::at(
                 RULE,
                 user.manifest(),
@@ -130,7 +138,9 @@ fn forbidden(metadata: &Metadata) -> Vec<Finding> {
             let allowed = match place {
                 Anywhere => false,
                 Direct => true,
-                ButSurf => !reached.contains(package.id.as_str()),
+                But(gate) => {
+                    beside.iter().any(|(one, reached)| *one == gate && !reached.contains(package.id.as_str()))
+                }
             };
             if !allowed {
                 let (name, version) = (&package.name, &package.version);
@@ -144,13 +154,13 @@ fn forbidden(metadata: &Metadata) -> Vec<Finding> {
     findings
 }
 
-/// Ids of everything that members reach on a way that does not lead through [`SURF`].
-fn beside_surf(metadata: &Metadata) -> BTreeSet<&str> {
-    let surf = metadata.member(SURF).map_or("", |package| package.id.as_str());
+/// Ids of everything that members reach on a way that does not lead through `gate`.
+fn reached_beside<'m>(metadata: &'m Metadata, gate: &str) -> BTreeSet<&'m str> {
+    let gate = metadata.member(gate).map_or("", |package| package.id.as_str());
     let mut open: Vec<&str> = metadata.members().map(|package| package.id.as_str()).collect();
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
-        if id != surf && reached.insert(id) {
+        if id != gate && reached.insert(id) {
             let uses = metadata.nodes.get(id).map(|node| node.uses.as_slice()).unwrap_or_default();
             open.extend(uses.iter().map(String::as_str));
         }
@@ -226,6 +236,23 @@ mod tests {
             &[
                 "Cargo.lock: `surf 2.3.2` is in the graph: unmaintained (RUSTSEC-2025-0036, RUSTSEC-2026-0169); \
                see `cargo tree -i surf@2.3.2`",
+            ],
+        );
+    }
+
+    #[test]
+    fn sqlite_is_compared_with_and_used_nowhere() {
+        let packages = || {
+            let sqlite = foreign("rusqlite", "0.43.0", "MIT");
+            vec![member("benches/engines").needs(&["rusqlite"]), member("larder"), sqlite]
+        };
+        check_graph(packages(), &[("larder-benches-engines", "rusqlite 0.43.0")], &[]);
+        check_graph(
+            packages(),
+            &[("larder-benches-engines", "rusqlite 0.43.0"), ("larder", "rusqlite 0.43.0")],
+            &[
+                "Cargo.lock: `rusqlite 0.43.0` is in the graph: SQLite is compiled from C; it is there to be compared \
+               with; see `cargo tree -i rusqlite@0.43.0`",
             ],
         );
     }
