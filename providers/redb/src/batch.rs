@@ -1,16 +1,20 @@
 //! A batch within a transaction: applied as a whole, or taken back alone while its neighbours stay.
 
-use larder_core::packed::{decode_entry, encode_entry, write_record, write_tombstone};
+use larder_core::packed::{Stored, decode_entry, encode_entry, write_record, write_tombstone};
 use larder_core::{
     Batch, Committed, Entry, EntryState, Error, ErrorKind, Expect, Key, Meta, MetaRef, Op, Result, Row,
     Schema, Tail, Touched,
 };
-use redb::{ReadableTable, Table};
+use redb::Table;
 
 use crate::catalog::{Catalog, Slot};
 use crate::codec::{self, Bytes, Counters, IndexEntry, OUTBOX, PREFIX};
 use crate::entries::Check;
 use crate::error::Raw;
+use crate::overlay::{Change, Overlay};
+
+/// How long a record is that needs no longer buffer.
+const RECORD: usize = 256;
 
 /// What a batch did.
 pub(crate) struct Applied {
@@ -65,9 +69,8 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
     counters.revision += 1;
     let mut applying = Applying {
         catalog: ground.catalog,
-        table: ground.table,
+        overlay: Overlay::new(ground.table, ground.shared),
         changed: ground.changed,
-        undo: ground.shared.then(Vec::new),
         first_seq: counters.next_seq,
         enqueues: batch.ops.iter().filter(|op| matches!(op, Op::Enqueue(_))).count() as u64,
         touched: Touched { revision: counters.revision, rows: Vec::new(), outbox: false, wiped: false },
@@ -76,30 +79,19 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         seqs: Vec::new(),
         checks: Vec::new(),
         recount: false,
-        record: Vec::new(),
     };
-    if let Err(refusal) = applying.run(batch) {
-        if !matches!(refusal, Refusal::Broken(_)) {
-            applying.take_back()?;
-        }
-        return Err(refusal);
-    }
+    applying.run(batch)?;
     let Applying { counters, touched, seqs, models, .. } = applying;
     *ground.counters = counters;
     models.iter().for_each(|at| ground.changed[*at] = counters.revision);
     Ok(Applied { committed: Committed { revision: counters.revision, seqs }, touched })
 }
 
-/// A key, and what was there before.
-type Undo = (Vec<u8>, Option<Vec<u8>>);
-
 /// A batch that is being applied.
 pub(crate) struct Applying<'a, 't> {
     pub(crate) catalog: &'a Catalog,
-    pub(crate) table: &'a mut Table<'t, Bytes, Bytes>,
+    pub(crate) overlay: Overlay<'a, 't>,
     changed: &'a [u64],
-    /// Each key that was touched, with what was there before.
-    undo: Option<Vec<Undo>>,
     counters: Counters,
     first_seq: u64,
     enqueues: u64,
@@ -110,8 +102,6 @@ pub(crate) struct Applying<'a, 't> {
     pub(crate) checks: Vec<Check>,
     /// True if the outbox has to be counted anew.
     recount: bool,
-    /// The record that is being written.
-    record: Vec<u8>,
 }
 
 impl<'a, 't> Applying<'a, 't> {
@@ -120,9 +110,8 @@ impl<'a, 't> Applying<'a, 't> {
         let counters = *ground.counters;
         Self {
             catalog: ground.catalog,
-            table: ground.table,
+            overlay: Overlay::new(ground.table, ground.shared),
             changed: ground.changed,
-            undo: None,
             counters,
             first_seq: counters.next_seq,
             enqueues: 0,
@@ -131,17 +120,17 @@ impl<'a, 't> Applying<'a, 't> {
             seqs: Vec::new(),
             checks: Vec::new(),
             recount: false,
-            record: Vec::new(),
         }
     }
 }
 
 impl Applying<'_, '_> {
     /// Replaces the record of a row by another one of the same row.
-    pub(crate) fn rewrite(&mut self, slot: &Slot, at: &[u8], record: &[u8]) -> Outcome {
-        let new = slot.entries(record, &at[PREFIX..])?;
-        let old = self.replace(slot, at, Some(record))?.unwrap_or_default();
-        self.reindex(slot, record, &old, new)
+    pub(crate) fn rewrite(&mut self, slot: &Slot, at: &[u8], record: Vec<u8>) -> Outcome {
+        let old = self.entries_at(slot, at)?.unwrap_or_default();
+        let new = slot.entries(Stored::parse_verified(&record)?, &at[PREFIX..])?;
+        self.reindex(slot, &record, &old, new)?;
+        self.overlay.set(at.to_vec(), Change::Value(record))
     }
 
     fn run(&mut self, batch: &Batch) -> Outcome {
@@ -157,18 +146,19 @@ impl Applying<'_, '_> {
                 Op::Cursor { scope, value } => self.cursor(scope, value.as_deref())?,
             }
         }
-        for check in std::mem::take(&mut self.checks) {
-            self.check(&check)?;
+        self.checks.iter().try_for_each(|check| self.check(check))?;
+        if self.recount {
+            self.recount()?;
         }
-        if self.recount { self.recount() } else { Ok(()) }
+        self.overlay.write()
     }
 
     fn expect(&self, expect: &Expect) -> Outcome {
         let holds = match expect {
             Expect::Row { schema, key, revision } => {
                 let slot = self.catalog.slot(schema)?;
-                let record = self.table.get(codec::row_key(slot.model, key).as_slice())?;
-                let found = codec::revision_of(record.as_ref().map(redb::AccessGuard::value));
+                let at = codec::row_key(slot.model, key);
+                let found = self.overlay.look(&at, codec::revision_of)?.unwrap_or(Ok(0));
                 found.map_err(|error| error.model(schema.model).key(key))? == *revision
             }
             Expect::Model { schema, revision } => self.changed[self.catalog.slot(schema)?.at] <= *revision,
@@ -188,14 +178,10 @@ impl Applying<'_, '_> {
                 .into());
         }
         let meta = self.meta(meta, tail)?;
-        self.record.clear();
-        write_record(&mut self.record, schema, slot.shape, row, meta)?;
+        let mut record = Vec::with_capacity(RECORD);
+        write_record(&mut record, schema, slot.shape, row, meta)?;
         let at = codec::row_key(slot.model, key);
-        let record = std::mem::take(&mut self.record);
-        let new = slot.entries(&record, &at[PREFIX..])?;
-        let old = self.replace(slot, &at, Some(&record))?.unwrap_or_default();
-        self.reindex(slot, &record, &old, new)?;
-        self.record = record;
+        self.rewrite(slot, &at, record)?;
         self.touch(slot, key);
         Ok(())
     }
@@ -205,16 +191,20 @@ impl Applying<'_, '_> {
         let mut record = Vec::new();
         write_tombstone(&mut record, self.meta(meta, tail)?)
             .map_err(|error| error.model(schema.model).key(key))?;
-        let old = self.replace(slot, &codec::row_key(slot.model, key), Some(&record))?;
+        let at = codec::row_key(slot.model, key);
+        let old = self.entries_at(slot, &at)?;
         old.unwrap_or_default().iter().try_for_each(|entry| self.unindex(entry))?;
+        self.overlay.set(at, Change::Value(record))?;
         self.touch(slot, key);
         Ok(())
     }
 
     fn remove_row(&mut self, schema: &'static Schema, key: &Key) -> Outcome {
         let slot = self.catalog.slot(schema)?;
-        if let Some(old) = self.replace(slot, &codec::row_key(slot.model, key), None)? {
+        let at = codec::row_key(slot.model, key);
+        if let Some(old) = self.entries_at(slot, &at)? {
             old.iter().try_for_each(|entry| self.unindex(entry))?;
+            self.overlay.set(at, Change::Gone)?;
             self.touch(slot, key);
         }
         Ok(())
@@ -240,42 +230,16 @@ impl Applying<'_, '_> {
         }
     }
 
-    /// Writes or removes a row's record and gives the index entries of the one before, if there was one.
-    fn replace(&mut self, slot: &Slot, at: &[u8], record: Option<&[u8]>) -> Outcome<Option<Vec<IndexEntry>>> {
-        let entries = self.exchange(at, record, |old| slot.entries(old, &at[PREFIX..]))?;
-        match entries {
+    /// The index entries of the row that is stored at `at`; `None` if none is.
+    fn entries_at(&self, slot: &Slot, at: &[u8]) -> Outcome<Option<Vec<IndexEntry>>> {
+        let key = &at[PREFIX..];
+        let entries = |record: &[u8]| Stored::parse(record).and_then(|stored| slot.entries(stored, key));
+        match self.overlay.look(at, entries)? {
             Some(Ok(entries)) => Ok(Some(entries)),
-            // The record before was damaged, so what it had in the indexes has to be searched for.
-            Some(Err(_)) => self.stray_entries(slot, &at[PREFIX..]).map(Some),
+            // The record is damaged, so what it has in the indexes has to be searched for.
+            Some(Err(_)) => self.stray_entries(slot, key).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// The one way to the table: inserts or removes, notes what was there, and shows it to `see`.
-    pub(crate) fn exchange<T>(
-        &mut self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        see: impl FnOnce(&[u8]) -> T,
-    ) -> Outcome<Option<T>> {
-        let old = match value {
-            Some(value) => self.table.insert(key, value)?,
-            None => self.table.remove(key)?,
-        };
-        if let Some(undo) = &mut self.undo {
-            undo.push((key.to_vec(), old.as_ref().map(|old| old.value().to_vec())));
-        }
-        Ok(old.map(|old| see(old.value())))
-    }
-
-    fn take_back(&mut self) -> Outcome {
-        for (key, value) in self.undo.take().unwrap_or_default().into_iter().rev() {
-            match value {
-                Some(value) => drop(self.table.insert(key.as_slice(), value.as_slice())?),
-                None => drop(self.table.remove(key.as_slice())?),
-            }
-        }
-        Ok(())
     }
 
     fn enqueue(&mut self, entry: &Entry) -> Outcome {
@@ -289,9 +253,7 @@ impl Applying<'_, '_> {
     }
 
     fn revise(&mut self, entry: &Entry) -> Outcome {
-        let Some(parked) =
-            self.table.get(codec::outbox_key(entry.seq).as_slice())?.map(|old| was_parked(old.value()))
-        else {
+        let Some(parked) = self.overlay.look(&codec::outbox_key(entry.seq), was_parked)? else {
             return Ok(());
         };
         self.count_out(parked);
@@ -303,13 +265,15 @@ impl Applying<'_, '_> {
     fn write_entry(&mut self, seq: u64, entry: &Entry) -> Outcome {
         let shape = self.catalog.slot(entry.schema)?.shape;
         let encoded = encode_entry(entry, shape).map_err(|error| error.during("commit"))?;
-        self.exchange(&codec::outbox_key(seq), Some(&encoded), |_| ())?;
+        self.overlay.set(codec::outbox_key(seq).to_vec(), Change::Value(encoded))?;
         self.touched.outbox = true;
         Ok(())
     }
 
     fn dequeue(&mut self, seq: u64) -> Outcome {
-        if let Some(parked) = self.exchange(&codec::outbox_key(seq), None, was_parked)? {
+        let key = codec::outbox_key(seq);
+        if let Some(parked) = self.overlay.look(&key, was_parked)? {
+            self.overlay.set(key.to_vec(), Change::Gone)?;
             self.count_out(parked);
             self.touched.outbox = true;
         }
@@ -324,17 +288,19 @@ impl Applying<'_, '_> {
 
     /// Counts the outbox: an entry that went was damaged, so it is not known as what it was counted.
     fn recount(&mut self) -> Outcome {
-        (self.counters.entries, self.counters.parked) = (0, 0);
-        for pair in self.table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX + 1].as_slice())? {
-            self.counters.entries += 1;
-            self.counters.parked += u64::from(was_parked(pair?.1.value()) == Some(true));
-        }
+        let (mut entries, mut parked) = (0, 0);
+        self.overlay.each(&[OUTBOX], &[OUTBOX + 1], |_, entry| {
+            entries += 1;
+            parked += u64::from(was_parked(entry) == Some(true));
+            Ok(())
+        })?;
+        (self.counters.entries, self.counters.parked) = (entries, parked);
         Ok(())
     }
 
     fn cursor(&mut self, scope: &str, value: Option<&str>) -> Outcome {
         let sealed = value.map(|value| codec::seal(value.as_bytes()));
-        self.exchange(&codec::cursor_key(scope), sealed.as_deref(), |_| ()).map(drop)
+        self.overlay.set(codec::cursor_key(scope), sealed.map_or(Change::Gone, Change::Value))
     }
 }
 

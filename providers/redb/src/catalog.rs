@@ -121,11 +121,8 @@ impl Slot {
     }
 
     /// The entries of a stored record, index by index; none for a tombstone. `Err` if the record can't be read.
-    pub(crate) fn entries(&self, record: &[u8], key: &[u8]) -> Result<Vec<codec::IndexEntry>> {
-        if self.indexes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Some(body) = Stored::parse(record)?.body else {
+    pub(crate) fn entries(&self, stored: Stored<'_>, key: &[u8]) -> Result<Vec<codec::IndexEntry>> {
+        let Some(body) = stored.body.filter(|_| !self.indexes.is_empty()) else {
             return Ok(Vec::new());
         };
         let row = self.row(body)?;

@@ -2,11 +2,11 @@
 
 use larder_core::packed::Stored;
 use larder_core::{Error, ErrorKind, ordered};
-use redb::ReadableTable;
 
 use crate::batch::{Applying, Outcome};
 use crate::catalog::Slot;
 use crate::codec::{self, IndexEntry};
+use crate::overlay::Change;
 
 /// An entry of a unique index that was added: no other may begin like it when the batch is done.
 pub(crate) struct Check {
@@ -17,6 +17,7 @@ pub(crate) struct Check {
 }
 
 impl Applying<'_, '_> {
+    /// Brings the indexes from a row's `old` entries to its `new` ones; `record` is the new row, just written.
     pub(crate) fn reindex(
         &mut self,
         slot: &Slot,
@@ -26,25 +27,20 @@ impl Applying<'_, '_> {
     ) -> Outcome {
         let stale = old.iter().filter(|entry| !new.contains(entry));
         stale.into_iter().try_for_each(|entry| self.unindex(entry))?;
-        let fresh: Vec<_> = new.into_iter().enumerate().filter(|(_, entry)| !old.contains(entry)).collect();
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let body = Stored::parse(record)?.body.unwrap_or_default();
-        let row = slot.row(body)?;
-        for (at, entry) in fresh {
-            let index = &slot.indexes[at];
-            self.exchange(&entry.bytes, Some(&entry.value()), |_| ())?;
+        for (at, entry) in new.into_iter().enumerate().filter(|(_, entry)| !old.contains(entry)) {
+            let (index, value) = (&slot.indexes[at], entry.value());
             if index.def.unique {
-                let prefixes = codec::collisions(index.id, index.def, &row);
-                self.checks.push(Check { slot: slot.at, index: at, entry, prefixes });
+                let body = Stored::parse_verified(record)?.body.unwrap_or_default();
+                let prefixes = codec::collisions(index.id, index.def, &slot.row(body)?);
+                self.checks.push(Check { slot: slot.at, index: at, entry: entry.clone(), prefixes });
             }
+            self.overlay.set(entry.bytes, Change::Entry(value))?;
         }
         Ok(())
     }
 
     pub(crate) fn unindex(&mut self, entry: &IndexEntry) -> Outcome {
-        self.exchange(&entry.bytes, None, |_| ()).map(drop)
+        self.overlay.set(entry.bytes.clone(), Change::Gone)
     }
 
     /// All index entries that lead to `key`.
@@ -52,15 +48,14 @@ impl Applying<'_, '_> {
         let mut found = Vec::new();
         for index in &slot.indexes {
             let start = codec::prefix(codec::ENTRIES, index.id);
-            for pair in self.table.range::<&[u8]>(start.as_slice()..codec::after(&start).as_slice())? {
-                let (entry, value) = pair?;
-                let Ok((values, of)) = codec::split_entry(entry.value(), value.value()) else {
-                    continue;
-                };
-                if of == key {
-                    found.push(IndexEntry { key_at: values.len() as u32, bytes: entry.value().to_vec() });
+            self.overlay.each(&start, &codec::after(&start), |entry, value| {
+                if let Ok((values, of)) = codec::split_entry(entry, value)
+                    && of == key
+                {
+                    found.push(IndexEntry { key_at: values.len() as u32, bytes: entry.to_vec() });
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(found)
     }
@@ -69,17 +64,17 @@ impl Applying<'_, '_> {
         let slot = &self.catalog.slots()[check.slot];
         let (mut own, mut rival) = (false, None);
         for prefix in &check.prefixes {
-            for pair in self.table.range::<&[u8]>(prefix.as_slice()..codec::after(prefix).as_slice())? {
-                let (entry, value) = pair?;
-                if entry.value() == check.entry.bytes {
+            self.overlay.each(prefix, &codec::after(prefix), |entry, value| {
+                if entry == check.entry.bytes {
                     own = true;
-                    continue;
+                    return Ok(());
                 }
-                let (_, other) = codec::split_entry(entry.value(), value.value())?;
-                if rival.is_none() && self.is_current(slot, check.index, entry.value(), other)? {
+                let (_, other) = codec::split_entry(entry, value)?;
+                if rival.is_none() && self.is_current(slot, check.index, entry, other)? {
                     rival = Some(other.to_vec());
                 }
-            }
+                Ok(())
+            })?;
         }
         match rival {
             // Without the entry itself, a later change of the batch has taken it away again.
@@ -91,11 +86,11 @@ impl Applying<'_, '_> {
     /// False if the entry is one that damage has left behind.
     fn is_current(&self, slot: &Slot, index: usize, entry: &[u8], key: &[u8]) -> Outcome<bool> {
         let at = [&codec::prefix(codec::ROWS, slot.model), key].concat();
-        let Some(record) = self.table.get(at.as_slice())? else {
-            return Ok(false);
-        };
-        let entries = slot.entries(record.value(), key).map_err(|error| error.model(slot.schema.model))?;
-        Ok(entries.get(index).is_some_and(|current| current.bytes == entry))
+        let entries = self
+            .overlay
+            .look(&at, |record| Stored::parse(record).and_then(|stored| slot.entries(stored, key)))?;
+        let entries = entries.transpose().map_err(|error| error.model(slot.schema.model))?;
+        Ok(entries.is_some_and(|entries| entries.get(index).is_some_and(|current| current.bytes == entry)))
     }
 
     #[cold]

@@ -33,6 +33,7 @@ mod limits;
 mod migrate;
 mod notes;
 mod outbox;
+mod overlay;
 mod paths;
 mod plan;
 mod provider;

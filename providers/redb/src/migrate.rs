@@ -15,6 +15,7 @@ use crate::codec::{self, Bytes, OUTBOX, PREFIX, PROGRESS, ROWS, TABLE};
 use crate::commit::{Next, Writer};
 use crate::error::Raw;
 use crate::outbox;
+use crate::overlay::Change;
 use crate::writer::Shared;
 
 /// How many records one piece looks at, at most, of whatever version they are.
@@ -168,8 +169,8 @@ fn rewrite(ground: &mut Ground<'_, '_>, found: &Found, migrated: &mut Migrated) 
             }
         };
         let written = match model_of(catalog, key) {
-            Some(slot) if is_row => applying.rewrite(slot, key, &record),
-            _ => applying.exchange(key, Some(&record), |_| ()).map(drop),
+            Some(slot) if is_row => applying.rewrite(slot, key, record),
+            _ => applying.overlay.set(key.clone(), Change::Value(record)),
         };
         match written {
             Ok(()) if is_row => migrated.rows += 1,
@@ -178,7 +179,10 @@ fn rewrite(ground: &mut Ground<'_, '_>, found: &Found, migrated: &mut Migrated) 
             Err(Refusal::Stale) => {}
         }
     }
-    Ok(())
+    match applying.overlay.write() {
+        Err(Refusal::Invalid(error) | Refusal::Broken(error)) => Err(error),
+        Ok(()) | Err(Refusal::Stale) => Ok(()),
+    }
 }
 
 /// The record of a row as today's version writes it.
