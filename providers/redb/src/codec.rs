@@ -203,23 +203,15 @@ impl IndexEntry {
     /// The entry of a row: `key` is its key without the prefix of its model.
     pub(crate) fn of(id: u16, def: &IndexDef, row: &dyn Row, key: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(PREFIX + 32 + key.len());
-        bytes.extend_from_slice(&prefix(ENTRIES, id));
-        let encoded = def.fields.iter().try_for_each(|at| ordered::encode(row.field(*at)?, &mut bytes));
-        if encoded.is_err() {
-            return Self::unreadable(id, key);
-        }
-        Self::ending(bytes, key)
+        let key_at = write_entry(&mut bytes, id, def, row, key);
+        Self { bytes, key_at }
     }
 
     /// The entry of a row that can't be read.
     pub(crate) fn unreadable(id: u16, key: &[u8]) -> Self {
         let mut bytes = prefix(ENTRIES, id).to_vec();
         bytes.push(UNREADABLE);
-        Self::ending(bytes, key)
-    }
-
-    fn ending(mut bytes: Vec<u8>, key: &[u8]) -> Self {
-        let key_at = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let key_at = bytes.len() as u32;
         bytes.extend_from_slice(key);
         Self { bytes, key_at }
     }
@@ -228,6 +220,19 @@ impl IndexEntry {
     pub(crate) fn value(&self) -> [u8; 4] {
         self.key_at.to_le_bytes()
     }
+}
+
+/// Appends the key of a row's index entry to `out`, which is empty, and gives where in it the row's key begins.
+pub(crate) fn write_entry(out: &mut Vec<u8>, id: u16, def: &IndexDef, row: &dyn Row, key: &[u8]) -> u32 {
+    out.extend_from_slice(&prefix(ENTRIES, id));
+    let encoded = def.fields.iter().try_for_each(|at| ordered::encode(row.field(*at)?, out));
+    if encoded.is_err() {
+        out.truncate(PREFIX);
+        out.push(UNREADABLE);
+    }
+    let key_at = u32::try_from(out.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(key);
+    key_at
 }
 
 /// Splits the key of an index entry into prefix with values, and the row's key; `value` is the entry's value.
@@ -309,7 +314,7 @@ pub(crate) fn keyed(error: Error, key: &[u8]) -> Error {
     }
 }
 
-/// The revision of a record; 0 if there is none.
-pub(crate) fn revision_of(record: Option<&[u8]>) -> Result<u64> {
-    record.map_or(Ok(0), |record| Ok(Stored::parse(record)?.meta.revision))
+/// The revision of a record.
+pub(crate) fn revision_of(record: &[u8]) -> Result<u64> {
+    Ok(Stored::parse(record)?.meta.revision)
 }

@@ -20,7 +20,7 @@ impl Window {
         Self { skip: size(query.offset), take: query.limit.map_or(usize::MAX, size) }
     }
 
-    fn end(self) -> usize {
+    pub(crate) fn end(self) -> usize {
         self.skip.saturating_add(self.take)
     }
 }

@@ -99,14 +99,13 @@ impl Watch {
     }
 }
 
-/// Judges one record: the row, if it is one and answers `query` but for its window. Verifies it in any case.
+/// Judges one record, which was verified: the row, if it is one and answers `query` but for its window.
 pub(crate) fn judge<'a>(
     slot: &'a Slot,
     query: &Query,
     filter: &Filter<'_>,
-    record: &'a [u8],
+    stored: Stored<'a>,
 ) -> Result<Option<(Stored<'a>, PackedRow<'a>)>> {
-    let stored = Stored::parse(record).map_err(|error| error.model(slot.schema.model))?;
     let Some(body) = stored.body else { return Ok(None) };
     let row = slot.row(body)?;
     let answers = filter.matches(slot.schema, &row)? && query.begins_before(slot.schema, &row)?;

@@ -2,10 +2,10 @@
 
 use larder_core::packed::Stored;
 use larder_core::query::Filter;
-use larder_core::{PageRow, Query, Result};
+use larder_core::{Error, PageRow, Query, Result};
 
 use crate::catalog::Slot;
-use crate::codec::{self, Guard, IndexEntry, PREFIX};
+use crate::codec::{self, Guard, PREFIX};
 use crate::error::Raw;
 use crate::gather::Gathered;
 use crate::plan::{Access, Delivery, LOOKUP, Plan, Span};
@@ -56,6 +56,13 @@ pub(crate) struct Answer {
     pub(crate) rows: Vec<Found>,
     /// What it cost: one for each row or entry that was passed, [`LOOKUP`] for each that was looked up.
     pub(crate) steps: usize,
+}
+
+/// Whether the checksum of a record was looked at.
+#[derive(Clone, Copy)]
+enum Verified {
+    Yes,
+    No,
 }
 
 /// Carries out a plan. `None`: it would take too long for [`Mode::Inline`].
@@ -138,12 +145,17 @@ pub(crate) struct Reader<'a> {
     window: Window,
     rows: Rows,
     steps: usize,
+    /// The key of a row that an entry leads to; begins with the model's prefix.
+    at: Vec<u8>,
+    /// The entry that a row has now.
+    entry: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
     fn new(generation: &'a Generation, slot: &'a Slot, query: &'a Query, mode: Mode<'a>) -> Self {
         let (window, filter) = (Window::of(query), Filter::of(&query.filter));
-        Self { generation, slot, query, filter, mode, window, rows: Rows::new(window, false), steps: 0 }
+        let (rows, at) = (Rows::new(window, false), codec::prefix(codec::ROWS, slot.model).to_vec());
+        Self { generation, slot, query, filter, mode, window, rows, steps: 0, at, entry: Vec::new() }
     }
 
     fn carry_out(&mut self, plan: &Plan) -> Result<(), Stop> {
@@ -185,7 +197,7 @@ impl<'a> Reader<'a> {
     fn lookup(&mut self, key: &[u8]) -> Result<(), Stop> {
         self.step(LOOKUP)?;
         match self.generation.get(key)? {
-            Some(record) => self.consider(&key[PREFIX..], record),
+            Some(record) => self.consider(&key[PREFIX..], record, Verified::No),
             None => Ok(()),
         }
     }
@@ -198,7 +210,7 @@ impl<'a> Reader<'a> {
             while let Some(pair) = if backward { range.next_back() } else { range.next() } {
                 let (key, record) = pair.map_err(Raw::from)?;
                 self.step(1)?;
-                self.consider(&key.value()[PREFIX..], record)?;
+                self.consider(&key.value()[PREFIX..], record, Verified::No)?;
             }
         }
         Ok(())
@@ -209,8 +221,22 @@ impl<'a> Reader<'a> {
             return self.index_in_groups(span, index);
         }
         let mut range = self.generation.range(span)?;
-        while let Some(pair) = if delivery == Delivery::Forward { range.next() } else { range.next_back() } {
-            let pair = pair.map_err(Raw::from)?;
+        let mut next = || match delivery {
+            Delivery::Forward => range.next().transpose(),
+            _ => range.next_back().transpose(),
+        };
+        if matches!(self.mode, Mode::Inline) && self.window.end() > INLINE_LOOKUPS {
+            // Before anything is looked up, it is known whether that would take too long.
+            let mut pairs = Vec::new();
+            while let Some(pair) = next().map_err(Raw::from)? {
+                if pairs.len() == INLINE_LOOKUPS {
+                    return Err(Stop::TooLong);
+                }
+                pairs.push(pair);
+            }
+            return pairs.iter().try_for_each(|pair| self.entry(pair, index));
+        }
+        while let Some(pair) = next().map_err(Raw::from)? {
             self.entry(&pair, index)?;
         }
         Ok(())
@@ -249,14 +275,17 @@ impl<'a> Reader<'a> {
     fn entry(&mut self, (entry, value): &Pair, index: usize) -> Result<(), Stop> {
         self.step(LOOKUP)?;
         let (_, key) = codec::split_entry(entry.value(), value.value())?;
-        let Some(record) = self.generation.get(&self.row_key(key))? else {
+        self.at.truncate(PREFIX);
+        self.at.extend_from_slice(key);
+        let Some(record) = self.generation.get(&self.at)? else {
             return Ok(());
         };
         let stored = Stored::parse(record.value()).map_err(|error| error.model(self.slot.schema.model))?;
         let Some(body) = stored.body else { return Ok(()) };
         let index = &self.slot.indexes[index];
-        let current = IndexEntry::of(index.id, index.def, &self.slot.row(body)?, key);
-        if current.bytes == entry.value() { self.consider(key, record) } else { Ok(()) }
+        self.entry.clear();
+        codec::write_entry(&mut self.entry, index.id, index.def, &self.slot.row(body)?, key);
+        if self.entry == entry.value() { self.consider(key, record, Verified::Yes) } else { Ok(()) }
     }
 
     pub(crate) fn row_key(&self, key: &[u8]) -> Vec<u8> {
@@ -274,9 +303,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the row in, if it answers the query.
-    fn consider(&mut self, key: &[u8], record: Guard) -> Result<(), Stop> {
-        let judged = judge(self.slot, self.query, &self.filter, record.value());
-        let Some((stored, row)) = judged.map_err(|error| codec::keyed(error, key))? else {
+    fn consider(&mut self, key: &[u8], record: Guard, verified: Verified) -> Result<(), Stop> {
+        let stored = match verified {
+            Verified::Yes => Stored::parse_verified(record.value()),
+            Verified::No => Stored::parse(record.value()),
+        };
+        let named = |error: Error| codec::keyed(error.model(self.slot.schema.model), key);
+        let judged = stored.and_then(|stored| judge(self.slot, self.query, &self.filter, stored));
+        let Some((stored, row)) = judged.map_err(named)? else {
             return Ok(());
         };
         let rank = match &mut self.rows {

@@ -201,7 +201,7 @@ impl RedbStore {
         };
         for found in answer.rows {
             let Found::Lent(record) = found else { continue };
-            let stored = Stored::parse(record.value())?;
+            let stored = Stored::parse_verified(record.value())?;
             let row = slot.row(stored.body.unwrap_or_default())?;
             sink(stored.meta, &row)?;
         }
