@@ -9,7 +9,7 @@ use larder_benches::Side;
 use larder_benches_engines::Result;
 use larder_benches_engines::larder::runtime;
 use larder_benches_engines::stock::{Files, Stock, fill};
-use larder_benches_engines::workload::read_alone;
+use larder_benches_engines::workload::{Effort, Setup, alone};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,9 +22,13 @@ fn main() -> Result<()> {
         "raw" => Side::Raw,
         _ => Side::Sqlite,
     };
-    if !files.larder.exists() {
-        std::fs::create_dir_all(directory)?;
-        fill(&files, rows, &runtime)?;
-    }
-    read_alone(workload, Stock::open(&files, rows, &runtime)?, side, ops.parse()?)
+    let setup = Setup { directory: directory.into(), rows, effort: Effort::Smoke };
+    std::fs::create_dir_all(directory)?;
+    let stock = || {
+        if !files.larder.exists() {
+            fill(&files, rows, &runtime)?;
+        }
+        Stock::open(&files, rows, &runtime)
+    };
+    alone(workload, &setup, stock, side, ops.parse()?)
 }

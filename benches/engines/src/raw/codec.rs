@@ -44,6 +44,6 @@ impl<M: Model> Codec<M> {
     pub fn row(&self, record: &[u8]) -> Result<M> {
         let body = Stored::parse(record)?.body.ok_or("a tombstone")?;
         let (_, layout) = parse_body(body)?;
-        Ok(M::from_row(&PackedRow::new(body, layout, &self.bound))?)
+        Ok(M::from_row(&PackedRow::new(body, layout, &self.bound)?)?)
     }
 }

@@ -114,14 +114,25 @@ pub fn hold(contest: &mut dyn Contest, effort: Effort) -> Result<(Line, Value)> 
     Ok((line, json))
 }
 
-/// Reads by the workload of that name from files that are there, on one side alone: for those who count instructions.
+/// Does `ops` operations of the workload of that name on one side alone: for those who count instructions. What reads
+/// takes files of `stock`.
 ///
 /// # Errors
-/// Whatever fails; a name that no reading workload has.
-pub fn read_alone(name: &str, stock: Stock, side: Side, ops: u64) -> Result<()> {
-    let (name, start) =
-        read::ALL.into_iter().find(|(one, _)| *one == name).ok_or("there is no such workload")?;
-    start(name, Rc::new(stock)).run(side, ops)?;
+/// Whatever fails; a name that no workload has.
+pub fn alone(
+    name: &str,
+    setup: &Setup,
+    stock: impl FnOnce() -> Result<Stock>,
+    side: Side,
+    ops: u64,
+) -> Result<()> {
+    if let Some((_, start)) = read::ALL.into_iter().find(|(one, _)| *one == name) {
+        start(name, Rc::new(stock()?)).run(side, ops)?;
+        return Ok(());
+    }
+    let others = bulk::ALL.into_iter().chain(open::ALL);
+    let (_, start) = others.into_iter().find(|(one, _)| *one == name).ok_or("there is no such workload")?;
+    start(name, setup)?.run(side, ops)?;
     Ok(())
 }
 
