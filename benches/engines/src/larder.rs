@@ -73,15 +73,15 @@ impl Engine for Larder {
     }
 
     fn walk(&self, size: u64, page: &mut dyn FnMut(&[Self::Row])) -> Result<()> {
-        let select = Select::all().order_by(User::SCORE.asc()).limit(size);
-        let mut rows = self.get(select.clone())?;
+        let first = Select::all().order_by(User::SCORE.asc()).limit(size);
+        let mut select = first.clone();
         loop {
+            let rows = self.runtime.block_on(self.repo.get(select))?;
             page(&rows);
-            let Some(last) = rows.last().filter(|_| rows.len() as u64 == size) else {
+            let Some(cursor) = rows.cursor()? else {
                 return Ok(());
             };
-            rows =
-                self.get(Select::from(User::SCORE.gt(last.score)).order_by(User::SCORE.asc()).limit(size))?;
+            select = first.clone().after(&cursor)?;
         }
     }
 }
