@@ -26,7 +26,7 @@ mod runtime;
 mod status;
 
 pub use repository::{
-    Answers, Builder, Deleted, InState, MigrationReport, Origin, Outbox, Progress, QueuedMutation,
+    Answers, Builder, Deleted, InState, Iterate, MigrationReport, Origin, Outbox, Progress, QueuedMutation,
     Repository, Rows, Stored, Sync, SyncReport, Target, Transaction, Watch, WouldLose,
 };
 pub use runtime::TokioRuntime;
@@ -71,5 +71,8 @@ mod guide {
         )*};
     }
 
-    chapters! { evolution, models, reading, writing, outbox, rest, testing }
+    #[doc = include_str!("../../docs/src/guide/custom-provider.md")]
+    mod custom_provider {}
+
+    chapters! { evolution, models, queries, reading, writing, outbox, rest, testing, tracing }
 }

@@ -11,6 +11,9 @@ use larder_core::{
     Pushdown, Query, Record, Result, RowState, Schema, StoredRow, SyncState, Tail, Timestamp,
 };
 
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
 use super::Repository;
 use super::known::{answerable, doubt};
 use crate::changes::Touches;
@@ -124,13 +127,31 @@ impl Repository {
     }
 
     /// Fetches `query` page by page; each page is stored before the next is asked for.
-    #[tracing::instrument(name = "larder::fetch", skip_all, fields(model = schema.model))]
     pub(super) async fn fetch_pages(
         &self,
         schema: &'static Schema,
         query: &Query,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Fetched> {
+        let span = tracing::info_span!(
+            "larder::fetch",
+            model = schema.model,
+            pages = Empty,
+            rows = Empty,
+            changed = Empty
+        );
+        let (fetched, pages) = self.fetch_all(schema, query, progress).instrument(span.clone()).await?;
+        span.record("pages", pages).record("rows", fetched.rows).record("changed", fetched.changed);
+        Ok(fetched)
+    }
+
+    /// What came, and on how many pages.
+    async fn fetch_all(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(Fetched, usize)> {
         let remote = &self.remote()?.provider;
         let query = &answerable(query);
         let touches = self.shared.changes.touches(schema);
@@ -148,7 +169,7 @@ impl Repository {
             touches,
         };
         let mut cx = self.cx();
-        for _ in 0..PAGES {
+        for pages in 1..=PAGES {
             let page = match remote.get(&cx, schema, query).await {
                 Ok(page) => page,
                 // Nothing there is an answer.
@@ -168,7 +189,7 @@ impl Repository {
                 && query.limit.is_some_and(|limit| fetched.rows >= limit);
             let Some(next) = next.filter(|_| !satisfied) else {
                 self.note_complete(schema, query, &fetched).await?;
-                return Ok(fetched);
+                return Ok((fetched, pages));
             };
             if cx.resume.as_ref() == Some(&next) {
                 let what = "the remote's next page is the one that it has just given";

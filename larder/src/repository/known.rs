@@ -66,8 +66,9 @@ impl Repository {
     /// # Errors
     /// `Invalid` if the model is not registered; `Storage` or `Corrupt`.
     pub async fn coverage<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Option<Timestamp>> {
-        let schema = self.schema::<M>()?;
-        self.known_since(schema, &query.into().into_query()).await
+        let (schema, query) = (self.schema::<M>()?, query.into().into_query());
+        query.check(schema)?;
+        self.known_since(schema, &query).await
     }
 
     /// Forgets that this query is known, and every query that includes it or is included in it. Rows stay; what the
@@ -76,8 +77,9 @@ impl Repository {
     /// # Errors
     /// `Invalid` if the model is not registered; `Storage` or `Full`.
     pub async fn forget<M: Model>(&self, query: impl Into<Select<M>>) -> Result<()> {
-        let schema = self.schema::<M>()?;
-        let query = remembered(&answerable(&query.into().as_query().widened()));
+        let (schema, query) = (self.schema::<M>()?, query.into().into_query());
+        query.check(schema)?;
+        let query = remembered(&answerable(&query.widened()));
         let _turn = self.shared.known.changing.lock().await;
         let list = self.known_queries(schema).await?;
         let touched = |known: &Query| includes(schema, known, &query) || includes(schema, &query, known);

@@ -5,6 +5,7 @@ mod associations;
 mod builder;
 mod clear;
 mod fetch;
+mod iterate;
 mod known;
 mod migrate;
 mod outbox;
@@ -21,6 +22,7 @@ mod watch;
 mod write;
 
 pub use builder::Builder;
+pub use iterate::Iterate;
 pub use migrate::MigrationReport;
 pub use outbox::{Outbox, QueuedMutation};
 pub use rows::{Origin, Rows};

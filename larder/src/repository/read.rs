@@ -9,6 +9,8 @@ use larder_core::{
     Error, ErrorKind, Key, Model, PageRow, Plan, Presence, Query, ReadPolicy, Result, RowState, Schema,
     Select, SyncState, Timestamp,
 };
+use tracing::Instrument as _;
+use tracing::field::{Empty, debug};
 
 use super::rows::goes_on;
 use super::{Origin, Repository, Rows};
@@ -99,20 +101,23 @@ impl Repository {
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    #[tracing::instrument(
-        name = "larder::get", skip_all,
-        fields(model = M::schema().model, policy = ?self.options.read, origin, stale, rows),
-    )]
     pub async fn get<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Rows<M>> {
         let schema = self.schema::<M>()?;
         let select = query.into();
-        let prepared = self.prepare(schema, select.as_query()).await?;
-        let mut rows = self.answer(schema, select.as_query(), prepared).await?;
-        self.load_related(schema, &mut rows, select.includes()).await?;
-        let span = tracing::Span::current();
-        span.record("origin", tracing::field::debug(rows.origin)).record("rows", rows.len());
+        let span = tracing::info_span!(
+            "larder::get", model = schema.model, policy = ?self.options.read,
+            origin = Empty, rows = Empty, stale = Empty,
+        );
+        let answer = async {
+            let prepared = self.prepare(schema, select.as_query()).await?;
+            let mut rows = self.answer::<M>(schema, select.as_query(), prepared).await?;
+            self.load_related(schema, &mut rows, select.includes()).await?;
+            Ok::<_, Error>(rows)
+        };
+        let rows = answer.instrument(span.clone()).await?;
+        span.record("origin", debug(rows.origin)).record("rows", rows.len());
         if let Some(error) = &rows.stale {
-            span.record("stale", tracing::field::debug(error.kind()));
+            span.record("stale", debug(error.kind()));
         }
         Ok(rows)
     }

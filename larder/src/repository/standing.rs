@@ -92,6 +92,7 @@ impl InState {
     pub async fn get<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Rows<M>> {
         let (schema, select) = (self.repo.schema::<M>()?, query.into());
         let query = select.as_query();
+        query.check(schema)?;
         let local = self.repo.local_in::<M>(schema, query, Some(self.states)).await?;
         let known_since = match &self.repo.shared.remote {
             None => None,

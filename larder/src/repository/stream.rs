@@ -77,6 +77,7 @@ impl Repository {
     pub fn stream<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Answers<M>> {
         let schema = self.schema::<M>()?;
         let (repo, select) = (self.clone(), query.into());
+        select.as_query().check(schema)?;
         let first = match self.options.read {
             ReadPolicy::RemoteOnly => Next::Remote,
             _ => Next::Local,

@@ -175,7 +175,7 @@ impl Provider for MemoryStore {
 
     #[instrument(
         level = Level::DEBUG, name = "memory.apply", skip_all, err(level = Level::DEBUG),
-        fields(model = mutation.schema.model, key = %mutation.key, operation = mutation.operation.verb()),
+        fields(model = mutation.schema.model, operation = mutation.operation.verb()),
     )]
     async fn apply(&self, _: &Context, mutation: &Mutation) -> Result<Applied> {
         let place = |error: Error| {
