@@ -6,9 +6,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use larder::core::query::plan::Access;
 use larder::core::{
-    Applied, Capabilities, Context, Delta, Done, Meta, Mutation, Opening, Outcome, Page, PageRow, Presence,
-    Provider, Query, Realtime, Record, Row, Schema, Serdes, async_trait,
+    Applied, Capabilities, Context, Delta, Done, Meta, Mutation, Opening, Outcome, Page, PageRow, Plan,
+    Presence, Provider, Query, Realtime, Record, Row, Schema, Serdes, async_trait,
 };
 use larder::{Error, ErrorKind, Idempotency, Key, Operation, Result, Runtime};
 use serde_json::{Map, Value as Json};
@@ -53,6 +54,8 @@ impl OpenFile {
         if cx.resume.is_some() {
             return Err(Error::new(ErrorKind::Invalid, "there is one page, and nothing after it"));
         }
+        query.check_alone(schema)?;
+        query.permit_scan(schema)?;
         let tables = self.tables.lock().await;
         let rows = table(&tables, schema)?.values().map(|row| self.shown(schema, row));
         query.finish(schema, Done::default(), rows.collect::<Result<_>>()?)
@@ -189,6 +192,12 @@ impl Provider for OpenFile {
         let rows = self.select(cx, schema, query).await;
         let rows = rows.map_err(|error| error.during("look for").model(schema.model))?;
         Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        query.check_alone(schema)?;
+        // There is no index: everything is looked at.
+        Ok(Plan { access: Access::Scan, ..query.plan(schema, &self.capabilities()) })
     }
 
     async fn apply(&self, _: &Context, mutation: &Mutation) -> Result<Applied> {
