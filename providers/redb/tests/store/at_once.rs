@@ -248,3 +248,21 @@ async fn a_kill_at_any_point_is_made_good_by_going_on_there() {
         check_entries(&*store).await;
     }
 }
+
+// Rules: m-evolve-newer
+#[tokio::test]
+async fn a_migration_that_was_begun_is_no_way_back() {
+    let config = Redb::in_memory();
+    written(&config).await;
+    let store = open(&config, &[&V3]).await.unwrap();
+    let piece = store.migrate(&cx(), 4).await.unwrap();
+    assert_eq!((piece.rows, piece.done), (4, false));
+    drop(store);
+    for older in [&V1, &V2] {
+        let error = open(&config, &[older]).await.unwrap_err();
+        assert_eq!((error.kind(), error.model_name()), (ErrorKind::Unsupported, Some("Member")));
+    }
+    let store = open(&config, &[&V3]).await.unwrap();
+    assert_eq!(whole(&*store, 4).await.rows, u64::from(ROWS) - 4);
+    assert_eq!(answers(&*store).await, reference((0..ROWS).map(third_version)).await);
+}
