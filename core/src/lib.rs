@@ -17,6 +17,7 @@ pub mod connectivity;
 pub mod context;
 pub mod datum;
 pub mod decimal;
+mod depth;
 pub mod dialect;
 pub mod error;
 pub mod key;

@@ -12,6 +12,9 @@ use crate::key::Key;
 use crate::query::eval;
 use crate::value::{Item, Nested, ValueRef};
 
+/// The most bytes of an encoded key, and of an index entry: what is longer is refused before anything is written.
+pub const LONGEST: usize = 1 << 20;
+
 const NULL: u8 = 0x05;
 const FALSE: u8 = 0x10;
 const TRUE: u8 = 0x11;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::decimal::Decimal;
+use crate::depth::nested;
 use crate::error::Fault;
 use crate::packed::PackedView;
 
@@ -306,13 +307,13 @@ pub enum Value {
     /// A decimal number.
     Decimal(Decimal),
     /// Values in order.
-    List(Vec<Value>),
+    List(#[serde(with = "nested")] Vec<Value>),
     /// Keys with values, sorted by key.
-    Map(Vec<(Value, Value)>),
+    Map(#[serde(with = "nested")] Vec<(Value, Value)>),
     /// The fields of a nested struct, by position.
-    Struct(Vec<Value>),
+    Struct(#[serde(with = "nested")] Vec<Value>),
     /// A variant of an enum with data.
-    Variant(Box<VariantValue>),
+    Variant(#[serde(with = "nested")] Box<VariantValue>),
 }
 
 /// A variant of an enum with data, owned.

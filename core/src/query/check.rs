@@ -89,6 +89,7 @@ fn check_filter(filter: &Predicate, schema: &Schema) -> Result<()> {
 
 fn check_leaf(leaf: &Predicate, schema: &Schema) -> Result<()> {
     match leaf {
+        Predicate::TooDeep => Err(too_deep().model(schema.model)),
         Predicate::Key(key) => check_parts(key, schema),
         Predicate::Keys(keys) => keys.iter().try_for_each(|key| check_parts(key, schema)),
         Predicate::Compare { field: at, value, .. } => operand(schema, *at, value),

@@ -4,7 +4,8 @@
 
 use std::cmp::Ordering;
 
-use super::{CompareOp, Direction, Order, Predicate, TextOp};
+use super::check::too_deep;
+use super::{CompareOp, Direction, MAX_DEPTH, Order, Predicate, TextOp};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::row::Row;
@@ -17,6 +18,13 @@ impl Predicate {
     /// # Errors
     /// `Serialization` or `Corrupt`, with model and field, if a field that the condition needs can't be shown.
     pub fn matches(&self, schema: &Schema, row: &dyn Row) -> Result<bool> {
+        self.holds(schema, row, 0)
+    }
+
+    fn holds(&self, schema: &Schema, row: &dyn Row, depth: usize) -> Result<bool> {
+        if depth > MAX_DEPTH {
+            return Err(too_deep().model(schema.model));
+        }
         let at = |field: u16| {
             let position = usize::from(field);
             row.field(position).map_err(|fault| schema.fault(position, fault))
@@ -55,7 +63,7 @@ impl Predicate {
             Self::Related { .. } => Err(unresolved(schema)),
             Self::And(all) => {
                 for one in all {
-                    if !one.matches(schema, row)? {
+                    if !one.holds(schema, row, depth + 1)? {
                         return Ok(false);
                     }
                 }
@@ -63,13 +71,14 @@ impl Predicate {
             }
             Self::Or(any) => {
                 for one in any {
-                    if one.matches(schema, row)? {
+                    if one.holds(schema, row, depth + 1)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-            Self::Not(one) => Ok(!one.matches(schema, row)?),
+            Self::Not(one) => Ok(!one.holds(schema, row, depth + 1)?),
+            Self::TooDeep => Err(too_deep().model(schema.model)),
         }
     }
 }

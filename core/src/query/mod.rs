@@ -12,6 +12,7 @@ mod keyset;
 pub mod plan;
 mod position;
 mod predicate;
+mod tree;
 mod typed;
 
 pub use check::MAX_DEPTH;

@@ -192,7 +192,7 @@ impl Query {
     /// Refuses the query if it denies scans and is one: see the [module](self) for what an index serves.
     ///
     /// # Errors
-    /// `Invalid`; the message names the fields that lack an index.
+    /// `Unsupported`; the message names the fields that lack an index.
     pub fn permit_scan(&self, schema: &Schema) -> Result<()> {
         if !self.deny_scan || self.limit == Some(0) {
             return Ok(());
@@ -227,7 +227,7 @@ impl Query {
                 names.join(", ")
             ),
         };
-        Error::new(ErrorKind::Invalid, message).model(schema.model)
+        Error::new(ErrorKind::Unsupported, message).model(schema.model)
     }
 }
 
@@ -349,7 +349,7 @@ fn fields(schema: &Schema, condition: &Predicate) -> Vec<String> {
             Predicate::Related { assoc, .. } => {
                 names.extend(schema.association(*assoc).map(|def| def.name.to_owned()));
             }
-            Predicate::All => {}
+            Predicate::All | Predicate::TooDeep => {}
         }
     }
     names.sort_unstable();
@@ -380,6 +380,7 @@ fn write(schema: &Schema, condition: &Predicate, text: &mut String) {
     // Writing to a string does not fail.
     let _ = match condition {
         Predicate::All => write!(text, "every row"),
+        Predicate::TooDeep => write!(text, "…"),
         Predicate::Key(key) => write!(text, "key eq {}", show_key(key)),
         Predicate::Keys(keys) => write!(text, "key in ({} keys)", keys.len()),
         Predicate::Compare { field, op, value } => {

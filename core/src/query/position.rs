@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Direction, Order, Query, eval};
+use super::{Direction, MAX_DEPTH, Order, Query, eval};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::row::Row;
@@ -165,11 +165,16 @@ impl Query {
             );
         }
         self.after = Some(Box::new(cursor.position.clone()));
+        // Whoever makes up a cursor gets no further than whoever makes up a query.
+        self.check(schema)?;
         Ok(self)
     }
 
     /// Tells queries apart by condition and order, the same on every run.
     fn fingerprint(&self) -> Result<u64> {
+        if self.filter.depth() > MAX_DEPTH {
+            return Err(super::check::too_deep());
+        }
         let json = serde_json::to_vec(&(&self.filter, &self.order)).map_err(|error| {
             Error::new(ErrorKind::Invalid, "the query can't be written down").because(error)
         })?;

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::KeySet;
+use crate::depth::nested;
 use crate::key::Key;
 use crate::value::Value;
 
 /// A condition that a row meets or not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Predicate {
     /// Every row.
@@ -81,14 +82,17 @@ pub enum Predicate {
         /// Every related row; else one is enough.
         all: bool,
         /// What they meet.
+        #[serde(with = "nested")]
         filter: Box<Predicate>,
     },
     /// All of these.
-    And(Vec<Predicate>),
+    And(#[serde(with = "nested")] Vec<Predicate>),
     /// Any of these.
-    Or(Vec<Predicate>),
+    Or(#[serde(with = "nested")] Vec<Predicate>),
     /// Not this: negates the answer, so rows whose field is null are included.
-    Not(Box<Predicate>),
+    Not(#[serde(with = "nested")] Box<Predicate>),
+    /// Stands where conditions nested deeper than [`MAX_DEPTH`](super::MAX_DEPTH). Whoever is asked it refuses.
+    TooDeep,
 }
 
 /// A comparison.
@@ -186,6 +190,36 @@ impl Predicate {
             Self::And(all) | Self::Or(all) => all.iter().any(Self::is_related),
             Self::Not(one) => one.is_related(),
             _ => false,
+        }
+    }
+
+    /// How deep it nests: 0 for a condition that holds no other.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        // Without recursion: the tree may be deeper than the stack.
+        let (mut deepest, mut left) = (0, Vec::new());
+        let mut next = Some((self, 0));
+        while let Some((one, depth)) = next {
+            deepest = deepest.max(depth);
+            match one {
+                Self::And(all) | Self::Or(all) => left.extend(all.iter().map(|one| (one, depth + 1))),
+                Self::Not(one) | Self::Related { filter: one, .. } => left.push((one, depth + 1)),
+                _ => {}
+            }
+            next = left.pop();
+        }
+        deepest
+    }
+
+    /// Lets go of it without recursion.
+    pub(super) fn dismantle(self) {
+        let mut left = vec![self];
+        while let Some(one) = left.pop() {
+            match one {
+                Self::And(all) | Self::Or(all) => left.extend(all),
+                Self::Not(one) | Self::Related { filter: one, .. } => left.push(*one),
+                _ => {}
+            }
         }
     }
 

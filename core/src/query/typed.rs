@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Not;
 use std::sync::Arc;
 
-use super::{CompareOp, Cursor, Order, Plan, Predicate, Query, TextOp};
+use super::{CompareOp, Cursor, MAX_DEPTH, Order, Plan, Predicate, Query, TextOp};
 use crate::association::{Includes, Including};
 use crate::datum::{Convert, Converted, Datum};
 use crate::error::Result;
@@ -325,8 +325,11 @@ impl<M> OrderBy<M> {
 }
 
 /// A condition on `M`. `and`, `or` and `!` combine conditions; an order or a window makes a [`Select`] of one.
+///
+/// `and` in a row is flat, and so is `or`; what nests deeper than [`MAX_DEPTH`] is refused as `Invalid` when it is asked.
 pub struct Where<M> {
     predicate: Predicate,
+    depth: usize,
     of: PhantomData<fn() -> M>,
 }
 
@@ -334,7 +337,23 @@ impl<M> Where<M> {
     /// A condition from its untyped form.
     #[must_use]
     pub fn new(predicate: Predicate) -> Self {
-        Self { predicate, of: PhantomData }
+        let depth = predicate.depth();
+        Self::nesting(predicate, depth)
+    }
+
+    /// A condition of which it is known how deep it nests, at most.
+    fn nesting(predicate: Predicate, depth: usize) -> Self {
+        if depth > MAX_DEPTH {
+            predicate.dismantle();
+            return Self { predicate: Predicate::TooDeep, depth: 0, of: PhantomData };
+        }
+        Self { predicate, depth, of: PhantomData }
+    }
+
+    /// How deep this condition and another nest below an operator that is flat among its like.
+    fn below(&self, other: &Self, is_flat: impl Fn(&Predicate) -> bool) -> usize {
+        let depth = |one: &Self| one.depth + usize::from(!is_flat(&one.predicate));
+        depth(self).max(depth(other))
     }
 
     /// The untyped form.
@@ -346,13 +365,15 @@ impl<M> Where<M> {
     /// Both conditions.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self::new(self.predicate.and(other.predicate))
+        let depth = self.below(&other, |one| matches!(one, Predicate::And(_)));
+        Self::nesting(self.predicate.and(other.predicate), depth)
     }
 
     /// Either condition.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        Self::new(self.predicate.or(other.predicate))
+        let depth = self.below(&other, |one| matches!(one, Predicate::Or(_)));
+        Self::nesting(self.predicate.or(other.predicate), depth)
     }
 
     /// Upper and lower case are the same in its text conditions, by Unicode simple case folding.
@@ -403,13 +424,17 @@ impl<M> Not for Where<M> {
     type Output = Self;
 
     fn not(self) -> Self {
-        Self::new(self.predicate.negate())
+        let depth = match &self.predicate {
+            Predicate::Not(_) => self.depth - 1,
+            _ => self.depth + 1,
+        };
+        Self::nesting(self.predicate.negate(), depth)
     }
 }
 
 impl<M> Clone for Where<M> {
     fn clone(&self) -> Self {
-        Self::new(self.predicate.clone())
+        Self { predicate: self.predicate.clone(), depth: self.depth, of: PhantomData }
     }
 }
 

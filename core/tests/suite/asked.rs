@@ -95,6 +95,7 @@ fn data_says_what_the_typed_face_says(#[case] json: Json, #[case] expected: Pred
     assert_eq!(ask(&json), expected);
 }
 
+// Rules: q-data
 #[test]
 fn data_says_order_and_window_too() {
     let typed =
@@ -138,6 +139,7 @@ fn refused(json: &Json, why: &str) {
     assert_eq!(error.model_name(), Some("Person"), "{error}");
 }
 
+// Rules: q-data
 #[rstest]
 #[case(json!({"field": "homecity", "op": "eq", "value": 1}), "did you mean `home_city`?")]
 // A query names model fields, not those of its JSON.

@@ -76,6 +76,7 @@ proptest! {
     }
 }
 
+// Rules: q-after
 #[test]
 fn the_place_comes_before_offset_and_limit() {
     let row = |no: i128| {
@@ -120,6 +121,7 @@ fn cursor() -> Cursor {
     notes().as_query().cursor(<Note as larder_core::Model>::schema(), &last).expect("a cursor")
 }
 
+// Rules: q-after
 #[test]
 fn a_cursor_goes_on_where_it_was_made() {
     let next = notes().after(&cursor()).expect("its own cursor").into_query();
@@ -140,6 +142,7 @@ fn a_cursor_survives_being_written_down() {
     assert_eq!(serde_json::from_str::<Cursor>(&json).expect("from JSON"), cursor());
 }
 
+// Rules: q-after-foreign
 #[test]
 fn foreign_cursors_are_refused_and_say_why() {
     let check = |refused: larder_core::Error, why: &str| {

@@ -3,7 +3,7 @@
 use larder_core::packed::{Stored, decode_entry, encode_entry, write_record, write_tombstone};
 use larder_core::{
     Batch, Committed, Entry, EntryState, Error, ErrorKind, Expect, Key, Meta, MetaRef, Op, Result, Row,
-    Schema, Tail, Touched,
+    Schema, Tail, Touched, ordered,
 };
 use redb::Table;
 
@@ -129,6 +129,7 @@ impl Applying<'_, '_> {
     pub(crate) fn rewrite(&mut self, slot: &Slot, at: &[u8], record: Vec<u8>) -> Outcome {
         let old = self.entries_at(slot, at)?.unwrap_or_default();
         let new = slot.entries(Stored::parse_verified(&record)?, &at[PREFIX..])?;
+        fits(slot, at, &new)?;
         self.reindex(slot, &record, &old, new)?;
         self.overlay.set(at.to_vec(), Change::Value(record))
     }
@@ -311,4 +312,21 @@ fn is_parked(entry: &Entry) -> bool {
 /// Whether a stored entry is parked; `None` if it can't be read.
 fn was_parked(bytes: &[u8]) -> Option<bool> {
     decode_entry(bytes).ok().map(|entry| entry.is_parked())
+}
+
+/// Refuses a key or an index entry that is too long, before anything is written.
+fn fits(slot: &Slot, at: &[u8], entries: &[IndexEntry]) -> Outcome {
+    let too_long = |what: String| {
+        let message = format!("{what} takes more than {} bytes", ordered::LONGEST);
+        let error = Error::new(ErrorKind::Invalid, message).during("commit").model(slot.schema.model);
+        // The key itself would make a long message.
+        Err(if at.len() > ordered::LONGEST { error } else { codec::keyed(error, &at[PREFIX..]) }.into())
+    };
+    if at.len() > ordered::LONGEST {
+        return too_long("the key".to_owned());
+    }
+    match entries.iter().position(|entry| entry.bytes.len() > ordered::LONGEST) {
+        Some(index) => too_long(format!("the entry of the index {}", slot.indexes[index].def.name)),
+        None => Ok(()),
+    }
 }

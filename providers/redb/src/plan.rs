@@ -135,7 +135,7 @@ impl Plan {
     /// Refuses a scan that is denied: the schema's indexes would serve the query, but one of them does not.
     ///
     /// # Errors
-    /// `Invalid`.
+    /// `Unsupported`.
     pub(crate) fn permit(&self, slot: &Slot, query: &Query) -> Result<()> {
         let ends_early =
             query.limit.is_some() && self.delivery.is_some() && query.filter.conditions().is_empty();
@@ -148,7 +148,7 @@ impl Plan {
             "the query would look at all rows: the index {} misses a row that could not be read when it was built",
             names.join(", ")
         );
-        Err(Error::new(ErrorKind::Invalid, message).model(slot.schema.model))
+        Err(Error::new(ErrorKind::Unsupported, message).model(slot.schema.model))
     }
 
     /// The number of keys that are looked up, if it is known.

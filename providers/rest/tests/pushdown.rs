@@ -209,3 +209,26 @@ async fn without_a_place_for_one_row_the_list_is_searched() {
     assert_eq!((ids(&page), page.done.filter), (vec!["2".to_owned()], true));
     assert_eq!(server.lines(), ["GET /v1/users", "GET /v1/users?id=2"]);
 }
+
+// Rules: q-plan
+#[tokio::test]
+async fn a_plan_tells_what_the_server_does() {
+    let server = Server::always(ok(json!([])));
+    let remote = remote(&server, able().order_param("sort", OrderStyle::Signed)).await;
+    let filter = is(STATE, text("Open")).and(contains("d")).and(is(AGE, Value::Null));
+    let query = Query { order: vec![by(AGE, Direction::Descending)], ..Query::filter(filter) };
+    let plan = remote.explain(&USER, &query).unwrap();
+    let told = plan.to_string();
+    let expected = [
+        "GET /users with st, q, sort",
+        "  state eq \"Open\": pushed down",
+        "  name contains \"d\": row by row",
+        "  age eq null: row by row",
+        "  order: as it comes",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{told}");
+    let one = remote.explain(&USER, &Query::key("7".into())).unwrap().to_string();
+    assert!(!one.contains("7\n") && one.contains("pushed down"), "{one}");
+    // Nobody was asked.
+    assert!(server.log().is_empty());
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use larder_core::packed::Stored;
 use larder_core::{
-    Batch, Context, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Meta, Op, Opening, Order, Query, Record,
-    Schema, Store, Tail, Timestamp, Value,
+    Batch, CompareOp, Context, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Meta, Op, Opening, Order,
+    Predicate, Query, Record, Schema, Store, Tail, Timestamp, Value,
 };
 use larder_harness::runtime::TestRuntime;
 
@@ -62,6 +62,7 @@ fn page_through(store: &RedbStore, query: &Query) -> (usize, usize) {
     }
 }
 
+// Rules: q-after-cost
 #[tokio::test]
 async fn paging_costs_what_one_pass_costs() {
     let store = persons().await;
@@ -79,4 +80,41 @@ async fn paging_costs_what_one_pass_costs() {
         let (most, pages) = (5 * ROWS as usize, (ROWS as usize).div_ceil(PAGE as usize) + 1);
         assert!(steps <= most + 32 * pages, "{steps} steps by {:?}", query.order);
     }
+}
+
+/// The steps of `query`, and the number of its rows.
+fn steps(store: &RedbStore, query: &Query) -> (usize, usize) {
+    let slot = store.shared.catalog.slot(&PERSON).unwrap();
+    let generation = store.shared.reads.load_full().unwrap();
+    let watch = Watch::new(&store.shared.runtime, &Context::new());
+    let plan = Plan::of(slot, query);
+    let answer = scan::run(&generation, slot, query, &plan, Mode::Whole(&watch)).unwrap().unwrap();
+    (answer.steps, answer.rows.len())
+}
+
+#[tokio::test]
+async fn no_way_costs_much_more_than_a_scan() {
+    let store = persons().await;
+    let rows = ROWS as usize;
+    let age = |op, value: i64| Predicate::Compare { field: 1, op, value: Value::Int(value.into()) };
+    let few = Query::filter(age(CompareOp::Eq, 9));
+    assert_eq!(steps(&store, &few).1, 0);
+    assert!(steps(&store, &few).0 < 10);
+    // Each of these leads to more rows than are worth looking up.
+    let ids = |ids: std::ops::Range<i128>| ids.map(Value::Int).collect::<Vec<_>>();
+    for filter in [
+        age(CompareOp::Eq, 3),
+        age(CompareOp::Ge, 0),
+        Predicate::In { field: 1, values: ids(0..20_000) },
+        Predicate::Or(vec![age(CompareOp::Eq, 1), age(CompareOp::Eq, 2), age(CompareOp::Eq, 3)]),
+    ] {
+        let (steps, found) = steps(&store, &Query::filter(filter.clone()));
+        assert!(found > 400 && steps < rows * 3 / 2, "{steps} steps to {found} rows");
+    }
+    // With a limit, walking in order ends early, and gathering does where that is less.
+    let walked = Query { order: vec![Order::desc(1)], limit: Some(5), ..Query::all() };
+    assert!(steps(&store, &walked).0 < 50);
+    let first = Predicate::Compare { field: 0, op: CompareOp::Lt, value: Value::Int(20) };
+    let gathered = Query { filter: first, ..walked };
+    assert!(steps(&store, &gathered).0 < 300, "{}", steps(&store, &gathered).0);
 }

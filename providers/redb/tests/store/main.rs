@@ -12,6 +12,7 @@ mod golden;
 mod migration;
 mod outbox;
 mod paging;
+mod plans;
 mod queries;
 mod rekey;
 mod support;

@@ -81,6 +81,7 @@ async fn check(
     Ok(())
 }
 
+// Rules: q-after-stable
 #[test]
 fn a_row_that_stays_comes_once() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use larder_core::query::plan::Access;
 use larder_core::{
     CompareOp, Direction, Done, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Meta, Order, PageRow,
     Position, Predicate, Presence, Query, Record, Row, Schema, Store, TextOp, Timestamp, Value,
@@ -220,6 +221,15 @@ async fn compare(
     let expected = brute_force(schema, query, rows);
     let got = copies(schema, &get(store, schema, query).await.unwrap());
     prop_assert_eq!(&got, &expected, "{}: get {:?}", schema.model, query);
+    // A scan may be denied where no index helps, and nowhere else.
+    let denied = Query { deny_scan: true, ..query.clone() };
+    let (permitted, got) = (denied.permit_scan(schema), get(store, schema, &denied).await);
+    prop_assert_eq!(permitted.is_ok(), got.is_ok(), "{}: deny {:?}", schema.model, query);
+    if let Ok(got) = got {
+        prop_assert_eq!(&copies(schema, &got), &expected, "{}: deny {:?}", schema.model, query);
+        let plan = store.explain(schema, &denied).unwrap();
+        prop_assert!(query.limit.is_some() || plan.access != Access::Scan, "{}: {}", schema.model, plan);
+    }
     let now = lent(store, schema, query).unwrap().expect("few rows are lent");
     prop_assert_eq!(&now, &expected, "{}: read_now {:?}", schema.model, query);
     let present = store.exists(&cx(), schema, query).await.unwrap();
