@@ -12,6 +12,7 @@ mod keyset;
 pub mod plan;
 mod position;
 mod predicate;
+mod show;
 mod tree;
 mod typed;
 
