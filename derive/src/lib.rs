@@ -93,6 +93,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `default`, `default = "…"` | what a reader gets where the field is missing: a constant. A path is a function that is called, anything else an expression |
 /// | `with = "Converter"` | a type with `larder::Convert<FieldType>`: the representation that is stored, sent and compared |
 /// | `validate = "path"` | `fn(&FieldType) -> Result<(), larder::Invalid>` (or `String`, `&'static str`), asked before the application's writes are stored |
+/// | `children = "field"`, with `orphans = "delete"` | on a `Many<T>`: the rows whose `field` refers to this one; a path, `"T::TOKEN"`, where tokens are named otherwise |
+/// | `through = "Link", from = "field", to = "field"` | on a `Many<T>`: the rows that rows of the link model join to this one |
+/// | `keys` | on a `Many<T>`: a list of keys, stored here |
+/// | `on_delete = "restrict"`, `"cascade"`, `"set_null"` | on a `One<T>` or an `Option` of one: what becomes of this row if the other is deleted |
+/// | `unindexed` | on the same: no index of its own |
 /// | `skip` | neither stored nor sent: it has its default in every row that is read |
 /// | `json(rename, alias, default, skip, skip_read, skip_write, with = "module")` | the same for JSON alone; `with` names a module or type with `fn write(ValueRef<'_>) -> Result<serde_json::Value, String>` and `fn read(&serde_json::Value) -> Result<Value, String>` |
 /// | `row(rename, alias, default)` | the same for the store alone |
