@@ -73,13 +73,16 @@ pub struct Member {
     pub base: Option<Arc<dyn AnyModel>>,
 }
 
+/// Puts rows into an association of a row.
+pub type Attach = fn(&mut dyn AnyModel, Vec<Arc<dyn AnyModel>>) -> Result<()>;
+
 /// How typed rows are put into an association and taken out, as functions that the derive writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Glue {
     /// Makes a row of the model at the other end.
     pub build: fn(&dyn Row) -> Result<Box<dyn AnyModel>>,
     /// Puts loaded rows in, in the order in which they are to be listed; see [`Related::attach`].
-    pub attach: fn(&mut dyn AnyModel, Vec<Arc<dyn AnyModel>>) -> Result<()>,
+    pub attach: Attach,
     /// What the application has put in; nothing if the row is not the model itself.
     pub carried: fn(&dyn Row) -> Carried,
 }

@@ -62,11 +62,13 @@ impl<T: Keyed> Many<T> {
     }
 
     /// The rows that are here.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<T>> {
         self.members.iter().filter_map(|entry| entry.one.get())
     }
 
     /// The keys that are known, those of missing rows included.
+    #[must_use]
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = &T::Id> {
         self.members.iter().map(|entry| entry.one.id())
     }

@@ -20,7 +20,7 @@ pub mod resolve;
 mod token;
 
 pub use def::{AssocDef, Link, OnDelete, Orphans};
-pub use erased::{AnyModel, Carried, Glue, Member, attach, build, carried};
+pub use erased::{AnyModel, Attach, Carried, Glue, Member, attach, build, carried};
 pub use include::{Include, Includes};
 pub use keyed::{Keyed, Related, ToOne, refers};
 pub use many::Many;

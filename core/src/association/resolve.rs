@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -246,8 +247,8 @@ async fn sorted(
 ) -> Result<Vec<PageRow>> {
     let mut related: HashMap<u16, Others> = HashMap::new();
     for through in query.order.iter().filter_map(|order| order.through) {
-        if !related.contains_key(&through) {
-            related.insert(through, Others::find(lookup, schema, through, &rows).await?);
+        if let Entry::Vacant(vacant) = related.entry(through) {
+            vacant.insert(Others::find(lookup, schema, through, &rows).await?);
         }
     }
     let sorting = Sorting { schema, order: &query.order, related };

@@ -57,8 +57,8 @@ async fn conditions_on_related_rows(
     let (condition, expected) = cases[case].clone();
     assert_eq!(ids(&shop, condition.clone()).await, expected);
     assert_eq!(shop.count(condition.clone()).await.unwrap(), expected.len() as u64);
-    assert_eq!(shop.exists(condition.clone().offset(expected.len() as u64)).await.unwrap(), false);
-    assert_eq!(shop.exists(condition).await.unwrap(), true);
+    assert!(!shop.exists(condition.clone().offset(expected.len() as u64)).await.unwrap());
+    assert!(shop.exists(condition).await.unwrap());
 }
 
 // Rules: q-order-association
