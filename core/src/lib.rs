@@ -39,7 +39,8 @@ pub mod validate;
 pub mod value;
 
 pub use association::{
-    Assoc, AssocDef, Include, Includes, Including, Keyed, Link, Many, OnDelete, One, Orphans, Related, ToOne,
+    Assoc, AssocDef, AssocDialect, Brought, Embedded, Include, Includes, Including, Keyed, Link, LookupBy,
+    Many, OnDelete, One, Orphans, Related, ToOne, Wanted,
 };
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
@@ -78,7 +79,7 @@ pub use uuid::Uuid;
 /// What the code that the derives write names. Not for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::association::{Glue, attach, build, carried, refers};
+    pub use crate::association::{Glue, attach, build, carried, lookup_by, refers};
     pub use crate::datum::take_by;
     pub use crate::*;
     pub use core::any::Any;

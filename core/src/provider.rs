@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::association::Brought;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
@@ -216,6 +217,16 @@ pub struct PageRow {
     pub meta: Meta,
     /// The fields.
     pub row: Arc<dyn Row>,
+    /// Related rows that stood within it, and references that are to be looked up; none from a store.
+    pub brought: Option<Box<Brought>>,
+}
+
+impl PageRow {
+    /// A row that brought nothing with it.
+    #[must_use]
+    pub fn new(meta: Meta, row: Arc<dyn Row>) -> Self {
+        Self { meta, row, brought: None }
+    }
 }
 
 /// Where a paged answer goes on: opaque to everybody but the provider that made it.

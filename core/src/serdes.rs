@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::association::Brought;
 use crate::error::Result;
 use crate::row::{Record, Row};
 use crate::schema::Schema;
@@ -58,4 +59,6 @@ pub struct Decoded {
     pub record: Record,
     /// What was there and the model does not have, as a JSON object.
     pub extra: Option<Arc<str>>,
+    /// Related rows that stood within it, and references that are to be looked up.
+    pub brought: Brought,
 }

@@ -40,7 +40,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 fn page(tag: Arc<Tag>) -> Page {
     Page {
-        rows: vec![PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row: tag }],
+        rows: vec![PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), tag)],
         done: Done::ALL,
         next: None,
     }

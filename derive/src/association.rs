@@ -64,7 +64,7 @@ impl Said {
 #[derive(Debug)]
 pub(crate) struct Association {
     /// The model at the other end.
-    target: Type,
+    pub(crate) target: Type,
     link: Link,
     on_delete: &'static str,
     orphans: &'static str,
@@ -138,7 +138,14 @@ impl Association {
     }
 
     /// The association as an `AssocDef` with the number `at`.
-    pub(crate) fn def(&self, model: &Ident, field: &Field, at: u16, larder: &TokenStream) -> TokenStream {
+    pub(crate) fn def(
+        &self,
+        model: &Ident,
+        field: &Field,
+        at: u16,
+        dialects: &TokenStream,
+        larder: &TokenStream,
+    ) -> TokenStream {
         let (name, ty, member, target) = (&field.name, &field.ty, &field.member, &self.target);
         let link = self.link.expand(model, target, at, larder);
         let (on_delete, orphans) =
@@ -151,6 +158,7 @@ impl Association {
                 link: #link,
                 on_delete: #larder::OnDelete::#on_delete,
                 orphans: #larder::Orphans::#orphans,
+                dialects: #dialects,
                 glue: #larder::Glue {
                     build: #larder::build::<#target>,
                     attach: |__owner, __rows| {
@@ -218,7 +226,7 @@ impl Link {
 }
 
 /// The token of a field of the model `of`: by the field's name, or as a path where tokens are named otherwise.
-fn token(of: &TokenStream, field: &LitStr, errors: &mut Errors) -> Option<TokenStream> {
+pub(crate) fn token(of: &TokenStream, field: &LitStr, errors: &mut Errors) -> Option<TokenStream> {
     let path: Path = within(field, errors)?;
     let Some(name) = path.get_ident() else {
         return Some(path.to_token_stream());

@@ -8,6 +8,7 @@ use crate::attr::{Words, flag, parsed, string, suggest};
 use crate::case::Case;
 use crate::errors::Errors;
 use crate::field::{DefaultValue, Field, located};
+use crate::wire::{self, Wire};
 
 /// The name under which a schema keeps what holds in every dialect without an entry of its own.
 pub(crate) const ANY: &str = "*";
@@ -104,11 +105,13 @@ pub(crate) struct Special {
     pub(crate) skip_write: Option<Span>,
     pub(crate) default: Option<DefaultValue>,
     pub(crate) with: Option<Path>,
+    /// What is said about an association.
+    pub(crate) wire: Wire,
 }
 
 pub(crate) const SPECIAL: Words = Words {
     place: "a field in a dialect",
-    once: &["name", "rename", "skip", "skip_read", "skip_write", "default", "with"],
+    once: &["name", "rename", "skip", "skip_read", "skip_write", "default", "with", "path", "lookup"],
     often: &["alias"],
 };
 
@@ -133,6 +136,7 @@ impl Special {
             "skip_read" => self.skip_read = flag(meta, errors),
             "skip_write" => self.skip_write = flag(meta, errors),
             "default" => self.default = DefaultValue::read(meta, errors),
+            word if wire::ONCE.contains(&word) => self.wire.read(dialect, word, meta, errors),
             _ => self.with = parsed(meta, errors),
         }
     }

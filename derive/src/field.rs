@@ -170,17 +170,24 @@ impl Field {
             word if association::ONCE.contains(&word) => said.read(word, meta, errors),
             _ => dialect::read(word, meta, &SPECIAL, &mut this.special, errors, Special::read),
         });
-        this.check(place, errors);
         if place == Place::Model {
             let plain = this.skip.is_some() || this.with.is_some();
             this.association = Association::read(&this.ty, &said, plain, errors);
             // What is not stored is skipped, whoever asks.
-            if this.association.as_ref().is_some_and(|association| !association.is_stored()) {
+            if this.is_derived() {
                 this.skip = Some(span);
-                this.check(place, errors);
             }
         }
+        this.check(place, errors);
+        for (_, special) in &this.special.own {
+            special.wire.check(this.association.as_ref().map(Association::is_one), errors);
+        }
         this
+    }
+
+    /// True for an association that is not stored with the row.
+    pub(crate) fn is_derived(&self) -> bool {
+        self.association.as_ref().is_some_and(|association| !association.is_stored())
     }
 
     fn check(&self, place: Place, errors: &mut Errors) {
@@ -202,7 +209,10 @@ impl Field {
                 ("rename", self.special.any.rename.as_ref().map(Spanned::span)),
                 ("alias", self.special.any.alias.first().map(Spanned::span)),
             ];
-            for (word, span) in said.into_iter().filter_map(|(word, span)| span.map(|span| (word, span))) {
+            // A list that is not stored has a name on the wire all the same.
+            let known = |word: &str| self.is_derived() && ["rename", "alias"].contains(&word);
+            let said = said.into_iter().filter_map(|(word, span)| span.map(|span| (word, span)));
+            for (word, span) in said.filter(|(word, _)| !known(word)) {
                 errors.on(
                     span,
                     format!("`{word}` has no meaning for a field that is skipped: it is not stored"),
@@ -225,7 +235,8 @@ impl Field {
         }
         let Some(span) = special.skip_read else { return };
         // A row from there lacks the field; a nested value has nothing that it could be merged with.
-        let has_default = self.default.is_some() || (place != Place::Model && special.default.is_some());
+        let has_default = self.is_derived()
+            || self.default.is_some() || (place != Place::Model && special.default.is_some());
         if self.key.is_some() {
             errors
                 .on(span, format!("a key has to be read: rows from the dialect `{dialect}` would have none"));
@@ -387,7 +398,7 @@ pub(crate) fn read_all(fields: &syn::Fields, place: Place, rules: &Rules, errors
     for dialect in mentioned(rules, &fields) {
         let talks = |field: &&Field| {
             let own = field.special.get(dialect);
-            field.skip.is_none()
+            (field.skip.is_none() || field.is_derived())
                 && !own.is_some_and(|own| own.skip_read.is_some() && own.skip_write.is_some())
         };
         let all: Vec<_> = fields

@@ -16,6 +16,7 @@ mod field;
 mod model;
 mod types;
 mod validate;
+mod wire;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};

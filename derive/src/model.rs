@@ -10,7 +10,7 @@ use crate::container::{Container, Of, refuse_generics};
 use crate::errors::Errors;
 use crate::field::{Field, KeyWord, Place, located, mentioned, read_all, refuse_recursion};
 use crate::validate::{self, Check};
-use crate::{case, types};
+use crate::{case, types, wire};
 
 const WORDS: Words = Words {
     place: "a model",
@@ -360,8 +360,12 @@ impl Model<'_> {
             let doc = format!("The field `{}`.", field.name);
             quote!(#[doc = #doc] #vis const #token: #larder::Field<#ident, #ty> = #larder::Field::at(#at);)
         });
-        let associations =
-            self.associations().map(|(at, field, association)| association.def(ident, field, at, larder));
+        let associations = self.associations().map(|(at, field, association)| {
+            let names = |dialect: &str| field.is_derived().then(|| field.names(rules, dialect));
+            let target = &association.target;
+            let dialects = wire::expand(&field.special, names, &field.name, &dialects, target, larder);
+            association.def(ident, field, at, &dialects, larder)
+        });
         let derived = self.associations().filter(|(.., association)| !association.is_stored());
         let tokens_beyond = tokens.iter().skip(self.stored().count());
         let assoc_consts = derived.zip(tokens_beyond).map(|((at, field, association), token)| {

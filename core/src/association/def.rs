@@ -1,6 +1,7 @@
 //! An association as static data.
 
 use super::erased::Glue;
+use super::wire::AssocDialect;
 use crate::schema::Schema;
 
 /// An association of a model, described once.
@@ -19,6 +20,8 @@ pub struct AssocDef {
     pub on_delete: OnDelete,
     /// What becomes of a child that is taken out of the list.
     pub orphans: Orphans,
+    /// What is special in some dialect; [`ANY`](crate::ANY) stands for every dialect without an entry.
+    pub dialects: &'static [(&'static str, AssocDialect)],
     /// How typed rows are put in and taken out.
     pub glue: Glue,
 }

@@ -18,6 +18,7 @@ mod one;
 mod reach;
 pub mod resolve;
 mod token;
+mod wire;
 
 pub use def::{AssocDef, Link, OnDelete, Orphans};
 pub use erased::{AnyModel, Attach, Carried, Glue, Member, attach, build, carried};
@@ -28,3 +29,4 @@ pub use one::One;
 pub use reach::{involved, needed};
 pub use resolve::{Asking, Lookup, answer, resolved};
 pub use token::{Assoc, By, Including, With};
+pub use wire::{AssocDialect, Brought, Embedded, LookupBy, Wanted, lookup_by};

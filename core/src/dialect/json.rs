@@ -14,12 +14,16 @@
 //! | struct | an object |
 //! | enum | as serde writes it; one that is stored by number, as the number |
 
+mod pointer;
+mod related;
+
 use std::cmp::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Number, Value as Json_};
 
+use crate::association::Brought;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::{EnumDef, IntKind, Kind, Tagging, VariantDef};
 use crate::mutation::FieldSet;
@@ -95,13 +99,17 @@ impl Json {
         let Json_::Object(object) = encoded else {
             return Err(mismatch("an object", encoded).model(schema.model).during("decode"));
         };
+        let mut reading = related::Reading { schema, object, missing, brought: Brought::default() };
         let mut fields = Vec::with_capacity(schema.fields.len());
-        for field in schema.fields {
-            let read = read_field(object, field, missing)
+        for (at, field) in schema.fields.iter().enumerate() {
+            let read = reading
+                .field(at, field)
                 .map_err(|error| error.at(field.name).model(schema.model).during("decode"))?;
             fields.push(read);
         }
-        Ok(Decoded { record: Record::new(fields), extra: extra(schema, object) })
+        let record = Record::new(fields);
+        reading.derived(&record).map_err(|error| error.model(schema.model).during("decode"))?;
+        Ok(Decoded { record, extra: extra(schema, object), brought: reading.brought })
     }
 }
 
@@ -115,7 +123,7 @@ fn extra(schema: &'static Schema, object: &Map<String, Json_>) -> Option<std::sy
     };
     let rest: Map<_, _> = object
         .iter()
-        .filter(|(name, _)| !known(name))
+        .filter(|(name, _)| !known(name) && !related::knows(schema, name))
         .map(|(name, json)| (name.clone(), json.clone()))
         .collect();
     (!rest.is_empty()).then(|| Json_::Object(rest).to_string().into())

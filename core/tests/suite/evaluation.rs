@@ -427,7 +427,7 @@ operators! {
 fn page(forms_of: fn(&Probe) -> Arc<dyn Row>) -> Vec<PageRow> {
     let mut rows: Vec<_> = rows()
         .iter()
-        .map(|row| PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row: forms_of(row) })
+        .map(|row| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), forms_of(row)))
         .collect();
     rows.rotate_left(2);
     rows

@@ -103,7 +103,7 @@ impl Broken {
             let stored = self.inner.load(cx, schema, asked.as_key().expect("a key")).await?;
             if let Some(stored) = stored {
                 let row = Arc::new(larder_harness::models::specimen(1));
-                page.rows.push(larder_core::PageRow { meta: stored.meta, row });
+                page.rows.push(larder_core::PageRow::new(stored.meta, row));
             }
         }
         Ok(page)

@@ -302,7 +302,7 @@ impl Repository {
         let came: std::collections::HashSet<&Key> = keys.iter().collect();
         let mut batch = Batch::default();
         let page = self.shared.store.get(&self.cx(), schema, query).await?;
-        for PageRow { meta, row } in page.rows {
+        for PageRow { meta, row, .. } in page.rows {
             let key = schema.key_of(&*row)?;
             let settled = meta.sync.state == RowState::Synced && meta.tail == 0 && meta.revision <= started;
             if settled && !came.contains(&key) {

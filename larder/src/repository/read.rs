@@ -275,7 +275,7 @@ impl Repository {
             .read_now(schema, query, &mut |meta, row| local.add(schema, row, meta.sync, meta.revision))?;
         if !now {
             let page = self.shared.store.get(&self.cx(), schema, query).await?;
-            for PageRow { meta, row } in &page.rows {
+            for PageRow { meta, row, .. } in &page.rows {
                 local.add(schema, &**row, meta.sync, meta.revision)?;
             }
         }

@@ -175,7 +175,7 @@ impl Transaction<'_> {
         }
         let written = self.writes.values().filter(|pending| pending.schema.model == schema.model);
         let row = |pending: &Pending| {
-            pending.row.clone().map(|row| PageRow { meta: Meta::synced(Timestamp::UNIX_EPOCH), row })
+            pending.row.clone().map(|row| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), row))
         };
         kept.extend(written.filter_map(row));
         query.finish(schema, Done::default(), kept)

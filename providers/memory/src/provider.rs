@@ -193,7 +193,7 @@ impl Provider for MemoryStore {
         };
         let state = self.read();
         let stored = state.stored(mutation.schema, &mutation.key).map_err(place)?.cloned();
-        let row = stored.and_then(|stored| stored.row.map(|row| PageRow { meta: stored.meta, row }));
+        let row = stored.and_then(|stored| stored.row.map(|row| PageRow::new(stored.meta, row)));
         Ok(Applied { outcome, row })
     }
 

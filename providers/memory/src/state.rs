@@ -81,7 +81,7 @@ impl State {
     pub(crate) fn select(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let table = self.table(schema)?;
         let shown =
-            |stored: &StoredRow| stored.row.clone().map(|row| PageRow { meta: stored.meta.clone(), row });
+            |stored: &StoredRow| stored.row.clone().map(|row| PageRow::new(stored.meta.clone(), row));
         let rows = match query.as_key() {
             Some(key) => table.rows.get(key).and_then(shown).into_iter().collect(),
             None => {

@@ -134,7 +134,7 @@ impl RedbStore {
             _ => Some(self.written(mutation, under)?),
         };
         let op = match &row {
-            Some(PageRow { meta, row }) => {
+            Some(PageRow { meta, row, .. }) => {
                 let (key, row, meta) = (key.clone(), row.clone(), meta.clone());
                 Op::Put { schema, key, row, meta, tail: Tail::At(0) }
             }
@@ -160,7 +160,7 @@ impl RedbStore {
             None => over.clone(),
         };
         let synced = Meta::synced(self.shared.runtime.now());
-        Ok(PageRow { meta: Meta { extra: mutation.extra.clone(), ..synced }, row })
+        Ok(PageRow::new(Meta { extra: mutation.extra.clone(), ..synced }, row))
     }
 }
 

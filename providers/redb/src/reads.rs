@@ -115,5 +115,5 @@ pub(crate) fn judge<'a>(
 /// Copies a row out of its page.
 pub(crate) fn page_row(slot: &Slot, stored: &Stored<'_>) -> Result<PageRow> {
     let body = stored.body.unwrap_or_default();
-    Ok(PageRow { meta: stored.meta.to_meta(), row: Arc::new(slot.copy(body)?) })
+    Ok(PageRow::new(stored.meta.to_meta(), Arc::new(slot.copy(body)?)))
 }

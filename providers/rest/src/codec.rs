@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, ETAG};
 use larder_core::dialect::json::{self, DIALECT, Json};
 use larder_core::{
-    Decoded, Error, ErrorKind, FieldDef, Key, Kind, Meta, Mutation, Operation, PageRow, Record,
+    Brought, Decoded, Error, ErrorKind, FieldDef, Key, Kind, Meta, Mutation, Operation, PageRow, Record,
     RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
 };
 use serde_json::{Map, Value};
@@ -218,7 +218,11 @@ fn below(path: Option<&str>, error: Error) -> Error {
 fn row(route: &Route, element: &Value, headers: Option<&HeaderMap>, now: Timestamp) -> Result<PageRow> {
     let decoded = Json.decode(route.schema, element)?;
     let meta = Meta { version: version(route, element, headers), extra: decoded.extra, ..Meta::synced(now) };
-    Ok(PageRow { meta, row: Arc::new(decoded.record) })
+    Ok(PageRow { meta, row: Arc::new(decoded.record), brought: brought(decoded.brought) })
+}
+
+fn brought(brought: Brought) -> Option<Box<Brought>> {
+    (!brought.is_empty()).then(|| Box::new(brought))
 }
 
 /// The row in the answer to a write, which may lack fields. It is `None` where the server says nothing of use; what it
@@ -242,7 +246,7 @@ pub(crate) fn written(
     if element.is_null() {
         return Ok(bare(route, mutation, headers, now));
     }
-    let Decoded { record, extra } = Json.decode_partial(route.schema, element)?;
+    let Decoded { record, extra, brought: with_it } = Json.decode_partial(route.schema, element)?;
     let has = |at: &usize| record.get(*at).is_some();
     if (0..route.schema.fields.len()).all(|at| !has(&at)) {
         // Thanks, and no row.
@@ -254,7 +258,7 @@ pub(crate) fn written(
     let whole = (0..route.schema.fields.len()).all(|at| has(&at));
     let extra = if whole { extra } else { overlaid(mutation.extra.as_ref(), extra) };
     let meta = Meta { version: version(route, element, Some(headers)), extra, ..Meta::synced(now) };
-    Ok(Some(PageRow { meta, row: Arc::new(record) }))
+    Ok(Some(PageRow { meta, row: Arc::new(record), brought: brought(with_it) }))
 }
 
 /// What the remote has beside the fields, after an answer that shows a part of it.
@@ -280,7 +284,7 @@ pub(crate) fn bare(
     let version = version(route, &Value::Null, Some(headers))?;
     let meta = Meta { version: Some(version), extra: mutation.extra.clone(), ..Meta::synced(now) };
     let nothing = vec![None; route.schema.fields.len()];
-    Some(PageRow { meta, row: Arc::new(Record::new(nothing)) })
+    Some(PageRow::new(meta, Arc::new(Record::new(nothing))))
 }
 
 fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Option<RemoteVersion> {

@@ -196,10 +196,8 @@ fn place() -> impl Strategy<Value = Option<(Record, Odd)>> {
 }
 
 pub(crate) fn brute_force(schema: &'static Schema, query: &Query, rows: &[Record]) -> Vec<Record> {
-    let rows = rows.iter().map(|row| PageRow {
-        meta: Meta::synced(Timestamp::UNIX_EPOCH),
-        row: Arc::new(row.clone()) as Arc<dyn Row>,
-    });
+    let rows =
+        rows.iter().map(|row| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::new(row.clone())));
     copies(schema, &query.finish(schema, Done::default(), rows.collect()).unwrap())
 }
 

@@ -169,10 +169,8 @@ fn select(
     }
     let numbered = rows.iter().enumerate().map(|(at, json)| {
         let record = Json.decode(schema, json).map_err(|error| error.to_string())?.record;
-        Ok(PageRow {
-            meta: Meta { revision: at as u64, ..Meta::synced(Timestamp::UNIX_EPOCH) },
-            row: Arc::new(record),
-        })
+        let meta = Meta { revision: at as u64, ..Meta::synced(Timestamp::UNIX_EPOCH) };
+        Ok(PageRow::new(meta, Arc::new(record)))
     });
     let numbered = numbered.collect::<Result<Vec<_>, String>>()?;
     let found = query.finish(schema, Done::default(), numbered).map_err(|error| error.to_string())?;

@@ -1,0 +1,148 @@
+//! What came from the remote, on its way into the store: rows, and rows that stood within them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use larder_core::{
+    Batch, Brought, Embedded, Expect, Key, Meta, Op, PageRow, Record, Result, Row, RowState, Schema, Store,
+    StoredRow, SyncState, Tail, Timestamp,
+};
+
+use crate::changes::Touches;
+use crate::engine::enqueue::differences;
+
+/// The rows that came together, by model and key.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals(BTreeMap<(&'static str, Key), Arrival>);
+
+#[derive(Debug)]
+struct Arrival {
+    schema: &'static Schema,
+    row: Arc<dyn Row>,
+    /// What stands beside the fields.
+    meta: Meta,
+    /// It stood within another row, and shows what that showed of it.
+    embedded: Option<Embedded>,
+}
+
+/// When the remote was asked, and what has happened here since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since<'a> {
+    /// The revision of the store then.
+    pub(crate) revision: u64,
+    /// What was touched since.
+    pub(crate) touches: Option<&'a Touches>,
+    pub(crate) now: Timestamp,
+}
+
+impl Arrivals {
+    /// Adds a row that was asked for. Of two with one key, the later one counts.
+    pub(crate) fn add(&mut self, schema: &'static Schema, key: Key, row: PageRow) {
+        let PageRow { meta, row, brought } = row;
+        self.0.insert((schema.model, key), Arrival { schema, row, meta, embedded: None });
+        if let Some(brought) = brought {
+            self.add_brought(*brought);
+        }
+    }
+
+    /// Adds the rows that stood within another one. What was asked for says more than they do.
+    pub(crate) fn add_brought(&mut self, brought: Brought) {
+        for mut embedded in brought.rows {
+            // Without a key there is no saying which row it is.
+            let Ok(key) = embedded.schema.key_of(&embedded.row) else { continue };
+            let place = (embedded.schema.model, key);
+            match self.0.get(&place).map(|known| &known.embedded) {
+                Some(None) => continue,
+                Some(Some(earlier)) => embedded = joined(earlier, embedded),
+                None => {}
+            }
+            let arrival = Arrival {
+                schema: embedded.schema,
+                row: Arc::new(embedded.row.clone()),
+                meta: Meta { extra: embedded.extra.clone(), ..Meta::synced(Timestamp::UNIX_EPOCH) },
+                embedded: Some(embedded),
+            };
+            self.0.insert(place, arrival);
+        }
+    }
+
+    /// Adds to `batch` what is new or different. A row with pending changes stays as it is, and so does one that was
+    /// written since.
+    ///
+    /// # Errors
+    /// `Storage` or `Corrupt`.
+    pub(crate) async fn enter(
+        &self,
+        batch: &mut Batch,
+        store: &dyn Store,
+        cx: &larder_core::Context,
+        since: Since<'_>,
+    ) -> Result<()> {
+        for ((_, key), arrival) in &self.0 {
+            let stored = store.load(cx, arrival.schema, key).await?;
+            // A row that was removed while it was on its way does not come back by it.
+            let touched = since.touches.is_some_and(|touches| touches.contains(arrival.schema, key));
+            if stored.is_none() && touched {
+                continue;
+            }
+            if let Some(op) = arrival.merged(key, stored.as_ref(), since)? {
+                let revision = stored.map_or(0, |stored| stored.meta.revision);
+                batch.expect.push(Expect::Row { schema: arrival.schema, key: key.clone(), revision });
+                batch.ops.push(op);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What two places said about one row: where both say something, the later one counts.
+fn joined(earlier: &Embedded, later: Embedded) -> Embedded {
+    let mut row = earlier.row.clone();
+    for at in 0..later.schema.fields.len() {
+        if let Some(value) = later.row.get(at) {
+            row.set(at, value.clone());
+        }
+    }
+    let rest = match (&earlier.rest, later.rest) {
+        (Some(rest), _) => Some(rest.iter().filter(|(at, _)| row.get(*at).is_none()).cloned().collect()),
+        (None, Some(rest)) => Some(rest.into_iter().filter(|(at, _)| row.get(*at).is_none()).collect()),
+        (None, None) => None,
+    };
+    let extra = later.extra.or_else(|| earlier.extra.clone());
+    Embedded { schema: later.schema, row, rest, extra, lookups: later.lookups }
+}
+
+impl Arrival {
+    /// What becomes of the row; `None` if nothing changes.
+    fn merged(&self, key: &Key, stored: Option<&StoredRow>, since: Since<'_>) -> Result<Option<Op>> {
+        let schema = self.schema;
+        let sync = SyncState { state: RowState::Synced, since: since.now };
+        let put = |row, meta: Meta| {
+            let meta = Meta { tail: 0, sync, ..meta };
+            Some(Op::Put { schema, key: key.clone(), row, meta, tail: Tail::At(0) })
+        };
+        // Pending changes stand; what was confirmed while the row was on its way is newer than it.
+        if stored.is_some_and(|stored| stored.meta.tail != 0 || stored.meta.revision > since.revision) {
+            return Ok(None);
+        }
+        let Some((stored, old)) = stored.and_then(|stored| Some((stored, stored.row.as_ref()?))) else {
+            let new: Option<Arc<dyn Row>> = match &self.embedded {
+                None => Some(Arc::clone(&self.row)),
+                // A part of a row that is not here tells no more than its key.
+                Some(embedded) => embedded.whole().map(|whole| -> Arc<dyn Row> { Arc::new(whole) }),
+            };
+            return Ok(new.and_then(|row| put(row, self.meta.clone())));
+        };
+        // A field that this remote does not show keeps its value.
+        let row: Arc<dyn Row> = Arc::new(Record::overlay(schema, &**old, &*self.row)?);
+        // What stood within another row says nothing of what the model has not.
+        let extra = if self.embedded.is_some() { &stored.meta.extra } else { &self.meta.extra };
+        // A list often tells no versions: of a row that is what it was, the known one stands.
+        let same = differences(schema, &**old, &*row)?.is_empty()
+            && (self.meta.version.is_none() || stored.meta.version == self.meta.version)
+            && stored.meta.extra == *extra
+            && stored.meta.sync.state == RowState::Synced;
+        let extra = extra.clone();
+        Ok(if same { None } else { put(row, Meta { extra, ..self.meta.clone() }) })
+    }
+}
