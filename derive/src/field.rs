@@ -236,7 +236,8 @@ impl Field {
         let Some(span) = special.skip_read else { return };
         // A row from there lacks the field; a nested value has nothing that it could be merged with.
         let has_default = self.is_derived()
-            || self.default.is_some() || (place != Place::Model && special.default.is_some());
+            || self.default.is_some()
+            || (place != Place::Model && special.default.is_some());
         if self.key.is_some() {
             errors
                 .on(span, format!("a key has to be read: rows from the dialect `{dialect}` would have none"));

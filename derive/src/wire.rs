@@ -46,7 +46,10 @@ impl Wire {
 
     fn pair(pair: &Meta, errors: &mut Errors) -> Option<(LitStr, Option<LitStr>)> {
         let Some(name) = pair.path().get_ident() else {
-            errors.at(pair, "expected a field of the other model and the path to its value: `email = \"/owner/email\"`");
+            errors.at(
+                pair,
+                "expected a field of the other model and the path to its value: `email = \"/owner/email\"`",
+            );
             return None;
         };
         let field = LitStr::new(&crate::model::bare(name), name.span());
@@ -84,9 +87,13 @@ impl Wire {
         if let (Some((span, _)), false) = (&self.lookup, one) {
             errors.on(*span, "`lookup` finds one row: a list comes as keys or as rows");
         }
-        if let Some(path) = self.path.as_ref().filter(|path| one && path.value().split('/').any(|step| step == "*"))
+        if let Some(path) =
+            self.path.as_ref().filter(|path| one && path.value().split('/').any(|step| step == "*"))
         {
-            errors.on(path.span(), "one key stands at one place: `*` belongs to a list, a field of the type `Many<T>`");
+            errors.on(
+                path.span(),
+                "one key stands at one place: `*` belongs to a list, a field of the type `Many<T>`",
+            );
         }
     }
 
@@ -141,8 +148,9 @@ pub(crate) fn expand(
         }
         // An entry without parts is of use only where it takes the place of the one for all.
         if !parts.is_empty() || (*dialect != ANY && !entries.is_empty()) {
-            entries
-                .push(quote!((#dialect, #larder::AssocDialect { #(#parts,)* ..#larder::AssocDialect::PLAIN })));
+            entries.push(
+                quote!((#dialect, #larder::AssocDialect { #(#parts,)* ..#larder::AssocDialect::PLAIN })),
+            );
         }
     }
     quote!(&[#(#entries),*])
@@ -152,7 +160,10 @@ fn is_pointer(path: &LitStr, errors: &mut Errors) -> bool {
     let text = path.value();
     let fine = text.len() > 1 && text.starts_with('/') && !text.starts_with("/*");
     if !fine {
-        errors.on(path.span(), "a path begins at the row with a slash and a member: `/owner/id`, `/labels/*/id`");
+        errors.on(
+            path.span(),
+            "a path begins at the row with a slash and a member: `/owner/id`, `/labels/*/id`",
+        );
     }
     fine
 }

@@ -24,9 +24,10 @@ impl Changes {
         Self { models, outbox: Notify::new(), wipes: AtomicU64::new(0), fetches: Mutex::default() }
     }
 
-    /// Notes the rows of a model that are touched from now on, for as long as what is given lives.
-    pub(crate) fn touches(&self, schema: &Schema) -> Arc<Touches> {
-        let touches = Arc::new(Touches { model: schema.model, keys: Mutex::default() });
+    /// Notes the rows of these models that are touched from now on, for as long as what is given lives.
+    pub(crate) fn touches(&self, schemas: &[&'static Schema]) -> Arc<Touches> {
+        let of_model = |schema: &&'static Schema| (schema.model, HashSet::new());
+        let touches = Arc::new(Touches(Mutex::new(schemas.iter().map(of_model).collect())));
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         fetches.retain(|fetch| fetch.strong_count() > 0);
         fetches.push(Arc::downgrade(&touches));
@@ -51,23 +52,24 @@ impl Changes {
     }
 }
 
-/// The rows of a model that were touched while a fetch of it was under way, removed ones included: what its pages say
-/// about them may be older.
+/// The rows that were touched while a fetch that may bring them was under way, removed ones included, by model: what
+/// its pages say about them may be older.
 #[derive(Debug)]
-pub(crate) struct Touches {
-    model: &'static str,
-    keys: Mutex<HashSet<Key>>,
-}
+pub(crate) struct Touches(Mutex<HashMap<&'static str, HashSet<Key>>>);
 
 impl Touches {
     fn note(&self, touched: &Touched) {
-        let rows = touched.rows.iter().filter(|(schema, _)| schema.model == self.model);
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.extend(rows.map(|(_, key)| key.clone()));
+        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (schema, key) in &touched.rows {
+            if let Some(keys) = models.get_mut(schema.model) {
+                keys.insert(key.clone());
+            }
+        }
     }
 
-    pub(crate) fn contains(&self, key: &Key) -> bool {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    pub(crate) fn contains(&self, schema: &Schema, key: &Key) -> bool {
+        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        models.get(schema.model).is_some_and(|keys| keys.contains(key))
     }
 }
 

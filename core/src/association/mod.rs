@@ -26,7 +26,7 @@ pub use include::{Include, Includes};
 pub use keyed::{Keyed, Related, ToOne, refers};
 pub use many::Many;
 pub use one::One;
-pub use reach::{involved, needed};
+pub use reach::{involved, needed, reached};
 pub use resolve::{Asking, Lookup, answer, resolved};
 pub use token::{Assoc, By, Including, With};
 pub use wire::{AssocDialect, Brought, Embedded, LookupBy, Wanted, lookup_by};

@@ -154,3 +154,20 @@ fn follow(def: &AssocDef, models: &mut Vec<&'static Schema>) -> &'static Schema 
     add(models, target);
     target
 }
+
+/// The models whose rows may come together with those of `schema`, which is first: at the other ends of its
+/// associations, and of theirs, and between them.
+#[must_use]
+pub fn reached(schema: &'static Schema) -> Vec<&'static Schema> {
+    let (mut models, mut at) = (vec![schema], 0);
+    while let Some(model) = models.get(at).copied() {
+        for def in model.associations {
+            add(&mut models, (def.target)());
+            if let Link::Through { link, .. } = def.link {
+                add(&mut models, link());
+            }
+        }
+        at += 1;
+    }
+    models
+}

@@ -132,13 +132,28 @@ impl Wanted {
     #[cold]
     #[must_use]
     pub fn missing(&self) -> Error {
-        let target = (self.def.target)();
-        let named = |(field, value): &(u16, Value)| {
-            format!("{} {:?}", target.fields.get(usize::from(*field)).map_or("?", |field| field.name), value.show())
-        };
-        let named: Vec<_> = self.by.iter().map(named).collect();
-        let what = format!("there is no {} with {}, here or there", target.model, named.join(" and "));
+        let what = format!("there is no {}, here or at the remote", self.described());
         Error::new(ErrorKind::Serialization, what).at(self.def.name)
+    }
+
+    /// More than one row is meant.
+    #[cold]
+    #[must_use]
+    pub fn ambiguous(&self) -> Error {
+        let what = format!("there is more than one {}: look it up by what is unique", self.described());
+        Error::new(ErrorKind::Serialization, what).at(self.def.name)
+    }
+
+    /// `User with email = "ada@example.com"`
+    fn described(&self) -> String {
+        let target = (self.def.target)();
+        let equal = |(field, value): &(u16, Value)| {
+            let Ok(field) = target.field(usize::from(*field)) else { return String::new() };
+            let shown = crate::dialect::json::write(value.show(), &field.kind);
+            format!("{} = {}", field.name, shown.map_or_else(|_| "?".to_owned(), |json| json.to_string()))
+        };
+        let equal: Vec<_> = self.by.iter().map(equal).collect();
+        format!("{} with {}", target.model, equal.join(" and "))
     }
 }
 

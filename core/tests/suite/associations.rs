@@ -203,9 +203,8 @@ impl Lookup for Rows {
     async fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         self.asked.push(schema.model);
         let of_model = self.rows.iter().filter(|(of, _)| *of == schema);
-        let row = |(_, row): &(_, Arc<dyn Row>)| {
-            PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::clone(row))
-        };
+        let row =
+            |(_, row): &(_, Arc<dyn Row>)| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::clone(row));
         query.of_one_model(schema)?;
         query.finish(schema, larder_core::Done::default(), of_model.map(row).collect())
     }

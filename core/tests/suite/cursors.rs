@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Cursor, Done, ErrorKind, FieldDef, IntKind, KeyDef, Kind, Meta, Order, PageRow, Query, Record, Row,
-    Schema, Select, Timestamp, Value,
+    Cursor, Done, ErrorKind, FieldDef, IntKind, KeyDef, Kind, Meta, Order, PageRow, Query, Record, Schema,
+    Select, Timestamp, Value,
 };
 use larder_derive::Model;
 use proptest::prelude::*;
@@ -45,10 +45,8 @@ fn order() -> impl Strategy<Value = Vec<Order>> {
 }
 
 fn finish(query: &Query, rows: &[Record], done: Done) -> Vec<Record> {
-    let rows = rows.iter().map(|row| PageRow {
-        meta: Meta::synced(Timestamp::UNIX_EPOCH),
-        row: Arc::new(row.clone()) as Arc<dyn Row>,
-    });
+    let rows =
+        rows.iter().map(|row| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::new(row.clone())));
     let rows = query.finish(&ENTRY, done, rows.collect()).expect("records show their fields");
     rows.iter().map(|row| Record::copy(&ENTRY, &*row.row).expect("a record")).collect()
 }

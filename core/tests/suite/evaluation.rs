@@ -425,10 +425,8 @@ operators! {
 }
 
 fn page(forms_of: fn(&Probe) -> Arc<dyn Row>) -> Vec<PageRow> {
-    let mut rows: Vec<_> = rows()
-        .iter()
-        .map(|row| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), forms_of(row)))
-        .collect();
+    let mut rows: Vec<_> =
+        rows().iter().map(|row| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), forms_of(row))).collect();
     rows.rotate_left(2);
     rows
 }

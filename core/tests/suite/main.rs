@@ -19,3 +19,4 @@ mod plans;
 mod query;
 mod round_trip;
 mod support;
+mod wire;

@@ -30,6 +30,8 @@ struct Arrival {
 pub(crate) struct Since<'a> {
     /// The revision of the store then.
     pub(crate) revision: u64,
+    /// Later revisions that what came together with it made: they are not newer than it.
+    pub(crate) own: &'a [u64],
     /// What was touched since.
     pub(crate) touches: Option<&'a Touches>,
     pub(crate) now: Timestamp,
@@ -122,7 +124,8 @@ impl Arrival {
             Some(Op::Put { schema, key: key.clone(), row, meta, tail: Tail::At(0) })
         };
         // Pending changes stand; what was confirmed while the row was on its way is newer than it.
-        if stored.is_some_and(|stored| stored.meta.tail != 0 || stored.meta.revision > since.revision) {
+        let newer = |revision: u64| revision > since.revision && !since.own.contains(&revision);
+        if stored.is_some_and(|stored| stored.meta.tail != 0 || newer(stored.meta.revision)) {
             return Ok(None);
         }
         let Some((stored, old)) = stored.and_then(|stored| Some((stored, stored.row.as_ref()?))) else {

@@ -1,23 +1,25 @@
 //! Brings rows from the remote into the store, page by page, and notes what is known completely.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, Shared, WeakShared};
+use larder_core::association::reached;
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Meta, Op, Page, PageRow, Predicate,
-    Pushdown, Query, Record, Result, RowState, Schema, StoredRow, SyncState, Tail, Timestamp,
+    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Op, Page, PageRow, Predicate,
+    Pushdown, Query, Result, RowState, Schema, Timestamp,
 };
 
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Repository;
+use super::arrive::{Arrivals, Since};
 use super::known::{answerable, doubt};
+use super::lookup::Above;
 use crate::changes::Touches;
-use crate::engine::enqueue::differences;
 
 /// How many pages a remote may answer to one query before it is suspected of going in circles.
 const PAGES: usize = 100_000;
@@ -101,6 +103,8 @@ pub(super) struct Fetched {
     wipes: u64,
     /// What was touched here since.
     touches: Arc<Touches>,
+    /// The revisions that storing its pages made.
+    own: Vec<u64>,
 }
 
 impl Repository {
@@ -133,6 +137,17 @@ impl Repository {
         query: &Query,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Fetched> {
+        self.fetch_pages_for(schema, query, progress, &Above::default()).await
+    }
+
+    /// The same for the references of rows that are `above`.
+    pub(super) async fn fetch_pages_for(
+        &self,
+        schema: &'static Schema,
+        query: &Query,
+        progress: &mut (dyn FnMut(u64) + Send),
+        above: &Above,
+    ) -> Result<Fetched> {
         let span = tracing::info_span!(
             "larder::fetch",
             model = schema.model,
@@ -140,7 +155,7 @@ impl Repository {
             rows = Empty,
             changed = Empty
         );
-        let (fetched, pages) = self.fetch_all(schema, query, progress).instrument(span.clone()).await?;
+        let (fetched, pages) = self.fetch_all(schema, query, progress, above).instrument(span.clone()).await?;
         span.record("pages", pages).record("rows", fetched.rows).record("changed", fetched.changed);
         Ok(fetched)
     }
@@ -151,10 +166,11 @@ impl Repository {
         schema: &'static Schema,
         query: &Query,
         progress: &mut (dyn FnMut(u64) + Send),
+        above: &Above,
     ) -> Result<(Fetched, usize)> {
         let remote = &self.remote()?.provider;
         let query = &answerable(query);
-        let touches = self.shared.changes.touches(schema);
+        let touches = self.shared.changes.touches(&reached(schema));
         let wipes = self.shared.changes.wipes();
         let (started, asked) = (self.shared.store.revision(), self.now());
         let deaf = remote.capabilities().filter == Pushdown::None;
@@ -167,6 +183,7 @@ impl Repository {
             started,
             wipes,
             touches,
+            own: Vec::new(),
         };
         let mut cx = self.cx();
         for pages in 1..=PAGES {
@@ -181,14 +198,17 @@ impl Repository {
             let Page { rows, done, next } = page;
             fetched.rows += rows.len() as u64;
             fetched.unfiltered &= !done.filter;
-            self.store_page(schema, rows, &mut fetched).await?;
+            self.store_page(schema, rows, &mut fetched, above).await?;
             progress(fetched.rows);
             let satisfied = done.filter
                 && (done.order || query.order.is_empty())
                 && (done.window || query.after.is_none())
                 && query.limit.is_some_and(|limit| fetched.rows >= limit);
             let Some(next) = next.filter(|_| !satisfied) else {
-                self.note_complete(schema, query, &fetched).await?;
+                // What was fetched for the references of another is not asked for again: the rows are here.
+                if !above.is_nested() {
+                    self.note_complete(schema, query, &fetched).await?;
+                }
                 return Ok((fetched, pages));
             };
             if cx.resume.as_ref() == Some(&next) {
@@ -201,41 +221,39 @@ impl Repository {
             .model(schema.model))
     }
 
-    /// Stores a page in one transaction. A row with pending changes stays as it is.
+    /// Stores a page in one transaction, with the rows that stood within its rows. A row with pending changes stays as
+    /// it is.
     async fn store_page(
         &self,
         schema: &'static Schema,
-        rows: Vec<PageRow>,
+        mut rows: Vec<PageRow>,
         fetched: &mut Fetched,
+        above: &Above,
     ) -> Result<()> {
-        // Of two rows with one key, the later one counts.
-        let mut incoming = BTreeMap::new();
+        self.look_up(schema, &mut rows, above).await?;
+        let mut arrivals = Arrivals::default();
         for row in rows {
             let key = schema.key_of(&*row.row)?;
             fetched.keys.push(key.clone());
-            incoming.insert(key, row);
+            arrivals.add(schema, key, row);
         }
         loop {
             let mut batch = Batch::default();
-            for (key, row) in &incoming {
-                let stored = self.shared.store.load(&self.cx(), schema, key).await?;
-                // A row that was removed while the page was on its way does not come back by it.
-                if stored.is_none() && fetched.touches.contains(key) {
-                    continue;
-                }
-                if let Some(op) = merge(schema, key, row, stored.as_ref(), fetched.started, self.now())? {
-                    let revision = stored.map_or(0, |stored| stored.meta.revision);
-                    batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
-                    batch.ops.push(op);
-                }
-            }
+            let since = Since {
+                revision: fetched.started,
+                own: &fetched.own,
+                touches: Some(&fetched.touches),
+                now: self.now(),
+            };
+            arrivals.enter(&mut batch, &*self.shared.store, &self.cx(), since).await?;
             let changed = batch.ops.len() as u64;
             if batch.ops.is_empty() {
                 return Ok(());
             }
             match self.commit_fetched(batch, fetched.wipes).await? {
-                CommitOutcome::Committed(_) => {
+                CommitOutcome::Committed(committed) => {
                     fetched.changed += changed;
+                    fetched.own.push(committed.revision);
                     return Ok(());
                 }
                 CommitOutcome::Stale => {}
@@ -312,36 +330,4 @@ impl Repository {
         }
         Ok(batch)
     }
-}
-
-/// What becomes of a row that the remote gave; `None` if nothing changes.
-fn merge(
-    schema: &'static Schema,
-    key: &Key,
-    incoming: &PageRow,
-    stored: Option<&StoredRow>,
-    started: u64,
-    now: Timestamp,
-) -> Result<Option<Op>> {
-    let put = |row, meta: Meta| Some(Op::Put { schema, key: key.clone(), row, meta, tail: Tail::At(0) });
-    let sync = SyncState { state: RowState::Synced, since: now };
-    let fresh = Meta { sync, ..incoming.meta.clone() };
-    let Some(stored) = stored else {
-        return Ok(put(Arc::clone(&incoming.row), Meta { tail: 0, ..fresh }));
-    };
-    // Pending changes stand; what was confirmed while the page was on its way is newer than the page.
-    if stored.meta.tail != 0 || stored.meta.revision > started {
-        return Ok(None);
-    }
-    let Some(old) = &stored.row else {
-        return Ok(put(Arc::clone(&incoming.row), Meta { tail: 0, ..fresh }));
-    };
-    // A field that this remote does not show keeps its value.
-    let row: Arc<dyn larder_core::Row> = Arc::new(Record::overlay(schema, &**old, &*incoming.row)?);
-    // A list often tells no versions: of a row that is what it was, the known one stands.
-    let same = differences(schema, &**old, &*row)?.is_empty()
-        && (incoming.meta.version.is_none() || stored.meta.version == incoming.meta.version)
-        && stored.meta.extra == incoming.meta.extra
-        && stored.meta.sync.state == RowState::Synced;
-    Ok(if same { None } else { put(row, Meta { tail: 0, ..fresh }) })
 }

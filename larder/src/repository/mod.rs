@@ -1,5 +1,6 @@
 //! The repository: what applications talk to.
 
+mod arrive;
 mod ask;
 mod associations;
 mod builder;
@@ -7,6 +8,7 @@ mod clear;
 mod fetch;
 mod iterate;
 mod known;
+mod lookup;
 mod migrate;
 mod outbox;
 mod read;

@@ -221,6 +221,11 @@ fn row(route: &Route, element: &Value, headers: Option<&HeaderMap>, now: Timesta
     Ok(PageRow { meta, row: Arc::new(decoded.record), brought: brought(decoded.brought) })
 }
 
+/// Whether the row refers to another by fields that are not its key: then the reference is not known yet.
+pub(crate) fn awaits(row: &PageRow) -> bool {
+    row.brought.as_ref().is_some_and(|brought| !brought.lookups.is_empty())
+}
+
 fn brought(brought: Brought) -> Option<Box<Brought>> {
     (!brought.is_empty()).then(|| Box::new(brought))
 }

@@ -52,7 +52,9 @@ impl Reading<'_> {
             (Found::One(Json_::Array(elements)), Kind::List(of)) => self.list(def, &mut elements.iter(), of),
             (Found::Many(elements), Kind::List(of)) => self.list(def, &mut elements.into_iter(), of),
             (Found::One(json), _) => self.key(def, json, &field.kind),
-            (Found::Many(_), _) => Err(Error::new(ErrorKind::Serialization, "expected one key, found several")),
+            (Found::Many(_), _) => {
+                Err(Error::new(ErrorKind::Serialization, "expected one key, found several"))
+            }
         };
         let led = |error: Error| match special.path {
             Some(path) => error.at(pointer::shown(path)),
@@ -134,7 +136,10 @@ impl Reading<'_> {
                     };
                 }
                 Some(Found::One(json)) => {
-                    by.push((pair.field, read(json, wanted.kind.inner()).map_err(|error| error.at(wanted.name))?));
+                    by.push((
+                        pair.field,
+                        read(json, wanted.kind.inner()).map_err(|error| error.at(wanted.name))?,
+                    ));
                 }
                 Some(Found::Many(_)) => {
                     return Err(Error::new(ErrorKind::Serialization, "expected one value, found several"));
