@@ -64,7 +64,7 @@ impl OpenFile {
     fn shown(&self, schema: &'static Schema, row: &Map<String, Json>) -> Result<PageRow> {
         let decoded = Plain.decode(schema, row)?;
         let meta = Meta { extra: decoded.extra, ..Meta::synced(self.runtime.now()) };
-        Ok(PageRow { meta, row: Arc::new(decoded.record) })
+        Ok(PageRow::new(meta, Arc::new(decoded.record)))
     }
 
     /// Changes one row, or nothing: the new state is in the file before it is the state.

@@ -8,6 +8,7 @@ use larder_core::{
 };
 
 use super::backoff::Backoff;
+use super::ties::Tied;
 use super::window::{Stage, Window};
 
 /// What the engine is configured with.
@@ -60,6 +61,7 @@ pub(crate) struct Head {
     pub(crate) marked: Option<Timestamp>,
     pub(crate) strikes: u32,
     pub(crate) first_strike: Option<Timestamp>,
+    pub(crate) tied: Tied,
 }
 
 impl Head {
@@ -76,6 +78,8 @@ impl Head {
             marked: None,
             strikes: 0,
             first_strike: None,
+            // What it does and refers to stands where it can't be read.
+            tied: Tied::default(),
         })
     }
 
@@ -93,6 +97,7 @@ impl Head {
             marked: entry.mark.map(|mark| mark.first),
             strikes: entry.strikes,
             first_strike: entry.first_strike,
+            tied: Tied::of(entry),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod enqueue;
 mod machine;
 mod schedule;
 pub(crate) mod settle;
+mod ties;
 mod window;
 
 pub(crate) use machine::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};

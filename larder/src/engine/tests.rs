@@ -7,16 +7,17 @@ use larder_core::{Idempotency, Key, ParkReason, Sent, Timestamp};
 use proptest::prelude::*;
 use rstest::rstest;
 
+use super::ties::Tied;
 use super::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-fn at(seconds: u64) -> Instants {
+pub(super) fn at(seconds: u64) -> Instants {
     let wall = Timestamp::from_second(1_700_000_000 + i64::try_from(seconds).unwrap()).unwrap();
     Instants { mono: Duration::from_secs(seconds), wall }
 }
 
-fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
+pub(super) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
     Head {
         seq,
         model: "Note",
@@ -27,11 +28,12 @@ fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
         marked: None,
         strikes: 0,
         first_strike: None,
+        tied: Tied::default(),
     }
 }
 
 /// An engine that has loaded `heads`, and what it wants done.
-fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
+pub(super) fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     let mut engine = Engine::new(Settings::default());
     assert_eq!(tell(&mut engine, now, Event::Tick), [Effect::Load { after: 0, limit: 4096 }]);
     let last = heads.last().map_or(0, |head| head.seq);
@@ -39,17 +41,17 @@ fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     (engine, effects)
 }
 
-fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effect> {
+pub(super) fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effect> {
     let mut effects = Vec::new();
     engine.on(now, event, &mut effects);
     effects
 }
 
-fn marked(engine: &mut Engine, now: Instants, seqs: &[u64]) -> Vec<Effect> {
+pub(super) fn marked(engine: &mut Engine, now: Instants, seqs: &[u64]) -> Vec<Effect> {
     tell(engine, now, Event::Marked { seqs: seqs.to_vec(), at: now.wall })
 }
 
-fn answered(engine: &mut Engine, now: Instants, seq: u64, answer: Answer) -> Vec<Effect> {
+pub(super) fn answered(engine: &mut Engine, now: Instants, seq: u64, answer: Answer) -> Vec<Effect> {
     tell(engine, now, Event::Answered { seq, answer, jitter: u64::MAX })
 }
 
@@ -306,6 +308,8 @@ impl World {
             Effect::Mark(seqs) => self.tell(Event::Marked { seqs, at: at(self.now).wall }),
             Effect::Send { seq, .. } => {
                 *self.sent.entry(seq).or_default() += 1;
+                let waits = waits_for(heads, seq);
+                assert!(waits.iter().all(|earlier| self.gone.contains(earlier)), "{seq} did not wait");
                 assert!(!self.uncertain_once.contains(&seq), "{seq} was repeated blindly");
                 let answer = self.answer();
                 let arrived = matches!(answer, Answer::Failed { .. } | LOST);
@@ -345,6 +349,18 @@ impl World {
     }
 }
 
+/// The earlier entries that one waits for: those of its row, those that create what it refers to, and those that refer
+/// to what it deletes.
+fn waits_for(heads: &BTreeMap<u64, Head>, seq: u64) -> Vec<u64> {
+    let Head { key, tied, .. } = &heads[&seq];
+    let waits = |other: &Head| {
+        let creates = other.tied.creates && tied.refers.iter().any(|(_, refers)| *refers == other.key);
+        let mut named = other.tied.refers.iter().chain(&other.tied.referred);
+        other.key == *key || creates || (tied.deletes && named.any(|(_, named)| named == key))
+    };
+    heads.range(..seq).filter(|(_, other)| waits(other)).map(|(seq, _)| *seq).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -367,7 +383,15 @@ proptest! {
         let mut heads = BTreeMap::new();
         for seq in 1..=count {
             let (key, kind) = (world.roll() % keys, world.roll() % 4);
-            heads.insert(seq, head(seq, &key.to_string(), kinds[usize::try_from(kind).unwrap()]));
+            let mut places = |one_in: u64| {
+                let refers = world.roll().is_multiple_of(one_in);
+                refers.then(|| ("Note", Key::from((world.roll() % keys).to_string()))).into_iter().collect()
+            };
+            let (refers, referred) = (places(2), places(4));
+            let (creates, deletes) = (world.roll().is_multiple_of(3), world.roll().is_multiple_of(4));
+            let tied = Tied { creates, deletes: deletes && !creates, refers, referred };
+            let kind = kinds[usize::try_from(kind).unwrap()];
+            heads.insert(seq, Head { tied, ..head(seq, &key.to_string(), kind) });
         }
         world.tell(Event::Tick);
         world.pending.clear();
@@ -389,11 +413,15 @@ proptest! {
         }
         let counts = world.engine.counts();
         prop_assert_eq!(counts.in_flight, 0);
-        for (seq, head) in &heads {
-            let ended = world.gone.contains(seq) || world.parked.contains(seq);
-            let blocked = world.parked.iter().any(|parked| parked < seq && heads[parked].key == head.key);
-            prop_assert!(ended || blocked, "{} stopped for ever", seq);
+        let mut stopped = world.parked.clone();
+        for seq in heads.keys() {
+            if waits_for(&heads, *seq).iter().any(|earlier| stopped.contains(earlier)) {
+                stopped.insert(*seq);
+            }
+            prop_assert!(world.gone.contains(seq) || stopped.contains(seq), "{} stopped for ever", seq);
         }
+        let left: BTreeSet<_> = heads.keys().filter(|seq| !world.gone.contains(seq)).collect();
+        prop_assert_eq!(world.engine.window.live(), left.len() - stopped.len());
         for pair in world.gone.windows(2) {
             let same_key = heads[&pair[0]].key == heads[&pair[1]].key;
             prop_assert!(!same_key || pair[0] < pair[1]);

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use larder_core::{Key, ParkReason};
+use larder_core::ParkReason;
 
 use super::machine::{Counts, Head};
+use super::ties::{Place, Ties};
 
 /// Where an entry of the window stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,32 +53,30 @@ pub(super) struct Tracked {
     pub(super) revived: bool,
 }
 
-/// The entries of one key, in order.
-#[derive(Debug, Default)]
-struct Lane {
-    seqs: BTreeSet<u64>,
-    /// What it adds to [`Window::stopped`].
-    stopped: usize,
-}
-
 /// The entries in order, and the sets of those that have something in common.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     entries: BTreeMap<u64, Tracked>,
-    lanes: BTreeMap<(&'static str, Key), Lane>,
-    /// Entries of lanes whose first entry waits for a decision: they can't go, so they take no room.
-    stopped: usize,
-    /// First of their lane, ready, and not marked; their repeat does no harm.
+    /// The entries of each row, in order.
+    lanes: BTreeMap<Place, BTreeSet<u64>>,
+    ties: Ties,
+    /// Entries that wait for a decision, or behind one that does: they can't go, so they take no room.
+    stuck: BTreeSet<u64>,
+    /// Free, ready, and not marked; their repeat does no harm.
     unmarked: BTreeSet<u64>,
-    /// First of their lane, ready, and not marked; to be marked one by one.
+    /// Free, ready, and not marked; to be marked one by one.
     unmarked_once: BTreeSet<u64>,
-    /// First of their lane, ready, and marked.
+    /// Free, ready, and marked.
     sendable: BTreeSet<u64>,
     waiting: BTreeSet<(Duration, u64)>,
     held: BTreeSet<u64>,
     busy: BTreeSet<u64>,
     parked: BTreeSet<u64>,
     conflicts: usize,
+}
+
+fn place(head: &Head) -> Place {
+    (head.model, head.key.clone())
 }
 
 impl Tracked {
@@ -98,14 +97,13 @@ impl Window {
 
     /// Entries that may be sent at some time without a decision of anybody.
     pub(super) fn live(&self) -> usize {
-        self.entries.len() - self.stopped
+        self.entries.len() - self.stuck.len()
     }
 
     /// The entry that comes after `seq` in its lane, as far as it is loaded.
     pub(super) fn follower(&self, seq: u64) -> Option<u64> {
-        let head = &self.entries.get(&seq)?.head;
-        let lane = self.lanes.get(&(head.model, head.key.clone()))?;
-        lane.seqs.range(seq.saturating_add(1)..).next().copied()
+        let lane = self.lanes.get(&place(&self.entries.get(&seq)?.head))?;
+        lane.range(seq.saturating_add(1)..).next().copied()
     }
 
     pub(super) fn busy(&self) -> &BTreeSet<u64> {
@@ -154,8 +152,9 @@ impl Window {
             Some(_) => Stage::Parked,
             None => Stage::Ready,
         };
-        let lane = (head.model, head.key.clone());
-        let first = self.lanes.get(&lane).and_then(|lane| lane.seqs.first().copied());
+        let place = place(&head);
+        let first = self.lanes.get(&place).and_then(|lane| lane.first().copied());
+        self.ties.add(seq, &place, &head.tied);
         let maybe_sent = head.marked.is_some();
         let tracked = Tracked {
             head,
@@ -168,13 +167,13 @@ impl Window {
             revived: false,
         };
         self.entries.insert(seq, tracked);
-        self.lanes.entry(lane.clone()).or_default().seqs.insert(seq);
+        self.lanes.entry(place).or_default().insert(seq);
         self.enter(seq);
         // Entries come in order; should one not, it takes its place at the head of the lane.
         if let Some(first) = first.filter(|first| *first > seq) {
             self.reenter(first);
         }
-        self.recount(&lane);
+        self.weigh(seq);
     }
 
     pub(super) fn forget(&mut self, seq: u64) {
@@ -182,33 +181,44 @@ impl Window {
         let Some(tracked) = self.entries.remove(&seq) else {
             return;
         };
-        let lane = (tracked.head.model, tracked.head.key);
-        let Some(left) = self.lanes.get_mut(&lane) else {
-            return;
-        };
-        left.seqs.remove(&seq);
-        if let Some(next) = left.seqs.first().copied() {
-            self.reenter(next);
+        self.stuck.remove(&seq);
+        let place = place(&tracked.head);
+        let mut freed = self.ties.remove(seq, &place, &tracked.head.tied);
+        if let Some(lane) = self.lanes.get_mut(&place) {
+            lane.remove(&seq);
+            freed.extend(lane.range(seq..).next());
+            if lane.is_empty() {
+                self.lanes.remove(&place);
+            }
         }
-        self.recount(&lane);
+        for next in freed {
+            self.reenter(next);
+            self.weigh(next);
+        }
     }
 
-    /// Lets an entry take its place again because its lane has changed; whatever it was counted as, it counts once.
+    /// Lets an entry take its place again because what it waits for has changed; whatever it was counted as, it counts
+    /// once.
     fn reenter(&mut self, seq: u64) {
         self.leave(seq);
         self.enter(seq);
     }
 
-    /// Counts how many entries of a lane wait for a decision, or for one that does; drops a lane that is empty.
-    fn recount(&mut self, key: &(&'static str, Key)) {
-        let Some(lane) = self.lanes.get(key) else { return };
-        let first = lane.seqs.first().and_then(|first| self.entries.get(first));
-        let stops = first.is_some_and(|first| matches!(first.stage, Stage::Parked | Stage::Foreign));
-        let stopped = if stops { lane.seqs.len() } else { 0 };
-        self.stopped = self.stopped - lane.stopped + stopped;
-        match self.lanes.get_mut(key) {
-            Some(lane) if !lane.seqs.is_empty() => lane.stopped = stopped,
-            _ => drop(self.lanes.remove(key)),
+    /// Finds out whether an entry waits for a decision, or behind an entry that does; and if that has changed, those
+    /// that wait for it.
+    fn weigh(&mut self, seq: u64) {
+        let mut open = vec![seq];
+        while let Some(seq) = open.pop() {
+            let Some(tracked) = self.entries.get(&seq) else { continue };
+            let lane = self.lanes.get(&place(&tracked.head));
+            let before = lane.and_then(|lane| lane.range(..seq).next_back().copied());
+            let stuck = matches!(tracked.stage, Stage::Parked | Stage::Foreign)
+                || before.into_iter().chain(self.ties.waits(seq)).any(|other| self.stuck.contains(&other));
+            let changed = if stuck { self.stuck.insert(seq) } else { self.stuck.remove(&seq) };
+            if changed {
+                open.extend(self.follower(seq));
+                open.extend(self.ties.held(seq));
+            }
         }
     }
 
@@ -225,10 +235,9 @@ impl Window {
         let stood = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
         change(tracked);
         let stands = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
-        let lane = (stood != stands).then(|| (tracked.head.model, tracked.head.key.clone()));
         self.enter(seq);
-        if let Some(lane) = lane {
-            self.recount(&lane);
+        if stood != stands {
+            self.weigh(seq);
         }
     }
 
@@ -252,9 +261,10 @@ impl Window {
         }
     }
 
-    fn is_first(&self, tracked: &Tracked) -> bool {
-        let lane = self.lanes.get(&(tracked.head.model, tracked.head.key.clone()));
-        lane.and_then(|lane| lane.seqs.first()) == Some(&tracked.head.seq)
+    /// True for the first entry of its row, if it waits for none of another.
+    fn is_free(&self, tracked: &Tracked) -> bool {
+        let lane = self.lanes.get(&place(&tracked.head));
+        lane.and_then(BTreeSet::first) == Some(&tracked.head.seq) && self.ties.is_free(tracked.head.seq)
     }
 
     fn enter(&mut self, seq: u64) {
@@ -262,7 +272,7 @@ impl Window {
             return;
         };
         match tracked.stage {
-            Stage::Ready if !self.is_first(tracked) => {}
+            Stage::Ready if !self.is_free(tracked) => {}
             Stage::Ready if tracked.head.marked.is_some() => drop(self.sendable.insert(seq)),
             Stage::Ready if tracked.marks_alone() => drop(self.unmarked_once.insert(seq)),
             Stage::Ready => drop(self.unmarked.insert(seq)),

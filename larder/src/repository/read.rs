@@ -263,7 +263,7 @@ impl Repository {
     pub(super) async fn local<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Local<M>> {
         let mut local = Local { rows: Vec::new(), states: Vec::new(), print: Vec::new() };
         if query.is_related() {
-            for PageRow { meta, row } in &self.rows_here(schema, query).await? {
+            for PageRow { meta, row, .. } in &self.rows_here(schema, query).await? {
                 local.add(schema, &**row, meta.sync, meta.revision)?;
             }
             self.show_in_flight(schema, &mut local);

@@ -54,7 +54,7 @@ async fn a_part_of_a_row_completes_what_is_here_and_is_a_key_where_nothing_is() 
         issue(2, json!({ "login": "eve", "bio": "nobody knows her address" })),
     ]);
     let repo = repo(&stubs).await;
-    repo.writing(larder::WritePolicy::LocalOnly).upsert(&user("ada", Some("older"))).await.unwrap();
+    let _ = repo.writing(larder::WritePolicy::LocalOnly).upsert(&user("ada", Some("older"))).await.unwrap();
     let issues = repo.get(Issue::TITLE.eq("It burns")).await.unwrap();
     assert_eq!(issues[1].opened_by.id(), "eve");
     assert_eq!(here::<User>(&repo).await, [user("ada", Some("newer"))]);
@@ -66,7 +66,7 @@ async fn a_pending_change_stands_whatever_is_embedded() {
     let stubs = issues([issue(1, ada())]);
     let repo = repo(&stubs).await;
     repo.outbox().pause();
-    repo.upsert(&user("ada", Some("mine"))).await.unwrap();
+    let _ = repo.upsert(&user("ada", Some("mine"))).await.unwrap();
     repo.get(Select::<Issue>::all()).await.unwrap();
     assert_eq!(here::<User>(&repo).await, [user("ada", Some("mine"))]);
 }

@@ -77,7 +77,7 @@ async fn an_outage_in_between_stores_nothing_of_the_page() {
     assert!(here::<Visit>(&repo).await.is_empty());
 }
 
-// Rules: m-assoc-cycles
+// Rules: m-assoc-remote
 #[tokio::test]
 async fn rows_that_refer_to_each_other_are_found_and_the_search_ends() {
     let person = |id: u32, name: &str, boss: &str| json!({ "id": id, "name": name, "boss": boss });

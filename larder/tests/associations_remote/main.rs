@@ -4,8 +4,9 @@
 
 mod embedded;
 mod lookups;
+mod ordering;
 
-use larder::rest::Endpoint;
+use larder::rest::{Endpoint, FilterOp};
 use larder::{Many, Memory, Model, One, ReadPolicy, Repository, Rest, Select};
 use larder_stubs::{Collection, Filters, Stubs};
 use serde_json::{Value, json};
@@ -84,10 +85,12 @@ pub(crate) struct Person {
 /// people by name.
 pub(crate) async fn repo(stubs: &Stubs) -> Repository {
     let rest = Rest::at("https://api.example.com")
-        .model::<User>(
-            Endpoint::new("/users").filter_param(User::LOGIN, "login").filter_param(User::EMAIL, "email"),
-        )
-        .model::<Person>(Endpoint::new("/people").filter_param(Person::NAME, "name"))
+        .model::<User>(Endpoint::new("/users").filter_op(User::LOGIN, FilterOp::AnyOf, "login").filter_op(
+            User::EMAIL,
+            FilterOp::AnyOf,
+            "email",
+        ))
+        .model::<Person>(Endpoint::new("/people").filter_op(Person::NAME, FilterOp::AnyOf, "name"))
         .transport(stubs.clone());
     Repository::builder()
         .store(Memory::new())

@@ -1,0 +1,142 @@
+//! Which entries wait for entries of other rows: what refers to a row that is to be created waits for its creation, and
+//! what deletes a row waits for what still refers to it.
+//!
+//! An entry waits for earlier ones alone, so none waits for itself by way of others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use larder_core::association::references;
+use larder_core::{Entry, Key, Operation, Result, Row};
+
+/// A row: its model and its key.
+pub(crate) type Place = (&'static str, Key);
+
+/// What an entry has to do with other rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tied {
+    /// It creates its row.
+    pub(crate) creates: bool,
+    /// It deletes its row.
+    pub(crate) deletes: bool,
+    /// The rows that its row refers to.
+    pub(crate) refers: Vec<Place>,
+    /// The rows that its row referred to before, and does not any more.
+    pub(crate) referred: Vec<Place>,
+}
+
+impl Tied {
+    /// Reads it off an entry. One that can't be read waits for nothing: it can't be sent either.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let places = |row: &dyn Row| -> Result<Vec<Place>> {
+            let found = references(entry.schema, row)?;
+            Ok(found.into_iter().map(|(schema, key)| (schema.model, key)).collect())
+        };
+        let read = |row: Option<&dyn Row>| match row.map(places) {
+            None => Vec::new(),
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
+                tracing::warn!(seq = entry.seq, %error, "what an outbox entry refers to can't be read");
+                Vec::new()
+            }
+        };
+        let refers = read(entry.row.as_deref());
+        let mut referred = read(entry.base.as_deref());
+        referred.retain(|place| !refers.contains(place));
+        Self {
+            creates: matches!(entry.operation, Operation::Insert | Operation::Upsert),
+            deletes: entry.operation == Operation::Delete,
+            refers,
+            referred,
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &Place> {
+        self.refers.iter().chain(&self.referred)
+    }
+}
+
+/// The entries of the window that have to do with each other.
+#[derive(Debug, Default)]
+pub(super) struct Ties {
+    /// The entries that create a row.
+    creators: BTreeMap<Place, BTreeSet<u64>>,
+    /// The entries that refer to a row, or stop doing so.
+    namers: BTreeMap<Place, BTreeSet<u64>>,
+    waits: BTreeMap<u64, BTreeSet<u64>>,
+    holds: BTreeMap<u64, BTreeSet<u64>>,
+}
+
+impl Ties {
+    /// Adds an entry: those before it are here already.
+    pub(super) fn add(&mut self, seq: u64, place: &Place, tied: &Tied) {
+        let before = |index: &BTreeMap<Place, BTreeSet<u64>>, place: &Place| -> Vec<u64> {
+            index.get(place).into_iter().flat_map(|seqs| seqs.range(..seq)).copied().collect()
+        };
+        let mut waits = BTreeSet::new();
+        for other in tied.refers.iter().filter(|other| *other != place) {
+            waits.extend(before(&self.creators, other));
+        }
+        if tied.deletes {
+            waits.extend(before(&self.namers, place));
+        }
+        for earlier in &waits {
+            self.holds.entry(*earlier).or_default().insert(seq);
+        }
+        if !waits.is_empty() {
+            self.waits.insert(seq, waits);
+        }
+        if tied.creates {
+            self.creators.entry(place.clone()).or_default().insert(seq);
+        }
+        for other in tied.names() {
+            self.namers.entry(other.clone()).or_default().insert(seq);
+        }
+    }
+
+    /// Removes an entry, and gives those that waited for it.
+    pub(super) fn remove(&mut self, seq: u64, place: &Place, tied: &Tied) -> BTreeSet<u64> {
+        fn take(index: &mut BTreeMap<Place, BTreeSet<u64>>, place: &Place, seq: u64) {
+            if let Some(seqs) = index.get_mut(place) {
+                seqs.remove(&seq);
+                if seqs.is_empty() {
+                    index.remove(place);
+                }
+            }
+        }
+        take(&mut self.creators, place, seq);
+        tied.names().for_each(|other| take(&mut self.namers, other, seq));
+        for earlier in self.waits.remove(&seq).unwrap_or_default() {
+            if let Some(held) = self.holds.get_mut(&earlier) {
+                held.remove(&seq);
+            }
+        }
+        let held = self.holds.remove(&seq).unwrap_or_default();
+        for later in &held {
+            if let Some(waits) = self.waits.get_mut(later) {
+                waits.remove(&seq);
+                if waits.is_empty() {
+                    self.waits.remove(later);
+                }
+            }
+        }
+        held
+    }
+
+    /// The entries that an entry waits for.
+    pub(super) fn waits(&self, seq: u64) -> impl Iterator<Item = u64> + '_ {
+        self.waits.get(&seq).into_iter().flatten().copied()
+    }
+
+    /// The entries that wait for an entry.
+    pub(super) fn held(&self, seq: u64) -> impl Iterator<Item = u64> + '_ {
+        self.holds.get(&seq).into_iter().flatten().copied()
+    }
+
+    /// True if an entry waits for none.
+    pub(super) fn is_free(&self, seq: u64) -> bool {
+        !self.waits.contains_key(&seq)
+    }
+}
+
+#[cfg(test)]
+mod tests;
