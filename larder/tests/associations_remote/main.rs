@@ -84,13 +84,19 @@ pub(crate) struct Person {
 /// A repository over memory, with a server of stubs. The server filters users by key, login and e-mail address, and
 /// people by name.
 pub(crate) async fn repo(stubs: &Stubs) -> Repository {
+    let users = Endpoint::new("/users").filter_op(User::LOGIN, FilterOp::AnyOf, "login").filter_op(
+        User::EMAIL,
+        FilterOp::AnyOf,
+        "email",
+    );
+    let people = Endpoint::new("/people").filter_param(Person::NAME, "name").filter_op(
+        Person::NAME,
+        FilterOp::AnyOf,
+        "name",
+    );
     let rest = Rest::at("https://api.example.com")
-        .model::<User>(Endpoint::new("/users").filter_op(User::LOGIN, FilterOp::AnyOf, "login").filter_op(
-            User::EMAIL,
-            FilterOp::AnyOf,
-            "email",
-        ))
-        .model::<Person>(Endpoint::new("/people").filter_op(Person::NAME, FilterOp::AnyOf, "name"))
+        .model::<User>(users)
+        .model::<Person>(people)
         .transport(stubs.clone());
     Repository::builder()
         .store(Memory::new())

@@ -52,10 +52,9 @@ async fn the_row_that_is_referred_to_is_created_first_and_its_refusal_stops_what
     let parked = repo.outbox().parked().await.unwrap();
     assert_eq!((parked.len(), parked[0].parked), (1, Some(ParkReason::Rejected)));
 
-    stubs.forget_calls();
     repo.outbox().retry(parked[0].seq).await.unwrap();
     repo.outbox().drain().await;
-    assert_eq!(sent(&stubs), ["POST users 201", "POST issues 201"]);
+    assert_eq!(sent(&stubs)[2..], ["POST users 201", "POST issues 201"]);
     let first = &stubs.rows("issues")[0];
     assert_eq!((&first["id"], &first["openedBy"]), (&json!(1), &json!("ada")), "it is sent as its key");
 }
