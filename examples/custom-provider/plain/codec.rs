@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use larder::core::value::VariantValue;
-use larder::core::{Decoded, FieldDef, Kind, Record, Row, Schema, Serdes, Value, packed};
+use larder::core::{Brought, Decoded, FieldDef, Kind, Record, Row, Schema, Serdes, Value, packed};
 use larder::{Error, ErrorKind, Result};
 use serde_json::{Map, Value as Json, json};
 
@@ -70,7 +70,7 @@ impl Serdes for Plain {
             .map(|(name, json)| (name.clone(), json.clone()))
             .collect();
         let extra: Option<Arc<str>> = (!extra.is_empty()).then(|| Json::Object(extra).to_string().into());
-        Ok(Decoded { record, extra })
+        Ok(Decoded { record, extra, brought: Brought::default() })
     }
 }
 

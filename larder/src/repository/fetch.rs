@@ -155,7 +155,8 @@ impl Repository {
             rows = Empty,
             changed = Empty
         );
-        let (fetched, pages) = self.fetch_all(schema, query, progress, above).instrument(span.clone()).await?;
+        let (fetched, pages) =
+            self.fetch_all(schema, query, progress, above).instrument(span.clone()).await?;
         span.record("pages", pages).record("rows", fetched.rows).record("changed", fetched.changed);
         Ok(fetched)
     }

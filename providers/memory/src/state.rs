@@ -80,8 +80,7 @@ impl State {
     /// The rows that answer `query`, finished.
     pub(crate) fn select(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let table = self.table(schema)?;
-        let shown =
-            |stored: &StoredRow| stored.row.clone().map(|row| PageRow::new(stored.meta.clone(), row));
+        let shown = |stored: &StoredRow| stored.row.clone().map(|row| PageRow::new(stored.meta.clone(), row));
         let rows = match query.as_key() {
             Some(key) => table.rows.get(key).and_then(shown).into_iter().collect(),
             None => {
