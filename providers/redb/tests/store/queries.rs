@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_core::query::plan::Access;
 use larder_core::{
     CompareOp, Direction, Done, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Meta, Order, PageRow,
-    Position, Predicate, Presence, Query, Record, Row, Schema, Store, TextOp, Timestamp, Value,
+    Position, Predicate, Presence, Query, Record, Schema, Store, TextOp, Timestamp, Value,
 };
 use larder_redb::Redb;
 use proptest::prelude::*;
