@@ -1,31 +1,69 @@
-//! The reference evaluator: what a query means, written from §1 of the semantics over plain data.
+//! The reference evaluator: what a query means, written from the reference's rules over plain data.
 //!
 //! It borrows nothing from core but the types of the question. It is meant to be read beside the rules, not to be fast.
+//! `related` is the part about associations.
+
+mod related;
+
+pub use related::{field as field_through, references as keys_in};
 
 use std::cmp::Ordering;
 
-use larder_core::{CompareOp, Direction, Key, Kind, Order, Predicate, Query, Schema, TextOp, Value};
+use larder_core::{
+    CompareOp, Direction, Key, Kind, Order, Position, Predicate, Query, Schema, TextOp, Value,
+};
 
 use crate::plain::Plain;
+
+/// The rows of one model.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    /// The model.
+    pub schema: &'static Schema,
+    /// Its rows.
+    pub rows: &'a [Plain],
+}
+
+/// What is known: of each model that matters the rows.
+pub type World<'a> = &'a [Table<'a>];
 
 /// The positions of the rows that answer `query`, in the order of the answer.
 #[must_use]
 pub fn answer(schema: &'static Schema, rows: &[Plain], query: &Query) -> Vec<usize> {
+    answer_within(&[Table { schema, rows }], query)
+}
+
+/// The same for a query that asks something of related rows. It is asked of the first table.
+///
+/// # Panics
+/// If the world is empty, or lacks a model that the query asks.
+#[must_use]
+pub fn answer_within(world: World<'_>, query: &Query) -> Vec<usize> {
+    let Table { schema, rows } = world[0];
     let mut found: Vec<usize> =
-        (0..rows.len()).filter(|at| meets(schema, &rows[*at], &query.filter)).collect();
-    found.sort_by(|a, b| sequence(schema, &query.order, &rows[*a], &rows[*b]));
+        (0..rows.len()).filter(|at| holds_for(world, schema, &rows[*at], &query.filter)).collect();
+    found.sort_by(|a, b| sequence(world, schema, &query.order, &rows[*a], &rows[*b]));
+    // First the place to go on after, then the offset, then the limit.
+    if let Some(place) = &query.after {
+        found.retain(|at| comes_after(world, schema, &query.order, &rows[*at], place));
+    }
     let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
     let limit = query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     found.into_iter().skip(offset).take(limit).collect()
 }
 
-/// Whether a row meets a condition.
+/// Whether a row meets a condition that asks nothing of related rows.
 ///
 /// # Panics
 /// If it does not know the condition.
 #[must_use]
 pub fn meets(schema: &'static Schema, row: &Plain, condition: &Predicate) -> bool {
+    holds_for(&[], schema, row, condition)
+}
+
+fn holds_for(world: World<'_>, schema: &'static Schema, row: &Plain, condition: &Predicate) -> bool {
     let field = |position: &u16| &row[usize::from(*position)];
+    let meets = |one: &Predicate| holds_for(world, schema, row, one);
     match condition {
         Predicate::All => true,
         Predicate::Key(key) => key_of(schema, row) == *key,
@@ -49,11 +87,20 @@ pub fn meets(schema: &'static Schema, row: &Plain, condition: &Predicate) -> boo
             }
             _ => false,
         },
-        Predicate::And(all) => all.iter().all(|one| meets(schema, row, one)),
-        Predicate::Or(any) => any.iter().any(|one| meets(schema, row, one)),
+        // A reference or a list of references to one of these rows; null refers to none.
+        Predicate::Among { field: position, keys } => {
+            related::references(field(position)).iter().any(|key| keys.iter().any(|one| one == key))
+        }
+        Predicate::Related { assoc, all, filter } => {
+            let (target, rows) = related::rows(world, schema, row, *assoc);
+            let meets = |row: &&Plain| holds_for(world, target, row, filter);
+            if *all { rows.iter().all(meets) } else { rows.iter().any(meets) }
+        }
+        Predicate::And(all) => all.iter().all(meets),
+        Predicate::Or(any) => any.iter().any(meets),
         // Negates the answer, so that rows whose field is null are included.
-        Predicate::Not(one) => !meets(schema, row, one),
-        other => panic!("the oracle does not know the condition {other:?}: write it from the semantics"),
+        Predicate::Not(one) => !meets(one),
+        other => panic!("the oracle does not know the condition {other:?}: write it from the rules"),
     }
 }
 
@@ -133,14 +180,50 @@ fn in_total(value: f64) -> i128 {
 }
 
 /// The order of an answer: the fields as they are asked for, then the key, rising. Total, because keys differ.
-fn sequence(schema: &'static Schema, order: &[Order], a: &Plain, b: &Plain) -> Ordering {
-    let by_field = |position: usize| total(&a[position], &b[position]);
-    let asked = order.iter().map(|order| match order.direction {
-        Direction::Ascending => by_field(usize::from(order.field)),
-        Direction::Descending => by_field(usize::from(order.field)).reverse(),
-    });
-    let by_key = schema.key.fields.iter().map(|position| by_field(*position));
+fn sequence(world: World<'_>, schema: &'static Schema, order: &[Order], a: &Plain, b: &Plain) -> Ordering {
+    let shown = |order: &Order, row: &Plain| match order.through {
+        Some(assoc) => related::field(world, schema, row, assoc, order.field),
+        None => row[usize::from(order.field)].clone(),
+    };
+    let asked = order.iter().map(|order| directed(order, &shown(order, a), &shown(order, b)));
+    let by_key = schema.key.fields.iter().map(|position| total(&a[*position], &b[*position]));
     asked.chain(by_key).fold(Ordering::Equal, Ordering::then)
+}
+
+fn directed(order: &Order, a: &Value, b: &Value) -> Ordering {
+    match order.direction {
+        Direction::Ascending => total(a, b),
+        Direction::Descending => total(a, b).reverse(),
+    }
+}
+
+/// Whether a row comes after a place in the order, which is one between two rows: the row that it was made from does not.
+fn comes_after(
+    world: World<'_>,
+    schema: &'static Schema,
+    order: &[Order],
+    row: &Plain,
+    place: &Position,
+) -> bool {
+    let mut there: Plain = vec![Value::Null; schema.fields.len()];
+    let parts = place.key.parts();
+    for (position, part) in schema.key.fields.iter().zip(parts) {
+        there[*position] = match (schema.fields[*position].kind, part) {
+            (Kind::Time, Key::Int(nanoseconds)) => {
+                Value::Time(jiff::Timestamp::from_nanosecond(*nanoseconds).expect("a moment"))
+            }
+            (_, part) => part.to_value(),
+        };
+    }
+    let asked = order.iter().zip(&place.values).map(|(order, value)| {
+        let shown = match order.through {
+            Some(assoc) => related::field(world, schema, row, assoc, order.field),
+            None => row[usize::from(order.field)].clone(),
+        };
+        directed(order, &shown, value)
+    });
+    let by_key = schema.key.fields.iter().map(|position| total(&row[*position], &there[*position]));
+    asked.chain(by_key).fold(Ordering::Equal, Ordering::then).is_gt()
 }
 
 /// The key of a row.

@@ -24,7 +24,7 @@ impl Setup {
     /// A setup for all models of the suites. Nobody moves its clock: no time-out ever ends a request.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { runtime: TestRuntime::manual(seed), schemas: Arc::new(models::ALL) }
+        Self { runtime: TestRuntime::manual(seed), schemas: Arc::new(*models::ALL) }
     }
 
     /// What a provider is opened with.
@@ -86,6 +86,13 @@ impl Subject {
     #[must_use]
     pub fn finite_floats(mut self) -> Self {
         self.limits.finite = true;
+        self
+    }
+
+    /// Says that each of its requests is dear: the differential suite asks a tenth as much, unless it is told how much.
+    #[must_use]
+    pub fn dear(mut self) -> Self {
+        self.limits.dear = true;
         self
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use larder_core::{CompareOp, Direction, Key, Kind, Order, Predicate, Query, Schema, TextOp, Value};
+use larder_core::{
+    CompareOp, Direction, Key, Kind, Link, Order, Position, Predicate, Query, Schema, TextOp, Value,
+};
 
 use super::values::{key_part, value};
-use crate::oracle::{self, FOLDINGS};
+use crate::oracle::{self, FOLDINGS, Table, World};
 use crate::plain::Plain;
 use crate::random::Random;
 
@@ -24,6 +26,8 @@ pub enum Focus {
     Orders,
     /// Keys, beside everything else.
     Keys,
+    /// Related rows, beside everything else.
+    Related,
 }
 
 /// What a provider's dialect can't hold: rows without it are made.
@@ -31,6 +35,8 @@ pub enum Focus {
 pub struct Limits {
     /// Floats are finite numbers.
     pub finite: bool,
+    /// Each request is dear: fewer queries are asked.
+    pub dear: bool,
 }
 
 /// How often a query is made anew because its answer is nothing or everything.
@@ -60,10 +66,17 @@ pub fn rows(schema: &'static Schema, limits: Limits, random: &mut Random) -> Vec
 /// A query over `rows` whose answer, more often than not, is neither nothing nor everything.
 #[must_use]
 pub fn query(schema: &'static Schema, rows: &[Plain], focus: Focus, random: &mut Random) -> Query {
-    let mut maker = Maker { schema, rows, focus, random };
+    query_within(&[Table { schema, rows }], focus, random)
+}
+
+/// The same over the first table of a world, with conditions on the others.
+#[must_use]
+pub fn query_within(world: World<'_>, focus: Focus, random: &mut Random) -> Query {
+    let Table { schema, rows } = world[0];
+    let mut maker = Maker { world, schema, rows, focus, random };
     let mut query = maker.query();
     for _ in 0..TRIES {
-        let found = oracle::answer(schema, rows, &query).len();
+        let found = oracle::answer_within(world, &query).len();
         if (found > 0 && found < rows.len()) || maker.random.chance(DULL) {
             break;
         }
@@ -73,6 +86,7 @@ pub fn query(schema: &'static Schema, rows: &[Plain], focus: Focus, random: &mut
 }
 
 struct Maker<'a> {
+    world: World<'a>,
     schema: &'static Schema,
     rows: &'a [Plain],
     focus: Focus,
@@ -84,16 +98,18 @@ impl Maker<'_> {
         let filter = match self.focus {
             Focus::Comparisons | Focus::Texts | Focus::Members => self.maybe_negated(),
             Focus::Trees | Focus::Keys => self.tree(3),
+            Focus::Related => self.tree(2),
             Focus::Orders if self.random.chance(50) => self.leaf(),
             Focus::Orders => Predicate::All,
         };
-        let ordered = if self.focus == Focus::Orders { 90 } else { 25 };
-        let windowed = if self.focus == Focus::Orders { 80 } else { 20 };
+        let (ordered, windowed) = match self.focus {
+            Focus::Orders => (90, 80),
+            Focus::Related => (50, 40),
+            _ => (25, 20),
+        };
         let mut query = Query::filter(filter);
         while self.random.chance(ordered) && query.order.len() < 3 {
-            let direction = if self.random.chance(50) { Direction::Ascending } else { Direction::Descending };
-            let field = u16::try_from(self.random.below(self.schema.fields.len())).unwrap_or(0);
-            query.order.push(Order { direction, ..Order::asc(field) });
+            query.order.push(self.order());
         }
         if self.random.chance(windowed) {
             query.limit = Some(self.random.below(self.rows.len() + 3) as u64);
@@ -101,7 +117,50 @@ impl Maker<'_> {
         if self.random.chance(windowed / 2) {
             query.offset = self.random.below(self.rows.len() + 2) as u64;
         }
+        if self.random.chance(windowed / 2) {
+            query.after = self.place(&query.order).map(Box::new);
+        }
         query
+    }
+
+    /// One field of an order, of the row or of the one that it refers to.
+    fn order(&mut self) -> Order {
+        let direction = if self.random.chance(50) { Direction::Ascending } else { Direction::Descending };
+        let one = |def: &&larder_core::AssocDef| matches!(def.link, Link::One { .. });
+        let ones: Vec<_> = self.schema.associations.iter().filter(one).collect();
+        let mut of =
+            |schema: &'static Schema| u16::try_from(self.random.below(schema.fields.len())).unwrap_or(0);
+        let own = Order { direction, ..Order::asc(of(self.schema)) };
+        if ones.is_empty() || self.random.chance(50) {
+            return own;
+        }
+        let def = *self.random.pick(&ones);
+        let schema = (def.target)();
+        let field = u16::try_from(self.random.below(schema.fields.len())).unwrap_or(0);
+        Order { direction, through: Some(def.at), ..Order::asc(field) }
+    }
+
+    /// A place in the order: after some row, or between rows.
+    fn place(&mut self, order: &[Order]) -> Option<Position> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let row = self.random.pick(self.rows).clone();
+        let key = if self.random.chance(80) { oracle::key_of(self.schema, &row) } else { self.key() };
+        let values = order.iter().map(|order| match order.through {
+            _ if self.random.chance(15) => {
+                let schema = order.through.map_or(self.schema, |assoc| self.target(assoc));
+                value(&schema.fields[usize::from(order.field)].kind, Limits::default(), self.random)
+            }
+            Some(assoc) => oracle::field_through(self.world, self.schema, &row, assoc, order.field),
+            None => row[usize::from(order.field)].clone(),
+        });
+        Some(Position { values: values.collect(), key })
+    }
+
+    fn target(&self, assoc: u16) -> &'static Schema {
+        let def = self.schema.associations.iter().find(|def| def.at == assoc);
+        (def.expect("an association of the model").target)()
     }
 
     fn maybe_negated(&mut self) -> Predicate {
@@ -128,7 +187,8 @@ impl Maker<'_> {
             Focus::Texts => 8,
             Focus::Members => 9,
             Focus::Trees | Focus::Orders => self.random.below(10),
-            Focus::Keys => self.random.below(14),
+            Focus::Keys => self.random.below(16),
+            Focus::Related => *self.random.pick(&[0, 4, 6, 8, 9, 14, 16, 16, 16, 16, 16, 16]),
         };
         match which {
             0..=3 => self.compare(),
@@ -137,6 +197,8 @@ impl Maker<'_> {
             8 => self.text(),
             9 => self.member(),
             10 | 11 => Predicate::Key(self.key()),
+            14 | 15 => self.among(),
+            16 => self.related(),
             _ => Predicate::Keys((0..self.random.below(5)).map(|_| self.key()).collect()),
         }
     }
@@ -238,6 +300,33 @@ impl Maker<'_> {
             _ => return self.compare(),
         };
         Predicate::Member { field: at as u16, value, negated: self.random.chance(40) }
+    }
+
+    /// A field that refers, or may as well, and keys.
+    fn among(&mut self) -> Predicate {
+        let at = self.field(|kind| kind.is_key() || matches!(kind, Kind::List(of) if of.is_key()));
+        let kind = *self.schema.fields[at].kind.inner();
+        let refers = kind.is_key() || matches!(kind, Kind::List(of) if of.is_key());
+        if !refers {
+            return self.compare();
+        }
+        let keys = (0..self.random.below(6)).flat_map(|_| oracle::keys_in(&self.operand(at)));
+        let keys: Vec<Key> = keys.collect();
+        Predicate::Among { field: at as u16, keys: keys.into() }
+    }
+
+    /// A condition on related rows, which may be one on rows that are related to those.
+    fn related(&mut self) -> Predicate {
+        if self.schema.associations.is_empty() {
+            return self.compare();
+        }
+        let def = self.random.pick(self.schema.associations);
+        let target = (def.target)();
+        let table = self.world.iter().find(|table| *table.schema == *target).expect("a table of the world");
+        let (world, rows) = (self.world, table.rows);
+        let mut other = Maker { world, schema: target, rows, focus: self.focus, random: self.random };
+        let filter = Box::new(other.tree(1));
+        Predicate::Related { assoc: def.at, all: self.random.chance(40), filter }
     }
 
     fn key(&mut self) -> Key {

@@ -29,8 +29,14 @@ pub(super) async fn shrink(candidate: &Candidate<'_>, triple: Triple, why: Strin
 /// Triples that are smaller by one step, the greatest steps first.
 fn smaller(triple: &Triple) -> Vec<Triple> {
     let with_query = |query| Triple { query, ..triple.clone() };
-    let mut found: Vec<Triple> =
-        fewer(&triple.rows).into_iter().map(|rows| Triple { rows, ..triple.clone() }).collect();
+    let mut found = Vec::new();
+    for (at, (_, rows)) in triple.world.iter().enumerate() {
+        found.extend(fewer(rows).into_iter().map(|rows| {
+            let mut smaller = triple.clone();
+            smaller.world[at].1 = rows;
+            smaller
+        }));
+    }
     found.extend(simpler_queries(&triple.query).into_iter().map(with_query));
     found.extend(triple.plainer());
     found
@@ -52,6 +58,9 @@ fn fewer<T: Clone>(list: &[T]) -> Vec<Vec<T>> {
 
 fn simpler_queries(query: &Query) -> Vec<Query> {
     let mut found = Vec::new();
+    if query.after.is_some() {
+        found.push(Query { after: None, ..query.clone() });
+    }
     if query.offset > 0 {
         found.push(Query { offset: 0, ..query.clone() });
         found.push(Query { offset: query.offset / 2, ..query.clone() });
@@ -60,7 +69,9 @@ fn simpler_queries(query: &Query) -> Vec<Query> {
         found.push(Query { limit: None, ..query.clone() });
         found.extend((limit > 0).then(|| Query { limit: Some(limit / 2), ..query.clone() }));
     }
-    found.extend(fewer(&query.order).into_iter().map(|order| Query { order, ..query.clone() }));
+    // A place has a value for each field of the order.
+    let orders = if query.after.is_none() { fewer(&query.order) } else { Vec::new() };
+    found.extend(orders.into_iter().map(|order| Query { order, ..query.clone() }));
     found.extend(simpler(&query.filter).into_iter().map(|filter| Query { filter, ..query.clone() }));
     found
 }
@@ -88,6 +99,15 @@ fn simpler(filter: &Predicate) -> Vec<Predicate> {
         }
         Predicate::In { field, values } => {
             found.extend(fewer(values).into_iter().map(|values| Predicate::In { field: *field, values }));
+        }
+        Predicate::Related { assoc, all, filter } => {
+            let with = |filter| Predicate::Related { assoc: *assoc, all: *all, filter: Box::new(filter) };
+            found.extend(simpler(filter).into_iter().map(with));
+        }
+        Predicate::Among { field, keys } => {
+            let keys: Vec<_> = keys.iter().cloned().collect();
+            let with = |keys: Vec<_>| Predicate::Among { field: *field, keys: keys.into() };
+            found.extend(fewer(&keys).into_iter().map(with));
         }
         Predicate::Keys(keys) => found.extend(fewer(keys).into_iter().map(Predicate::Keys)),
         _ => {}

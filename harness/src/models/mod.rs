@@ -1,22 +1,28 @@
 //! The models of the suites: every field type, every field called otherwise in every dialect.
 //!
 //! [`Specimen`](SPECIMEN) has every type that a field can have; the others are small, one per kind of key, and
-//! [`Account`](ACCOUNT) has the constraints. Two pairs of fields exchange their names in JSON (`low` and `high`, `city`
+//! [`Account`](ACCOUNT) has the constraints, and [`Person`], [`Book`] and [`Loan`] the associations. Pairs of fields exchange their names in JSON (`low` and `high`, `city`
 //! and `org`): a provider that uses a model's names where the dialect's belong answers wrongly and not just empty.
 
 mod evolution;
 mod keyed;
+mod related;
 mod specimen;
 
 pub use evolution::{NOTE_BROKEN, NOTE_V1, NOTE_V2};
 pub use keyed::{ACCOUNT, BLOB, MOMENT, NAMED, NUMBERED, PROFILE, SEAT, TAGGED, account, keyed};
+pub use related::{Book, Loan, Person, related};
 pub use specimen::{MOODS, SHAPES, SPECIMEN, mood, shape, specimen, struct_of};
+
+use std::sync::LazyLock;
 
 use larder_core::{FieldDef, FieldDialect, Kind, Record, Schema, Value};
 
 /// Every model that a provider of the suites is opened with, but for those of the evolution.
-pub static ALL: [&Schema; 9] =
-    [&SPECIMEN, &ACCOUNT, &NAMED, &NUMBERED, &TAGGED, &SEAT, &BLOB, &MOMENT, &PROFILE];
+pub static ALL: LazyLock<[&'static Schema; 12]> = LazyLock::new(|| {
+    let [person, book, loan] = related();
+    [&SPECIMEN, &ACCOUNT, &NAMED, &NUMBERED, &TAGGED, &SEAT, &BLOB, &MOMENT, &PROFILE, person, book, loan]
+});
 
 /// A field that is called `json` in JSON and `row` in the store.
 const fn renamed(

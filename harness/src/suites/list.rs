@@ -149,6 +149,7 @@ macro_rules! __cases_of_provider {
                 trees: "q-everywhere q-tree q-not",
                 orders_and_windows: "q-everywhere q-order q-order-key q-limit q-offset",
                 keyed: "q-everywhere q-find",
+                related: "q-everywhere q-any q-all q-nesting q-apart q-order-association",
             }
         }
     };

@@ -55,7 +55,11 @@ async fn make(setup: Setup) -> Result<Subject> {
     let transport = over_hyper(move |client| client.with(middleware));
     let rest = remote(Level::None, &base).transport_with(transport);
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
-    Ok(Subject::provider(provider).finite_floats().keeping(serving).keeping(EachWasSeen { stubs, seen }))
+    Ok(Subject::provider(provider)
+        .finite_floats()
+        .dear()
+        .keeping(serving)
+        .keeping(EachWasSeen { stubs, seen }))
 }
 
 larder_harness::conformance! {

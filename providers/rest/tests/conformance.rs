@@ -102,7 +102,7 @@ mod socket {
     async fn make(setup: Setup) -> Result<Subject> {
         let (base, serving) = serve(server(Level::All)).await;
         let provider = OpenProvider::open(Box::new(remote(Level::All, &base)), &setup.opening()).await?;
-        Ok(Subject::provider(provider).finite_floats().keeping(serving))
+        Ok(Subject::provider(provider).finite_floats().dear().keeping(serving))
     }
 
     larder_harness::conformance! {
