@@ -9,8 +9,9 @@ pub use related::{field as field_through, references as keys_in};
 
 use std::cmp::Ordering;
 
+use jiff::civil;
 use larder_core::{
-    CompareOp, Direction, Key, Kind, Order, Position, Predicate, Query, Schema, TextOp, Value,
+    CompareOp, Decimal, Direction, Key, Kind, Order, Position, Predicate, Query, Schema, TextOp, Value,
 };
 
 use crate::plain::Plain;
@@ -147,6 +148,16 @@ fn total(a: &Value, b: &Value) -> Ordering {
         (_, Value::Null) => Ordering::Greater,
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         (Value::Int(a), Value::Int(b)) => a.cmp(b),
+        (Value::Uint(a), Value::Uint(b)) => a.cmp(b),
+        // What an `Int` has no room for is greater than all that it has.
+        (Value::Int(_), Value::Uint(_)) => Ordering::Less,
+        (Value::Uint(_), Value::Int(_)) => Ordering::Greater,
+        (Value::Decimal(a), Value::Decimal(b)) => worth(*a).cmp(&worth(*b)),
+        (Value::Date(a), Value::Date(b)) => day(*a).cmp(&day(*b)),
+        (Value::Clock(a), Value::Clock(b)) => of_day(*a).cmp(&of_day(*b)),
+        (Value::DateTime(a), Value::DateTime(b)) => {
+            (day(a.date()), of_day(a.time())).cmp(&(day(b.date()), of_day(b.time())))
+        }
         (Value::Float(a), Value::Float(b)) => in_total(*a).cmp(&in_total(*b)),
         (Value::Char(a), Value::Char(b)) => a.cmp(b),
         (Value::Str(a), Value::Str(b)) => a.chars().cmp(b.chars()),
@@ -170,6 +181,21 @@ fn one_by_one(a: &[Value], b: &[Value]) -> Ordering {
         .zip(b)
         .fold(Ordering::Equal, |so_far, (a, b)| so_far.then_with(|| total(a, b)))
         .then(a.len().cmp(&b.len()))
+}
+
+/// What a decimal is worth, whatever digits it is written with: what stands before the point, and 28 digits behind it.
+fn worth(value: Decimal) -> (i128, i128) {
+    let unit = 10_i128.pow(value.scale().into());
+    let behind = 10_i128.pow(28 - u32::from(value.scale()));
+    (value.coefficient() / unit, value.coefficient() % unit * behind)
+}
+
+fn day(value: civil::Date) -> (i16, i8, i8) {
+    (value.year(), value.month(), value.day())
+}
+
+fn of_day(value: civil::Time) -> (i8, i8, i8, i32) {
+    (value.hour(), value.minute(), value.second(), value.subsec_nanosecond())
 }
 
 /// The place of a float in the total order of IEEE 754: sign and magnitude, as a number.
@@ -235,6 +261,8 @@ pub fn key_of(schema: &'static Schema, row: &Plain) -> Key {
     let part = |position: &usize| match (&schema.fields[*position].kind, &row[*position]) {
         (_, Value::Bool(value)) => Key::Bool(*value),
         (_, Value::Int(value)) => Key::Int(*value),
+        (_, Value::Uint(value)) => Key::Uint(*value),
+        (_, Value::Date(value)) => Key::Date(*value),
         (_, Value::Str(value)) => Key::Str((**value).into()),
         (_, Value::Bytes(value)) => Key::Bytes((**value).into()),
         (_, Value::Uuid(value)) => Key::Uuid(*value),

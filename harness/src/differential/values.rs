@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil};
 use larder_core::value::VariantValue;
-use larder_core::{EnumDef, IntKind, Kind, Value};
+use larder_core::{EnumDef, IntKind, Key, Kind, Value};
 use uuid::Uuid;
 
 use super::generate::Limits;
@@ -17,7 +17,19 @@ pub(super) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
         Kind::Option(_) if random.chance(30) => Value::Null,
         Kind::Option(inner) => value(inner, limits, random),
         Kind::Bool => Value::Bool(random.chance(50)),
+        Kind::Int(IntKind::U128) if random.chance(20) => {
+            Value::Uint(*random.pick(&[u128::MAX, 1 << 127, (1 << 127) + 1]))
+        }
         Kind::Int(int) => Value::Int(integer(*int, random)),
+        Kind::As(def) => value(&def.kind, limits, random),
+        Kind::Date => Value::Date(day(random)),
+        Kind::Clock => Value::Clock(clock(random)),
+        Kind::DateTime => Value::DateTime(day(random).to_datetime(clock(random))),
+        Kind::Decimal => {
+            let digits =
+                random.pick(&["0", "0.00", "-1", "1.5", "1.50", "1.05", "-0.05", "10", "1e-9", "7e20"]);
+            Value::Decimal(digits.parse().unwrap_or_else(|_| panic!("{digits} is no decimal")))
+        }
         Kind::F32 => Value::Float(f64::from(float(limits, random) as f32)),
         Kind::F64 => Value::Float(float(limits, random)),
         Kind::Char => Value::Char(letter(random)),
@@ -27,9 +39,13 @@ pub(super) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
         Kind::Time => Value::Time(moment(random)),
         Kind::List(of) => Value::List((0..random.below(4)).map(|_| value(of, limits, random)).collect()),
         Kind::Map(of_key, of) => {
-            let keys: BTreeSet<String> = (0..random.below(4)).map(|_| letter(random).to_string()).collect();
-            debug_assert!(matches!(of_key, Kind::Str), "the suites have maps of text only");
-            let entry = |key: String| (Value::Str(key.into()), value(of, limits, random));
+            let key = |random: &mut Random| match of_key {
+                Kind::Str => Key::from(letter(random).to_string()),
+                Kind::Int(int) => Key::Int(integer(*int, random)),
+                other => panic!("the generator does not know maps of the type {}", other.name()),
+            };
+            let keys: BTreeSet<Key> = (0..random.below(4)).map(|_| key(random)).collect();
+            let entry = |key: Key| (key.to_value(), value(of, limits, random));
             Value::Map(keys.into_iter().map(entry).collect())
         }
         Kind::Struct(def) => {
@@ -41,6 +57,9 @@ pub(super) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
 }
 
 fn variant(def: &'static EnumDef, limits: Limits, random: &mut Random) -> Value {
+    if let Some(numbers) = def.numbers() {
+        return Value::Int(*random.pick(numbers));
+    }
     let chosen = random.pick(def.variants);
     if def.is_unit() {
         return Value::Str(chosen.name.into());
@@ -67,6 +86,24 @@ fn letter(random: &mut Random) -> char {
         return if random.chance(50) { from } else { to };
     }
     *random.pick(&['a', 'b', 'A', 'B', 'k', 's', '%', '_', ' ', 'z', '\0', '\u{ffff}', '\u{1f600}'])
+}
+
+fn day(random: &mut Random) -> civil::Date {
+    *random.pick(&[
+        civil::date(-1, 12, 31),
+        civil::date(1969, 1, 2),
+        civil::date(1970, 1, 1),
+        civil::Date::MAX,
+    ])
+}
+
+fn clock(random: &mut Random) -> civil::Time {
+    *random.pick(&[
+        civil::time(0, 0, 0, 0),
+        civil::time(0, 0, 0, 1),
+        civil::time(9, 30, 0, 0),
+        civil::Time::MAX,
+    ])
 }
 
 fn moment(random: &mut Random) -> Timestamp {

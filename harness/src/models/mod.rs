@@ -12,7 +12,7 @@ mod specimen;
 pub use evolution::{NOTE_BROKEN, NOTE_V1, NOTE_V2};
 pub use keyed::{ACCOUNT, BLOB, MOMENT, NAMED, NUMBERED, PROFILE, SEAT, TAGGED, account, keyed};
 pub use related::{Book, Loan, Person, related};
-pub use specimen::{MOODS, SHAPES, SPECIMEN, mood, shape, specimen, struct_of};
+pub use specimen::{GRADES, MOODS, SHAPES, SPECIMEN, mood, shape, specimen, struct_of};
 
 use std::sync::LazyLock;
 

@@ -1,9 +1,11 @@
 //! The model that has every type of field.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _, civil};
+use larder_core::schema::Converter;
 use larder_core::value::VariantValue;
 use larder_core::{
-    EnumDef, FieldDef, IndexDef, IntKind, KeyDef, Kind, Record, Schema, StructDef, Tagging, Value, VariantDef,
+    AsDef, Decimal, EnumDef, FieldDef, IndexDef, IntKind, KeyDef, Kind, Record, Schema, StructDef, Tagging,
+    Value, ValueRef, VariantDef,
 };
 use uuid::Uuid;
 
@@ -68,6 +70,35 @@ static ADJACENT: EnumDef = EnumDef {
     tagging: Tagging::Adjacent { tag: "t", content: "c" },
 };
 
+/// An enum that is stored by number. By number it orders otherwise than by declaration and than by name.
+static GRADE: EnumDef = EnumDef {
+    name: "Grade",
+    variants: &[unit("Best", &[]), unit("Fair", &[]), unit("Poor", &[])],
+    tagging: Tagging::Number(&GRADES),
+};
+
+/// The numbers of the enum that is stored by number, in the order of its declaration.
+pub const GRADES: [i128; 3] = [9, -1, 10];
+
+/// A number that JSON has as a text: `"7 g"`.
+static WEIGHT: AsDef = AsDef {
+    name: "Weight",
+    kind: INT,
+    dialects: &[("json", Converter { write: write_weight, read: read_weight })],
+};
+
+fn write_weight(value: ValueRef<'_>) -> Result<serde_json::Value, String> {
+    match value {
+        ValueRef::Int(grams) => Ok(format!("{grams} g").into()),
+        _ => Err("a weight is a number".to_owned()),
+    }
+}
+
+fn read_weight(json: &serde_json::Value) -> Result<Value, String> {
+    let grams = json.as_str().and_then(|text| text.strip_suffix(" g"));
+    grams.and_then(|grams| grams.parse().ok()).map(Value::Int).ok_or_else(|| "no weight".to_owned())
+}
+
 static PLACE: StructDef = StructDef {
     name: "Place",
     fields: &[
@@ -80,7 +111,7 @@ static PLACE: StructDef = StructDef {
 const OPT_INT: Kind = Kind::Option(&Kind::Int(IntKind::I64));
 const OPT_STR: Kind = Kind::Option(&Kind::Str);
 
-static FIELDS: [FieldDef; 49] = [
+static FIELDS: [FieldDef; 64] = [
     field!("id", Kind::Int(IntKind::I64), "_id", "k"),
     field!("flag", Kind::Bool, "is_flag", "f1"),
     field!("tiny", Kind::Int(IntKind::I8), "n_tiny", "f2"),
@@ -130,6 +161,21 @@ static FIELDS: [FieldDef; 49] = [
     field!("opt_letter", Kind::Option(&Kind::Char), "q_letter", "f46"),
     field!("opt_data", Kind::Option(&Kind::Bytes), "q_data", "f47"),
     field!("opt_token", Kind::Option(&Kind::Uuid), "q_token", "f48"),
+    field!("huge", Kind::Int(IntKind::U128), "n_huge", "f49"),
+    field!("day", Kind::Date, "d_day", "f50"),
+    field!("clock", Kind::Clock, "t_clock", "f51"),
+    field!("local", Kind::DateTime, "d_local", "f52"),
+    field!("price", Kind::Decimal, "n_price", "f53"),
+    field!("grade", Kind::Enum(&GRADE), "e_grade", "f54"),
+    field!("weight", Kind::As(&WEIGHT), "o_weight", "f55"),
+    field!("opt_huge", Kind::Option(&Kind::Int(IntKind::U128)), "q_huge", "f56"),
+    field!("opt_day", Kind::Option(&Kind::Date), "q_day", "f57"),
+    field!("opt_clock", Kind::Option(&Kind::Clock), "q_clock", "f58"),
+    field!("opt_local", Kind::Option(&Kind::DateTime), "q_local", "f59"),
+    field!("opt_price", Kind::Option(&Kind::Decimal), "q_price", "f60"),
+    field!("opt_grade", Kind::Option(&Kind::Enum(&GRADE)), "q_grade", "f61"),
+    field!("opt_weight", Kind::Option(&Kind::As(&WEIGHT)), "q_weight", "f62"),
+    field!("names", Kind::Map(&Kind::Int(IntKind::I64), &Kind::Str), "m_names", "f63"),
 ];
 
 /// Every type of field; indexes on some of them, so that a store that has indexes uses them.
@@ -186,8 +232,23 @@ pub fn specimen(id: i64) -> Record {
         Some(Value::List(Vec::new())),
         Some(Value::Map(Vec::new())),
     ];
-    let nulls = FIELDS.len() - fields.len();
-    Record::new(fields.into_iter().chain(std::iter::repeat_n(Some(Value::Null), nulls)).collect::<Vec<_>>())
+    let mut record =
+        Record::new(fields.into_iter().chain(std::iter::repeat_n(Some(Value::Null), 27)).collect::<Vec<_>>());
+    let day = civil::date(2026, 1, 1).checked_add(id.days()).unwrap_or_default();
+    let clock = civil::time(0, 0, (id.rem_euclid(60)) as i8, 0);
+    for (name, value) in [
+        ("huge", Value::Int(n.rem_euclid(1 << 100))),
+        ("day", Value::Date(day)),
+        ("clock", Value::Clock(clock)),
+        ("local", Value::DateTime(day.to_datetime(clock))),
+        ("price", Decimal::new(n, 2).map_or(Value::Null, Value::Decimal)),
+        ("grade", Value::Int(GRADES[id.rem_euclid(3) as usize])),
+        ("weight", Value::Int(n)),
+        ("names", Value::Map(Vec::new())),
+    ] {
+        record = super::with(&SPECIMEN, record, name, value);
+    }
+    record
 }
 
 /// A value of the enum without data.

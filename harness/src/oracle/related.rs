@@ -50,6 +50,8 @@ pub fn field(world: World<'_>, schema: &'static Schema, row: &Plain, assoc: u16,
 pub fn references(value: &Value) -> Vec<Key> {
     match value {
         Value::Null => Vec::new(),
+        Value::Uint(value) => vec![Key::Uint(*value)],
+        Value::Date(value) => vec![Key::Date(*value)],
         Value::List(elements) => elements.iter().flat_map(references).collect(),
         Value::Bool(value) => vec![Key::Bool(*value)],
         Value::Int(value) => vec![Key::Int(*value)],

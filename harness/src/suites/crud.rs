@@ -1,6 +1,6 @@
 //! One row: written, read back, changed, deleted.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil};
 use larder_core::{Capabilities, ErrorKind, Operation, Outcome, Presence, Query, Record, Value};
 use uuid::Uuid;
 
@@ -139,6 +139,9 @@ pub(super) async fn every_type_round_trips(trial: Trial) -> Verdict {
         ("doubles", Value::List(vec![Value::Float(1.5)])),
         ("places", Value::List(vec![struct_of("a", None, 1), struct_of("b", Some("0150"), 2)])),
         ("counts", Value::Map(vec![(text(""), Value::Int(1)), (text("a b"), Value::Int(-2))])),
+        ("names", Value::Map(vec![(Value::Int(-1), text("")), (Value::Int(10), text("ten"))])),
+        ("opt_weight", Value::Int(-5)),
+        ("opt_grade", Value::Int(-1)),
     ];
     let full =
         full.into_iter().fold(specimen(2), |record, (name, value)| with(&SPECIMEN, record, name, value));
@@ -166,6 +169,7 @@ pub(super) async fn extremes_round_trip(trial: Trial) -> Verdict {
         ("word", u16::MAX.into()),
         ("dword", u32::MAX.into()),
         ("qword", u64::MAX.into()),
+        ("huge", i128::MAX),
     ];
     let numbers = |id: i64, numbers: &[(&str, i128)]| {
         numbers.iter().fold(specimen(id), |record, (name, n)| with(&SPECIMEN, record, name, Value::Int(*n)))
@@ -180,6 +184,14 @@ pub(super) async fn extremes_round_trip(trial: Trial) -> Verdict {
         ("made", Value::Time(Timestamp::MAX)),
         ("opt_double", Value::Float(5e-324)),
         ("opt_made", Value::Time(Timestamp::MIN)),
+        ("opt_huge", Value::Uint(u128::MAX)),
+        ("day", Value::Date(civil::Date::MAX)),
+        ("opt_day", Value::Date(civil::Date::MIN)),
+        ("clock", Value::Clock(civil::Time::MAX)),
+        ("local", Value::DateTime(civil::DateTime::MAX)),
+        ("opt_local", Value::DateTime(civil::DateTime::MIN)),
+        ("price", Value::Decimal("-79228162514264337593543950335".parse().expect("a decimal"))),
+        ("opt_price", Value::Decimal("0.0000000000000000000000000001".parse().expect("a decimal"))),
     ];
     let others =
         others.into_iter().fold(specimen(3), |record, (name, value)| with(&SPECIMEN, record, name, value));

@@ -1,6 +1,6 @@
 //! Each operator on each type, with null and without: what is expected stands in `types.txt`, written out.
 
-use larder_core::{CompareOp, Kind, Predicate, Query, Record, Schema, TextOp, Value};
+use larder_core::{CompareOp, IntKind, Kind, Predicate, Query, Record, Schema, TextOp, Value};
 
 use super::ask::{by, field};
 use crate::models::{SPECIMEN, at, specimen, struct_of, text};
@@ -134,7 +134,7 @@ fn condition(on: &str, words: &[&str]) -> Predicate {
 fn part(on: &str, word: &str, operand: &str, negated: bool) -> Predicate {
     let element = match kind(on) {
         Kind::List(of) => Some(*of),
-        Kind::Bytes => Some(Kind::Int(larder_core::IntKind::U8)),
+        Kind::Bytes => Some(Kind::Int(IntKind::U8)),
         _ => None,
     };
     if let Some(element) = element {
@@ -166,7 +166,16 @@ fn read(kind: &Kind, written: &str) -> Value {
     match kind {
         _ if written == "null" => Value::Null,
         Kind::Bool => Value::Bool(fits(written, written.parse())),
+        Kind::Int(IntKind::U128) => {
+            let number: u128 = fits(written, written.parse());
+            i128::try_from(number).map_or(Value::Uint(number), Value::Int)
+        }
         Kind::Int(_) => Value::Int(fits(written, written.parse())),
+        Kind::Enum(def) if def.numbers().is_some() => Value::Int(fits(written, written.parse())),
+        Kind::Date => Value::Date(fits(written, written.parse())),
+        Kind::Clock => Value::Clock(fits(written, written.parse())),
+        Kind::DateTime => Value::DateTime(fits(written, written.parse())),
+        Kind::Decimal => Value::Decimal(fits(written, written.parse())),
         Kind::F32 => Value::Float(fits(written, written.parse::<f32>()).into()),
         Kind::F64 => Value::Float(fits(written, written.parse())),
         Kind::Char => Value::Char(string().chars().next().expect("a letter")),
