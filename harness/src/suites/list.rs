@@ -118,6 +118,38 @@ macro_rules! __cases_of_provider {
                 an_unknown_model_is_invalid: "e-model",
                 a_row_that_does_not_fit_is_refused: "e-row e-place",
             }
+            "provider" once refusals {
+                an_unknown_field: "q-data e-place",
+                a_value_of_another_type: "q-data e-place",
+                an_operator_that_the_type_has_not: "q-data e-place",
+                a_key_of_another_form: "q-find",
+            }
+            "provider" once paging {
+                it_goes_on_behind_the_last_row: "q-after",
+                pages_cover_all_once: "q-after",
+                ties_are_gone_on_from_by_key: "q-after q-order-key",
+                nulls_have_a_place: "q-after q-order-nulls",
+                what_is_written_meanwhile_moves_no_other_row: "q-after-stable",
+                a_place_in_another_order_is_invalid: "q-after-foreign",
+                a_cursor_of_another_query_or_version_is_invalid: "q-after-foreign",
+            }
+            "provider" once associations {
+                any_of_one: "q-any",
+                any_of_children: "q-any m-assoc-derived",
+                any_of_a_list_of_keys: "q-any",
+                any_through_a_link: "q-any",
+                all_is_met_where_there_is_none: "q-all",
+                all_of_null_conditions: "q-all",
+                conditions_nest: "q-nesting",
+                two_to_one_model_stay_apart: "q-apart",
+                a_model_with_itself: "q-nesting",
+                a_missing_row_is_none: "q-any q-all m-assoc-missing",
+                they_combine_with_others: "q-any q-tree q-limit",
+                orders_by_a_related_field: "q-order-association",
+                keys_are_found_among_references: "q-among",
+                a_provider_alone_refuses_them: "p-refuse",
+                one_that_is_not_there_is_invalid: "q-data",
+            }
             "provider" table parts_of_text {
                 contains: "q-text",
                 contains_null: "q-text q-text-null",

@@ -5,6 +5,7 @@
 //! that face runs it then.
 
 mod ask;
+mod associations;
 mod batches;
 mod capabilities;
 mod crud;
@@ -21,7 +22,9 @@ mod observers;
 mod operators;
 mod ordering;
 mod outbox;
+mod paging;
 mod reads;
+mod refusals;
 mod repeats;
 mod revisions;
 mod table;
