@@ -223,6 +223,7 @@ impl Provider for RedbStore {
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
         let span = tracing::debug_span!("larder_redb::exists", model = schema.model);
+        query.check_alone(schema).map_err(|error| error.during("look for"))?;
         // One row is enough, and which one it is does not matter; a place is one in an order, though.
         let limit = Some(query.limit.map_or(1, |limit| limit.min(1)));
         let order = if query.after.is_some() { query.order.clone() } else { Vec::new() };
