@@ -63,4 +63,8 @@ pub(crate) enum Fault {
     AppliesTwice,
     /// The base version is not looked at.
     Versions,
+    /// An index holds numbers as two's complement without turning the sign: those below zero come after all others.
+    IndexOrder,
+    /// The two references of a book are mixed up.
+    Mixup,
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use faults::Fault;
 use faults::Fault::{
     AppliesTwice, ClaimsFilter, CutsText, DeleteForgets, Expectations, HalfBatches, IgnoresCase, InNothing,
-    InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Names, NotNull, NullRule,
-    OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates, UpsertsSecretly, Versions,
-    Wildcard, WrongOrder, Zeros,
+    IndexOrder, InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Mixup, Names,
+    NotNull, NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates,
+    UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
 };
 use larder_core::{OpenStore, Result};
 use larder_harness::suites::cases;
@@ -35,14 +35,14 @@ fn found_by(fault: Fault) -> Vec<String> {
 }
 
 #[rstest]
-#[case(NullRule, &["nulls::ne_excludes_null", "differential::comparisons"])]
+#[case(NullRule, &["nulls::ne_excludes_null", "type_i32::ne_null", "type_text::ne_null", "differential::comparisons"])]
 #[case(OffByOne, &["window::limit", "differential::orders_and_windows"])]
-#[case(TieBreak, &["ordering::the_key_breaks_ties_rising", "differential::orders_and_windows"])]
-#[case(WrongOrder, &["ordering::rising_and_falling", "differential::orders_and_windows"])]
+#[case(TieBreak, &["ordering::the_key_breaks_ties_rising", "type_bool::order", "paging::pages_cover_all_once", "differential::orders_and_windows"])]
+#[case(WrongOrder, &["ordering::rising_and_falling", "type_decimal::order_null", "differential::orders_and_windows"])]
 #[case(InNothing, &["operators::is_in_nothing_matches_nothing", "differential::trees"])]
 #[case(Wildcard, &["text::wildcards_are_ordinary", "differential::texts"])]
 #[case(IgnoresCase, &["text::case_counts", "differential::texts"])]
-#[case(OpenEnd, &["operators::between_includes_both_ends", "differential::comparisons"])]
+#[case(OpenEnd, &["operators::between_includes_both_ends", "type_i32::between", "type_time::between_null", "differential::comparisons"])]
 #[case(Zeros, &["floats::zeros_are_equal"])]
 #[case(NotNull, &["nulls::not_includes_null", "differential::comparisons"])]
 #[case(LacksNull, &["nulls::text_conditions_exclude_null", "nulls::membership_excludes_null", "differential::texts"])]
@@ -64,6 +64,8 @@ fn found_by(fault: Fault) -> Vec<String> {
 #[case(ShowsTombstones, &["tombstones::queries_skip_them"])]
 #[case(LosesTail, &["outbox::rows_point_to_their_entries"])]
 #[case(AppliesTwice, &["repeats::insert"])]
+#[case(IndexOrder, &["type_i8::order", "type_i64::lt", "type_i128::le_null", "differential::comparisons"])]
+#[case(Mixup, &["associations::two_to_one_model_stay_apart", "associations::any_of_one", "differential::related"])]
 #[case(Versions, &["versions::a_write_based_on_another_conflicts"])]
 fn a_planted_fault_is_found(#[case] fault: Fault, #[case] expected: &[&str]) {
     let found = found_by(fault);

@@ -13,9 +13,9 @@ use larder_harness::models::SPECIMEN;
 
 use crate::faults::Fault::{
     self, AppliesTwice, ClaimsFilter, CutsText, DeleteForgets, Expectations, HalfBatches, IgnoresCase,
-    InNothing, InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Names, NotNull,
-    NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates, UpsertsSecretly,
-    Versions, Wildcard, WrongOrder, Zeros,
+    InNothing, IndexOrder, InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Mixup,
+    Names, NotNull, NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates,
+    UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
 };
 
 /// A store in memory with a fault.
@@ -62,6 +62,17 @@ impl Broken {
                 | Predicate::Member { field, negated: true, .. }),
             ) => Predicate::Or(vec![one, null(field)]),
             (Names, Predicate::Compare { field: 4, op, value }) => Predicate::Compare { field: 5, op, value },
+            (Mixup, Predicate::Among { field: 2, keys })
+                if keys.iter().all(|key| matches!(key, Key::Int(_))) =>
+            {
+                Predicate::Among { field: 3, keys }
+            }
+            (IndexOrder, one @ Predicate::Compare { field, op, value: Value::Int(0..) })
+                if matches!(op, CompareOp::Lt | CompareOp::Le) =>
+            {
+                let not_below = Predicate::Compare { field, op: CompareOp::Ge, value: Value::Int(0) };
+                Predicate::And(vec![one, not_below])
+            }
             (Slash, Predicate::Key(Key::Str(key))) if key.contains('/') => Predicate::none(),
             (_, Predicate::And(children)) => Predicate::And(each(&children)),
             (_, Predicate::Or(children)) => Predicate::Or(each(&children)),
@@ -98,6 +109,18 @@ impl Broken {
                 .sort(if *schema == SPECIMEN { &KEYLESS } else { schema }, &mut page.rows, |row| &*row.row)?;
             let done = Done { window: false, ..Done::ALL };
             page.rows = asked.finish(schema, done, page.rows)?;
+        }
+        if let (IndexOrder, Some(first)) = (self.fault, asked.order.first())
+            && first.direction == Direction::Ascending
+        {
+            let below = |row: &larder_core::PageRow| {
+                row.row
+                    .field(first.field.into())
+                    .is_ok_and(|shown| matches!(shown, larder_core::ValueRef::Int(..0)))
+            };
+            let (mut negative, mut others): (Vec<_>, Vec<_>) = page.rows.into_iter().partition(below);
+            others.append(&mut negative);
+            page.rows = others;
         }
         if self.fault == ShowsTombstones && asked.as_key().is_some() && page.rows.is_empty() {
             let stored = self.inner.load(cx, schema, asked.as_key().expect("a key")).await?;
