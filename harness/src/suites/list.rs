@@ -123,6 +123,7 @@ macro_rules! __cases_of_provider {
                 a_value_of_another_type: "q-data e-place",
                 an_operator_that_the_type_has_not: "q-data e-place",
                 a_key_of_another_form: "q-find",
+                a_condition_that_nests_too_deep: "q-deep",
             }
             "provider" once paging {
                 it_goes_on_behind_the_last_row: "q-after",

@@ -66,3 +66,27 @@ pub(super) async fn a_key_of_another_form(trial: Trial) -> Verdict {
     }
     Verdict::Passed
 }
+
+/// A condition that nests so deep.
+fn deep(depth: usize) -> Predicate {
+    (0..depth).fold(eq("low", int(1)), |inner, level| match level % 3 {
+        0 => Predicate::Not(Box::new(inner)),
+        1 => Predicate::And(vec![inner, Predicate::All]),
+        _ => Predicate::Or(vec![inner, Predicate::none()]),
+    })
+}
+
+pub(super) async fn a_condition_that_nests_too_deep(trial: Trial) -> Verdict {
+    put(&trial, "low", [int(1), int(2)]).await;
+    // What is reasonable is answered.
+    let found = trial.ids(&SPECIMEN, deep(30)).await;
+    assert_eq!(found, [1], "ten negations leave it as it is");
+    // Of a depth beyond every stack it is refused, without a look at what is deep down.
+    let query = Query::filter(deep(10_000));
+    refused(&trial, &query, None).await;
+    // Neither does anything else that is done with it.
+    assert_eq!(query, query.clone());
+    assert!(!format!("{query:?}").is_empty());
+    drop(query);
+    Verdict::Passed
+}
