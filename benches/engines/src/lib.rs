@@ -19,6 +19,7 @@ pub mod larder;
 pub mod model;
 pub mod raw;
 pub mod report;
+pub mod shop;
 pub mod sqlite;
 pub mod stock;
 pub mod workload;

@@ -23,6 +23,8 @@ fn each_workload_has_its_line() {
         "range, order down, limit 50",
         "scan",
         "keyset paging",
+        "to-one, 1,000 parents",
+        "to-many, 1,000 parents",
         "bulk insert, no index",
         "bulk insert, 2 indexes",
         "bulk insert, 8 indexes",

@@ -4,4 +4,5 @@ mod row;
 mod schema;
 mod users;
 
+pub use schema::open;
 pub use users::Sqlite;

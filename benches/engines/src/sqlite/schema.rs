@@ -31,8 +31,11 @@ const USERS: &str = "CREATE TABLE IF NOT EXISTS user (
 /// gives the order of the queries as well.
 const INDEXED: [&str; 8] = ["city", "score", "email", "name", "age", "created", "seen", "nickname"];
 
-/// Opens the file at `path`.
-pub(super) fn open(path: &Path) -> Result<Connection> {
+/// Opens the file at `path`, in WAL mode and with full synchronisation.
+///
+/// # Errors
+/// Those of SQLite.
+pub fn open(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;

@@ -3,6 +3,7 @@
 mod bulk;
 mod open;
 mod read;
+mod shop;
 mod size;
 
 use std::path::PathBuf;
@@ -130,7 +131,7 @@ pub fn alone(
         start(name, Rc::new(stock()?)).run(side, ops)?;
         return Ok(());
     }
-    let others = bulk::ALL.into_iter().chain(open::ALL);
+    let others = shop::ALL.into_iter().chain(bulk::ALL).chain(open::ALL);
     let (_, start) = others.into_iter().find(|(one, _)| *one == name).ok_or("there is no such workload")?;
     start(name, setup)?.run(side, ops)?;
     Ok(())
@@ -156,7 +157,8 @@ pub fn run(
         report(&line, &json)?;
     }
     drop(stock);
-    for (name, start) in bulk::ALL.into_iter().chain(open::ALL).filter(|(name, _)| wanted(name)) {
+    let others = shop::ALL.into_iter().chain(bulk::ALL).chain(open::ALL);
+    for (name, start) in others.filter(|(name, _)| wanted(name)) {
         let (line, json) = hold(&mut *start(name, setup)?, setup.effort)?;
         report(&line, &json)?;
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod at_once;
+mod bulk;
 mod commits;
 mod crud;
 mod damage;
