@@ -236,8 +236,8 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn keys<M: Model>(query: impl Into<Select<M>>) -> Vec<String> {
-    let rows = now(answer(&mut shop(), M::schema(), query.into().as_query())).unwrap();
-    rows.iter().map(|row| M::schema().key_of(&*row.row).unwrap().to_string()).collect()
+    let rows = now(answer(&mut shop(), M::schema(), query.into().as_query())).expect("an answer");
+    rows.iter().map(|row| M::schema().key_of(&*row.row).expect("a key").to_string()).collect()
 }
 
 // Rules: q-any, q-all, q-apart, q-nesting

@@ -73,7 +73,7 @@ impl Reader<'_> {
         if let (Some(place), Some(delivery)) = (&gather.place, gather.delivery) {
             match delivery {
                 Delivery::Backward => {
-                    gathered.keys.truncate(gathered.keys.partition_point(|key| key < place))
+                    gathered.keys.truncate(gathered.keys.partition_point(|key| key < place));
                 }
                 _ => drop(gathered.keys.drain(..gathered.keys.partition_point(|key| key <= place))),
             }
