@@ -375,3 +375,20 @@ async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let store = open(&config, &[&V3]).await.unwrap();
     assert_eq!(answers(&*store).await, reference((0..3).map(third_version)).await);
 }
+
+#[tokio::test]
+async fn a_step_that_changes_nothing_but_values_changes_the_index_too() {
+    fn shout(row: &mut OldRow) -> Result<(), String> {
+        let name = row.text("name")?.to_uppercase();
+        row.set("name", name);
+        Ok(())
+    }
+    static SHOUTED: Schema = Schema::new("Member", V1.fields, KEY)
+        .version(2)
+        .indexes(V1.indexes)
+        .migrations(&[Migration::step(1, shout)]);
+    let (_, store) = reopened((0..5).map(first_version), &SHOUTED).await;
+    let by_name = |name: &str| where_(compare(1, CompareOp::Eq, name));
+    assert_eq!(keys(&*store, &SHOUTED, &by_name("BOB L1")).await, [Key::from(1)]);
+    assert!(keys(&*store, &SHOUTED, &by_name("Bob L1")).await.is_empty());
+}
