@@ -89,7 +89,7 @@ impl Subject {
         self
     }
 
-    /// Says that each of its requests is dear: the differential suite asks a tenth as much, unless it is told how much.
+    /// Says that each of its requests is dear: the differential suite asks a third as much, unless it is told how much.
     #[must_use]
     pub fn dear(mut self) -> Self {
         self.limits.dear = true;

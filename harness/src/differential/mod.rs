@@ -1,8 +1,8 @@
 //! Random queries over random data, every provider against the oracle, row for row.
 //!
 //! A *triple* is a model, its rows (and those of the models that it is associated with) and a query; the seed determines
-//! it. What differs is made as small as it gets and printed as a test. A provider gets [`COUNT`] triples, a tenth of
-//! them if its requests are dear; `LARDER_TRIPLES` sets another number for all of them.
+//! it. What differs is made as small as it gets and printed as a test. A provider gets [`COUNT`] triples, a third
+//! of them if its requests are dear; `LARDER_TRIPLES` sets another number for all of them.
 
 mod generate;
 mod related;
@@ -69,7 +69,7 @@ pub(crate) async fn related(candidate: &Candidate<'_>, name: &'static str) -> Ve
 /// How many triples a case gets.
 fn share(limits: Limits) -> usize {
     let asked = std::env::var(TRIPLES).ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if limits.dear { COUNT / 10 } else { COUNT }).div_ceil(CASES)
+    asked.unwrap_or(if limits.dear { COUNT / 3 + 1 } else { COUNT }).div_ceil(CASES)
 }
 
 async fn compare_all(

@@ -24,7 +24,7 @@ fn found_by(fault: Fault) -> Vec<String> {
     let make = move |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
             let inner = OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?;
-            // A tenth of the triples keeps this quick.
+            // A third of the triples keeps this quick.
             Ok(Subject::store(Arc::new(Broken { inner, fault })).dear())
         })
     };

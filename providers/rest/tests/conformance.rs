@@ -13,7 +13,8 @@ const BASE: &str = "https://api.example.com";
 async fn over_stubs(setup: Setup, level: Level) -> Result<Subject> {
     let rest = remote(level, BASE).transport(server(level));
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
-    Ok(Subject::provider(provider).finite_floats())
+    // The three levels together get as many random queries as a store does.
+    Ok(Subject::provider(provider).finite_floats().dear())
 }
 
 /// The levels are what they say: what is asked of the server, and what it does.
