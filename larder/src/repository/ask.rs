@@ -11,6 +11,9 @@ use larder_core::{
 use super::Repository;
 use super::read::{no_remote, unreachable};
 
+/// How many keys one fetch asks for: they may stand in a URL.
+const BATCH: usize = 100;
+
 /// How many rows are asked for at a time, of a remote that has to be asked for each of them.
 const AT_A_TIME: usize = 8;
 
@@ -198,14 +201,18 @@ impl Repository {
         Ok(())
     }
 
+    /// Fetches these keys, as many with one request as the remote takes.
     pub(super) async fn fetch_keys(&self, schema: &'static Schema, keys: &[Key]) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
         }
-        if self.remote()?.provider.capabilities().filter == Pushdown::All {
-            return self.fetch(schema, &Query::filter(Predicate::Keys(keys.to_vec()))).await;
-        }
-        let queries: Vec<Query> = keys.iter().cloned().map(Query::key).collect();
+        // A remote that is deaf to filters would give everything, again and again.
+        let deaf = self.remote()?.provider.capabilities().filter == Pushdown::None;
+        let queries: Vec<Query> = match keys {
+            keys if deaf => keys.iter().cloned().map(Query::key).collect(),
+            [key] => vec![Query::key(key.clone())],
+            keys => keys.chunks(BATCH).map(|keys| Query::filter(Predicate::Keys(keys.to_vec()))).collect(),
+        };
         let fetches = queries.into_iter().map(|query| async move { self.fetch(schema, &query).await });
         futures_util::stream::iter(fetches).buffer_unordered(AT_A_TIME).try_collect().await
     }

@@ -4,19 +4,10 @@ use larder::{ErrorKind, Select};
 use larder_stubs::{Collection, Filters, Stubs};
 use serde_json::{Value, json};
 
-use super::{Person, User, Visit, here, repo, users};
+use super::{Person, User, Visit, asked, here, repo, users};
 
 fn visits(rows: impl IntoIterator<Item = Value>) -> Stubs {
     Stubs::new().collection(users()).collection(Collection::at("visits").rows(rows))
-}
-
-/// The requests, each as its path and its query.
-fn asked(stubs: &Stubs) -> Vec<String> {
-    let shown = |call: larder_stubs::Call| {
-        let query = call.query.iter().map(|(name, value)| format!(" {name}={value}"));
-        call.segments.join("/") + &query.collect::<String>()
-    };
-    stubs.calls().into_iter().map(shown).collect()
 }
 
 fn visit(id: u32, guest: &str) -> Value {

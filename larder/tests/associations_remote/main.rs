@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod embedded;
+mod keys;
 mod lookups;
 mod ordering;
 
 use larder::rest::{Endpoint, FilterOp};
 use larder::{Many, Memory, Model, One, ReadPolicy, Repository, Rest, Select};
-use larder_stubs::{Collection, Filters, Stubs};
+use larder_stubs::{Call, Collection, Filters, Stubs};
 use serde_json::{Value, json};
 
 #[derive(Model, Clone, Debug, PartialEq)]
@@ -131,4 +132,13 @@ where
 
 pub(crate) fn issue(id: u32, opened_by: Value) -> Value {
     json!({ "id": id, "title": "It burns", "openedBy": opened_by })
+}
+
+/// The requests, each as its path and its query.
+pub(crate) fn asked(stubs: &Stubs) -> Vec<String> {
+    let shown = |call: Call| {
+        let query = call.query.iter().map(|(name, value)| format!(" {name}={value}"));
+        call.segments.join("/") + &query.collect::<String>()
+    };
+    stubs.calls().into_iter().map(shown).collect()
 }

@@ -1,8 +1,9 @@
 //! The provider: queries to lists, mutations to writes, answers to rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
 use http::Method;
 use larder_core::query::plan::{Access, Ordering, Served};
 use larder_core::{
@@ -19,6 +20,9 @@ use crate::pushdown::{self, matches_nothing};
 use crate::query::Params;
 use crate::route::Route;
 use crate::template::{Hole, Template, key_text};
+
+/// How many rows are asked for at a time, where each is asked for by itself.
+const AT_A_TIME: usize = 8;
 
 /// A remote over REST, open.
 #[derive(Debug)]
@@ -85,9 +89,11 @@ impl RestProvider {
         if matches_nothing(query) {
             return Ok(Plan { access: Access::Nothing, ..plan });
         }
-        if let (Some(_), Some(template)) = (one_key(schema, &query.filter), route.template(Action::One)) {
+        let by_key = one_key(schema, &query.filter).is_some()
+            || (several_keys(&query.filter).is_some() && !lists_exactly(route, query));
+        if let (true, Some(template)) = (by_key, route.template(Action::One)) {
             for (one, planned) in query.filter.conditions().into_iter().zip(&mut plan.conditions) {
-                if matches!(one, Predicate::Key(_)) {
+                if matches!(one, Predicate::Key(_) | Predicate::Keys(_)) {
                     planned.served = Served::Pushed;
                 }
             }
@@ -118,10 +124,39 @@ impl RestProvider {
         if matches_nothing(query) {
             return Ok(Page { done: Done::ALL, ..Page::default() });
         }
-        match (one_key(schema, &query.filter), route.template(Action::One)) {
-            (Some(key), Some(template)) => self.one(cx, route, template, key, query).await,
+        let Some(template) = route.template(Action::One) else {
+            return self.list(cx, route, query).await;
+        };
+        match (one_key(schema, &query.filter), several_keys(&query.filter)) {
+            (Some(key), _) => self.one(cx, route, template, key, query).await,
+            (_, Some(keys)) if !lists_exactly(route, query) => {
+                self.each(cx, route, template, keys, query).await
+            }
             _ => self.list(cx, route, query).await,
         }
+    }
+
+    /// Rows by their keys, where the list can't be asked for them: each by itself, some at a time.
+    async fn each(
+        &self,
+        cx: &Context,
+        route: &Route,
+        template: &Template,
+        keys: &[Key],
+        query: &Query,
+    ) -> Result<Page> {
+        let keys: BTreeSet<Key> = keys.iter().cloned().collect();
+        let asked = keys.into_iter().map(|key| async move {
+            let alone = Query::key(key.clone());
+            self.one(cx, route, template, &key, &alone).await
+        });
+        let pages: Vec<Page> = futures_util::stream::iter(asked).buffered(AT_A_TIME).try_collect().await?;
+        let rows: Vec<PageRow> = pages.into_iter().flat_map(|page| page.rows).collect();
+        if rows.iter().any(codec::awaits) {
+            return Ok(Page { rows, done: Done::default(), next: None });
+        }
+        let rows = query.finish(route.schema, Done::default(), rows)?;
+        Ok(Page { rows, done: Done::ALL, next: None })
     }
 
     async fn one(
@@ -290,6 +325,19 @@ fn one_key<'a>(schema: &'static Schema, filter: &'a Predicate) -> Option<&'a Key
         Predicate::Key(key) => Some(key),
         _ => None,
     })
+}
+
+/// The keys, if a query can only be answered by rows with these.
+fn several_keys(filter: &Predicate) -> Option<&[Key]> {
+    filter.conjuncts().iter().find_map(|conjunct| match conjunct {
+        Predicate::Keys(keys) => Some(&keys[..]),
+        _ => None,
+    })
+}
+
+/// Whether the list gives the rows that a query asks for and no others.
+fn lists_exactly(route: &Route, query: &Query) -> bool {
+    pushdown::Plan::of(route, route.schema, query).is_ok_and(|plan| plan.done.filter)
 }
 
 fn key_hole(schema: &'static Schema, key: &Key, hole: Hole) -> Result<String> {
