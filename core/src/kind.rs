@@ -123,6 +123,25 @@ impl Kind {
         }
     }
 
+    /// True if values of the type can be keys that a server gives: integers from 32 bits on, text and UUIDs.
+    #[must_use]
+    pub const fn is_server_key(&self) -> bool {
+        match self.inner() {
+            Self::Int(of) => !matches!(of, IntKind::I8 | IntKind::I16 | IntKind::U8 | IntKind::U16),
+            inner => matches!(inner, Self::Str | Self::Uuid),
+        }
+    }
+
+    /// True if the fields of the type can stand among those of what holds it: a struct, or an option of one.
+    #[must_use]
+    pub const fn is_flat(&self) -> bool {
+        match self {
+            Self::Option(inner) => inner.is_flat(),
+            Self::Struct(_) => true,
+            _ => false,
+        }
+    }
+
     /// True if values of the type can be the keys of a map: those that dialects can write as text.
     #[must_use]
     pub const fn is_map_key(&self) -> bool {
@@ -142,15 +161,10 @@ impl Kind {
     /// True if a tag that is called `tag` can stand among the fields: a struct without a field of that name in JSON.
     #[must_use]
     pub const fn takes_tag(&self, tag: &str) -> bool {
-        let Self::Struct(def) = self else { return false };
-        let mut at = 0;
-        while at < def.fields.len() {
-            if same(def.fields[at].name_in(crate::dialect::json::DIALECT), tag) {
-                return false;
-            }
-            at += 1;
+        match self {
+            Self::Struct(def) => !crate::schema::has_name(def.fields, crate::dialect::json::DIALECT, tag),
+            _ => false,
         }
-        true
     }
 
     /// The type's name, for messages.

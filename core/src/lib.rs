@@ -63,7 +63,9 @@ pub use query::{
 };
 pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};
-pub use schema::{ANY, Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema};
+pub use schema::{
+    ANY, ComputedDef, Converter, FieldDef, FieldDialect, IndexDef, KeyDef, KeyKind, Schema, ViaDef,
+};
 pub use serdes::{Decoded, Serdes};
 pub use store::{
     Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Migrated, Op, OpenStore, OutboxCounts,
@@ -114,6 +116,67 @@ pub mod __private {
     {
         let dto: Dto = serde::Deserialize::deserialize(json).map_err(told)?;
         T::try_from(dto).map_err(told)
+    }
+
+    pub use crate::schema::distinct_in;
+
+    /// The model that a row is: itself, or what is made of what the row shows.
+    ///
+    /// # Errors
+    /// As [`Model::from_row`]; whatever `f` says.
+    pub fn with_model<M: Model, T>(
+        row: &dyn Row,
+        f: impl FnOnce(&M) -> crate::Result<T>,
+    ) -> crate::Result<T> {
+        match row.as_any().and_then(|any| any.downcast_ref::<M>()) {
+            Some(model) => f(model),
+            None => f(&M::from_row(row)?),
+        }
+    }
+
+    /// Writes what a function has made of a model.
+    ///
+    /// # Errors
+    /// `Serialization` with what serde says.
+    pub fn write_computed(value: impl serde::Serialize) -> crate::Result<serde_json::Value> {
+        serde_json::to_value(value).map_err(|error| misfit(error.to_string()))
+    }
+
+    /// Writes a model as the type that stands for it in a dialect.
+    ///
+    /// # Errors
+    /// `Serialization` with what the conversion or serde says.
+    pub fn via_write_row<M, Dto>(row: &dyn Row) -> crate::Result<serde_json::Value>
+    where
+        M: Model,
+        for<'a> Dto: ViaOf<'a, M> + serde::Serialize,
+    {
+        with_model::<M, _>(row, |model| via_write::<M, Dto>(model).map_err(misfit))
+    }
+
+    /// `Dto: TryFrom<&'a M>`, with an error that can be told: `for<'a>` can't say so of an associated type.
+    pub trait ViaOf<'a, M: 'a>: TryFrom<&'a M, Error: std::fmt::Display> {}
+
+    impl<'a, M: 'a, Dto: TryFrom<&'a M, Error: std::fmt::Display>> ViaOf<'a, M> for Dto {}
+
+    /// Reads a model from the type that stands for it in a dialect, and writes that type again.
+    ///
+    /// # Errors
+    /// `Serialization` with what serde or the conversion says.
+    pub fn via_read_row<M, Dto>(json: &serde_json::Value) -> crate::Result<(Record, serde_json::Value)>
+    where
+        M: Model + TryFrom<Dto, Error: std::fmt::Display>,
+        Dto: serde::de::DeserializeOwned + serde::Serialize,
+    {
+        let dto: Dto = serde::Deserialize::deserialize(json)
+            .map_err(|error: serde_json::Error| misfit(error.to_string()))?;
+        let known = serde_json::to_value(&dto).map_err(|error| misfit(error.to_string()))?;
+        let model = M::try_from(dto).map_err(|error| misfit(error.to_string()))?;
+        Ok((Record::copy(M::schema(), &model)?, known))
+    }
+
+    fn misfit(told: String) -> Error {
+        Error::new(ErrorKind::Serialization, told)
     }
 
     /// What a default is shown as: a constant shows itself without a fault.

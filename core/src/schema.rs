@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::kind::{Kind, same};
 use crate::migration::Migration;
-use crate::row::Row;
+use crate::row::{Record, Row};
 use crate::value::{Value, ValueRef};
 
 /// A model, described once.
@@ -37,6 +37,10 @@ pub struct Schema {
     pub associations: &'static [AssocDef],
     /// The application's own checks of a row; see [`validate`](Self::validate()).
     pub validate: Option<fn(&dyn Row) -> Result<()>>,
+    /// What is written to a remote beside the fields.
+    pub computed: &'static [ComputedDef],
+    /// The other shape that whole rows have in the dialects of these names.
+    pub via: &'static [(&'static str, ViaDef)],
 }
 
 impl Schema {
@@ -52,6 +56,8 @@ impl Schema {
             migrations: &[],
             associations: &[],
             validate: None,
+            computed: &[],
+            via: &[],
         }
     }
 
@@ -97,6 +103,12 @@ impl Schema {
         self.associations.iter().find(|def| def.at == at).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, format!("there is no association {at}")).model(self.model)
         })
+    }
+
+    /// The other shape that whole rows have in `dialect`, if they have one.
+    #[must_use]
+    pub fn via(&self, dialect: &str) -> Option<&'static ViaDef> {
+        self.via.iter().find(|(name, _)| *name == dialect).map(|(_, via)| via)
     }
 
     /// The position of the field that is called `name` in the model.
@@ -211,6 +223,15 @@ impl FieldDef {
         }
     }
 
+    /// The fields that stand for this one in `dialect`, if its struct is flattened there.
+    #[must_use]
+    pub const fn flat_in(&self, dialect: &str) -> Option<&'static [FieldDef]> {
+        match (self.dialect(dialect), self.kind.inner()) {
+            (Some(FieldDialect { flatten: true, .. }), Kind::Struct(def)) => Some(def.fields),
+            _ => None,
+        }
+    }
+
     /// The former names in `dialect`.
     #[must_use]
     pub fn alias_in(&self, dialect: &str) -> &'static [&'static str] {
@@ -245,12 +266,21 @@ pub struct FieldDialect {
     pub default: Option<fn() -> Value>,
     /// How the value is written there, if that differs.
     pub convert: Option<Converter>,
+    /// The fields of the struct that it is stand among those that it stands among itself.
+    pub flatten: bool,
 }
 
 impl FieldDialect {
     /// Nothing special.
-    pub const PLAIN: Self =
-        Self { name: None, alias: &[], skip_read: false, skip_write: false, default: None, convert: None };
+    pub const PLAIN: Self = Self {
+        name: None,
+        alias: &[],
+        skip_read: false,
+        skip_write: false,
+        default: None,
+        convert: None,
+        flatten: false,
+    };
 }
 
 /// Maps a field between its stored representation and JSON.
@@ -260,6 +290,26 @@ pub struct Converter {
     pub write: fn(ValueRef<'_>) -> Result<serde_json::Value, String>,
     /// Reads the JSON; an error is a lower-case fragment.
     pub read: fn(&serde_json::Value) -> Result<Value, String>,
+}
+
+/// A value that is made of a row and written to a remote. It is neither read nor stored.
+#[derive(Debug)]
+pub struct ComputedDef {
+    /// The dialect in which it is written.
+    pub dialect: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// Makes it.
+    pub write: fn(&dyn Row) -> Result<serde_json::Value>,
+}
+
+/// The other shape that whole rows of a model have in some dialect.
+#[derive(Debug)]
+pub struct ViaDef {
+    /// Makes the shape.
+    pub write: fn(&dyn Row) -> Result<serde_json::Value>,
+    /// Reads the shape; gives the row, and the shape as it is written when nothing is there but what it knows.
+    pub read: fn(&serde_json::Value) -> Result<(Record, serde_json::Value)>,
 }
 
 /// The key of a model.
@@ -276,6 +326,12 @@ impl KeyDef {
     #[must_use]
     pub const fn natural(fields: &'static [usize]) -> Self {
         Self { fields, kind: KeyKind::Natural }
+    }
+
+    /// A key that the server gives; until it has, the row has a temporary one.
+    #[must_use]
+    pub const fn server(fields: &'static [usize]) -> Self {
+        Self { fields, kind: KeyKind::Server }
     }
 
     /// A UUIDv7 that the client makes.
@@ -299,8 +355,49 @@ pub enum KeyKind {
     Client,
     /// The data brings it: a name, a number.
     Natural,
+    /// The server gives it when it takes the row; the client's is temporary, and not sent.
+    Server,
     /// The model has one row.
     Singleton,
+}
+
+/// True if no two of the fields have the same name in `dialect`, those of flattened structs included.
+#[must_use]
+pub const fn distinct_in(fields: &'static [FieldDef], dialect: &str) -> bool {
+    none_taken(fields, fields, dialect)
+}
+
+/// True if `all` has each name of `fields` once.
+const fn none_taken(fields: &'static [FieldDef], all: &'static [FieldDef], dialect: &str) -> bool {
+    let mut at = 0;
+    while at < fields.len() {
+        let fine = match fields[at].flat_in(dialect) {
+            Some(flat) => none_taken(flat, all, dialect),
+            None => count(all, dialect, fields[at].name_in(dialect)) == 1,
+        };
+        if !fine {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// True if one of the fields, or of those of flattened structs, is called `name` in `dialect`.
+pub(crate) const fn has_name(fields: &'static [FieldDef], dialect: &str, name: &str) -> bool {
+    count(fields, dialect, name) > 0
+}
+
+const fn count(fields: &'static [FieldDef], dialect: &str, name: &str) -> usize {
+    let (mut at, mut found) = (0, 0);
+    while at < fields.len() {
+        found += match fields[at].flat_in(dialect) {
+            Some(flat) => count(flat, dialect, name),
+            None => same(fields[at].name_in(dialect), name) as usize,
+        };
+        at += 1;
+    }
+    found
 }
 
 /// A secondary index.

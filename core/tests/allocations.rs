@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use larder_core::packed::{Bound, PackedRow, Shape, parse_body, write_body, write_record};
 use larder_core::query::eval;
-use larder_core::{Fault, Meta, Model, OrderBy, Predicate, Row, Select, Timestamp, Uuid, Where};
+use larder_core::{Decimal, Fault, Meta, Model, OrderBy, Predicate, Row, Select, Timestamp, Uuid, Where};
 use larder_derive::{Datum, Model};
 
 #[global_allocator]
@@ -36,7 +36,14 @@ struct User {
     places: Vec<Place>,
     maybe_home: Option<Box<Place>>,
     color: Color,
+    level: Level,
     shapes: Vec<Figure>,
+    count: u128,
+    price: Decimal,
+    day: jiff::civil::Date,
+    hash: [u8; 4],
+    corners: [Option<i32>; 3],
+    title: Box<str>,
     #[model(default = "String::from(\"added\")")]
     added: String,
 }
@@ -53,6 +60,13 @@ struct Place {
 enum Color {
     Red,
     Green,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Datum)]
+#[model(crate = "larder_core", by = "index")]
+enum Level {
+    Low = 1,
+    High = 5,
 }
 
 #[derive(Clone, Debug, PartialEq, Datum)]
@@ -98,6 +112,13 @@ fn user() -> User {
         places: vec![place("x"), place("y")],
         maybe_home: Some(Box::new(place("z"))),
         color: Color::Green,
+        level: Level::High,
+        count: u128::MAX,
+        price: "-12.340".parse().expect("a price"),
+        day: jiff::civil::date(2024, 2, 29),
+        hash: [1, 2, 3, 4],
+        corners: [Some(1), None, Some(-1)],
+        title: "title".into(),
         shapes: vec![
             Figure::Circle { ray: 2.0, note: "round".to_owned() },
             Figure::Label("l".to_owned()),
@@ -165,6 +186,16 @@ fn conditions() -> Vec<(u16, Where<User>)> {
         (User::HOME.position(), User::HOME.eq(ada.home.clone())),
         (User::PLACES.position(), User::PLACES.contains(ada.places[1].clone())),
         (User::COLOR.position(), User::COLOR.eq(Color::Green)),
+        (User::LEVEL.position(), User::LEVEL.gt(Level::Low)),
+        (User::COUNT.position(), User::COUNT.gt(u128::MAX - 1)),
+        (
+            User::PRICE.position(),
+            User::PRICE.between(ada.price, "-12.34".parse::<Decimal>().expect("a price")),
+        ),
+        (User::DAY.position(), User::DAY.lt(jiff::civil::date(2024, 3, 1))),
+        (User::HASH.position(), User::HASH.eq([1, 2, 3, 4])),
+        (User::CORNERS.position(), User::CORNERS.contains(None)),
+        (User::TITLE.position(), User::TITLE.starts_with("ti")),
         (User::SHAPES.position(), User::SHAPES.contains(Figure::Nothing)),
     ]
 }
@@ -177,6 +208,8 @@ fn orders() -> Vec<(u16, OrderBy<User>)> {
         (User::CREATED.position(), User::CREATED.desc()),
         (User::TAGS.position(), User::TAGS.asc()),
         (User::HOME.position(), User::HOME.asc()),
+        (User::PRICE.position(), User::PRICE.asc()),
+        (User::DAY.position(), User::DAY.desc()),
         (User::LIMITS.position(), User::LIMITS.asc()),
         (User::SHAPES.position(), User::SHAPES.desc()),
     ]

@@ -2,9 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Generics, Meta, Path, Type};
+use syn::{Generics, LitStr, Meta, Path, Type};
 
-use crate::attr::{Words, parsed};
+use crate::attr::{Words, parsed, string};
 use crate::convert::Conversion;
 use crate::dialect::{self, Rules};
 use crate::errors::Errors;
@@ -29,6 +29,38 @@ pub(crate) struct Container {
     pub(crate) with: Option<Type>,
     /// How the type is written in a dialect.
     pub(crate) conversions: Vec<(String, Conversion)>,
+    /// What is written to a dialect beside the fields.
+    pub(crate) computed: Vec<(String, Computed)>,
+}
+
+/// A value that is made of a model: `computed(name = "…", with = "path")`.
+#[derive(Debug)]
+pub(crate) struct Computed {
+    pub(crate) name: LitStr,
+    pub(crate) with: Path,
+}
+
+const COMPUTED: Words = Words { place: "a computed value", once: &["name", "with"], often: &[] };
+
+impl Computed {
+    fn read(meta: &Meta, errors: &mut Errors) -> Option<Self> {
+        let (mut name, mut with) = (None, None);
+        let mut refused = false;
+        COMPUTED.of_list(meta, errors, |word, meta, errors| {
+            match word {
+                "name" => name = string(meta, errors),
+                _ => with = parsed(meta, errors),
+            }
+            refused |= name.is_none() && with.is_none();
+        });
+        if let (Some(name), Some(with)) = (name, with) {
+            return Some(Self { name, with });
+        }
+        if !refused && !errors.is_garbled() {
+            errors.at(meta, "write `computed(name = \"…\", with = \"path::of::a::function\")`");
+        }
+        None
+    }
 }
 
 const STRUCT: Words =
@@ -38,7 +70,8 @@ const ENUM: Words = Words {
     once: &["name", "rename_all", "rename_all_fields", "with", "via"],
     often: &[],
 };
-const MODEL: Words = Words { place: "a model in a dialect", once: &["name", "rename_all"], often: &[] };
+const MODEL: Words =
+    Words { place: "a model in a dialect", once: &["name", "rename_all", "via"], often: &["computed"] };
 const NEWTYPE: Words = Words { place: "a newtype in a dialect", once: &["name", "with", "via"], often: &[] };
 
 impl Container {
@@ -57,6 +90,7 @@ impl Container {
                     Of::Newtype => NEWTYPE,
                 };
                 let (fields, conversions) = (&mut self.field_rules, &mut self.conversions);
+                let computed = &mut self.computed;
                 dialect::read(
                     dialect,
                     meta,
@@ -69,6 +103,12 @@ impl Container {
                             let mut own = dialect::Rule::default();
                             own.read(meta, errors);
                             fields.own.push((name.to_owned(), own));
+                        }
+                        "computed" if name == "row" => {
+                            errors.at(meta, "what is computed is not stored: write it in `json(…)`");
+                        }
+                        "computed" => {
+                            computed.extend(Computed::read(meta, errors).map(|of| (name.to_owned(), of)));
                         }
                         _ => Conversion::read(word, name, meta, conversions, errors),
                     },

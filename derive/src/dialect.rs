@@ -107,21 +107,33 @@ pub(crate) struct Special {
     pub(crate) with: Option<Path>,
     /// What is said about an association.
     pub(crate) wire: Wire,
+    pub(crate) flatten: Option<Span>,
 }
 
 pub(crate) const SPECIAL: Words = Words {
     place: "a field in a dialect",
-    once: &["name", "rename", "skip", "skip_read", "skip_write", "default", "with", "path", "lookup"],
+    once: &[
+        "name",
+        "rename",
+        "skip",
+        "skip_read",
+        "skip_write",
+        "default",
+        "with",
+        "flatten",
+        "path",
+        "lookup",
+    ],
     often: &["alias"],
 };
 
 impl Special {
     pub(crate) fn read(&mut self, dialect: &str, word: &str, meta: &Meta, errors: &mut Errors) {
-        if dialect == "row" && ["skip", "skip_read", "skip_write", "with"].contains(&word) {
-            let message = if word == "with" {
-                "what is stored, is stored for all: write `with = \"…\"` outside of `row(…)`"
-            } else {
-                "a store keeps a field or it does not: write `skip` outside of `row(…)`"
+        if dialect == "row" && ["skip", "skip_read", "skip_write", "with", "flatten"].contains(&word) {
+            let message = match word {
+                "with" => "what is stored, is stored for all: write `with = \"…\"` outside of `row(…)`",
+                "flatten" => "a store keeps a struct as one field: `flatten` belongs to `json(…)`",
+                _ => "a store keeps a field or it does not: write `skip` outside of `row(…)`",
             };
             errors.at(meta, message);
             return;
@@ -137,6 +149,7 @@ impl Special {
             "skip_write" => self.skip_write = flag(meta, errors),
             "default" => self.default = DefaultValue::read(meta, errors),
             word if wire::ONCE.contains(&word) => self.wire.read(dialect, word, meta, errors),
+            "flatten" => self.flatten = flag(meta, errors),
             _ => self.with = parsed(meta, errors),
         }
     }
@@ -222,6 +235,32 @@ impl Collisions {
     }
 }
 
+/// What can be told of flattened fields only where types are known: asserted when the code is compiled.
+pub(crate) fn flat_checks(fields: &[&Field], of: &TokenStream, larder: &TokenStream) -> TokenStream {
+    let mut checks = Vec::new();
+    for field in fields {
+        for (dialect, span) in field.special.own.iter().filter_map(|(name, own)| Some((name, own.flatten?))) {
+            let kind = field.kind(larder);
+            let span = Span::call_site().located_at(span);
+            let why = format!(
+                "`{}` can't be flattened: only a struct, or an option of one, has fields",
+                field.name
+            );
+            checks.push(
+                quote_spanned!(span=> const _: () = ::core::assert!(#larder::Kind::is_flat(&#kind), #why);),
+            );
+            let why = format!(
+                "a field of `{}`, which is flattened, has the name of another field in the dialect `{dialect}`",
+                field.name
+            );
+            checks.push(
+                quote_spanned!(span=> const _: () = ::core::assert!(#larder::distinct_in(#of.fields, #dialect), #why);),
+            );
+        }
+    }
+    quote!(#(#checks)*)
+}
+
 /// The dialects of a field, as a slice of `(&str, FieldDialect)`.
 pub(crate) fn expand(field: &Field, rules: &Rules, all: &[&str], larder: &TokenStream) -> TokenStream {
     let mut entries = Vec::new();
@@ -245,6 +284,9 @@ pub(crate) fn expand(field: &Field, rules: &Rules, all: &[&str], larder: &TokenS
         }
         if own.is_some_and(|own| own.skip_write.is_some()) {
             parts.push(quote!(skip_write: true));
+        }
+        if own.is_some_and(|own| own.flatten.is_some()) {
+            parts.push(quote!(flatten: true));
         }
         if let Some(default) = own.and_then(|own| own.default.as_ref()) {
             let default = field.constant(default, larder);

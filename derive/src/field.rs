@@ -110,6 +110,7 @@ pub(crate) enum KeyWord {
     Plain,
     Natural,
     Client,
+    Server,
 }
 
 /// A field.
@@ -232,6 +233,15 @@ impl Field {
             && let Some(default) = &special.default
         {
             errors.on(default.span(), "a key can't have a default: all rows without a key would be one");
+        }
+        if let Some(span) = special.flatten {
+            let in_the_way = special.rename.is_some() || special.with.is_some() || !special.alias.is_empty();
+            if in_the_way {
+                errors.on(span, "a field that is flattened has no name and no converter there");
+            }
+            if self.key.is_some() {
+                errors.on(span, "a key can't be flattened: mark a field of its own as the key");
+            }
         }
         let Some(span) = special.skip_read else { return };
         // A row from there lacks the field; a nested value has nothing that it could be merged with.
@@ -384,8 +394,13 @@ fn key(meta: &Meta, errors: &mut Errors) -> Option<KeyWord> {
     match list {
         Some(word) if word == "natural" => Some(KeyWord::Natural),
         Some(word) if word == "client" => Some(KeyWord::Client),
+        Some(word) if word == "server" => Some(KeyWord::Server),
         _ => {
-            errors.at(meta, "write `key`, `key(natural)` for a key that the data brings, or `key(client)` for a UUIDv7 made here");
+            errors.at(
+                meta,
+                "write `key`, `key(natural)` for a key that the data brings, `key(client)` for a UUIDv7 made here, or \
+                 `key(server)` for one that the server gives",
+            );
             None
         }
     }
@@ -400,6 +415,7 @@ pub(crate) fn read_all(fields: &syn::Fields, place: Place, rules: &Rules, errors
         let talks = |field: &&Field| {
             let own = field.special.get(dialect);
             (field.skip.is_none() || field.is_derived())
+                && !own.is_some_and(|own| own.flatten.is_some())
                 && !own.is_some_and(|own| own.skip_read.is_some() && own.skip_write.is_some())
         };
         let all: Vec<_> = fields

@@ -78,6 +78,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `singleton` | the model has one row and no key field |
 /// | `rename_all = "camelCase"` | renames the fields in every dialect, the store included; the cases are serde's |
 /// | `json(rename_all = "…")`, `row(…)`, `dialect(name = "toml", …)` | renames them in one dialect |
+/// | `json(via = "UserDto")` | on the wire the model is what serde makes of a `UserDto`, with `UserDto: TryFrom<&User>` and `User: TryFrom<UserDto>`; stores and queries know the model |
+/// | `json(computed(name = "fullName", with = "User::full_name"))` (repeatable) | what `fn(&User) -> impl Serialize` makes is written beside the fields; it is neither read nor stored |
 /// | `unique(a, b)`, `index(a, b)`, either with `name = "…"` | a composite unique constraint, a composite index |
 /// | `tokens = "prefix_"` | `User::PREFIX_CITY` instead of `User::CITY` |
 /// | `validate = "path"` | `fn(&User) -> Result<(), larder::Invalid>` (or `String`, `&'static str`), asked before the application's writes are stored; `validate` alone is `User::validate` |
@@ -88,6 +90,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|
 /// | `key` | the key, or a part of it, in the order of the fields; a single `Uuid` is made here, everything else natural |
 /// | `key(natural)`, `key(client)` | says which of the two |
+/// | `key(server)` | the server gives the key, and `Repository::new_key` a temporary one until then: an integer of at least 32 bits, a string or a UUID |
 /// | `unique`, `index` | a unique constraint, an index |
 /// | `rename = "…"` | its name in every dialect, the store included |
 /// | `alias = "…"` (repeatable) | a former name, accepted on reading, in every dialect |
@@ -100,6 +103,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `on_delete = "restrict"`, `"cascade"`, `"set_null"` | on a `One<T>` or an `Option` of one: what becomes of this row if the other is deleted |
 /// | `unindexed` | on the same: no index of its own |
 /// | `skip` | neither stored nor sent: it has its default in every row that is read |
+/// | `json(flatten)` | the fields of the struct stand among those of the model; an optional struct is there if one of them is |
 /// | `json(rename, alias, default, skip, skip_read, skip_write, with = "module")` | the same for JSON alone; `with` names a module or type with `fn write(ValueRef<'_>) -> Result<serde_json::Value, String>` and `fn read(&serde_json::Value) -> Result<Value, String>` |
 /// | `json(path = "/owner/id")` | where an association's key stands: a JSON pointer, for reading; `*` stands for every element of a list |
 /// | `json(lookup = "email")`, `json(lookup(email = "/owner/email", tenant = "/tenant"))` | other fields of the row that a `One` refers to, all of which have to be equal |

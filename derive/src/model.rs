@@ -6,7 +6,9 @@ use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, LitStr, Meta};
 
 use crate::association::{self, Association};
 use crate::attr::{Composite, Step, Words, flag, list, string, suggest};
-use crate::container::{Container, Of, refuse_generics};
+use crate::container::{Computed, Container, Of, refuse_generics};
+use crate::convert::Conversion;
+use crate::dialect;
 use crate::errors::Errors;
 use crate::field::{Field, KeyWord, Place, located, mentioned, read_all, refuse_recursion};
 use crate::validate::{self, Check};
@@ -175,11 +177,21 @@ impl Model<'_> {
                         }
                         (positions, "client")
                     }
+                    KeyWord::Server => (positions, "server"),
                 }
             }
             (None, [..]) => {
-                for (_, _, _, span) in keys.iter().filter(|(_, _, word, _)| *word == KeyWord::Client) {
-                    errors.on(*span, "a composite key is natural: its parts can't be made here");
+                for (_, _, word, span) in &keys {
+                    match word {
+                        KeyWord::Client => {
+                            errors.on(*span, "a composite key is natural: its parts can't be made here");
+                        }
+                        KeyWord::Server => errors.on(
+                            *span,
+                            "a composite key is natural: a server gives one key; make the others unique, `unique(a, b)`",
+                        ),
+                        KeyWord::Plain | KeyWord::Natural => {}
+                    }
                 }
                 (positions, "natural")
             }
@@ -348,6 +360,9 @@ impl Model<'_> {
         );
         let migrations = self.steps.iter().map(|step| step.expand(larder));
         let checks = self.checks(&key_kind, larder);
+        let stored: Vec<_> = self.stored().collect();
+        let flat = dialect::flat_checks(&stored, &quote!(__SCHEMA), larder);
+        let (computed, via) = (self.computed(larder), self.via(larder));
         let (validate, validates) = validate::expand(ident, self.validate.as_ref(), &self.fields, larder);
         let shown = self.stored().enumerate().map(|(at, field)| {
             let member = &field.member;
@@ -386,9 +401,13 @@ impl Model<'_> {
                     migrations: &[#(#migrations),*],
                     associations: &[#(#associations),*],
                     validate: #validates,
+                    computed: &[#(#computed),*],
+                    via: &[#(#via),*],
                 };
 
                 #checks
+
+                #flat
 
                 #validate
 
@@ -429,6 +448,37 @@ impl Model<'_> {
         }
     }
 
+    /// The values that are made of a row, as `ComputedDef`s.
+    fn computed(&self, larder: &TokenStream) -> Vec<TokenStream> {
+        let ident = self.ident;
+        let defs = self.container.computed.iter().map(|(dialect, Computed { name, with })| {
+            let make =
+                quote_spanned!(located(with)=> |__model: &#ident| #larder::write_computed(#with(__model)));
+            quote! {
+                #larder::ComputedDef {
+                    dialect: #dialect,
+                    name: #name,
+                    write: |__row| #larder::with_model::<#ident, _>(__row, #make),
+                }
+            }
+        });
+        defs.collect()
+    }
+
+    /// The other shapes of whole rows, as `ViaDef`s with their dialects.
+    fn via(&self, larder: &TokenStream) -> Vec<TokenStream> {
+        let ident = self.ident;
+        let defs = self.container.conversions.iter().filter_map(|(dialect, conversion)| {
+            let Conversion::Via(ty) = conversion else { return None };
+            let (write, read) = (
+                quote_spanned!(located(ty)=> #larder::via_write_row::<#ident, #ty>),
+                quote_spanned!(located(ty)=> #larder::via_read_row::<#ident, #ty>),
+            );
+            Some(quote!((#dialect, #larder::ViaDef { write: #write, read: #read })))
+        });
+        defs.collect()
+    }
+
     fn taken(&self, larder: &TokenStream) -> Vec<TokenStream> {
         let mut at = 0_usize;
         let mut taken = Vec::new();
@@ -451,8 +501,14 @@ impl Model<'_> {
             let (name, kind) = (&field.name, field.kind(larder));
             let (fits, why) = if key_kind == "client" {
                 (quote!(is_uuid), format!("`{name}` can't be a key that is made here: its type is not a uuid"))
+            } else if key_kind == "server" {
+                let why = format!(
+                    "`{name}` can't be a key that the server gives: such a key is an integer of at least 32 bits, a \
+                     string or a uuid"
+                );
+                (quote!(is_server_key), why)
             } else {
-                let why = format!("`{name}` can't be a key: a key is a bool, integer, string, bytes, uuid or timestamp");
+                let why = format!("`{name}` can't be a key: a key is a bool, integer, string, bytes, uuid, timestamp or date");
                 (quote!(is_key), why)
             };
             quote_spanned!(located(&field.ty)=> const _: () = ::core::assert!(#larder::Kind::#fits(&#kind), #why);)

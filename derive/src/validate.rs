@@ -61,16 +61,10 @@ pub(crate) fn expand(
     }
     let function = quote! {
         fn __validate(__row: &dyn #larder::Row) -> #larder::Result<(), #larder::Error> {
-            let __owned: #ident;
-            let __model = match #larder::Row::as_any(__row).and_then(|__any| __any.downcast_ref::<#ident>()) {
-                #larder::Some(__model) => __model,
-                #larder::None => {
-                    __owned = #larder::Model::from_row(__row)?;
-                    &__owned
-                }
-            };
-            #(#checks)*
-            #larder::Ok(())
+            #larder::with_model::<#ident, ()>(__row, |__model| {
+                #(#checks)*
+                #larder::Ok(())
+            })
         }
     };
     (function, quote!(#larder::Some(__validate)))

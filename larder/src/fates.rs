@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use larder_core::{Error, MutationId};
+use larder_core::{Error, Key, MutationId};
 use tokio::sync::oneshot;
 
 /// What became of a mutation.
 #[derive(Debug)]
 pub(crate) enum Fate {
-    /// The remote has it.
-    Accepted,
+    /// The remote has it; with the key that it has given in place of a temporary one.
+    Accepted(Option<Key>),
     /// It is parked, or was given up.
     Failed(Error),
 }

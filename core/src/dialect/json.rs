@@ -86,11 +86,19 @@ impl Json {
         row: &dyn Row,
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Json_> {
+        if let Some(via) = schema.via(DIALECT) {
+            return (via.write)(row).map_err(|error| error.model(schema.model).during("encode"));
+        }
         let mut object = Map::new();
         for (at, field) in schema.fields.iter().enumerate().filter(|(at, _)| wanted(*at)) {
             let shown = row.field(at).map_err(|fault| schema.fault(at, fault).during("encode"))?;
             write_field(&mut object, field, shown)
                 .map_err(|error| error.at(field.name).model(schema.model).during("encode"))?;
+        }
+        for computed in schema.computed.iter().filter(|computed| computed.dialect == DIALECT) {
+            let json = (computed.write)(row)
+                .map_err(|error| error.at(computed.name).model(schema.model).during("encode"))?;
+            object.insert(computed.name.to_owned(), json);
         }
         Ok(Json_::Object(object))
     }
@@ -99,6 +107,12 @@ impl Json {
         let Json_::Object(object) = encoded else {
             return Err(mismatch("an object", encoded).model(schema.model).during("decode"));
         };
+        if let Some(via) = schema.via(DIALECT) {
+            let (record, known) =
+                (via.read)(encoded).map_err(|error| error.model(schema.model).during("decode"))?;
+            let extra = beside(object, |name| known.get(name).is_some());
+            return Ok(Decoded { record, extra, brought: Brought::default() });
+        }
         let mut reading = related::Reading { schema, object, missing, brought: Brought::default() };
         let mut fields = Vec::with_capacity(schema.fields.len());
         for (at, field) in schema.fields.iter().enumerate() {
@@ -109,21 +123,27 @@ impl Json {
         }
         let record = Record::new(fields);
         reading.derived(&record).map_err(|error| error.model(schema.model).during("decode"))?;
-        Ok(Decoded { record, extra: extra(schema, object), brought: reading.brought })
+        let computed = |name: &str| {
+            schema.computed.iter().any(|computed| computed.dialect == DIALECT && computed.name == name)
+        };
+        let known = |name: &str| knows(schema.fields, name) || related::knows(schema, name) || computed(name);
+        Ok(Decoded { record, extra: beside(object, known), brought: reading.brought })
     }
 }
 
+/// True if one of the fields is called `name`.
+fn knows(fields: &'static [FieldDef], name: &str) -> bool {
+    fields.iter().any(|field| match field.flat_in(DIALECT) {
+        Some(flat) => knows(flat, name),
+        None => field.name_in(DIALECT) == name || field.alias_in(DIALECT).contains(&name),
+    })
+}
+
 /// What the object has and the model has not.
-fn extra(schema: &'static Schema, object: &Map<String, Json_>) -> Option<std::sync::Arc<str>> {
-    let known = |name: &str| {
-        schema
-            .fields
-            .iter()
-            .any(|field| field.name_in(DIALECT) == name || field.alias_in(DIALECT).contains(&name))
-    };
+fn beside(object: &Map<String, Json_>, known: impl Fn(&str) -> bool) -> Option<std::sync::Arc<str>> {
     let rest: Map<_, _> = object
         .iter()
-        .filter(|(name, _)| !known(name) && !related::knows(schema, name))
+        .filter(|(name, _)| !known(name))
         .map(|(name, json)| (name.clone(), json.clone()))
         .collect();
     (!rest.is_empty()).then(|| Json_::Object(rest).to_string().into())
@@ -132,6 +152,14 @@ fn extra(schema: &'static Schema, object: &Map<String, Json_>) -> Option<std::sy
 fn write_field(object: &mut Map<String, Json_>, field: &'static FieldDef, value: ValueRef<'_>) -> Result<()> {
     let special = field.dialect(DIALECT);
     if matches!(value, ValueRef::Absent) || special.is_some_and(|special| special.skip_write) {
+        return Ok(());
+    }
+    if let Some(flat) = field.flat_in(DIALECT) {
+        if let ValueRef::Struct(nested) = value {
+            let values = self::flat(nested)
+                .map_err(|fault| Error::new(ErrorKind::Serialization, fault.to_string()))?;
+            object.append(&mut write_fields(flat, &values)?);
+        }
         return Ok(());
     }
     let json = match special.and_then(|special| special.convert) {
@@ -152,6 +180,15 @@ fn read_field(
     let special = field.dialect(DIALECT);
     if special.is_some_and(|special| special.skip_read) {
         return Ok(None);
+    }
+    if let Some(flat) = field.flat_in(DIALECT) {
+        let has_any = object.keys().any(|name| knows(flat, name));
+        return match field.default_in(DIALECT) {
+            _ if has_any => read_fields(object, flat).map(Value::Struct).map(Some),
+            _ if missing == Missing::Absent => Ok(None),
+            Some(default) => Ok(Some(default)),
+            None => read_fields(object, flat).map(Value::Struct).map(Some),
+        };
     }
     let found = object
         .get(field.name_in(DIALECT))

@@ -18,5 +18,6 @@ mod ordered;
 mod plans;
 mod query;
 mod round_trip;
+mod shapes;
 mod support;
 mod wire;

@@ -7,6 +7,7 @@ use syn::{Fields, Ident};
 use super::{bind, take};
 use crate::container::Container;
 use crate::convert;
+use crate::dialect;
 use crate::errors::Errors;
 use crate::field::{Place, mentioned, read_all, refuse_recursion};
 
@@ -30,6 +31,7 @@ pub(super) fn derive(
             field.show(&quote!(&self.#member), larder)
         });
         let (bound, taken, count) = (bind(&stored, larder), take(&fields, larder), stored.len());
+        let flat = dialect::flat_checks(&stored, &quote!(__SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF), larder);
         let kind = quote!(#larder::Kind::Struct(&__SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF));
         let kind = convert::kind(ident, container, kind, larder);
         quote! {
@@ -37,6 +39,8 @@ pub(super) fn derive(
                 // The compiler names it where a value contains itself, by a cycle of constants.
                 static __SHAPE_THAT_MUST_NOT_CONTAIN_ITSELF: #larder::StructDef =
                     #larder::StructDef { name: #name, fields: &[#(#defs),*] };
+
+                #flat
 
                 #[automatically_derived]
                 impl #larder::Datum for #ident {

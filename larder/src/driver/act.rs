@@ -4,12 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
+<<<<<<< HEAD
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure, Key,
     Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
     SendMark, Sent, Store, StoredRow, Unreadable,
+=======
+    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure,
+    Idempotency, Key, Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result,
+    Runtime, Schema, SendMark, Sent, Store, StoredRow,
+>>>>>>> 556b9ce (Keys that the server gives; flattened structs, computed values and other shapes on the wire)
 };
 
 use crate::changes::Changes;
+use crate::engine::exchange::{self, Exchange};
 use crate::engine::settle::{self, View};
 use crate::engine::{Answer, Event, Head, Verdict, enqueue};
 use crate::fates::{Fate, Fates};
@@ -54,6 +61,7 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
+<<<<<<< HEAD
                 let head = |entry: &Entry| {
                     let idempotency = self.remote.idempotency(entry.schema, entry.operation);
                     Head::of(entry, idempotency, self.account.as_deref())
@@ -62,12 +70,24 @@ impl Acts {
                 // It holds back what comes after it in its lane.
                 heads.extend(loaded.unreadable.iter().filter_map(Head::unreadable));
                 heads.sort_by_key(|head| head.seq);
+=======
+                let head = |entry: &Entry| Head::of(entry, self.idempotency(entry), self.account.as_deref());
+                let heads = loaded.entries.iter().map(head).collect();
+>>>>>>> 556b9ce (Keys that the server gives; flattened structs, computed values and other shapes on the wire)
                 Event::Loaded { heads, last: loaded.last, more: count >= limit, wipes }
             }
             Err(error) => {
                 tracing::error!(%error, "the outbox can't be read");
                 Event::LoadFailed { jitter: self.runtime.random() }
             }
+        }
+    }
+
+    /// What a repeat of the entry may do. One whose key is still to be given can't be asked about.
+    fn idempotency(&self, entry: &Entry) -> Idempotency {
+        match self.remote.idempotency(entry.schema, entry.operation) {
+            Idempotency::Probe if exchange::is_temporary(entry) => Idempotency::AtMostOnce,
+            declared => declared,
         }
     }
 
@@ -158,6 +178,10 @@ impl Acts {
         let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else {
             return Ok(Answer::Accepted);
         };
+        // There is no key to ask by, and "not there" would send it again.
+        if exchange::is_temporary(&entry) {
+            return Ok(Answer::Conflict);
+        }
         let query = Query::key(entry.key.clone());
         let is_it = |row: &PageRow| entry.schema.key_of(&*row.row).is_ok_and(|key| key == entry.key);
         let there = match self.remote.get(&self.cx(), entry.schema, &query).await {
@@ -201,11 +225,16 @@ impl Acts {
     /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
-        let mut decision = Decision { seq, verdict, next, answer: self.answer(seq), id: None };
+        let mut decision = Decision { seq, verdict, next, answer: self.answer(seq), id: None, given: None };
         let mut failures = 0;
         loop {
             match self.try_settle(&mut decision).await {
-                Ok(()) => return Event::Settled { seq, verdict },
+                Ok(()) => {
+                    return match decision.given {
+                        Some(key) => Event::Exchanged { seq, key },
+                        None => Event::Settled { seq, verdict },
+                    };
+                }
                 // The remote has the mutation, whatever it said about it.
                 Err(error) if is_unfit(&error) && matches!(decision.answer, Some(Ok(Some(_)))) => {
                     tracing::warn!(seq, %error, "the remote accepted, and its answer can't be stored: it is left out");
@@ -252,8 +281,18 @@ impl Acts {
                         .as_ref()
                         .and_then(|answer| answer.as_ref().ok())
                         .and_then(Option::as_ref);
-                    let next = self.next(&entry, stored, decision.next).await?;
-                    settle::accepted(&entry, stored, next.as_ref(), row, now)?
+                    let given = exchange::given(&entry, row);
+                    let batch = match (stored, row, &given) {
+                        (Some(stored), Some(row), Some(key)) => {
+                            self.exchanged(&entry, stored, row, key.clone()).await?
+                        }
+                        _ => {
+                            let next = self.next(&entry, stored, decision.next).await?;
+                            settle::accepted(&entry, stored, next.as_ref(), row, now)?
+                        }
+                    };
+                    decision.given = given;
+                    batch
                 }
                 Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
                 Verdict::Note => settle::noted(&entry, stored, error.map(failure), now),
@@ -266,7 +305,7 @@ impl Acts {
         // An entry that was gone already has its fate, unless a commit of ours has succeeded and said that it failed.
         let Some(id) = decision.id else { return Ok(()) };
         match verdict {
-            Verdict::Accept => self.fates.settle(id, Fate::Accepted),
+            Verdict::Accept => self.fates.settle(id, Fate::Accepted(decision.given.clone())),
             Verdict::Park(reason) => {
                 let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
                 let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
@@ -275,6 +314,25 @@ impl Acts {
             Verdict::Note | Verdict::Unmark => {}
         }
         Ok(())
+    }
+
+    /// The batch that moves a row from its temporary key to `key`.
+    async fn exchanged(
+        &self,
+        entry: &Entry,
+        stored: &StoredRow,
+        answer: &PageRow,
+        key: Key,
+    ) -> Result<Batch> {
+        let there = self.store.load(&self.cx(), entry.schema, &key).await?;
+        if there.as_ref().is_some_and(|there| there.meta.tail != 0) {
+            let what = "the row has been written under its new key already";
+            return Err(Error::new(ErrorKind::Conflict, what).model(entry.schema.model).key(&key));
+        }
+        let mut later = self.chain(entry.schema, &entry.key, stored.meta.tail).await?;
+        later.retain(|other| other.seq > entry.seq);
+        let exchange = Exchange { entry, stored, later, answer, key, there };
+        exchange::exchanged(exchange, self.runtime.now())
     }
 
     /// An entry and its row. The entry is read after the row: a batch that relies on the row's revision relies on the
@@ -352,7 +410,7 @@ impl Acts {
             if entry.state == EntryState::Ready {
                 return Ok(Some(false));
             }
-            let idempotency = self.remote.idempotency(entry.schema, entry.operation);
+            let idempotency = self.idempotency(&entry);
             let batch = settle::retried(&entry, stored.as_ref(), idempotency, self.runtime.now());
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
                 return Ok(Some(true));
@@ -413,6 +471,8 @@ struct Decision {
     answer: Option<Result<Option<PageRow>>>,
     /// The mutation, once its entry has been read.
     id: Option<MutationId>,
+    /// The key that the remote has given in place of a temporary one.
+    given: Option<Key>,
 }
 
 /// A record can't be read, and will not be by trying again.

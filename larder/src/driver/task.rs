@@ -204,7 +204,8 @@ impl Task {
     }
 
     fn feed(&mut self, event: Event) {
-        let accepted = matches!(event, Event::Settled { verdict: Verdict::Accept, .. });
+        let accepted =
+            matches!(event, Event::Settled { verdict: Verdict::Accept, .. } | Event::Exchanged { .. });
         let answered = if let Event::Answered { seq, .. } = event { Some(seq) } else { None };
         let runtime = &self.acts.runtime;
         let now = Instants { mono: runtime.monotonic(), wall: runtime.now() };

@@ -120,6 +120,8 @@ pub(crate) enum Event {
     Answered { seq: u64, answer: Answer, jitter: u64 },
     /// What was decided about an entry is durable.
     Settled { seq: u64, verdict: Verdict },
+    /// It is durable that the remote has an entry, and under which key its row and what is queued for it stand now.
+    Exchanged { seq: u64, key: Key },
     /// The device is connected, or no longer.
     Connectivity(bool),
     /// New credentials are there.
@@ -322,6 +324,10 @@ impl Engine {
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),
+            Event::Exchanged { seq, key } => {
+                self.window.rekey(seq, key);
+                self.settled(seq, Verdict::Accept);
+            }
             Event::Connectivity(connected) => {
                 self.connected = connected;
                 if connected {

@@ -105,7 +105,7 @@ fn deleted(entry: &Entry, stored: &StoredRow, next: Option<&Entry>, now: Timesta
 }
 
 /// `under` with the fields `changed` of `intent`.
-fn on_top(
+pub(super) fn on_top(
     schema: &'static Schema,
     under: &dyn Row,
     intent: &dyn Row,
@@ -287,7 +287,7 @@ fn restack<'e>(
 }
 
 /// What is stored under a key, with another meta.
-fn rewritten(schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>, meta: Meta) -> Op {
+pub(super) fn rewritten(schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>, meta: Meta) -> Op {
     let tail = Tail::At(meta.tail);
     match row {
         Some(row) => Op::Put { schema, key, row, meta, tail },

@@ -73,6 +73,8 @@ pub(super) struct Window {
     busy: BTreeSet<u64>,
     parked: BTreeSet<u64>,
     conflicts: usize,
+    /// The keys that the remote gave in place of temporary ones: what was read before, has the former.
+    given: BTreeMap<(&'static str, Key), Key>,
 }
 
 fn place(head: &Head) -> Place {
@@ -142,8 +144,11 @@ impl Window {
         }
     }
 
-    pub(super) fn add(&mut self, head: Head) {
+    pub(super) fn add(&mut self, mut head: Head) {
         let seq = head.seq;
+        if let Some(given) = self.given.get(&(head.model, head.key.clone())) {
+            head.key = given.clone();
+        }
         if self.entries.contains_key(&seq) {
             return;
         }
@@ -174,6 +179,32 @@ impl Window {
             self.reenter(first);
         }
         self.weigh(seq);
+    }
+
+    /// Puts the lane of an entry under the key that the remote has given.
+    pub(super) fn rekey(&mut self, seq: u64, key: Key) {
+        let Some(tracked) = self.entries.get(&seq) else {
+            return;
+        };
+        let (model, former) = (tracked.head.model, tracked.head.key.clone());
+        let (from, to) = ((model, former), (model, key.clone()));
+        let moved: Vec<u64> =
+            self.lanes.get(&from).into_iter().flat_map(|lane| &lane.seqs).copied().collect();
+        let first = self.lanes.get(&to).and_then(|lane| lane.seqs.first().copied());
+        moved.iter().for_each(|seq| self.leave(*seq));
+        for seq in &moved {
+            if let Some(tracked) = self.entries.get_mut(seq) {
+                tracked.head.key = key.clone();
+            }
+        }
+        if let Some(lane) = self.lanes.get_mut(&from) {
+            lane.seqs.clear();
+        }
+        self.recount(&from);
+        self.lanes.entry(to.clone()).or_default().seqs.extend(&moved);
+        moved.into_iter().chain(first).for_each(|seq| self.reenter(seq));
+        self.recount(&to);
+        self.given.insert(from, key);
     }
 
     pub(super) fn forget(&mut self, seq: u64) {

@@ -7,6 +7,7 @@ mod builder;
 mod clear;
 mod fetch;
 mod iterate;
+mod keys;
 mod known;
 mod lookup;
 mod migrate;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    AsModel, Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Meta, Model, Mutation, Op, Operation,
-    PageRow, Record, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
+    AsModel, Batch, CommitOutcome, Error, ErrorKind, Expect, Key, KeyKind, Meta, Model, Mutation, Op,
+    Operation, PageRow, Record, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
 };
 
 use super::target::{Aim, Target};
@@ -65,10 +65,15 @@ impl<M: Model> Stored<M> {
         if !self.is_queued() {
             return Ok(self.row);
         }
-        for awaited in self.awaited.into_iter().chain(self.others) {
+        let mut key = self.row.key()?;
+        if let Some(awaited) = self.awaited
+            && let Some(given) = wait(awaited).await?
+        {
+            key = given;
+        }
+        for awaited in self.others {
             wait(awaited).await?;
         }
-        let key = self.row.key()?;
         Ok(self.repo.find_stored(M::schema(), &key).await?.unwrap_or(self.row))
     }
 }
@@ -119,9 +124,10 @@ impl Deleted {
     }
 }
 
-async fn wait(awaited: Awaited) -> Result<()> {
+/// The remote's word; with the key that it has given in place of a temporary one.
+async fn wait(awaited: Awaited) -> Result<Option<Key>> {
     match awaited.fate().await {
-        Some(Fate::Accepted) => Ok(()),
+        Some(Fate::Accepted(given)) => Ok(given),
         Some(Fate::Failed(error)) => Err(error),
         None => Err(Error::new(
             ErrorKind::Cancelled,
@@ -148,9 +154,9 @@ impl Repository {
     /// Stores `model`, new or not.
     ///
     /// # Errors
-    /// `Invalid` if the model is not registered, or one of its own checks refuses it; `Unsupported` if the remote does not take such a write; `Conflict` if
-    /// a unique constraint forbids it; `Full`, `Storage`. Under [`WritePolicy::RequireRemote`] whatever the remote
-    /// says. Nothing is stored and nothing is queued then.
+    /// `Invalid` if the model is not registered, or one of its own checks refuses it; `Unsupported` if the remote does
+    /// not take such a write; `Conflict` if a unique constraint forbids it; `Full`, `Storage`. Under
+    /// [`WritePolicy::RequireRemote`] whatever the remote says. Nothing is stored and nothing is queued then.
     #[tracing::instrument(name = "larder::upsert", skip_all, fields(model = A::Model::schema().model))]
     pub async fn upsert<A: AsModel>(&self, model: &A) -> Result<Stored<A::Model>> {
         let schema = self.schema::<A::Model>()?;
@@ -167,7 +173,7 @@ impl Repository {
         let shared: Arc<dyn Row> = Arc::<M>::clone(&row);
         let change = Change { schema, key: key.clone(), write: Write::Put(shared) };
         if self.options.write == WritePolicy::RequireRemote {
-            self.write_through(change).await?;
+            let key = self.write_through(change).await?;
             let row = self.find_stored(schema, &key).await?.unwrap_or(row);
             return Ok(Stored::new(row, self, None));
         }
@@ -367,8 +373,8 @@ impl Repository {
         Err(moving())
     }
 
-    /// Remote first; local only after it has accepted. Nothing is queued.
-    async fn write_through(&self, change: Change) -> Result<()> {
+    /// Remote first; local only after it has accepted. Nothing is queued. Gives the key under which the row stands.
+    async fn write_through(&self, change: Change) -> Result<Key> {
         validate(&change)?;
         let remote = self.remote()?;
         let Change { schema, key, write } = change;
@@ -406,24 +412,38 @@ impl Repository {
             repeated: false,
         };
         let applied = remote.provider.apply(&self.cx(), &mutation).await?;
-        self.store_written(schema, key, row, applied.row, wipes).await
+        let given = given(&mutation, applied.row.as_ref()).filter(|given| *given != key);
+        let (Some(given), Some(sent), Some(answer)) = (given, &row, &applied.row) else {
+            return self.store_written(schema, key, None, row, applied.row, wipes).await;
+        };
+        let sent: Arc<dyn Row> = Arc::new(Record::overlay(schema, &**sent, &*answer.row)?);
+        self.store_written(schema, given, Some(key), Some(sent), applied.row, wipes).await
     }
 
-    /// Stores what the remote has accepted. What was written here while it was asked stays, and goes its own way.
+    /// Stores what the remote has accepted; the row leaves its `former` key. What was written here while the remote was
+    /// asked stays, and goes its own way.
     async fn store_written(
         &self,
         schema: &'static Schema,
         key: Key,
+        former: Option<Key>,
         sent: Option<Arc<dyn Row>>,
         mut answer: Option<PageRow>,
         wipes: u64,
-    ) -> Result<()> {
+    ) -> Result<Key> {
         for _ in 0..ATTEMPTS {
             let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
             let (revision, meta) =
                 stored.map_or((0, None), |stored| (stored.meta.revision, Some(stored.meta)));
             if meta.as_ref().is_some_and(|meta| meta.tail != 0) {
-                return Ok(());
+                return Ok(key);
+            }
+            let mut left = None;
+            if let Some(former) = &former {
+                let stored = self.shared.store.load(&self.cx(), schema, former).await?;
+                left = stored
+                    .filter(|stored| stored.meta.tail == 0)
+                    .map(|_| Op::Remove { schema, key: former.clone() });
             }
             let op = match &sent {
                 None => Ok(Op::Remove { schema, key: key.clone() }),
@@ -433,11 +453,14 @@ impl Repository {
             };
             let expect = vec![Expect::Row { schema, key: key.clone(), revision }];
             let committed = match op {
-                Ok(op) => self.commit_fetched(Batch { expect, ops: vec![op] }, wipes).await,
+                Ok(op) => {
+                    let ops = left.into_iter().chain([op]).collect();
+                    self.commit_fetched(Batch { expect, ops }, wipes).await
+                }
                 Err(error) => Err(error),
             };
             match committed {
-                Ok(CommitOutcome::Committed(_)) => return Ok(()),
+                Ok(CommitOutcome::Committed(_)) => return Ok(key),
                 Ok(CommitOutcome::Stale) => {}
                 // The remote has accepted, whatever it said about it.
                 Err(error) if answer.is_some() && !is_of_the_medium(&error) => {
@@ -454,6 +477,12 @@ impl Repository {
 /// It is not the data that is at fault.
 fn is_of_the_medium(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Storage | ErrorKind::Full | ErrorKind::Corrupt | ErrorKind::Cancelled)
+}
+
+/// The key that the remote has given to a row that had none there.
+fn given(mutation: &Mutation, answer: Option<&PageRow>) -> Option<Key> {
+    let temporary = mutation.schema.key.kind == KeyKind::Server && mutation.operation == Operation::Insert;
+    answer.filter(|_| temporary).and_then(|answer| mutation.schema.key_of(&*answer.row).ok())
 }
 
 /// The row that was sent, with what the remote answered on top.

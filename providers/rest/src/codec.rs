@@ -7,8 +7,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, ETAG};
 use larder_core::dialect::json::{self, DIALECT, Json};
 use larder_core::{
-    Brought, Decoded, Error, ErrorKind, FieldDef, Key, Kind, Meta, Mutation, Operation, PageRow, Record,
-    RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
+    Brought, Decoded, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Meta, Mutation, Operation, PageRow,
+    Record, RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
 };
 use serde_json::{Map, Value};
 
@@ -85,6 +85,11 @@ pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<
             if let Value::Object(fields) = encoded {
                 object.extend(fields);
             }
+            if is_temporary(mutation) {
+                for at in mutation.schema.key.fields {
+                    object.remove(mutation.schema.fields[*at].name_in(DIALECT));
+                }
+            }
             Some(object)
         }
     };
@@ -98,6 +103,11 @@ pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<
     let mut object = object.unwrap_or_default();
     object.extend(route.supplement.clone());
     Ok(Some(Value::Object(object).to_string().into()))
+}
+
+/// True if the server is to give the key: the one that the row has here is not for it.
+fn is_temporary(mutation: &Mutation) -> bool {
+    mutation.schema.key.kind == KeyKind::Server && mutation.operation == Operation::Insert
 }
 
 fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {
@@ -251,19 +261,44 @@ pub(crate) fn written(
     if element.is_null() {
         return Ok(bare(route, mutation, headers, now));
     }
+    let laid_over = laid_over(route.schema, mutation, element)?;
+    let is_other_shape = route.schema.via(DIALECT).is_some();
+    if is_other_shape && laid_over.is_none() {
+        return Ok(bare(route, mutation, headers, now));
+    }
+    let element = laid_over.as_ref().unwrap_or(element);
     let Decoded { record, extra, brought: with_it } = Json.decode_partial(route.schema, element)?;
     let has = |at: &usize| record.get(*at).is_some();
     if (0..route.schema.fields.len()).all(|at| !has(&at)) {
         // Thanks, and no row.
         return Ok(bare(route, mutation, headers, now));
     }
-    if route.schema.key.fields.iter().all(has) && route.schema.key_of(&record)? != mutation.key {
+    if !is_temporary(mutation)
+        && route.schema.key.fields.iter().all(has)
+        && route.schema.key_of(&record)? != mutation.key
+    {
         return Err(unfit("the answer is about a row with another key"));
     }
     let whole = (0..route.schema.fields.len()).all(|at| has(&at));
-    let extra = if whole { extra } else { overlaid(mutation.extra.as_ref(), extra) };
+    let extra = if whole && !is_other_shape { extra } else { overlaid(mutation.extra.as_ref(), extra) };
     let meta = Meta { version: version(route, element, Some(headers)), extra, ..Meta::synced(now) };
     Ok(Some(PageRow { meta, row: Arc::new(record), brought: brought(with_it) }))
+}
+
+/// A model that has another shape here is read whole or not at all: an answer that shows a part of it is laid over what
+/// was sent. `None` if the model is read field by field, or the answer says nothing of it.
+fn laid_over(schema: &'static Schema, mutation: &Mutation, element: &Value) -> Result<Option<Value>> {
+    let (Some(_), Some(row), Value::Object(answer)) = (schema.via(DIALECT), &mutation.row, element) else {
+        return Ok(None);
+    };
+    let mut whole = Json.encode(schema, &**row)?;
+    match &mut whole {
+        Value::Object(sent) if answer.keys().any(|name| sent.contains_key(name)) => {
+            sent.extend(answer.clone())
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(whole))
 }
 
 /// What the remote has beside the fields, after an answer that shows a part of it.

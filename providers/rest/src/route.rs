@@ -248,7 +248,13 @@ fn templates(
         let absent = matches!(endpoint.paths.get(&action), Some(None));
         let needless = action == Action::List && schema.key.fields.is_empty();
         if !absent && !needless {
-            templates.insert(action, Template::compile(&path, schema, scope)?);
+            let template = Template::compile(&path, schema, scope)?;
+            if action == Action::Create && schema.key.kind == KeyKind::Server && template.names_key() {
+                return Err(invalid(format!(
+                    "rows are created at `{path}`, which names the key, but the server is to give it"
+                )));
+            }
+            templates.insert(action, template);
         }
     }
     Ok(templates)

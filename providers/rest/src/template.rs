@@ -67,6 +67,12 @@ impl Template {
         &self.text
     }
 
+    /// True if it names the key, or a part of it.
+    pub(crate) fn names_key(&self) -> bool {
+        let mut pieces = self.segments.iter().flatten().chain(&self.query);
+        pieces.any(|piece| matches!(piece, Piece::Hole(Hole::Key(_))))
+    }
+
     /// The fields that have to be known.
     pub(crate) fn fields(&self) -> impl Iterator<Item = usize> + '_ {
         self.segments.iter().flatten().chain(&self.query).filter_map(|piece| match piece {

@@ -49,7 +49,7 @@ struct MadeInParts {
 
 #[derive(Model)]
 struct Unknown {
-    #[model(key(server))]
+    #[model(key(sever))]
     id: u64,
 }
 
