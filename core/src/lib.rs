@@ -134,6 +134,20 @@ pub mod __private {
         }
     }
 
+    /// What a check has said, of a field or of the whole.
+    ///
+    /// # Errors
+    /// `Invalid`, with the field.
+    pub fn checked(field: Option<&str>, said: Result<(), impl Into<Invalid>>) -> crate::Result<()> {
+        said.map_err(|why| {
+            let why = why.into();
+            Error::from(match field {
+                Some(field) => why.at(field),
+                None => why,
+            })
+        })
+    }
+
     /// Writes what a function has made of a model.
     ///
     /// # Errors

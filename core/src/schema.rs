@@ -37,6 +37,8 @@ pub struct Schema {
     pub associations: &'static [AssocDef],
     /// The application's own checks of a row; see [`validate`](Self::validate()).
     pub validate: Option<fn(&dyn Row) -> Result<()>>,
+    /// Whether a row is one of the model; see [`fits`](Self::fits()).
+    pub fits: Option<fn(&dyn Row) -> Result<()>>,
     /// What is written to a remote beside the fields.
     pub computed: &'static [ComputedDef],
     /// The other shape that whole rows have in the dialects of these names.
@@ -56,6 +58,7 @@ impl Schema {
             migrations: &[],
             associations: &[],
             validate: None,
+            fits: None,
             computed: &[],
             via: &[],
         }

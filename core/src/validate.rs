@@ -97,6 +97,15 @@ impl From<Invalid> for Error {
 }
 
 impl Schema {
+    /// Asks whether the model can be made of `row`: kinds do not say how long an array is, or what a converter takes. A
+    /// row that comes from elsewhere is asked before it is stored, as nobody could read it afterwards.
+    ///
+    /// # Errors
+    /// As [`Model::from_row`](crate::Model::from_row).
+    pub fn fits(&self, row: &dyn Row) -> Result<()> {
+        self.fits.map_or(Ok(()), |fits| fits(row))
+    }
+
     /// Asks the application's checks of `row`, of those that the model declares.
     ///
     /// They are for what the application writes; what comes from a remote has been accepted there.

@@ -401,6 +401,7 @@ impl Model<'_> {
                     migrations: &[#(#migrations),*],
                     associations: &[#(#associations),*],
                     validate: #validates,
+                    fits: #larder::Some(|__row| #larder::with_model::<#ident, ()>(__row, |_| #larder::Ok(()))),
                     computed: &[#(#computed),*],
                     via: &[#(#via),*],
                 };

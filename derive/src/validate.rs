@@ -37,10 +37,7 @@ pub(crate) fn expand(
     let by_field = fields.iter().filter_map(|field| {
         let (check, member, name) = (field.validate.as_ref()?, &field.member, &field.name);
         Some(quote_spanned! {located(check)=>
-            if let #larder::Err(__why) = #check(&__model.#member) {
-                let __why: #larder::Invalid = ::core::convert::From::from(__why);
-                return #larder::Err(::core::convert::Into::into(#larder::Invalid::at(__why, #name)));
-            }
+            #larder::checked(#larder::Some(#name), #check(&__model.#member))?;
         })
     });
     let mut checks: Vec<_> = by_field.collect();
@@ -50,10 +47,7 @@ pub(crate) fn expand(
     });
     checks.extend(of_model.map(|(span, check)| {
         quote_spanned! {span=>
-            if let #larder::Err(__why) = #check(__model) {
-                let __why: #larder::Invalid = ::core::convert::From::from(__why);
-                return #larder::Err(::core::convert::Into::into(__why));
-            }
+            #larder::checked(#larder::None, #check(__model))?;
         }
     }));
     if checks.is_empty() {

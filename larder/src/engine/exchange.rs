@@ -9,7 +9,7 @@ use larder_core::{
 };
 
 use super::enqueue::differences;
-use super::settle::{on_top, rewritten};
+use super::settle::{on_top, overlaid, rewritten};
 
 /// True if the remote does not know the key of the entry: it is temporary, and the remote will give another.
 pub(crate) fn is_temporary(entry: &Entry) -> bool {
@@ -50,7 +50,7 @@ pub(crate) fn exchanged(exchange: Exchange<'_>, now: Timestamp) -> Result<Batch>
         ops: vec![Op::Dequeue(entry.seq)],
     };
     let Some(sent) = &entry.row else { return Ok(batch) };
-    let merged: Arc<dyn Row> = Arc::new(Record::overlay(schema, &**sent, &*answer.row)?);
+    let merged = overlaid(schema, &**sent, answer)?;
     let version = answer.meta.version.clone();
     for (nth, mut later) in later.into_iter().enumerate() {
         later.key = key.clone();

@@ -46,7 +46,7 @@ pub(crate) fn accepted(
         return Ok(batch);
     };
     let merged: Arc<dyn Row> = match answer {
-        Some(answer) => Arc::new(Record::overlay(schema, &**sent, &*answer.row)?),
+        Some(answer) => overlaid(schema, &**sent, answer)?,
         None => Arc::clone(sent),
     };
     if answer.is_some() && schema.key_of(&*merged)? != key {
@@ -77,6 +77,16 @@ pub(crate) fn accepted(
         batch.ops.push(Op::Put { schema, key, row: merged, meta, tail: Tail::At(0) });
     }
     Ok(batch)
+}
+
+/// What was sent, with what the remote answered on top.
+///
+/// # Errors
+/// `Serialization` if that is no row of the model.
+pub(crate) fn overlaid(schema: &'static Schema, sent: &dyn Row, answer: &PageRow) -> Result<Arc<dyn Row>> {
+    let row = Record::overlay(schema, sent, &*answer.row)?;
+    schema.fits(&row)?;
+    Ok(Arc::new(row))
 }
 
 /// What becomes of a row that is gone over there. Whatever was written here since, is new.

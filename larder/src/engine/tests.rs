@@ -498,3 +498,25 @@ fn what_was_loaded_before_a_wipe_is_forgotten_and_what_came_after_it_is_not() {
     assert_eq!(tell(&mut engine, at(0), Event::Wiped(1)), [], "it is known already");
     assert_eq!((engine.tracks(1), engine.tracks(2)), (false, true));
 }
+
+// Rules: m-key-server, o-lanes
+#[test]
+fn what_is_queued_behind_a_new_row_keeps_its_place_under_the_key_that_was_given() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "new", KEYED), head(2, "new", KEYED)]);
+    let accept = |engine: &mut Engine, seq, event| {
+        marked(engine, at(0), &[seq]);
+        assert_eq!(answered(engine, at(0), seq, Answer::Accepted), [Effect::Settle(seq, Verdict::Accept)]);
+        tell(engine, at(0), event)
+    };
+    let given = Event::Exchanged { seq: 1, key: Key::from("17") };
+    assert_eq!(accept(&mut engine, 1, given), [Effect::Mark(vec![2])]);
+    // Written to the given key, and read before the exchange was known.
+    tell(&mut engine, at(0), Event::Stored);
+    let heads = vec![head(3, "17", KEYED), head(4, "new", KEYED)];
+    assert_eq!(tell(&mut engine, at(0), Event::Loaded { heads, last: 4, more: false, wipes: 0 }), []);
+    let settled = |seq| Event::Settled { seq, verdict: Verdict::Accept };
+    assert_eq!(accept(&mut engine, 2, settled(2)), [Effect::Mark(vec![3])]);
+    assert_eq!(accept(&mut engine, 3, settled(3)), [Effect::Mark(vec![4])]);
+    assert_eq!(accept(&mut engine, 4, settled(4)), []);
+    assert!(engine.at_rest());
+}

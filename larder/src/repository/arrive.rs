@@ -88,6 +88,9 @@ impl Arrivals {
                 continue;
             }
             if let Some(op) = arrival.merged(key, stored.as_ref(), since)? {
+                if let Op::Put { row, .. } = &op {
+                    arrival.schema.fits(&**row).map_err(|error| error.key(key))?;
+                }
                 let revision = stored.map_or(0, |stored| stored.meta.revision);
                 batch.expect.push(Expect::Row { schema: arrival.schema, key: key.clone(), revision });
                 batch.ops.push(op);

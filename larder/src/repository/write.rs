@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use larder_core::{
     AsModel, Batch, CommitOutcome, Error, ErrorKind, Expect, Key, KeyKind, Meta, Model, Mutation, Op,
-    Operation, PageRow, Record, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
+    Operation, PageRow, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
 };
 
 use super::target::{Aim, Target};
 use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
+use crate::engine::settle::overlaid;
 use crate::fates::{Awaited, Fate};
 
 /// How often a write is made again because its row moved meanwhile.
@@ -416,7 +417,7 @@ impl Repository {
         let (Some(given), Some(sent), Some(answer)) = (given, &row, &applied.row) else {
             return self.store_written(schema, key, None, row, applied.row, wipes).await;
         };
-        let sent: Arc<dyn Row> = Arc::new(Record::overlay(schema, &**sent, &*answer.row)?);
+        let sent = overlaid(schema, &**sent, answer)?;
         self.store_written(schema, given, Some(key), Some(sent), applied.row, wipes).await
     }
 
@@ -498,7 +499,7 @@ fn accepted_put(
     let (row, version, extra): (Arc<dyn Row>, _, _) = match answer {
         None => (sent, None, before),
         Some(answer) => {
-            let row = Arc::new(Record::overlay(schema, &*sent, &*answer.row)?);
+            let row = overlaid(schema, &*sent, answer)?;
             if schema.key_of(&*row)? != key {
                 let what = "the remote answered with a row of another key";
                 return Err(Error::new(ErrorKind::Serialization, what).model(schema.model).key(&key));
