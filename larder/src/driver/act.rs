@@ -4,15 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
-<<<<<<< HEAD
-    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure, Key,
-    Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
-    SendMark, Sent, Store, StoredRow, Unreadable,
-=======
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure,
     Idempotency, Key, Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result,
-    Runtime, Schema, SendMark, Sent, Store, StoredRow,
->>>>>>> 556b9ce (Keys that the server gives; flattened structs, computed values and other shapes on the wire)
+    Runtime, Schema, SendMark, Sent, Store, StoredRow, Unreadable,
 };
 
 use crate::changes::Changes;
@@ -61,19 +55,11 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
-<<<<<<< HEAD
-                let head = |entry: &Entry| {
-                    let idempotency = self.remote.idempotency(entry.schema, entry.operation);
-                    Head::of(entry, idempotency, self.account.as_deref())
-                };
+                let head = |entry: &Entry| Head::of(entry, self.idempotency(entry), self.account.as_deref());
                 let mut heads: Vec<Head> = loaded.entries.iter().map(head).collect();
                 // It holds back what comes after it in its lane.
                 heads.extend(loaded.unreadable.iter().filter_map(Head::unreadable));
                 heads.sort_by_key(|head| head.seq);
-=======
-                let head = |entry: &Entry| Head::of(entry, self.idempotency(entry), self.account.as_deref());
-                let heads = loaded.entries.iter().map(head).collect();
->>>>>>> 556b9ce (Keys that the server gives; flattened structs, computed values and other shapes on the wire)
                 Event::Loaded { heads, last: loaded.last, more: count >= limit, wipes }
             }
             Err(error) => {
