@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder::core::{
-    Applied, Capabilities, Context, Delta, KeyKind, Mutation, OpenProvider, Opening, Page, Presence,
+    Applied, Capabilities, Context, Delta, KeyKind, Mutation, OpenProvider, Opening, Page, Plan, Presence,
     Provider, Query, Realtime, Record, Schema, Sent, Value, async_trait,
 };
 use larder::{
@@ -90,6 +90,10 @@ impl Provider for Counting {
 
     fn idempotency(&self, _: &'static Schema, operation: Operation) -> Idempotency {
         if operation == Operation::Insert { Idempotency::Probe } else { Idempotency::Idempotent }
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.inner().explain(schema, query)
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
