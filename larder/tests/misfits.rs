@@ -44,9 +44,10 @@ fn record(hash: &[u8], corners: &[i32], number: i64) -> Record {
     Record::new([Value::Int(1), hash, Value::List(corners), Value::Int(number.into())].map(Some))
 }
 
-async fn put(net: &Switches, row: Record) {
+/// Somebody else's write, the `nth`.
+async fn put(net: &Switches, nth: u128, row: Record) {
     let mutation = Mutation {
-        id: MutationId(Uuid::from_u128(7)),
+        id: MutationId(Uuid::from_u128(nth)),
         schema: Photo::schema(),
         key: Key::from(1),
         operation: Operation::Upsert,
@@ -76,7 +77,7 @@ async fn what_no_model_can_be_made_of_is_told_and_not_stored(
 ) {
     let net = Switches::new();
     let repo = repo(&net).await;
-    put(&net, row).await;
+    put(&net, 1, row).await;
     let error = repo.get(Select::<Photo>::all()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.path(), error.message()),
@@ -85,7 +86,7 @@ async fn what_no_model_can_be_made_of_is_told_and_not_stored(
     assert_eq!((error.model_name(), error.row_key()), (Some("Photo"), Some("1")));
     let local = repo.reading(ReadPolicy::LocalOnly);
     assert!(local.get(Select::<Photo>::all()).await.unwrap().is_empty(), "nobody could read it");
-    put(&net, record(&[1, 2, 3, 4], &[1, 2], 2)).await;
+    put(&net, 2, record(&[1, 2, 3, 4], &[1, 2], 2)).await;
     assert_eq!(repo.get(Select::<Photo>::all()).await.unwrap()[0].hash, [1, 2, 3, 4]);
 }
 
