@@ -324,10 +324,7 @@ impl Engine {
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),
-            Event::Exchanged { seq, key } => {
-                self.window.rekey(seq, key);
-                self.settled(seq, Verdict::Accept);
-            }
+            Event::Exchanged { seq, key } => self.window.exchange(seq, key),
             Event::Connectivity(connected) => {
                 self.connected = connected;
                 if connected {

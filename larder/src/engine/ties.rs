@@ -122,6 +122,13 @@ impl Ties {
         held
     }
 
+    /// The row of an entry has got another key.
+    pub(super) fn rename(&mut self, seq: u64, from: &Place, to: &Place) {
+        if self.creators.get_mut(from).is_some_and(|seqs| seqs.remove(&seq)) {
+            self.creators.entry(to.clone()).or_default().insert(seq);
+        }
+    }
+
     /// The entries that an entry waits for.
     pub(super) fn waits(&self, seq: u64) -> impl Iterator<Item = u64> + '_ {
         self.waits.get(&seq).into_iter().flatten().copied()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use larder_core::ParkReason;
+use larder_core::{Key, ParkReason};
 
 use super::machine::{Counts, Head};
 use super::ties::{Place, Ties};
@@ -74,7 +74,7 @@ pub(super) struct Window {
     parked: BTreeSet<u64>,
     conflicts: usize,
     /// The keys that the remote gave in place of temporary ones: what was read before, has the former.
-    given: BTreeMap<(&'static str, Key), Key>,
+    given: BTreeMap<Place, Key>,
 }
 
 fn place(head: &Head) -> Place {
@@ -146,7 +146,7 @@ impl Window {
 
     pub(super) fn add(&mut self, mut head: Head) {
         let seq = head.seq;
-        if let Some(given) = self.given.get(&(head.model, head.key.clone())) {
+        if let Some(given) = self.given.get(&place(&head)) {
             head.key = given.clone();
         }
         if self.entries.contains_key(&seq) {
@@ -181,30 +181,32 @@ impl Window {
         self.weigh(seq);
     }
 
-    /// Puts the lane of an entry under the key that the remote has given.
-    pub(super) fn rekey(&mut self, seq: u64, key: Key) {
+    /// Lets an entry go whose row the remote has, and puts the entries behind it under the key that it has given.
+    pub(super) fn exchange(&mut self, seq: u64, key: Key) {
         let Some(tracked) = self.entries.get(&seq) else {
             return;
         };
-        let (model, former) = (tracked.head.model, tracked.head.key.clone());
-        let (from, to) = ((model, former), (model, key.clone()));
-        let moved: Vec<u64> =
-            self.lanes.get(&from).into_iter().flat_map(|lane| &lane.seqs).copied().collect();
-        let first = self.lanes.get(&to).and_then(|lane| lane.seqs.first().copied());
-        moved.iter().for_each(|seq| self.leave(*seq));
+        let from = place(&tracked.head);
+        let to = (from.0, key);
+        self.forget(seq);
+        let moved = self.lanes.remove(&from).unwrap_or_default();
+        let first = self.lanes.get(&to).and_then(|lane| lane.first().copied());
         for seq in &moved {
+            self.leave(*seq);
             if let Some(tracked) = self.entries.get_mut(seq) {
-                tracked.head.key = key.clone();
+                tracked.head.key = to.1.clone();
+                self.ties.rename(*seq, &from, &to);
             }
         }
-        if let Some(lane) = self.lanes.get_mut(&from) {
-            lane.seqs.clear();
+        self.lanes.entry(to.clone()).or_default().extend(&moved);
+        for seq in moved.into_iter().chain(first) {
+            self.reenter(seq);
+            self.weigh(seq);
         }
-        self.recount(&from);
-        self.lanes.entry(to.clone()).or_default().seqs.extend(&moved);
-        moved.into_iter().chain(first).for_each(|seq| self.reenter(seq));
-        self.recount(&to);
-        self.given.insert(from, key);
+        if self.lanes.get(&to).is_some_and(BTreeSet::is_empty) {
+            self.lanes.remove(&to);
+        }
+        self.given.insert(from, to.1);
     }
 
     pub(super) fn forget(&mut self, seq: u64) {
