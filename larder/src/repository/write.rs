@@ -334,10 +334,15 @@ impl Repository {
             _ => None,
         };
         for _ in 0..ATTEMPTS {
-            let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
-            let mut written = Written { revision: 0, changes: Vec::with_capacity(changes.len()) };
+            let mut stored = Vec::with_capacity(changes.len());
             for change in &changes {
-                let stored = self.shared.store.load(&self.cx(), change.schema, &change.key).await?;
+                stored.push(self.shared.store.load(&self.cx(), change.schema, &change.key).await?);
+            }
+            let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
+            let mut written = Written { revision: 0, changes: Vec::new() };
+            written.changes.resize_with(changes.len(), Default::default);
+            for at in associations::order(&changes, &stored)? {
+                let change = &changes[at];
                 let id = queued.map(|_| self.mint());
                 let intent = Intent {
                     schema: change.schema,
@@ -348,7 +353,7 @@ impl Repository {
                     now: self.now(),
                 };
                 let before = batch.ops.len();
-                let changed = enqueue(&mut batch, stored.as_ref(), intent)?;
+                let changed = enqueue(&mut batch, stored[at].as_ref(), intent)?;
                 let entry = batch.ops[before..]
                     .iter()
                     .find_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
@@ -357,7 +362,7 @@ impl Repository {
                     permit(remote, entry.operation)?;
                     awaited = Some(self.shared.fates.await_fate(entry.id));
                 }
-                written.changes.push((changed, awaited));
+                written.changes[at] = (changed, awaited);
             }
             if batch.ops.is_empty() && expect.is_empty() {
                 return Ok(Some(written));

@@ -8,6 +8,7 @@ mod support;
 
 mod asking;
 mod deleting;
+mod hostile;
 mod loading;
 mod policies;
 mod saving;

@@ -115,11 +115,12 @@ pub(crate) async fn extend(
     Ok(())
 }
 
-/// Plans a deletion; gives its place if it was not planned before.
+/// Plans a deletion, if need be instead of a write; gives its place if it was not planned before.
 fn delete(plan: &mut Plan, schema: &'static Schema, key: Key) -> Option<usize> {
-    let place = plan.nodes.len();
-    let added = plan.add(Node { schema, key, row: None, new: false });
-    (added == place).then_some(added)
+    match plan.place(schema, &key) {
+        Some(place) => plan.nodes[place].row.take().map(|_| place),
+        None => Some(plan.add(Node { schema, key, row: None, new: false })),
+    }
 }
 
 /// The rows that refer to those at the places `level`, by one query a reference.

@@ -73,7 +73,9 @@ impl Plan {
             key,
             write: row.map_or(Write::Delete, Write::Put),
         };
-        Ok(order.into_iter().filter_map(|place| nodes[place].take()).map(change).collect())
+        let nodes = order.into_iter().filter_map(|place| nodes[place].take());
+        // What was to be created and is to go was never there.
+        Ok(nodes.filter(|node| node.row.is_some() || !node.new).map(change).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Saves a row together with what it carries: targets before the row, children and link rows after it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use larder_core::association::resolve::reference as refers_to;
@@ -52,6 +52,7 @@ pub(crate) async fn plan(
         mint,
         plan: Plan::default(),
         open: VecDeque::new(),
+        seen: HashSet::new(),
         taken_out: Vec::new(),
         doomed: Vec::new(),
     };
@@ -80,6 +81,8 @@ struct Saving<'a> {
     plan: Plan,
     /// Rows that are planned, and whose own associations are still to be looked at.
     open: VecDeque<Open>,
+    /// Where the copies are whose associations are looked at: one that stands in many places is looked at once.
+    seen: HashSet<usize>,
     taken_out: Vec<TakenOut>,
     /// Rows that are to be deleted.
     doomed: Vec<(&'static Schema, Key)>,
@@ -188,21 +191,38 @@ impl Saving<'_> {
         set: Option<(u16, Value)>,
     ) -> Result<Option<usize>> {
         let Some(given) = member.row else { return Ok(None) };
-        if let Some(place) = self.plan.place(schema, &member.key) {
-            return Ok(Some(place));
-        }
         let except = set.as_ref().map(|(field, _)| *field);
         let mut row: Arc<dyn Row> = Arc::<dyn AnyModel>::clone(&given);
         if let Some(base) = member.base {
             row = self.edited(schema, &member.key, &*base, &*given).await?;
+            if let Some(place) = self.plan.place(schema, &member.key) {
+                self.plan.nodes[place].row = Some(Arc::clone(&row));
+            }
+        }
+        if let Some(place) = self.plan.place(schema, &member.key) {
+            self.set(place, set)?;
+            if self.seen.insert(Arc::as_ptr(&given).cast::<()>() as usize) {
+                self.open.push_back(Open { row: given, place, except });
+            }
+            return Ok(Some(place));
         }
         if let Some((field, value)) = set {
             row = with_value(schema, &*row, field, value)?;
         }
         let key = schema.key_of(&*row)?;
         let place = self.put(schema, key, row).await?;
+        self.seen.insert(Arc::as_ptr(&given).cast::<()>() as usize);
         self.open.push_back(Open { row: given, place, except });
         Ok(Some(place))
+    }
+
+    /// Sets a field of a row that is planned already, because another list has it as well.
+    fn set(&mut self, place: usize, set: Option<(u16, Value)>) -> Result<()> {
+        let node = &mut self.plan.nodes[place];
+        if let (Some((field, value)), Some(row)) = (set, &mut node.row) {
+            *row = with_value(node.schema, &**row, field, value)?;
+        }
+        Ok(())
     }
 
     /// What is stored, with what was changed since the row was loaded.
@@ -217,7 +237,13 @@ impl Saving<'_> {
         if schema.key_of(base)? != *key {
             return Err(error(ErrorKind::Invalid, "an edit can't change the key: delete and insert"));
         }
-        let Some(stored) = self.ground.row(schema, key).await? else {
+        let planned = self.plan.place(schema, key).and_then(|place| self.plan.nodes[place].row.clone());
+        let stored = match planned {
+            // Edited in another list as well: both edits count.
+            Some(row) => Some(row),
+            None => self.ground.row(schema, key).await?,
+        };
+        let Some(stored) = stored else {
             return Err(error(ErrorKind::NotFound, "a related row that was edited is not there any more"));
         };
         let mut row = Record::copy(schema, &*stored)?;
@@ -236,6 +262,7 @@ impl Saving<'_> {
         set: Option<(u16, Value)>,
     ) -> Result<usize> {
         if let Some(place) = self.plan.place(schema, &key) {
+            self.set(place, set)?;
             return Ok(place);
         }
         let Some(mut row) = self.ground.row(schema, &key).await? else {
@@ -258,10 +285,12 @@ impl Saving<'_> {
         parent: &Key,
     ) -> Result<()> {
         let target = (def.target)();
-        if self.plan.place(target, key).is_some() {
-            return Ok(());
-        }
-        let Some(row) = self.ground.row(target, key).await? else { return Ok(()) };
+        let planned = self.plan.place(target, key);
+        let row = match planned {
+            Some(place) => self.plan.nodes[place].row.clone(),
+            None => self.ground.row(target, key).await?,
+        };
+        let Some(row) = row else { return Ok(()) };
         if refers_to(target, field, &*row)?.as_ref() != Some(parent) {
             return Ok(());
         }
@@ -278,6 +307,9 @@ impl Saving<'_> {
                 target.field(usize::from(field))?.name
             );
             return Err(Error::new(ErrorKind::Invalid, what).during("upsert").model(target.model).key(key));
+        }
+        if let Some(place) = planned {
+            return self.set(place, Some((field, Value::Null)));
         }
         let row = with_value(target, &*row, field, Value::Null)?;
         self.put(target, key.clone(), row).await.map(drop)
