@@ -12,12 +12,15 @@ use crate::errors::Errors;
 /// The words, inside of `json(…)` and its like.
 pub(crate) const ONCE: &[&str] = &["path", "lookup"];
 
+/// A field of the other model, and the path to its value.
+type Pair = (LitStr, Option<LitStr>);
+
 /// What is said.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     path: Option<LitStr>,
     /// The fields of the other model, each with the path to its value, if it stands elsewhere than the field.
-    lookup: Option<(Span, Vec<(LitStr, Option<LitStr>)>)>,
+    lookup: Option<(Span, Vec<Pair>)>,
 }
 
 impl Wire {

@@ -8,6 +8,12 @@ use super::Repository;
 use super::target::{Aim, Target};
 use super::write::{ATTEMPTS, Deleted, moving};
 
+/// Which rows are deleted. It is no closure: what a call gives has to be `Send`.
+pub(super) enum Chosen<M> {
+    Aimed(Aim<M>),
+    AllBut(Option<Aim<M>>),
+}
+
 impl Repository {
     /// Deletes every row of `M` that is here, as [`delete`](Self::delete) deletes one: see
     /// [`delete_all_except`](Self::delete_all_except).
@@ -52,28 +58,19 @@ impl Repository {
     #[tracing::instrument(name = "larder::delete_all", skip_all, fields(model = M::schema().model))]
     async fn delete_but<M: Model>(&self, keep: Option<Aim<M>>) -> Result<Deleted> {
         let schema = self.schema::<M>()?;
-        self.delete_keys(schema, async || {
-            let kept: HashSet<Key> = match &keep {
-                None => HashSet::new(),
-                Some(aim) => self.aimed_at(schema, aim).await?.into_iter().collect(),
-            };
-            let mut keys = self.keys_here(schema, &Query::all()).await?;
-            keys.retain(|key| !kept.contains(key));
-            Ok(keys)
-        })
-        .await
+        self.delete_chosen(schema, &Chosen::AllBut(keep)).await
     }
 
-    /// Deletes the rows that `choose` finds, in one transaction; if the model is written meanwhile, it chooses again.
-    pub(super) async fn delete_keys(
+    /// Deletes the rows that are chosen, in one transaction; if the model is written meanwhile, it chooses again.
+    pub(super) async fn delete_chosen<M>(
         &self,
         schema: &'static Schema,
-        choose: impl AsyncFn() -> Result<Vec<Key>>,
+        chosen: &Chosen<M>,
     ) -> Result<Deleted> {
         for _ in 0..ATTEMPTS {
             // Taken before the read: a write in between makes it choose again.
             let state = Expect::Model { schema, revision: self.shared.store.revision() };
-            let keys = choose().await?;
+            let keys = self.chosen(schema, chosen).await?;
             if self.options.write == WritePolicy::RequireRemote {
                 return self.delete_through(schema, keys).await;
             }
@@ -82,6 +79,21 @@ impl Repository {
             }
         }
         Err(moving())
+    }
+
+    async fn chosen<M>(&self, schema: &'static Schema, chosen: &Chosen<M>) -> Result<Vec<Key>> {
+        match chosen {
+            Chosen::Aimed(aim) => self.aimed_at(schema, aim).await,
+            Chosen::AllBut(keep) => {
+                let kept: HashSet<Key> = match keep {
+                    None => HashSet::new(),
+                    Some(aim) => self.aimed_at(schema, aim).await?.into_iter().collect(),
+                };
+                let mut keys = self.keys_here(schema, &Query::all()).await?;
+                keys.retain(|key| !kept.contains(key));
+                Ok(keys)
+            }
+        }
     }
 
     /// The keys that are aimed at; of a query, those of the rows that are here.

@@ -8,6 +8,7 @@ use larder_core::{
     Operation, PageRow, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
 };
 
+use super::clear::Chosen;
 use super::target::{Aim, Target};
 use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
@@ -287,8 +288,8 @@ impl Repository {
     pub async fn delete<M: Model>(&self, target: impl Target<M>) -> Result<Deleted> {
         let schema = self.schema::<M>()?;
         let aim = target.aim()?;
-        if let Aim::Select(_) = &aim {
-            return self.delete_keys(schema, async || self.aimed_at(schema, &aim).await).await;
+        if matches!(aim, Aim::Select(_)) {
+            return self.delete_chosen(schema, &Chosen::Aimed(aim)).await;
         }
         let keys = self.aimed_at(schema, &aim).await?;
         if self.options.write == WritePolicy::RequireRemote {

@@ -161,3 +161,55 @@ async fn an_order_by_a_related_field_has_windows_and_no_cursor(#[case] side: Sid
     }
     assert_eq!(seen, [2, 4, 7, 3, 1, 5, 6]);
 }
+
+// Rules: m-assoc-save, m-assoc-delete
+#[rstest]
+#[case::memory(Side::Memory)]
+#[case::redb(Side::Redb)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn savers_and_deleters_at_once_leave_no_child_without_its_parent(#[case] side: Side) {
+    let shop = shop(side).await;
+    for round in 0..10_u32 {
+        let savers = (0..4_u32).map(|nth| {
+            let repo = shop.repo.clone();
+            tokio::spawn(async move {
+                let pushed = Order { items: Many::of([item(nth, 0, 7)]), ..order(1, "ada") };
+                let _ = repo.upsert(&pushed).await.unwrap();
+            })
+        });
+        let repo = shop.repo.clone();
+        let deleter = tokio::spawn(async move {
+            let _ = repo.delete(Order::ID.eq(1)).await.unwrap();
+        });
+        let all: Vec<_> = savers.chain([deleter]).collect();
+        for one in all {
+            one.await.unwrap();
+        }
+        let (orders, items) = (keys::<Order>(&shop).await, keys::<Item>(&shop).await);
+        assert!(items.is_empty() || orders == ["1"], "round {round}: {items:?} of {orders:?}");
+        assert!(references::<Item>(&shop, "order").await.iter().all(|to| to.as_deref() == Some("1")));
+    }
+}
+
+fn sendable<T: Send>(calls: T) {
+    drop(calls);
+}
+
+#[tokio::test]
+async fn whatever_is_called_can_be_spawned() {
+    let shop = shop(Side::Memory).await;
+    let (repo, row, more) = (&shop.repo, order(1, "ada"), [order(2, "ada")]);
+    let select =
+        || Select::<Order>::all().with(Order::ITEMS).order_by(Order::CUSTOMER.by(Customer::CITY).asc());
+    sendable((repo.upsert(&row), repo.upsert_many(&more), repo.update(&row, |order| order.id = 1)));
+    sendable((
+        repo.delete::<Order>(1),
+        repo.delete(&row),
+        repo.delete(Order::ID.eq(1)),
+        repo.delete(select()),
+    ));
+    sendable((repo.delete_all::<Order>(), repo.delete_all_except::<Order>(Order::ID.eq(1))));
+    sendable((repo.get(select()), repo.get_one(select()), repo.get_first(select()), repo.find::<Order>(1)));
+    sendable((repo.count(select()), repo.exists(select()), repo.find_many::<Order>([1, 2])));
+    sendable((repo.transaction(|tx| tx.delete::<Order>(1)), repo.coverage(select())));
+}

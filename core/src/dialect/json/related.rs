@@ -219,7 +219,7 @@ impl Reading<'_> {
     /// The row of the link model that joins two rows.
     fn link(&mut self, def: &AssocDef, link: &'static Schema, ends: [(u16, &Value); 2]) -> Result<()> {
         let told = |at: &usize| ends.iter().any(|(field, _)| usize::from(*field) == *at);
-        if link.key.fields.is_empty() || !link.key.fields.iter().all(|at| told(at)) {
+        if link.key.fields.is_empty() || !link.key.fields.iter().all(told) {
             let what = format!(
                 "a list of `{}` says nothing of the keys of {}, which joins them: let its two references be its key, \
                  or say `json(skip_read)`",
