@@ -26,6 +26,7 @@ use crate::value::ValueRef;
 /// assert_eq!(price, "1.5".parse()?);
 /// assert!(price < "1.51".parse()?);
 /// assert_eq!(price.to_string(), "1.50");
+/// assert_eq!([Decimal::from(-3), Decimal::from(i64::MIN)], ["-3".parse()?, "-9223372036854775808".parse()?]);
 /// # Ok::<(), larder_core::decimal::NotADecimal>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +151,25 @@ impl fmt::Display for Decimal {
         f.pad_integral(!self.negative, "", &text)
     }
 }
+
+/// Whole numbers, without digits after the point.
+macro_rules! whole {
+    ($($unsigned:ty, $signed:ty;)*) => {$(
+        impl From<$unsigned> for Decimal {
+            fn from(number: $unsigned) -> Self {
+                Self { high: 0, low: number.into(), scale: 0, negative: false }
+            }
+        }
+
+        impl From<$signed> for Decimal {
+            fn from(number: $signed) -> Self {
+                Self { high: 0, low: number.unsigned_abs().into(), scale: 0, negative: number < 0 }
+            }
+        }
+    )*};
+}
+
+whole! { u8, i8; u16, i16; u32, i32; u64, i64; }
 
 /// The text is no decimal number, or one that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,8 +131,8 @@ impl Query {
         if !self.is_related() {
             return Ok(());
         }
-        let what = "the query asks something of related rows, and a provider sees one row at a time: let the \
-                    repository answer it, or `association::answer`";
+        let what = "the query asks something of related rows, which takes several queries: the repository reads \
+                    it, but there is no single plan of it, and a provider is asked by `association::answer`";
         Err(Error::new(ErrorKind::Unsupported, what).during("get").model(schema.model))
     }
 
