@@ -268,6 +268,7 @@ macro_rules! __cases_of_store {
             }
             "store" once unique {
                 a_collision_names_both_rows: "m-unique",
+                two_collisions_name_both_rows: "m-unique-two",
                 within_a_batch_too: "m-unique",
                 null_never_collides: "m-unique-null",
                 a_pair_collides_in_both_fields_only: "m-unique",

@@ -28,6 +28,14 @@ pub(super) async fn a_collision_names_both_rows(trial: Trial) -> Verdict {
     Verdict::Passed
 }
 
+pub(super) async fn two_collisions_name_both_rows(trial: Trial) -> Verdict {
+    trial.put(&ACCOUNT, [account(17), set(account(23), "phone", "555")]).await;
+    let torn = set(set(account(29), "email", "17@example.com"), "phone", "555");
+    let text = collides(&trial, [torn]).await.to_string();
+    assert!(["17", "23", "29"].iter().all(|key| text.contains(key)), "{text}");
+    Verdict::Passed
+}
+
 pub(super) async fn within_a_batch_too(trial: Trial) -> Verdict {
     let error = collides(&trial, [account(17), set(account(29), "email", "17@example.com")]).await;
     let text = error.to_string();

@@ -268,6 +268,7 @@ impl Table {
 
     /// Refuses rows that would share the values of a unique index once all of them are written.
     fn check_unique(&self, rows: &BTreeMap<Key, Option<StoredRow>>) -> Result<()> {
+        let mut broken: Vec<(&Key, String)> = Vec::new();
         for (at, index) in self.schema.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
             let mut claimed: BTreeMap<Vec<u8>, &Key> = BTreeMap::new();
             for (key, row) in rows {
@@ -276,12 +277,18 @@ impl Table {
                 };
                 let kept = self.unique[at].get(&values).filter(|holder| !rows.contains_key(*holder));
                 if let Some(other) = kept.or_else(|| claimed.get(&values).copied()) {
-                    return Err(self.collision(index, key, other));
+                    let what = format!("rows {key} and {other} would agree in the unique index {}", index.name);
+                    broken.push((key, what));
                 }
                 claimed.insert(values, key);
             }
         }
-        Ok(())
+        let Some((key, _)) = broken.first() else { return Ok(()) };
+        // All that stands in the way of one row is told at once.
+        let of_one = broken.iter().filter(|(other, _)| other == key);
+        let what: Vec<&str> = of_one.map(|(_, what)| what.as_str()).collect();
+        let error = Error::new(ErrorKind::Conflict, what.join("; "));
+        Err(error.during("commit").model(self.schema.model).key(key))
     }
 
     /// What the row holds of a unique index; `None` if one of the fields is null.
@@ -309,11 +316,6 @@ impl Table {
                 f(&mut self.unique[at], values);
             }
         }
-    }
-
-    fn collision(&self, index: &IndexDef, key: &Key, other: &Key) -> Error {
-        let message = format!("rows {key} and {other} would agree in the unique index {}", index.name);
-        Error::new(ErrorKind::Conflict, message).during("commit").model(self.schema.model).key(key)
     }
 
     fn merge(&mut self, rows: BTreeMap<Key, Option<StoredRow>>) {

@@ -147,7 +147,7 @@ impl Applying<'_, '_> {
                 Op::Cursor { scope, value } => self.cursor(scope, value.as_deref())?,
             }
         }
-        self.checks.iter().try_for_each(|check| self.check(check))?;
+        self.check_unique()?;
         if self.recount {
             self.recount()?;
         }

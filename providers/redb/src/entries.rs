@@ -60,7 +60,29 @@ impl Applying<'_, '_> {
         Ok(found)
     }
 
-    pub(crate) fn check(&self, check: &Check) -> Outcome {
+    /// Judges the entries of unique indexes that were added.
+    pub(crate) fn check_unique(&self) -> Outcome {
+        let mut broken: Vec<(String, String)> = Vec::new();
+        let mut model = "";
+        for check in &self.checks {
+            if let Some(rival) = self.rival(check)? {
+                let slot = &self.catalog.slots()[check.slot];
+                let (own, what) = collision(slot, check, &rival);
+                // All that stands in the way of one row is told at once.
+                if broken.first().is_none_or(|(first, _)| *first == own && model == slot.schema.model) {
+                    model = slot.schema.model;
+                    broken.push((own, what));
+                }
+            }
+        }
+        let Some((key, _)) = broken.first() else { return Ok(()) };
+        let what: Vec<&str> = broken.iter().map(|(_, what)| what.as_str()).collect();
+        let error = Error::new(ErrorKind::Conflict, what.join("; ")).during("commit").model(model).key(key);
+        Err(error.into())
+    }
+
+    /// The key of a row that has the same values in a unique index.
+    fn rival(&self, check: &Check) -> Outcome<Option<Vec<u8>>> {
         let slot = &self.catalog.slots()[check.slot];
         let (mut own, mut rival) = (false, None);
         for prefix in &check.prefixes {
@@ -76,11 +98,8 @@ impl Applying<'_, '_> {
                 Ok(())
             })?;
         }
-        match rival {
-            // Without the entry itself, a later change of the batch has taken it away again.
-            Some(other) if own => Err(self.collision(slot, check, &other).into()),
-            _ => Ok(()),
-        }
+        // Without the entry itself, a later change of the batch has taken it away again.
+        Ok(rival.filter(|_| own))
     }
 
     /// False if the entry is one that damage has left behind.
@@ -92,21 +111,21 @@ impl Applying<'_, '_> {
         let entries = entries.transpose().map_err(|error| error.model(slot.schema.model))?;
         Ok(entries.is_some_and(|entries| entries.get(index).is_some_and(|current| current.bytes == entry)))
     }
+}
 
-    #[cold]
-    fn collision(&self, slot: &Slot, check: &Check, other: &[u8]) -> Error {
-        let index = slot.indexes[check.index].def;
-        let name = |bytes: &[u8]| {
-            ordered::decode_key(bytes).map_or_else(|_| "?".to_owned(), |(key, _)| key.to_string())
-        };
-        let own = name(&check.entry.bytes[check.entry.key_at as usize..]);
-        let fields: Vec<&str> = index.fields.iter().map(|at| slot.schema.fields[*at].name).collect();
-        let message = format!(
-            "the unique index {} over {} already has the row {} with the same values as {own}",
-            index.name,
-            fields.join(", "),
-            name(other),
-        );
-        Error::new(ErrorKind::Conflict, message).during("commit").model(slot.schema.model).key(own)
-    }
+/// The row that can't be written, and what stands in its way.
+#[cold]
+fn collision(slot: &Slot, check: &Check, other: &[u8]) -> (String, String) {
+    let index = slot.indexes[check.index].def;
+    let name =
+        |bytes: &[u8]| ordered::decode_key(bytes).map_or_else(|_| "?".to_owned(), |(key, _)| key.to_string());
+    let own = name(&check.entry.bytes[check.entry.key_at as usize..]);
+    let fields: Vec<&str> = index.fields.iter().map(|at| slot.schema.fields[*at].name).collect();
+    let message = format!(
+        "the unique index {} over {} already has the row {} with the same values as {own}",
+        index.name,
+        fields.join(", "),
+        name(other),
+    );
+    (own, message)
 }
