@@ -277,7 +277,8 @@ impl Table {
                 };
                 let kept = self.unique[at].get(&values).filter(|holder| !rows.contains_key(*holder));
                 if let Some(other) = kept.or_else(|| claimed.get(&values).copied()) {
-                    let what = format!("rows {key} and {other} would agree in the unique index {}", index.name);
+                    let what =
+                        format!("rows {key} and {other} would agree in the unique index {}", index.name);
                     broken.push((key, what));
                 }
                 claimed.insert(values, key);
