@@ -415,7 +415,7 @@ pub(crate) fn read_all(fields: &syn::Fields, place: Place, rules: &Rules, errors
         let talks = |field: &&Field| {
             let own = field.special.get(dialect);
             (field.skip.is_none() || field.is_derived())
-                && !own.is_some_and(|own| own.flatten.is_some())
+                && own.is_none_or(|own| own.flatten.is_none())
                 && !own.is_some_and(|own| own.skip_read.is_some() && own.skip_write.is_some())
         };
         let all: Vec<_> = fields

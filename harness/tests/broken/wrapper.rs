@@ -67,9 +67,10 @@ impl Broken {
             {
                 Predicate::Among { field: 3, keys }
             }
-            (IndexOrder, one @ Predicate::Compare { field, op, value: Value::Int(0..) })
-                if matches!(op, CompareOp::Lt | CompareOp::Le) =>
-            {
+            (
+                IndexOrder,
+                one @ Predicate::Compare { field, op: CompareOp::Lt | CompareOp::Le, value: Value::Int(0..) },
+            ) => {
                 let not_below = Predicate::Compare { field, op: CompareOp::Ge, value: Value::Int(0) };
                 Predicate::And(vec![one, not_below])
             }

@@ -15,11 +15,14 @@ use crate::coverage::{includes, remembered};
 /// How many queries of one model are remembered; of more, those that became known first are forgotten.
 const MOST: usize = 128;
 
+/// A list as it is written, and what it says.
+type List = (String, Arc<Vec<Query>>);
+
 /// The lists as they were last read, and the turn to change them.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) changing: tokio::sync::Mutex<()>,
-    lists: Mutex<HashMap<&'static str, (String, Arc<Vec<Query>>)>>,
+    lists: Mutex<HashMap<&'static str, List>>,
 }
 
 impl Known {

@@ -12,12 +12,15 @@ async fn of_many_callers_one_fetches() {
     let net = Switches::new();
     let repo = repo(&net).await.reading(RemoteOnly);
     net.elsewhere(note("1", "text", 0)).await;
-    let callers = (0..200).map(|_| {
-        let repo = repo.clone();
-        tokio::spawn(async move { repo.get(Select::<Note>::all()).await.unwrap().len() })
-    });
-    for answer in future::join_all(callers.collect::<Vec<_>>()).await {
-        assert_eq!(answer.unwrap(), 1);
+    net.hang(true);
+    let mut callers: Vec<_> = (0..200).map(|_| Box::pin(repo.get(Select::<Note>::all()))).collect();
+    // All of them have asked before the remote answers.
+    for caller in &mut callers {
+        assert!(poll!(caller).is_pending());
+    }
+    net.hang(false);
+    for answer in soon(future::join_all(callers)).await {
+        assert_eq!(answer.unwrap().len(), 1);
     }
     assert_eq!(net.reads(), 1);
     repo.get(Select::<Note>::all()).await.unwrap();

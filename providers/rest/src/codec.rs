@@ -294,7 +294,7 @@ fn laid_over(schema: &'static Schema, mutation: &Mutation, element: &Value) -> R
     let mut whole = Json.encode(schema, &**row)?;
     match &mut whole {
         Value::Object(sent) if answer.keys().any(|name| sent.contains_key(name)) => {
-            sent.extend(answer.clone())
+            sent.extend(answer.clone());
         }
         _ => return Ok(None),
     }

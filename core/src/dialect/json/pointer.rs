@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(path: &str, expected: Option<Found<'_>>) {
+    fn check(path: &str, expected: Option<&Found<'_>>) {
         let json = json!({
             "owner": { "id": 7, "a/b": { "~": true } },
             "labels": [{ "id": 1 }, { "id": 2 }],
@@ -84,18 +84,18 @@ mod tests {
             "none": null
         });
         let Json_::Object(object) = &json else { unreachable!("an object of the test") };
-        assert_eq!(find(object, path).expect("a path of the test"), expected);
+        assert_eq!(find(object, path).expect("a path of the test").as_ref(), expected);
     }
 
     #[test]
     fn paths_lead_through_objects_and_lists() {
         let (seven, one, two, yes) = (json!(7), json!(1), json!(2), json!(true));
-        check("/owner/id", Some(Found::One(&seven)));
-        check("/labels/1/id", Some(Found::One(&two)));
-        check("/labels/*/id", Some(Found::Many(vec![&one, &two])));
-        check("/owner/a~1b/~0", Some(Found::One(&yes)));
-        check("/empty/*/id", Some(Found::Many(Vec::new())));
-        check("/none", Some(Found::One(&Json_::Null)));
+        check("/owner/id", Some(&Found::One(&seven)));
+        check("/labels/1/id", Some(&Found::One(&two)));
+        check("/labels/*/id", Some(&Found::Many(vec![&one, &two])));
+        check("/owner/a~1b/~0", Some(&Found::One(&yes)));
+        check("/empty/*/id", Some(&Found::Many(Vec::new())));
+        check("/none", Some(&Found::One(&Json_::Null)));
         for nowhere in ["/owner/name", "/owner/id/more", "/labels/9/id", "/none/id", "/none/*/id", "/"] {
             check(nowhere, None);
         }

@@ -36,8 +36,8 @@ fn moment(second: i64) -> Timestamp {
 }
 
 fn meta(state: RowState, id: u32) -> Meta {
-    let version = (id % 2 == 0).then(|| format!("\"etag-{id}\"").into());
-    let extra = (id % 3 == 0).then(|| r#"{"remote":"only"}"#.into());
+    let version = (id.is_multiple_of(2)).then(|| format!("\"etag-{id}\"").into());
+    let extra = (id.is_multiple_of(3)).then(|| r#"{"remote":"only"}"#.into());
     Meta { version, extra, sync: SyncState { state, since: moment(id.into()) }, ..Meta::synced(moment(0)) }
 }
 

@@ -150,7 +150,7 @@ pub(crate) fn first_version(id: u32) -> Record {
             text(&age(id).to_string()),
             text(RANK_NAMES[id as usize % 3]),
             home,
-            text(if id % 2 == 0 { "a,b" } else { "" }),
+            text(if id.is_multiple_of(2) { "a,b" } else { "" }),
         ]
         .map(Some),
     )
@@ -168,7 +168,7 @@ pub(crate) fn third_version(id: u32) -> Record {
     let (first, last) = name(id);
     let rank = if id % 3 == 2 { "Boss" } else { "Member" };
     let home = Value::Struct(vec![Value::from(id % 7), text("NO"), text(&format!("{id} High St"))]);
-    let tags = if id % 2 == 0 { vec![text("a"), text("b")] } else { Vec::new() };
+    let tags = if id.is_multiple_of(2) { vec![text("a"), text("b")] } else { Vec::new() };
     Record::new(
         [text(&last), text(&first), id.into(), age(id).into(), text(rank), home, tags.into(), Value::Null]
             .map(Some),

@@ -228,7 +228,7 @@ fn first(id: u32, changed: bool) -> Record {
         interest(id, changed),
         text(state(id)),
         home,
-        if id % 2 == 0 { text("dropped") } else { Value::Null },
+        if id.is_multiple_of(2) { text("dropped") } else { Value::Null },
     ];
     record(head, id)
 }
