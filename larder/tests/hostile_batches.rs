@@ -1,6 +1,7 @@
 //! Batches that write the same rows again and again: a store whose batches are gathered before they are written answers
 //! as one that keeps its rows in a map.
 
+#![allow(clippy::duplicated_attributes, reason = "two indexes of a model share a field")]
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 

@@ -122,16 +122,13 @@ pub(crate) fn users() -> Collection {
 }
 
 /// What is here.
-pub(crate) async fn here<M: Model>(repo: &Repository) -> Vec<M>
-where
-    M: Clone,
-{
+pub(crate) async fn here<M: Model + Clone>(repo: &Repository) -> Vec<M> {
     let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<M>::all()).await.unwrap();
     rows.iter().map(|row| M::clone(row)).collect()
 }
 
-pub(crate) fn issue(id: u32, opened_by: Value) -> Value {
-    json!({ "id": id, "title": "It burns", "openedBy": opened_by })
+pub(crate) fn issue(id: u32, opened_by: impl Into<Value>) -> Value {
+    json!({ "id": id, "title": "It burns", "openedBy": opened_by.into() })
 }
 
 /// The requests, each as its path and its query.

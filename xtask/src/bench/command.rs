@@ -15,7 +15,7 @@ use crate::metadata::{Metadata, root};
 use crate::process::{Event, cargo, stream};
 use crate::progress::Progress;
 
-/// The packages with benches: beside raw redb, and beside redb and `SQLite`.
+/// The packages with benches: beside raw redb, and beside redb and SQLite.
 const PACKAGES: [&str; 2] = ["larder-benches", "larder-benches-engines"];
 
 /// Where the benches leave their results, below the target directory.

@@ -1,4 +1,4 @@
-//! What one bench of the engines measured, and the table of them: Larder, redb and `SQLite`.
+//! What one bench of the engines measured, and the table of them: Larder, redb and SQLite.
 
 use serde_json::Value;
 

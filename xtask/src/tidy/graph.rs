@@ -37,7 +37,7 @@ const OFFLINE: [&str; 7] = [
 /// The only crate through which surf and what hangs on it may come.
 const SURF: &str = "larder-rest-surf";
 
-/// The only crate through which `SQLite` may come: nothing else of ours needs a compiler of C.
+/// The only crate through which SQLite may come: nothing else of ours needs a compiler of C.
 const ENGINES: &str = "larder-benches-engines";
 
 /// Where a forbidden crate must not be.
