@@ -149,7 +149,9 @@ async fn all_is_rewritten_with_progress_and_reads_the_same() {
 
     let net = Switches::new();
     net.offline(true);
-    let repo = open::<now::Note>(&file, &net).await.unwrap();
+    // Paused: an entry that is about to be sent is written anew by that, and is none that is left to rewrite.
+    let builder = Repository::builder().store(Redb::at(&file)).remote(Net(Arc::clone(&net))).paused();
+    let repo = builder.model::<now::Note>().build().await.unwrap();
     let mut seen = Vec::new();
     let report = repo.migrate(|so_far| seen.push(so_far.rows + so_far.entries)).await.unwrap();
     assert_eq!((report.rows, report.entries), (1500, 1500));
