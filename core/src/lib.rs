@@ -68,8 +68,8 @@ pub use schema::{
 };
 pub use serdes::{Decoded, Serdes};
 pub use store::{
-    Batch, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Migrated, Op, OpenStore, OutboxCounts,
-    Sink, Store, StoredRow, Tail, Touched, Unreadable,
+    Batch, Borrower, CommitObserver, CommitOutcome, Committed, Expect, Loaded, Migrated, Op, OpenStore,
+    OutboxCounts, Sink, Store, StoredRow, Tail, Touched, Unreadable,
 };
 pub use validate::Invalid;
 pub use value::{Item, Nested, Value, ValueRef, View};

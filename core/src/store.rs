@@ -15,6 +15,18 @@ use crate::query::Query;
 use crate::row::Row;
 use crate::schema::Schema;
 
+/// Takes rows where they lie, on whatever thread that is: see [`Store::lend`].
+pub trait Borrower: Send {
+    /// Takes one row.
+    ///
+    /// # Errors
+    /// Whatever ends the lending.
+    fn take(&mut self, meta: MetaRef<'_>, row: &dyn Row) -> Result<()>;
+
+    /// The rows come from the first on: whatever was taken is to be forgotten. It may be called before the first row.
+    fn anew(&mut self);
+}
+
 /// Takes rows as they are lent, one call a row.
 pub type Sink<'f> = &'f mut (dyn FnMut(MetaRef<'_>, &dyn Row) -> Result<()> + Send);
 
@@ -45,6 +57,23 @@ pub trait Store: Provider {
     /// # Errors
     /// As [`Provider::get`], and whatever `sink` returns.
     fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool>;
+
+    /// Lends the rows that answer `query` from one committed state, in order and however many they are, off the calling
+    /// thread where that may take long. A store that has its rows outside of memory does without copying them.
+    ///
+    /// # Errors
+    /// As [`Provider::get`], and whatever `to` returns.
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        mut to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        let page = self.get(cx, schema, query).await?;
+        to.anew();
+        page.rows.iter().try_for_each(|row| to.take(row.meta.show(), &*row.row))
+    }
 
     /// How many rows answer `query`, inside its window. Decodes no more than the fields that the filter looks at, and
     /// keeps no row.

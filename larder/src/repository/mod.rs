@@ -9,6 +9,7 @@ mod fetch;
 mod iterate;
 mod keys;
 mod known;
+mod lend;
 mod lookup;
 mod migrate;
 mod outbox;

@@ -261,7 +261,7 @@ impl Repository {
 
     /// What the local side answers, decoded on the way.
     pub(super) async fn local<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Local<M>> {
-        let mut local = Local { rows: Vec::new(), states: Vec::new(), print: Vec::new() };
+        let mut local = Local::default();
         if query.is_related() {
             for PageRow { meta, row, .. } in &self.rows_here(schema, query).await? {
                 local.add(schema, &**row, meta.sync, meta.revision)?;
@@ -274,10 +274,11 @@ impl Repository {
             .store
             .read_now(schema, query, &mut |meta, row| local.add(schema, row, meta.sync, meta.revision))?;
         if !now {
-            let page = self.shared.store.get(&self.cx(), schema, query).await?;
-            for PageRow { meta, row, .. } in &page.rows {
-                local.add(schema, &**row, meta.sync, meta.revision)?;
-            }
+            local = self
+                .lent(schema, query, move |local: &mut Local<M>, meta, row| {
+                    local.add(schema, row, meta.sync, meta.revision)
+                })
+                .await?;
         }
         self.show_in_flight(schema, &mut local);
         Ok(local)
@@ -315,6 +316,12 @@ impl Repository {
             }
         };
         self.shared.runtime.spawn("larder refresh", Box::pin(refresh));
+    }
+}
+
+impl<M> Default for Local<M> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), states: Vec::new(), print: Vec::new() }
     }
 }
 

@@ -13,7 +13,7 @@ use larder_core::{
 use tokio::sync::oneshot;
 
 use super::Repository;
-use super::associations::{self, Ground, Plan, Root};
+use super::associations::{self, Ground, Plan, Root, Source};
 use super::target::{Aim, Target};
 use super::write::Change;
 use crate::engine::enqueue::Write;
@@ -248,6 +248,8 @@ impl Lookup for Transaction<'_> {
         self.rows_of_one(schema, query)
     }
 }
+
+impl Source for Transaction<'_> {}
 
 #[async_trait]
 impl Ground for Transaction<'_> {

@@ -1,13 +1,13 @@
 //! The store as a provider: queries, and single changes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitOutcome, Context, Delta, Done, Error, ErrorKind, Expect, Idempotency,
-    Meta, Mutation, Op, Operation, Outcome, Page, PageRow, Presence, Provider, Query, Realtime, Record,
-    Result, Row, Schema, Store, Tail,
+    Applied, Batch, Borrower, Capabilities, CommitOutcome, Context, Delta, Done, Error, ErrorKind, Expect,
+    Idempotency, Meta, Mutation, Op, Operation, Outcome, Page, PageRow, Presence, Provider, Query, Realtime,
+    Record, Result, Row, Schema, Store, Tail,
 };
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
@@ -93,16 +93,7 @@ impl RedbStore {
     }
 
     async fn answer(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
-        if cx.resume.is_some() {
-            return Err(Error::new(ErrorKind::Invalid, "the store answers in one page and gives no tokens"));
-        }
-        let watch = Watch::new(&self.shared.runtime, cx);
-        watch.check()?;
-        query.check_alone(schema)?;
-        let slot = self.shared.catalog.slot(schema)?;
-        query.permit_scan(schema)?;
-        let plan = Plan::of(slot, query);
-        plan.permit(slot, query)?;
+        let (slot, plan, watch) = self.planned(cx, schema, query)?;
         let found = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
             self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch))).await?
         } else {
@@ -119,6 +110,50 @@ impl RedbStore {
         let Some(scan::Answer { rows, steps }) = found else { return Ok(Vec::new()) };
         tracing::Span::current().record("steps", steps);
         Ok(rows.into_iter().filter_map(copied).collect())
+    }
+
+    /// How a query is answered, and what ends that early.
+    fn planned(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<(&Slot, Plan, Watch)> {
+        if cx.resume.is_some() {
+            return Err(Error::new(ErrorKind::Invalid, "the store answers in one page and gives no tokens"));
+        }
+        let watch = Watch::new(&self.shared.runtime, cx);
+        watch.check()?;
+        query.check_alone(schema)?;
+        let slot = self.shared.catalog.slot(schema)?;
+        query.permit_scan(schema)?;
+        let plan = Plan::of(slot, query);
+        plan.permit(slot, query)?;
+        Ok((slot, plan, watch))
+    }
+
+    /// Lends an answer where it lies: on the calling thread if it takes a few lookups, else off it.
+    pub(crate) async fn lend_all(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        let (slot, plan, watch) = self.planned(cx, schema, query)?;
+        // Nobody else takes it: it is there to begin anew with, should the store reopen itself.
+        let to = Mutex::new(to);
+        let steps = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
+            self.read(|generation| {
+                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+                scan::lend(generation, slot, query, &plan, &watch, &mut **to)
+            })
+            .await?
+        } else {
+            let (at, query) = (slot.at, query.clone());
+            self.read_long(move |shared, generation| {
+                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+                scan::lend(generation, &shared.catalog.slots()[at], &query, &plan, &watch, &mut **to)
+            })
+            .await?
+        };
+        tracing::Span::current().record("steps", steps);
+        Ok(())
     }
 
     /// Applies a mutation to what is there; `None` if that moved meanwhile.

@@ -2,7 +2,7 @@
 
 use larder_core::packed::Stored;
 use larder_core::query::Filter;
-use larder_core::{Error, PageRow, Query, Result};
+use larder_core::{Borrower, Error, PageRow, Query, Result};
 
 use crate::catalog::Slot;
 use crate::codec::{self, Guard, PREFIX};
@@ -83,6 +83,32 @@ pub(crate) fn run(
     }
 }
 
+/// Carries out a plan and lends what it finds; gives how many steps it took. Rows that come in order are lent where they
+/// lie; those that have to be sorted are copied before.
+pub(crate) fn lend(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    plan: &Plan,
+    watch: &Watch,
+    to: &mut dyn Borrower,
+) -> Result<usize, Halt> {
+    to.anew();
+    let mut reader = Reader::new(generation, slot, query, Mode::Whole(watch));
+    reader.borrower = Some(to);
+    if let Err(Stop::Halt(halt)) = reader.carry_out(plan) {
+        return Err(halt);
+    }
+    let Reader { rows, borrower, window, steps, .. } = reader;
+    let Some(to) = borrower else { return Ok(steps) };
+    for found in rows.finish(window) {
+        if let Found::Copied(row) = found {
+            to.take(row.meta.show(), &*row.row)?;
+        }
+    }
+    Ok(steps)
+}
+
 /// Counts the rows that a plan finds, whatever the window.
 pub(crate) fn count(
     generation: &Generation,
@@ -145,6 +171,9 @@ pub(crate) struct Reader<'a> {
     window: Window,
     rows: Rows,
     steps: usize,
+    /// Who takes rows that come in order, and how many he has.
+    borrower: Option<&'a mut (dyn Borrower + 'a)>,
+    lent: usize,
     /// The key of a row that an entry leads to; begins with the model's prefix.
     at: Vec<u8>,
     /// The entry that a row has now.
@@ -155,7 +184,8 @@ impl<'a> Reader<'a> {
     fn new(generation: &'a Generation, slot: &'a Slot, query: &'a Query, mode: Mode<'a>) -> Self {
         let (window, filter) = (Window::of(query), Filter::of(&query.filter));
         let (rows, at) = (Rows::new(window, false), codec::prefix(codec::ROWS, slot.model).to_vec());
-        Self { generation, slot, query, filter, mode, window, rows, steps: 0, at, entry: Vec::new() }
+        let (steps, borrower, lent, entry) = (0, None, 0, Vec::new());
+        Self { generation, slot, query, filter, mode, window, rows, steps, borrower, lent, at, entry }
     }
 
     fn carry_out(&mut self, plan: &Plan) -> Result<(), Stop> {
@@ -331,6 +361,11 @@ impl<'a> Reader<'a> {
                 rank
             }
         };
+        if let (Some(to), Rows::Streamed(..)) = (&mut self.borrower, &self.rows) {
+            to.take(stored.meta, &row)?;
+            self.lent += 1;
+            return if self.lent >= self.window.take { Err(Stop::Enough) } else { Ok(()) };
+        }
         let found = match self.mode {
             Mode::Whole(_) | Mode::Told => Found::Copied(Box::new(page_row(self.slot, &stored)?)),
             Mode::Inline => Found::Lent(record),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use larder_core::packed::Stored;
 use larder_core::{
-    Batch, CommitObserver, CommitOutcome, Context, Entry, Error, ErrorKind, Key, Loaded, Migrated,
+    Batch, Borrower, CommitObserver, CommitOutcome, Context, Entry, Error, ErrorKind, Key, Loaded, Migrated,
     OutboxCounts, Query, Result, Row, Schema, Sink, Store, StoredRow,
 };
 use tracing::Instrument as _;
@@ -20,7 +20,7 @@ use crate::outbox;
 use crate::plan::Plan;
 use crate::provider::{RedbStore, is_long};
 use crate::reads::{Halt, Watch};
-use crate::scan::{self, Found, Mode};
+use crate::scan::{self, Found, INLINE_LOOKUPS, Mode};
 use crate::writer::Job;
 
 /// The most outbox entries that are read on the calling thread.
@@ -43,7 +43,7 @@ impl Store for RedbStore {
         let _entered = tracing::trace_span!("larder_redb::read_now", model = schema.model).entered();
         let lent = match query.as_key() {
             Some(key) => self.lend_one(schema, query, key, sink),
-            None => self.lend(schema, query, sink),
+            None => self.lend_now(schema, query, sink),
         };
         match lent {
             Ok(done) => Ok(done),
@@ -51,6 +51,19 @@ impl Store for RedbStore {
             Err(Halt::Closed) => Ok(false),
             Err(Halt::Failed(error)) => Err(error.during("get").model(schema.model)),
         }
+    }
+
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        let span =
+            tracing::debug_span!("larder_redb::lend", model = schema.model, steps = tracing::field::Empty);
+        let lent = self.lend_all(cx, schema, query, to).instrument(span).await;
+        lent.map_err(|error| error.during("get").model(schema.model))
     }
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
@@ -180,13 +193,13 @@ impl RedbStore {
         }
     }
 
-    fn lend(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool, Halt> {
+    fn lend_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool, Halt> {
         query.check_alone(schema)?;
         let slot = self.shared.catalog.slot(schema)?;
         query.permit_scan(schema)?;
         let plan = Plan::of(slot, query);
         plan.permit(slot, query)?;
-        if is_long(slot, query, &plan) {
+        if is_long(slot, query, &plan) || plan.lookups().is_some_and(|lookups| lookups > INLINE_LOOKUPS) {
             return Ok(false);
         }
         let current = self.shared.reads.load();

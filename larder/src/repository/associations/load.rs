@@ -6,16 +6,58 @@ use std::sync::Arc;
 use larder_core::association::resolve::{own_key, reference, references};
 use larder_core::association::{AnyModel, AssocDef, Includes, Link, Lookup};
 use larder_core::runtime::BoxFuture;
-use larder_core::{Error, ErrorKind, Key, Model, Predicate, Query, Result, Schema};
+use larder_core::{Error, ErrorKind, Key, Model, Predicate, Query, Result, Row, Schema, async_trait};
+
+/// A row that related rows are put into.
+type Owner<'r> = &'r mut (dyn AnyModel + 'static);
+
+/// A related row.
+pub(crate) struct Child {
+    pub(crate) key: Key,
+    /// The key that it refers to, if that is how it was found.
+    parent: Option<Key>,
+    row: Box<dyn AnyModel>,
+}
+
+/// How related rows are decoded.
+#[derive(Clone, Copy)]
+pub(crate) struct Decode {
+    /// Their model.
+    pub(crate) target: &'static Schema,
+    build: fn(&dyn Row) -> Result<Box<dyn AnyModel>>,
+    /// The field with the key of the parent, if that is how they are found.
+    parent: Option<u16>,
+}
+
+impl Decode {
+    fn of(def: &AssocDef) -> Self {
+        let parent = if let Link::Children { field } = def.link { Some(field) } else { None };
+        Self { target: (def.target)(), build: def.glue.build, parent }
+    }
+
+    pub(crate) fn child(&self, row: &dyn Row) -> Result<Child> {
+        let parent = self.parent.map(|field| reference(self.target, field, row)).transpose()?.flatten();
+        Ok(Child { key: self.target.key_of(row)?, parent, row: (self.build)(row)? })
+    }
+}
+
+/// Where related rows come from.
+#[async_trait]
+pub(crate) trait Source: Lookup {
+    /// The rows that answer `query`, decoded.
+    async fn children(&mut self, query: &Query, decode: Decode) -> Result<Vec<Child>> {
+        self.rows(decode.target, query).await?.iter().map(|row| decode.child(&*row.row)).collect()
+    }
+}
 
 /// Puts into `owners`, which are rows of `schema`, what `includes` asks for.
 ///
 /// # Errors
 /// `Invalid` if an association is named that the model does not have; else what `lookup` reports.
 pub(crate) fn load<'a>(
-    lookup: &'a mut dyn Lookup,
+    lookup: &'a mut dyn Source,
     schema: &'static Schema,
-    owners: &'a mut [Box<dyn AnyModel>],
+    owners: &'a mut [Owner<'_>],
     includes: &'a Includes,
 ) -> BoxFuture<'a, Result<()>> {
     Box::pin(async move {
@@ -51,9 +93,9 @@ enum By {
 }
 
 async fn wanted(
-    lookup: &mut dyn Lookup,
+    lookup: &mut dyn Source,
     schema: &'static Schema,
-    owners: &[Box<dyn AnyModel>],
+    owners: &[Owner<'_>],
     def: &AssocDef,
 ) -> Result<Wanted> {
     let target = (def.target)();
@@ -115,28 +157,29 @@ impl Found {
 }
 
 async fn targets(
-    lookup: &mut dyn Lookup,
+    lookup: &mut dyn Source,
     def: &AssocDef,
     wanted: &Wanted,
     nested: &Includes,
 ) -> Result<Found> {
-    let target = (def.target)();
     let mut found = Found { rows: Vec::new(), by_key: HashMap::new(), by_parent: HashMap::new() };
     if wanted.keys.is_empty() {
         return Ok(found);
     }
-    let among = Predicate::Among { field: wanted.field, keys: wanted.keys.iter().cloned().collect() };
-    let mut rows = Vec::new();
-    for (place, stored) in lookup.rows(target, &Query::filter(among)).await?.into_iter().enumerate() {
-        found.by_key.insert(target.key_of(&*stored.row)?, place);
-        if let Link::Children { field } = def.link
-            && let Some(parent) = reference(target, field, &*stored.row)?
-        {
-            found.by_parent.entry(parent).or_default().push(place);
+    let (decode, keys) = (Decode::of(def), wanted.keys.iter().cloned().collect());
+    let among = Query::filter(Predicate::Among { field: wanted.field, keys });
+    let children = lookup.children(&among, decode).await?;
+    let mut rows = Vec::with_capacity(children.len());
+    for Child { key, parent, row } in children {
+        match (decode.parent, parent) {
+            (None, _) => drop(found.by_key.insert(key, rows.len())),
+            (_, Some(parent)) => found.by_parent.entry(parent).or_default().push(rows.len()),
+            _ => {}
         }
-        rows.push((def.glue.build)(&*stored.row)?);
+        rows.push(row);
     }
-    load(lookup, target, &mut rows, nested).await?;
+    let mut owners: Vec<Owner<'_>> = rows.iter_mut().map(|row| &mut **row).collect();
+    load(lookup, decode.target, &mut owners, nested).await?;
     found.rows = rows.into_iter().map(AnyModel::share).collect();
     Ok(found)
 }
@@ -146,20 +189,18 @@ async fn targets(
 /// # Errors
 /// As [`load`].
 pub(crate) async fn load_typed<M: Model>(
-    lookup: &mut dyn Lookup,
+    lookup: &mut dyn Source,
     schema: &'static Schema,
     rows: &mut [Arc<M>],
     includes: &Includes,
 ) -> Result<()> {
-    let mut owners: Vec<Box<dyn AnyModel>> = Vec::with_capacity(rows.len());
-    for row in rows.iter() {
-        owners.push(Box::new(M::from_row(&**row)?));
-    }
-    load(lookup, schema, &mut owners, includes).await?;
-    for (row, owner) in rows.iter_mut().zip(owners) {
-        if let Ok(loaded) = owner.share().into_any().downcast::<M>() {
-            *row = loaded;
+    let mut owners: Vec<Owner<'_>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        if Arc::get_mut(row).is_none() {
+            // Somebody else has it, and sees what he saw.
+            *row = Arc::new(M::from_row(&**row)?);
         }
+        owners.extend(Arc::get_mut(row).map(|row| row as Owner<'_>));
     }
-    Ok(())
+    load(lookup, schema, &mut owners, includes).await
 }

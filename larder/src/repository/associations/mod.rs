@@ -19,7 +19,7 @@ mod write;
 
 pub(super) use delete::{Referrers, extend as delete};
 pub(super) use ground::Ground;
-pub(super) use load::load_typed;
+pub(super) use load::{Source, load_typed};
 pub(super) use order::order;
 pub(super) use plan::Plan;
 pub(super) use save::{Root, carries, plan as save};

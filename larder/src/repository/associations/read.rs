@@ -5,12 +5,13 @@ use std::collections::HashSet;
 
 use larder_core::association::{Includes, Lookup, answer, needed, resolve, resolved};
 use larder_core::{
-    Error, Key, Model, PageRow, Predicate, Query, ReadPolicy, Result, Schema, Timestamp, Value, async_trait,
+    Error, Key, MetaRef, Model, PageRow, Predicate, Query, ReadPolicy, Result, Row, Schema, Timestamp, Value,
+    async_trait,
 };
 
 use super::super::read::unreachable;
 use super::super::{Repository, Rows};
-use super::load::load_typed;
+use super::load::{Child, Decode, Source, load_typed};
 use super::plan::reference;
 
 /// Finds rows here.
@@ -125,14 +126,13 @@ struct Loading<'a> {
 #[async_trait]
 impl Lookup for Loading<'_> {
     async fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
-        let remote = self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly;
         let rows = match &query.filter {
-            Predicate::Among { field, keys } if remote => {
+            Predicate::Among { field, keys } if self.asks_remote() => {
                 if resolve::own_key(schema).is_ok_and(|own| own == *field) {
                     self.by_key(schema, query, keys.iter()).await?
                 } else {
                     let values = keys.iter().map(|key| reference(schema, *field, key));
-                    self.children(schema, query, *field, values.collect::<Result<_>>()?).await?
+                    self.by_parent(schema, query, *field, values.collect::<Result<_>>()?).await?
                 }
             }
             _ => self.here(schema, query).await?,
@@ -144,7 +144,35 @@ impl Lookup for Loading<'_> {
     }
 }
 
+#[async_trait]
+impl Source for Loading<'_> {
+    async fn children(&mut self, query: &Query, decode: Decode) -> Result<Vec<Child>> {
+        if self.asks_remote() {
+            return self
+                .rows(decode.target, query)
+                .await?
+                .iter()
+                .map(|row| decode.child(&*row.row))
+                .collect();
+        }
+        // Here, rows are decoded where they lie.
+        let add = move |(children, print): &mut (Vec<Child>, Vec<_>), meta: MetaRef<'_>, row: &dyn Row| {
+            let child = decode.child(row)?;
+            print.push((decode.target.model, child.key.clone(), meta.revision));
+            children.push(child);
+            Ok(())
+        };
+        let (children, print) = self.repo.lent(decode.target, query, add).await?;
+        self.print.extend(print);
+        Ok(children)
+    }
+}
+
 impl Loading<'_> {
+    fn asks_remote(&self) -> bool {
+        self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly
+    }
+
     async fn here(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         Here(self.repo).rows(schema, query).await
     }
@@ -184,7 +212,7 @@ impl Loading<'_> {
     }
 
     /// Rows by what they refer to: all or none of them are known.
-    async fn children(
+    async fn by_parent(
         &mut self,
         schema: &'static Schema,
         query: &Query,

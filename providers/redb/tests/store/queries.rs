@@ -230,6 +230,8 @@ async fn compare(
     }
     let now = lent(store, schema, query).unwrap().expect("few rows are lent");
     prop_assert_eq!(&now, &expected, "{}: read_now {:?}", schema.model, query);
+    let lent = lent_on(store, schema, query).await.unwrap();
+    prop_assert_eq!(&lent, &expected, "{}: lend {:?}", schema.model, query);
     let present = store.exists(&cx(), schema, query).await.unwrap();
     prop_assert_eq!(
         present == Presence::Present,

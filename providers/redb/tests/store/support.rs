@@ -1,14 +1,14 @@
 //! Runtimes, models and helpers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Batch, CommitOutcome, Committed, Context, Error, FieldDef, IndexDef, IntKind, Key, KeyDef, Kind, Meta,
-    Op, OpenStore, Opening, PageRow, Predicate, Query, Record, Result, Row, Runtime, Schema, Store, Tail,
-    Timestamp, Value, ValueRef,
+    Batch, Borrower, CommitOutcome, Committed, Context, Error, FieldDef, IndexDef, IntKind, Key, KeyDef,
+    Kind, Meta, MetaRef, Op, OpenStore, Opening, PageRow, Predicate, Query, Record, Result, Row, Runtime,
+    Schema, Store, Tail, Timestamp, Value, ValueRef,
 };
 use larder_redb::Redb;
 
@@ -154,14 +154,42 @@ pub(crate) fn lent(store: &dyn Store, schema: &'static Schema, query: &Query) ->
     Ok(lent.then_some(rows))
 }
 
+/// Copies what is lent, and forgets it when it comes anew.
+struct Copying(&'static Schema, Arc<Mutex<Vec<Record>>>);
+
+impl Borrower for Copying {
+    fn take(&mut self, _: MetaRef<'_>, row: &dyn Row) -> Result<()> {
+        self.1.lock().unwrap().push(Record::copy(self.0, row)?);
+        Ok(())
+    }
+
+    fn anew(&mut self) {
+        self.1.lock().unwrap().clear();
+    }
+}
+
+/// The same rows by `lend`, copied.
+pub(crate) async fn lent_on(
+    store: &dyn Store,
+    schema: &'static Schema,
+    query: &Query,
+) -> Result<Vec<Record>> {
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    store.lend(&cx(), schema, query, Box::new(Copying(schema, rows.clone()))).await?;
+    let rows = std::mem::take(&mut *rows.lock().unwrap());
+    Ok(rows)
+}
+
 pub(crate) fn key_of(row: &PageRow, schema: &Schema) -> Key {
     schema.key_of(&*row.row).unwrap()
 }
 
-/// The keys of the rows that answer `query`, which `get` and `read_now` agree in.
+/// The keys of the rows that answer `query`, which `get`, `lend` and `read_now` agree in.
 pub(crate) async fn keys(store: &dyn Store, schema: &'static Schema, query: &Query) -> Vec<Key> {
     let got: Vec<Key> =
         get(store, schema, query).await.unwrap().iter().map(|row| key_of(row, schema)).collect();
+    let rows = lent_on(store, schema, query).await.unwrap();
+    assert_eq!(rows.iter().map(|row| schema.key_of(row).unwrap()).collect::<Vec<_>>(), got);
     if let Some(rows) = lent(store, schema, query).unwrap() {
         let lent: Vec<Key> = rows.iter().map(|row| schema.key_of(row).unwrap()).collect();
         assert_eq!(lent, got);
