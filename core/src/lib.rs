@@ -40,7 +40,7 @@ pub mod value;
 
 pub use association::{
     Assoc, AssocDef, AssocDialect, Brought, Embedded, Include, Includes, Including, Keyed, Link, LookupBy,
-    Many, OnDelete, One, Orphans, Related, ToOne, Wanted,
+    Many, OnDelete, One, Orphans, Related, SendAs, ToOne, Wanted,
 };
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
@@ -51,8 +51,8 @@ pub use key::Key;
 pub use kind::{AsDef, EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
 pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
 pub use migration::{Migration, OldRow};
-pub use mutation::{FieldSet, Mutation, MutationId, Operation};
-pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark};
+pub use mutation::{Enclosed, FieldSet, Mutation, MutationId, Operation};
+pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark, Within};
 pub use provider::{
     Applied, Capabilities, Change, Changed, Delta, DeltaPage, Done, Idempotency, OpenProvider, Opening,
     Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,

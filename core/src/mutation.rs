@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::association::AssocDef;
 use crate::key::Key;
 use crate::meta::RemoteVersion;
 use crate::row::Row;
@@ -108,4 +109,24 @@ pub struct Mutation {
     pub extra: Option<Arc<str>>,
     /// True if the same mutation may have been sent before.
     pub repeated: bool,
+    /// Changes of related rows that go in the same request. Only a provider that says that it
+    /// [nests](crate::Capabilities::nests) gets any, and it has to apply them together with the row or not at all.
+    pub nested: Vec<Enclosed>,
+}
+
+/// A change of a related row that goes in the request of another.
+#[derive(Clone, Debug)]
+pub struct Enclosed {
+    /// The association of the row in which it stands.
+    pub association: &'static AssocDef,
+    /// Its model.
+    pub schema: &'static Schema,
+    /// Its key.
+    pub key: Key,
+    /// What is done; never a delete.
+    pub operation: Operation,
+    /// The whole row as it shall be.
+    pub row: Arc<dyn Row>,
+    /// What stands in it in turn.
+    pub nested: Vec<Enclosed>,
 }

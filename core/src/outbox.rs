@@ -59,6 +59,21 @@ pub struct Entry {
     pub not_before: Option<Timestamp>,
     /// What happened last.
     pub failure: Option<Failure>,
+    /// Other mutations that go in its request. They come after it in the outbox.
+    pub carries: Vec<MutationId>,
+    /// Whose request it goes in; `None` if it has one of its own. Should the other be gone, it has one after all.
+    pub within: Option<Within>,
+}
+
+/// Where a mutation goes that has no request of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// The mutation whose request carries it.
+    pub carrier: MutationId,
+    /// The mutation of the row in which its row stands: the carrier, or another one that goes with it.
+    pub parent: MutationId,
+    /// The association of that row, by its name in the model.
+    pub association: Arc<str>,
 }
 
 /// Where an entry stands. "In flight" is known by the engine alone; on disk it is a [`SendMark`].

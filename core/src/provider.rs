@@ -105,6 +105,8 @@ pub struct Capabilities {
     pub unique: bool,
     /// It keeps a server's version and refuses a write that is based on another.
     pub versions: bool,
+    /// It takes related rows in the request of a row: [`Mutation::nested`](crate::Mutation::nested).
+    pub nests: bool,
 }
 
 impl Capabilities {
@@ -120,6 +122,7 @@ impl Capabilities {
         delete: true,
         unique: true,
         versions: false,
+        nests: false,
     };
 
     /// Nothing but reading whole pages.
@@ -134,6 +137,7 @@ impl Capabilities {
         delete: false,
         unique: false,
         versions: false,
+        nests: false,
     };
 
     /// Refuses an operation that the provider does not have.

@@ -72,6 +72,7 @@ fn a_mock_provider_answers_as_it_is_told() {
         base_version: None,
         extra: None,
         repeated: false,
+        nested: Vec::new(),
     };
     let error = now(provider.apply(&cx, &mutation)).expect_err("an error");
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Offline, true));

@@ -123,6 +123,7 @@ pub(crate) const SPECIAL: Words = Words {
         "flatten",
         "path",
         "lookup",
+        "send",
     ],
     often: &["alias"],
 };

@@ -1,16 +1,16 @@
-//! How an association is written in one dialect: `path`, `lookup`.
+//! How an association is written in one dialect: `path`, `lookup`, `send`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{LitStr, Meta, Type};
 
 use crate::association;
-use crate::attr::{list, string};
+use crate::attr::{list, string, suggest};
 use crate::dialect::{ANY, Names, PerDialect, Special};
 use crate::errors::Errors;
 
 /// The words, inside of `json(…)` and its like.
-pub(crate) const ONCE: &[&str] = &["path", "lookup"];
+pub(crate) const ONCE: &[&str] = &["path", "lookup", "send"];
 
 /// A field of the other model, and the path to its value.
 type Pair = (LitStr, Option<LitStr>);
@@ -21,6 +21,7 @@ pub(crate) struct Wire {
     path: Option<LitStr>,
     /// The fields of the other model, each with the path to its value, if it stands elsewhere than the field.
     lookup: Option<(Span, Vec<Pair>)>,
+    send: Option<LitStr>,
 }
 
 impl Wire {
@@ -32,6 +33,7 @@ impl Wire {
         }
         match (word, meta) {
             ("path", _) => self.path = string(meta, errors).filter(|path| is_pointer(path, errors)),
+            ("send", _) => self.send = string(meta, errors).filter(|word| is_known(word, errors)),
             (_, Meta::List(_)) => {
                 let pairs = list::<Meta>(meta, errors).unwrap_or_default();
                 if pairs.is_empty() && !errors.is_garbled() {
@@ -71,7 +73,8 @@ impl Wire {
     /// The first of what is said.
     pub(crate) fn span(&self) -> Option<(&'static str, Span)> {
         let path = self.path.as_ref().map(|path| ("path", path.span()));
-        path.or(self.lookup.as_ref().map(|(span, _)| ("lookup", *span)))
+        let lookup = self.lookup.as_ref().map(|(span, _)| ("lookup", *span));
+        path.or(lookup).or(self.send.as_ref().map(|word| ("send", word.span())))
     }
 
     /// Refuses what has no meaning for an association with one row, or with many; and for what is none.
@@ -119,8 +122,35 @@ impl Wire {
             let pairs: Vec<_> = pairs.iter().filter_map(pair).collect();
             parts.push(quote!(lookup: &[#(#pairs),*]));
         }
+        match self.send.as_ref().map(LitStr::value).as_deref() {
+            Some("nested") => parts.push(quote!(send: #larder::SendAs::Nested)),
+            Some("first") => parts.push(quote!(send: #larder::SendAs::First)),
+            _ => {}
+        }
         parts
     }
+
+    /// Refuses to nest what is no list of children.
+    pub(crate) fn check_nesting(&self, children: bool, errors: &mut Errors) {
+        if let Some(word) = self.send.as_ref().filter(|word| !children && word.value() == "nested") {
+            errors.on(
+                word.span(),
+                "children alone can be sent nested, a field with `children = \"…\"`: other rows go by requests of \
+                 their own, those that are referred to first",
+            );
+        }
+    }
+}
+
+/// Whether it is a way of sending.
+fn is_known(word: &LitStr, errors: &mut Errors) -> bool {
+    let ways = ["id", "nested", "first"];
+    let known = ways.contains(&word.value().as_str());
+    if !known {
+        let hint = suggest(&word.value(), &ways);
+        errors.on(word.span(), format!("unknown way of sending `{}`{hint}", word.value()));
+    }
+    known
 }
 
 /// The dialects of an association, as a slice of `(&str, AssocDialect)`. One that is stored has its names in its field.

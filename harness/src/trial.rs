@@ -205,6 +205,7 @@ impl Trial {
             base_version: None,
             extra: None,
             repeated: false,
+            nested: Vec::new(),
         }
     }
 

@@ -79,6 +79,7 @@ impl Scripted {
             base_version: None,
             extra: None,
             repeated: false,
+            nested: Vec::new(),
         };
         self.server.apply(&Context::new(), &mutation).await.unwrap();
     }

@@ -154,6 +154,7 @@ async fn what_the_remote_has_is_taken_as_it_is_and_can_be_deleted() {
         base_version: None,
         extra: None,
         repeated: false,
+        nested: Vec::new(),
     };
     net.server().apply(&Context::new(), &mutation).await.unwrap();
     let pulled = repo.get(Select::<Stay>::all()).await.unwrap();

@@ -106,6 +106,8 @@ impl Codec {
             first_strike: None,
             not_before: None,
             failure: None,
+            carries: Vec::new(),
+            within: None,
         };
         Ok(encode_entry(&entry, SHAPE)?)
     }

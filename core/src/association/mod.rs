@@ -31,4 +31,4 @@ pub use reach::{involved, needed, reached};
 pub use refs::references;
 pub use resolve::{Asking, Lookup, answer, resolved};
 pub use token::{Assoc, By, Including, With};
-pub use wire::{AssocDialect, Brought, Embedded, LookupBy, Wanted, lookup_by};
+pub use wire::{AssocDialect, Brought, Embedded, LookupBy, SendAs, Wanted, lookup_by};

@@ -26,6 +26,22 @@ pub struct AssocDialect {
     pub path: Option<&'static str>,
     /// What tells which row is meant, if that is not its key: fields of the other model, all of which have to be equal.
     pub lookup: &'static [LookupBy],
+    /// How it is sent.
+    pub send: SendAs,
+}
+
+/// How an association goes to a remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SendAs {
+    /// As the key, or as the list of keys, that the row stores. A row that is new goes by a request of its own.
+    #[default]
+    Id,
+    /// Rows that are saved together with this one go in its request.
+    Nested,
+    /// As [`Id`](Self::Id), after the request that makes the row that is referred to. That order is kept in any case:
+    /// the word says that it is relied on.
+    First,
 }
 
 /// A field of the other model that tells which row is meant.
@@ -39,7 +55,8 @@ pub struct LookupBy {
 
 impl AssocDialect {
     /// Nothing special.
-    pub const PLAIN: Self = Self { name: None, alias: &[], skip_read: false, path: None, lookup: &[] };
+    pub const PLAIN: Self =
+        Self { name: None, alias: &[], skip_read: false, path: None, lookup: &[], send: SendAs::Id };
 }
 
 impl AssocDef {
@@ -54,6 +71,12 @@ impl AssocDef {
     #[must_use]
     pub fn name_in(&self, dialect: &str) -> &'static str {
         self.dialect(dialect).and_then(|special| special.name).unwrap_or(self.name)
+    }
+
+    /// True if rows that are saved together with the row go in its request.
+    #[must_use]
+    pub fn is_sent_nested(&self, dialect: &str) -> bool {
+        self.dialect(dialect).is_some_and(|special| special.send == SendAs::Nested)
     }
 }
 

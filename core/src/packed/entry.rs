@@ -11,7 +11,7 @@ use super::{FORMAT, write_body};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::mutation::{FieldSet, MutationId, Operation};
-use crate::outbox::{Entry, EntryState, Failure, SendMark};
+use crate::outbox::{Entry, EntryState, Failure, SendMark, Within};
 use crate::row::Row;
 use crate::schema::{FieldDef, Schema};
 use crate::value::ValueRef;
@@ -38,6 +38,10 @@ struct Head<'a> {
     first_strike: Option<i64>,
     not_before: Option<i64>,
     failure: Option<Cow<'a, Failure>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    carries: Vec<MutationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<Within>,
 }
 
 /// Encodes `entry`; its rows have the shape `shape`. The sequence number is the store's key and not part of it.
@@ -70,6 +74,8 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         first_strike: micros(entry.first_strike),
         not_before: micros(entry.not_before),
         failure: entry.failure.as_ref().map(Cow::Borrowed),
+        carries: entry.carries.clone(),
+        within: entry.within.clone(),
     };
     let unwritable = |error: rmp_serde::encode::Error| {
         Error::new(ErrorKind::Serialization, "the outbox entry can't be encoded").because(error)
@@ -201,6 +207,8 @@ impl EncodedEntry<'_> {
             first_strike: head.first_strike.map(moment),
             not_before: head.not_before.map(moment),
             failure: head.failure.map(Cow::into_owned),
+            carries: head.carries,
+            within: head.within,
         }
     }
 }

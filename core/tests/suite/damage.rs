@@ -184,6 +184,8 @@ fn entry(schema: &'static Schema, row: &Everything) -> Entry {
         first_strike: None,
         not_before: None,
         failure: None,
+        carries: Vec::new(),
+        within: None,
     }
 }
 

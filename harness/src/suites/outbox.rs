@@ -36,6 +36,8 @@ pub(super) fn entry(trial: &Trial, id: i64) -> Entry {
         first_strike: None,
         not_before: None,
         failure: None,
+        carries: Vec::new(),
+        within: None,
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Acts {
 }
 
 impl Acts {
-    fn cx(&self) -> Context {
+    pub(super) fn cx(&self) -> Context {
         Context { account: self.account.clone(), ..Context::new() }
     }
 
@@ -132,6 +132,7 @@ impl Acts {
         let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else {
             return Ok(None);
         };
+        let nested = self.nested(&entry).await?;
         let mutation = Mutation {
             id: entry.id,
             schema: entry.schema,
@@ -142,6 +143,7 @@ impl Acts {
             base_version: entry.base_version,
             extra: entry.extra,
             repeated,
+            nested,
         };
         self.remote.apply(&self.cx(), &mutation).await.map(Some)
     }
@@ -186,7 +188,8 @@ impl Acts {
             return Ok(Answer::NotThere);
         };
         let different = enqueue::differences(entry.schema, &**wanted, &*there.row)?;
-        if !entry.changed.iter().any(|at| different.contains(at)) {
+        let as_wanted = !entry.changed.iter().any(|at| different.contains(at));
+        if as_wanted && self.has_nested(&entry, &there).await? {
             self.keep(seq, Ok(Some(there)));
             return Ok(Answer::Accepted);
         }
@@ -211,7 +214,8 @@ impl Acts {
     /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
-        let mut decision = Decision { seq, verdict, next, answer: self.answer(seq), id: None, given: None };
+        let mut decision =
+            Decision { seq, verdict, next, answer: self.answer(seq), ids: Vec::new(), given: None };
         let mut failures = 0;
         loop {
             match self.try_settle(&mut decision).await {
@@ -256,7 +260,8 @@ impl Acts {
                 }
                 Err(error) => return Err(error),
             };
-            decision.id = Some(entry.id);
+            decision.ids.clone_from(&entry.carries);
+            decision.ids.push(entry.id);
             let now = self.runtime.now();
             let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
             let stored = stored.as_ref();
@@ -268,7 +273,7 @@ impl Acts {
                         .and_then(|answer| answer.as_ref().ok())
                         .and_then(Option::as_ref);
                     let given = exchange::given(&entry, row);
-                    let batch = match (stored, row, &given) {
+                    let mut batch = match (stored, row, &given) {
                         (Some(stored), Some(row), Some(key)) => {
                             self.exchanged(&entry, stored, row, key.clone()).await?
                         }
@@ -278,6 +283,7 @@ impl Acts {
                         }
                     };
                     decision.given = given;
+                    self.accept_nested(&mut batch, &entry, row, now).await?;
                     batch
                 }
                 Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
@@ -289,15 +295,20 @@ impl Acts {
             }
         }
         // An entry that was gone already has its fate, unless a commit of ours has succeeded and said that it failed.
-        let Some(id) = decision.id else { return Ok(()) };
-        match verdict {
-            Verdict::Accept => self.fates.settle(id, Fate::Accepted(decision.given.clone())),
-            Verdict::Park(reason) => {
-                let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
-                let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
-                self.fates.settle(id, Fate::Failed(error));
+        let given = decision.given.take();
+        let own = decision.ids.last().copied();
+        for id in decision.ids.drain(..) {
+            match verdict {
+                Verdict::Accept => {
+                    self.fates.settle(id, Fate::Accepted(given.clone().filter(|_| Some(id) == own)))
+                }
+                Verdict::Park(reason) => {
+                    let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
+                    let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
+                    self.fates.settle(id, Fate::Failed(error));
+                }
+                Verdict::Note | Verdict::Unmark => {}
             }
-            Verdict::Note | Verdict::Unmark => {}
         }
         Ok(())
     }
@@ -323,7 +334,7 @@ impl Acts {
 
     /// An entry and its row. The entry is read after the row: a batch that relies on the row's revision relies on the
     /// entry as well, because whatever is decided about an entry touches its row.
-    async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
+    pub(super) async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
         let Some(entry) = self.store.entry(&self.cx(), seq).await? else {
             return Ok(None);
         };
@@ -333,7 +344,7 @@ impl Acts {
     }
 
     /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.
-    async fn next(
+    pub(super) async fn next(
         &self,
         entry: &Entry,
         stored: Option<&StoredRow>,
@@ -407,7 +418,7 @@ impl Acts {
     /// Gives an entry up; gives the entries that went with it.
     ///
     /// # Errors
-    /// `Conflict` if the entry may be on its way.
+    /// `Conflict` if the entry may be on its way, or goes in the request of another.
     pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
         let _alone = self.marking.lock().await;
         loop {
@@ -421,26 +432,22 @@ impl Acts {
                     .model(entry.schema.model)
                     .key(&entry.key));
             }
-            let view = self.view(&entry, stored).await?;
-            let batch = settle::discarded(&entry, &view, self.runtime.now())?;
-            let dequeued = |op: &Op| {
-                if let Op::Dequeue(seq) = op { Some(*seq) } else { None }
-            };
-            let gone: Vec<u64> = batch.ops.iter().filter_map(dequeued).collect();
+            self.refuse_carried(&entry).await?;
+            let (batch, gone) = self.give_up(entry, stored).await?;
             if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
                 continue;
             }
-            for entry in view.later.iter().chain([&entry]).filter(|entry| gone.contains(&entry.seq)) {
+            for entry in &gone {
                 let given_up =
                     Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
                 self.fates.settle(entry.id, Fate::Failed(given_up));
             }
-            return Ok(gone);
+            return Ok(gone.iter().map(|entry| entry.seq).collect());
         }
     }
 
     /// The row of an entry, and the entries of it that come before and after.
-    async fn view(&self, entry: &Entry, stored: Option<StoredRow>) -> Result<View> {
+    pub(super) async fn view(&self, entry: &Entry, stored: Option<StoredRow>) -> Result<View> {
         let tail = stored.as_ref().map_or(0, |stored| stored.meta.tail);
         let mut earlier = self.chain(entry.schema, &entry.key, tail).await?;
         earlier.retain(|other| other.seq != entry.seq);
@@ -455,8 +462,8 @@ struct Decision {
     verdict: Verdict,
     next: Option<u64>,
     answer: Option<Result<Option<PageRow>>>,
-    /// The mutation, once its entry has been read.
-    id: Option<MutationId>,
+    /// The mutation and those that go with it, once its entry has been read.
+    ids: Vec<MutationId>,
     /// The key that the remote has given in place of a temporary one.
     given: Option<Key>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_core::query::eval;
 use larder_core::{
     Batch, Entry, EntryState, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState,
-    Schema, StoredRow, SyncState, Tail, Timestamp,
+    Schema, StoredRow, SyncState, Tail, Timestamp, Within,
 };
 
 /// What the application wants.
@@ -28,6 +28,10 @@ pub(crate) struct Intent {
     pub(crate) id: Option<MutationId>,
     pub(crate) account: Option<Arc<str>>,
     pub(crate) now: Timestamp,
+    /// Other mutations that go in its request: then there is one even if nothing of the row changes.
+    pub(crate) carries: Vec<MutationId>,
+    /// Whose request it goes in.
+    pub(crate) within: Option<Within>,
 }
 
 /// Adds `intent` to `batch`, seen from what is stored; `false` if it changes nothing. At most one intent a row.
@@ -35,7 +39,7 @@ pub(crate) struct Intent {
 /// # Errors
 /// `Serialization` or `Corrupt` if the stored row can't be compared with the new one.
 pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Intent) -> Result<bool> {
-    let Intent { schema, key, write, id, account, now } = intent;
+    let Intent { schema, key, write, id, account, now, carries, within } = intent;
     let row = stored.and_then(|stored| stored.row.as_ref());
     let changed = match (&write, row) {
         (Write::Put(new), Some(old)) => differences(schema, &**old, &**new)?,
@@ -46,7 +50,8 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
     let local = before.as_ref().is_some_and(|meta| meta.sync.state == RowState::Local && meta.tail == 0);
     // What was kept here alone is new to the remote, even if nothing of it changes.
     let published = local && id.is_some();
-    let nothing_to_put = matches!(write, Write::Put(_)) && row.is_some() && changed.is_empty() && !published;
+    let asked_for = published || !carries.is_empty() || within.is_some();
+    let nothing_to_put = matches!(write, Write::Put(_)) && row.is_some() && changed.is_empty() && !asked_for;
     // A row that is unknown here may well be known to the remote; a tombstone is deleted already.
     let nothing_to_delete =
         matches!(write, Write::Delete) && row.is_none() && (stored.is_some() || id.is_none());
@@ -99,6 +104,8 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
         first_strike: None,
         not_before: None,
         failure: None,
+        carries,
+        within,
     })));
     batch.ops.push(match write {
         Write::Put(row) => Op::Put { schema, key, row, meta, tail },

@@ -490,7 +490,11 @@ impl Engine {
 
     fn settled(&mut self, seq: u64, verdict: Verdict) {
         match verdict {
-            Verdict::Accept => self.window.forget(seq),
+            Verdict::Accept => {
+                // What went with it is settled in the same transaction.
+                self.window.carried(seq).into_iter().for_each(|carried| self.window.forget(carried));
+                self.window.forget(seq);
+            }
             Verdict::Park(reason) => {
                 self.window.update(seq, |tracked| {
                     tracked.head.parked = Some(reason);

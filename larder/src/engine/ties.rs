@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::association::references;
-use larder_core::{Entry, Key, Operation, Result, Row};
+use larder_core::{Entry, Key, MutationId, Operation, Result, Row};
 
 /// A row: its model and its key.
 pub(crate) type Place = (&'static str, Key);
@@ -22,6 +22,10 @@ pub(crate) struct Tied {
     pub(crate) refers: Vec<Place>,
     /// The rows that its row referred to before, and does not any more.
     pub(crate) referred: Vec<Place>,
+    /// Its identity, if others go in its request.
+    pub(crate) carries: Option<MutationId>,
+    /// The mutation whose request it goes in.
+    pub(crate) carrier: Option<MutationId>,
 }
 
 impl Tied {
@@ -47,6 +51,8 @@ impl Tied {
             deletes: entry.operation == Operation::Delete,
             refers,
             referred,
+            carries: (!entry.carries.is_empty()).then_some(entry.id),
+            carrier: entry.within.as_ref().map(|within| within.carrier),
         }
     }
 
@@ -62,6 +68,9 @@ pub(super) struct Ties {
     creators: BTreeMap<Place, BTreeSet<u64>>,
     /// The entries that refer to a row, or stop doing so.
     namers: BTreeMap<Place, BTreeSet<u64>>,
+    /// The entries in whose requests others go, and those others. An entry of which the carrier is gone goes by itself.
+    carriers: BTreeMap<MutationId, u64>,
+    carried: BTreeMap<u64, BTreeSet<u64>>,
     waits: BTreeMap<u64, BTreeSet<u64>>,
     holds: BTreeMap<u64, BTreeSet<u64>>,
 }
@@ -78,6 +87,13 @@ impl Ties {
         }
         if tied.deletes {
             waits.extend(before(&self.namers, place));
+        }
+        if let Some(carrier) = tied.carrier.and_then(|carrier| self.carriers.get(&carrier).copied()) {
+            waits.insert(carrier);
+            self.carried.entry(carrier).or_default().insert(seq);
+        }
+        if let Some(id) = tied.carries {
+            self.carriers.insert(id, seq);
         }
         for earlier in &waits {
             self.holds.entry(*earlier).or_default().insert(seq);
@@ -103,6 +119,10 @@ impl Ties {
                 }
             }
         }
+        if let Some(id) = tied.carries {
+            self.carriers.remove(&id);
+        }
+        self.carried.remove(&seq);
         take(&mut self.creators, place, seq);
         tied.names().for_each(|other| take(&mut self.namers, other, seq));
         for earlier in self.waits.remove(&seq).unwrap_or_default() {
@@ -132,6 +152,11 @@ impl Ties {
     /// The entries that an entry waits for.
     pub(super) fn waits(&self, seq: u64) -> impl Iterator<Item = u64> + '_ {
         self.waits.get(&seq).into_iter().flatten().copied()
+    }
+
+    /// The entries that go in the request of an entry.
+    pub(super) fn carried(&self, seq: u64) -> Vec<u64> {
+        self.carried.get(&seq).into_iter().flatten().copied().collect()
     }
 
     /// The entries that wait for an entry.

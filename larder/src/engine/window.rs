@@ -108,6 +108,11 @@ impl Window {
         lane.range(seq.saturating_add(1)..).next().copied()
     }
 
+    /// The entries that go in the request of an entry, as far as they are loaded.
+    pub(super) fn carried(&self, seq: u64) -> Vec<u64> {
+        self.ties.carried(seq)
+    }
+
     pub(super) fn busy(&self) -> &BTreeSet<u64> {
         &self.busy
     }

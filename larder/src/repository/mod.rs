@@ -12,6 +12,7 @@ mod known;
 mod lend;
 mod lookup;
 mod migrate;
+mod nesting;
 mod outbox;
 mod read;
 mod rows;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::Repository;
 use super::associations::{self, Ground, Plan, Root, Source};
+use super::nesting::Within;
 use super::target::{Aim, Target};
 use super::write::Change;
 use crate::engine::enqueue::Write;
@@ -36,6 +37,8 @@ struct Pending {
     schema: &'static Schema,
     /// `None` for a delete.
     row: Option<Arc<dyn Row>>,
+    /// The row in whose request it goes.
+    within: Option<Within>,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -106,9 +109,9 @@ impl Repository {
             }
             let mut writes: Vec<_> = writes.into_iter().collect();
             writes.sort_by_key(|(_, pending)| pending.place);
-            let change = |((_, key), Pending { schema, row, .. })| {
+            let change = |((_, key), Pending { schema, row, within, .. })| {
                 let write = row.map_or(Write::Delete, Write::Put);
-                Change { schema, key, write }
+                Change { schema, key, write, within }
             };
             let changes = writes.into_iter().map(change).collect();
             if self.write(changes, expect).await?.is_some() {
@@ -201,17 +204,19 @@ impl Transaction<'_> {
     }
 
     fn note_all(&mut self, plan: Plan) -> Result<()> {
-        for Change { schema, key, write } in plan.into_changes()? {
+        for Change { schema, key, write, within } in plan.into_changes()? {
             let row = if let Write::Put(row) = write { Some(row) } else { None };
-            self.note(schema, key, row);
+            self.note(schema, key, row).within = within;
         }
         Ok(())
     }
 
-    fn note(&mut self, schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>) {
+    fn note(&mut self, schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>) -> &mut Pending {
         let place = self.writes.len();
-        let pending = self.writes.entry((schema.model, key)).or_insert(Pending { place, schema, row: None });
+        let new = Pending { place, schema, row: None, within: None };
+        let pending = self.writes.entry((schema.model, key)).or_insert(new);
         pending.row = row;
+        pending
     }
 
     /// Deletes by key, by model or by query.

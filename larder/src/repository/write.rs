@@ -9,6 +9,7 @@ use larder_core::{
 };
 
 use super::clear::Chosen;
+use super::nesting::{Nesting, Within};
 use super::target::{Aim, Target};
 use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
@@ -143,6 +144,8 @@ pub(super) struct Change {
     pub(super) schema: &'static Schema,
     pub(super) key: Key,
     pub(super) write: Write,
+    /// The row in whose request it goes, if it can.
+    pub(super) within: Option<Within>,
 }
 
 /// What a commit of changes came to.
@@ -173,7 +176,7 @@ impl Repository {
     async fn store_row<M: Model>(&self, schema: &'static Schema, row: Arc<M>) -> Result<Stored<M>> {
         let key = row.key()?;
         let shared: Arc<dyn Row> = Arc::<M>::clone(&row);
-        let change = Change { schema, key: key.clone(), write: Write::Put(shared) };
+        let change = Change { schema, key: key.clone(), write: Write::Put(shared), within: None };
         if self.options.write == WritePolicy::RequireRemote {
             let key = self.write_through(change).await?;
             let row = self.find_stored(schema, &key).await?.unwrap_or(row);
@@ -208,7 +211,7 @@ impl Repository {
         }
         let change = |(key, row): (&Key, &Arc<M>)| {
             let row: Arc<dyn Row> = Arc::<M>::clone(row);
-            Change { schema, key: key.clone(), write: Write::Put(row) }
+            Change { schema, key: key.clone(), write: Write::Put(row), within: None }
         };
         let changes = rows.iter().map(change).collect();
         let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
@@ -268,7 +271,7 @@ impl Repository {
                 return self.store_row(schema, edited).await;
             }
             let shared: Arc<dyn Row> = Arc::<A::Model>::clone(&edited);
-            let change = Change { schema, key: key.clone(), write: Write::Put(shared) };
+            let change = Change { schema, key: key.clone(), write: Write::Put(shared), within: None };
             let expect = Expect::Row { schema, key: key.clone(), revision };
             if let Some(mut written) = self.write(vec![change], vec![expect]).await? {
                 let (_, awaited) = written.changes.pop().unwrap_or_default();
@@ -308,7 +311,8 @@ impl Repository {
         if self.shared.referrers.any(schema) {
             return self.delete_related(schema, keys, expect).await;
         }
-        let changes = keys.into_iter().map(|key| Change { schema, key, write: Write::Delete }).collect();
+        let changes =
+            keys.into_iter().map(|key| Change { schema, key, write: Write::Delete, within: None }).collect();
         Ok(self.write(changes, expect).await?.map(Deleted::of))
     }
 
@@ -317,7 +321,7 @@ impl Repository {
         self.delete_alone(schema, &keys).await?;
         let count = keys.len();
         for key in keys {
-            self.write_through(Change { schema, key, write: Write::Delete }).await?;
+            self.write_through(Change { schema, key, write: Write::Delete, within: None }).await?;
         }
         Ok(Deleted { count, awaited: Vec::new() })
     }
@@ -339,12 +343,20 @@ impl Repository {
             for change in &changes {
                 stored.push(self.shared.store.load(&self.cx(), change.schema, &change.key).await?);
             }
+            let order = associations::order(&changes, &stored)?;
+            let nesting = match queued {
+                Some(remote) if remote.provider.capabilities().nests => {
+                    self.nesting(&changes, &stored, &order).await?
+                }
+                _ => Nesting::default(),
+            };
             let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
+            batch.expect.extend_from_slice(&nesting.expect);
             let mut written = Written { revision: 0, changes: Vec::new() };
             written.changes.resize_with(changes.len(), Default::default);
-            for at in associations::order(&changes, &stored)? {
+            for at in order {
                 let change = &changes[at];
-                let id = queued.map(|_| self.mint());
+                let id = queued.map(|_| nesting.id(at).unwrap_or_else(|| self.mint()));
                 let intent = Intent {
                     schema: change.schema,
                     key: change.key.clone(),
@@ -352,7 +364,10 @@ impl Repository {
                     id,
                     account: self.shared.account.clone(),
                     now: self.now(),
+                    carries: nesting.carries(at),
+                    within: nesting.within(at),
                 };
+                let alone = intent.within.is_none();
                 let before = batch.ops.len();
                 let changed = enqueue(&mut batch, stored[at].as_ref(), intent)?;
                 let entry = batch.ops[before..]
@@ -360,7 +375,9 @@ impl Repository {
                     .find_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
                 let mut awaited = None;
                 if let (Some(entry), Some(remote)) = (entry, queued) {
-                    permit(remote, entry.operation)?;
+                    if alone {
+                        permit(remote, entry.operation)?;
+                    }
                     awaited = Some(self.shared.fates.await_fate(entry.id));
                 }
                 written.changes[at] = (changed, awaited);
@@ -384,7 +401,7 @@ impl Repository {
     async fn write_through(&self, change: Change) -> Result<Key> {
         validate(&change)?;
         let remote = self.remote()?;
-        let Change { schema, key, write } = change;
+        let Change { schema, key, write, .. } = change;
         let wipes = self.shared.changes.wipes();
         let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
         let meta = stored.as_ref().map(|stored| stored.meta.clone());
@@ -417,6 +434,7 @@ impl Repository {
             base_version: meta.as_ref().and_then(|meta| meta.version.clone()),
             extra: meta.as_ref().and_then(|meta| meta.extra.clone()),
             repeated: false,
+            nested: Vec::new(),
         };
         let applied = remote.provider.apply(&self.cx(), &mutation).await?;
         let given = given(&mutation, applied.row.as_ref()).filter(|given| *given != key);

@@ -252,6 +252,7 @@ pub(crate) async fn elsewhere<M: Model + Clone>(net: &Arc<Switches>, rows: impl 
             base_version: None,
             extra: None,
             repeated: false,
+            nested: Vec::new(),
         };
         net.server().apply(&Context::new(), &mutation).await.unwrap();
     }

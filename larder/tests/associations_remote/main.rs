@@ -5,6 +5,7 @@
 mod embedded;
 mod keys;
 mod lookups;
+mod nested;
 mod ordering;
 
 use larder::rest::{Endpoint, FilterOp};

@@ -125,6 +125,7 @@ impl Switches {
             base_version: None,
             extra: None,
             repeated: false,
+            nested: Vec::new(),
         };
         self.server().apply(&Context::new(), &mutation).await.unwrap();
     }
@@ -140,6 +141,7 @@ impl Switches {
             base_version: None,
             extra: None,
             repeated: false,
+            nested: Vec::new(),
         };
         self.server().apply(&Context::new(), &mutation).await.unwrap();
     }

@@ -1,5 +1,6 @@
 //! Rows to and from the bodies of requests and answers, and values to text in paths and parameters.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,8 +8,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, ETAG};
 use larder_core::dialect::json::{self, DIALECT, Json};
 use larder_core::{
-    Brought, Decoded, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Meta, Mutation, Operation, PageRow,
-    Record, RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
+    Brought, Decoded, Enclosed, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Meta, Mutation, Operation,
+    PageRow, Record, RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
 };
 use serde_json::{Map, Value};
 
@@ -90,6 +91,7 @@ pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<
                     object.remove(mutation.schema.fields[*at].name_in(DIALECT));
                 }
             }
+            nest(&mut object, &mutation.nested)?;
             Some(object)
         }
     };
@@ -108,6 +110,20 @@ pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<
 /// True if the server is to give the key: the one that the row has here is not for it.
 fn is_temporary(mutation: &Mutation) -> bool {
     mutation.schema.key.kind == KeyKind::Server && mutation.operation == Operation::Insert
+}
+
+/// Puts related rows into the object of the row that they belong to, each as a whole, in lists by association.
+fn nest(object: &mut Map<String, Value>, nested: &[Enclosed]) -> Result<()> {
+    let mut lists: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for row in nested {
+        let mut encoded = Json.encode(row.schema, &*row.row)?;
+        if let Value::Object(fields) = &mut encoded {
+            nest(fields, &row.nested)?;
+        }
+        lists.entry(row.association.name_in(DIALECT)).or_default().push(encoded);
+    }
+    object.extend(lists.into_iter().map(|(name, rows)| (name.to_owned(), Value::Array(rows))));
+    Ok(())
 }
 
 fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {

@@ -290,6 +290,7 @@ impl Rest {
         capabilities.delete = accepts(Operation::Delete);
         capabilities.unique = self.unique;
         capabilities.versions = self.versions;
+        capabilities.nests = true;
         capabilities
     }
 }

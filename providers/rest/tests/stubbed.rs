@@ -31,6 +31,7 @@ fn insert() -> Mutation {
         base_version: None,
         extra: None,
         repeated: false,
+        nested: Vec::new(),
     }
 }
 

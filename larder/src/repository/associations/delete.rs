@@ -119,7 +119,7 @@ pub(crate) async fn extend(
 fn delete(plan: &mut Plan, schema: &'static Schema, key: Key) -> Option<usize> {
     match plan.place(schema, &key) {
         Some(place) => plan.nodes[place].row.take().map(|_| place),
-        None => Some(plan.add(Node { schema, key, row: None, new: false })),
+        None => Some(plan.add(Node { schema, key, row: None, new: false, within: None })),
     }
 }
 
@@ -169,7 +169,7 @@ async fn references(
 /// The row that refers lives on, and refers to nothing.
 fn set_null(plan: &mut Plan, reference: Reference) -> Result<()> {
     let Reference { schema, field, key, row, to, .. } = reference;
-    let place = plan.add(Node { schema, key, row: Some(row), new: false });
+    let place = plan.add(Node { schema, key, row: Some(row), new: false, within: None });
     if let Some(row) = &mut plan.nodes[place].row {
         *row = with_value(schema, &**row, field, Value::Null)?;
     }

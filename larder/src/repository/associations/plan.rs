@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use larder_core::{Error, ErrorKind, Key, Kind, Record, Result, Row, Schema, Value};
 
+use super::super::nesting::Within;
 use super::super::write::Change;
 use super::graph::Edges;
 use crate::engine::enqueue::Write;
@@ -25,6 +26,8 @@ pub(super) struct Node {
     pub(super) row: Option<Arc<dyn Row>>,
     /// Nothing is stored under the key yet.
     pub(super) new: bool,
+    /// The row in whose request it goes.
+    pub(super) within: Option<Within>,
 }
 
 impl Plan {
@@ -68,10 +71,11 @@ impl Plan {
             Error::new(ErrorKind::Invalid, what).during("upsert")
         })?;
         let mut nodes: Vec<_> = self.nodes.into_iter().map(Some).collect();
-        let change = |Node { schema, key, row, .. }| Change {
+        let change = |Node { schema, key, row, within, .. }| Change {
             schema,
             key,
             write: row.map_or(Write::Delete, Write::Put),
+            within,
         };
         let nodes = order.into_iter().filter_map(|place| nodes[place].take());
         // What was to be created and is to go was never there.

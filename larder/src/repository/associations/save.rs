@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use larder_core::association::resolve::reference as refers_to;
 use larder_core::association::{AnyModel, AssocDef, Carried, Link, Member, Orphans};
+use larder_core::dialect::json;
 use larder_core::{
     CompareOp, Error, ErrorKind, Key, KeyKind, Predicate, Query, Record, Result, Row, Schema, Uuid, Value,
 };
 
+use super::super::nesting::Within;
 use super::Referrers;
 use super::delete;
 use super::ground::Ground;
@@ -110,7 +112,7 @@ impl Saving<'_> {
             return Ok(place);
         }
         let new = self.ground.row(schema, &key).await?.is_none();
-        Ok(self.plan.add(Node { schema, key, row: Some(row), new }))
+        Ok(self.plan.add(Node { schema, key, row: Some(row), new, within: None }))
     }
 
     /// Plans what the row at `place` carries.
@@ -131,7 +133,7 @@ impl Saving<'_> {
                 Link::Keys { .. } => self.targets(def, members, place, false).await?,
                 Link::Children { field } => {
                     for member in members {
-                        self.child(def, field, member, place).await?;
+                        self.child(schema, def, field, member, place).await?;
                     }
                     let parent = &self.plan.nodes[place].key;
                     let taken = |key| TakenOut { of: schema, def, field, key, parent: parent.clone() };
@@ -165,18 +167,30 @@ impl Saving<'_> {
     }
 
     /// A row in the parent's list: it refers to the parent, and comes after it.
-    async fn child(&mut self, def: &AssocDef, field: u16, member: Member, parent: usize) -> Result<()> {
+    async fn child(
+        &mut self,
+        schema: &'static Schema,
+        def: &'static AssocDef,
+        field: u16,
+        member: Member,
+        parent: usize,
+    ) -> Result<()> {
         let target = (def.target)();
         if member.row.is_none() && !member.added {
             return Ok(());
         }
         let parent_key = self.plan.nodes[parent].key.clone();
         let refers = Some((field, reference(target, field, &parent_key)?));
+        let planned = self.plan.nodes.len();
+        let carried = member.row.is_some();
         let child = match member {
             Member { row: None, key, .. } => Some(self.linked(target, key, refers).await?),
             carried => self.member(target, carried, refers).await?,
         };
         if let Some(child) = child {
+            if carried && child >= planned && def.is_sent_nested(json::DIALECT) {
+                self.plan.nodes[child].within = Some(Within { schema, key: parent_key, def });
+            }
             let hard = !is_nullable(target, field) && self.plan.nodes[parent].new;
             self.plan.edges.add(parent, child, hard);
         }

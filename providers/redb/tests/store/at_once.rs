@@ -42,6 +42,8 @@ fn update(
         first_strike: None,
         not_before: None,
         failure: None,
+        carries: Vec::new(),
+        within: None,
     }))
 }
 

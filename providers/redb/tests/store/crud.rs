@@ -130,6 +130,7 @@ fn mutation(operation: Operation, row: Option<larder_core::Record>, key: u32) ->
         base_version: None,
         extra: None,
         repeated: false,
+        nested: Vec::new(),
     }
 }
 

@@ -69,6 +69,8 @@ fn entry(schema: &'static Schema, id: u32, nth: u128, operation: Operation) -> E
         first_strike: None,
         not_before: None,
         failure: None,
+        carries: Vec::new(),
+        within: None,
     }
 }
 

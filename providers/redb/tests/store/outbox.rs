@@ -35,6 +35,8 @@ pub(crate) fn entry(schema: &'static Schema, row: Record) -> Box<Entry> {
         first_strike: None,
         not_before: None,
         failure: None,
+        carries: Vec::new(),
+        within: None,
     })
 }
 

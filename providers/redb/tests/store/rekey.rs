@@ -94,6 +94,8 @@ fn entry(id: u32, base: Option<Record>, row: Option<Record>) -> Op {
         first_strike: None,
         not_before: None,
         failure: None,
+        carries: Vec::new(),
+        within: None,
     }))
 }
 

@@ -228,6 +228,7 @@ pub fn mutation(operation: Operation, row: Option<Record>, key: impl Into<Key>) 
         base_version: None,
         extra: None,
         repeated: false,
+        nested: Vec::new(),
     }
 }
 
