@@ -107,6 +107,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `json(rename, alias, default, skip, skip_read, skip_write, with = "module")` | the same for JSON alone; `with` names a module or type with `fn write(ValueRef<'_>) -> Result<serde_json::Value, String>` and `fn read(&serde_json::Value) -> Result<Value, String>` |
 /// | `json(path = "/owner/id")` | where an association's key stands: a JSON pointer, for reading; `*` stands for every element of a list |
 /// | `json(lookup = "email")`, `json(lookup(email = "/owner/email", tenant = "/tenant"))` | other fields of the row that a `One` refers to, all of which have to be equal |
+/// | `json(send = "id")`, `"nested"`, `"first"` | how an association is sent: as keys (the default), children within the request of this row, or as keys after what they refer to |
 /// | `row(rename, alias, default)` | the same for the store alone |
 /// | `dialect(name = "toml", …)` | the same for another dialect |
 #[proc_macro_derive(Model, attributes(model))]

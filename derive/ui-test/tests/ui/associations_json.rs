@@ -47,4 +47,18 @@ struct Unknown {
     user: One<User>,
 }
 
+#[derive(Model)]
+struct Sent {
+    #[model(key)]
+    id: u32,
+    #[model(json(send = "nestde"))]
+    misspelt: One<User>,
+    #[model(json(send = "nested"))]
+    one: One<User>,
+    #[model(keys, json(send = "nested"))]
+    keys: Many<User>,
+    #[model(json(send = "first"))]
+    none: String,
+}
+
 fn main() {}
