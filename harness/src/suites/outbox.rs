@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use larder_core::{
     Entry, EntryState, ErrorKind, Failure, MutationId, Op, Operation, OutboxCounts, ParkReason, Record, Row,
-    Runtime, RuntimeExt, SendMark, Tail,
+    Runtime, RuntimeExt, SendMark, Tail, Within,
 };
 
 use crate::models::{SPECIMEN, specimen, text, with};
@@ -66,6 +66,12 @@ fn full(trial: &Trial) -> Entry {
             status: Some(520),
             body: Some("<html>".into()),
             at: at(1_700_000_004),
+        }),
+        carries: vec![MutationId(trial.runtime.uuid())],
+        within: Some(Within {
+            carrier: MutationId(trial.runtime.uuid()),
+            parent: MutationId(trial.runtime.uuid()),
+            association: "lines".into(),
         }),
         ..entry(trial, 5)
     }
