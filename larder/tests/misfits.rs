@@ -56,6 +56,7 @@ async fn put(net: &Switches, nth: u128, row: Record) {
         base_version: None,
         extra: None,
         repeated: false,
+        nested: Vec::new(),
     };
     net.server().apply(&Context::new(), &mutation).await.unwrap();
 }

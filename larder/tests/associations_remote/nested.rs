@@ -296,6 +296,17 @@ async fn a_child_with_changes_on_their_way_goes_by_itself() {
 }
 
 // Rules: m-assoc-send
+#[tokio::test]
+async fn a_transaction_nests_as_well() {
+    let stubs = agreeable();
+    let repo = over(Memory::new(), &stubs).await;
+    repo.transaction(|tx| tx.upsert(&order([item(7, "hat")]))).await.unwrap();
+    settled(&repo).await;
+    let body = json!({ "id": 1, "note": "soon", "lines": [line(7, "hat")] });
+    assert_eq!(requests(&stubs), [("POST orders".into(), body)]);
+}
+
+// Rules: m-assoc-send
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_in_a_request_goes_in_it_after_a_reopening() {
