@@ -389,7 +389,7 @@ proptest! {
             };
             let (refers, referred) = (places(2), places(4));
             let (creates, deletes) = (world.roll().is_multiple_of(3), world.roll().is_multiple_of(4));
-            let tied = Tied { creates, deletes: deletes && !creates, refers, referred };
+            let tied = Tied { creates, deletes: deletes && !creates, refers, referred, ..Tied::default() };
             let kind = kinds[usize::try_from(kind).unwrap()];
             heads.insert(seq, Head { tied, ..head(seq, &key.to_string(), kind) });
         }
