@@ -300,7 +300,7 @@ impl Acts {
         for id in decision.ids.drain(..) {
             match verdict {
                 Verdict::Accept => {
-                    self.fates.settle(id, Fate::Accepted(given.clone().filter(|_| Some(id) == own)))
+                    self.fates.settle(id, Fate::Accepted(given.clone().filter(|_| Some(id) == own)));
                 }
                 Verdict::Park(reason) => {
                     let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
