@@ -1,6 +1,6 @@
 //! Associations over REST: what a server says of related rows, and what it hears.
 #![cfg(feature = "rest")]
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
 mod embedded;
 mod keys;
