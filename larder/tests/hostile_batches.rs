@@ -95,7 +95,7 @@ async fn rows<M: Model + Debug>(store: &Arc<dyn Store>, query: &Query) -> Vec<St
     rows.iter().map(|row| format!("{:?}", M::from_row(&*row.row).unwrap())).collect()
 }
 
-// Rules: m-unique, m-unique-conflict
+// Rules: m-unique, m-unique-null
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gathered_batches_answer_as_a_map_does() {
     let folder = tempfile::tempdir().unwrap();
