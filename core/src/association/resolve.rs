@@ -217,7 +217,7 @@ pub fn reference(schema: &'static Schema, field: u16, row: &dyn Row) -> Result<O
 /// The keys in the list that the field of `row` is, in order.
 ///
 /// # Errors
-/// As [`reference`].
+/// As [`reference()`].
 pub fn references(schema: &'static Schema, field: u16, row: &dyn Row) -> Result<Vec<Key>> {
     let at = usize::from(field);
     let mut keys = Vec::new();
