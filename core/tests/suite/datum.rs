@@ -180,6 +180,7 @@ struct Person {
     age: Option<u8>,
 }
 
+// Rules: q-tokens
 #[test]
 fn the_schema_says_what_the_attributes_say() {
     let schema = Person::schema();

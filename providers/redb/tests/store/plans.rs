@@ -214,6 +214,7 @@ async fn counting_agrees_with_getting() {
     }
 }
 
+// Rules: m-key-long
 #[tokio::test]
 async fn what_is_too_long_is_refused_and_nothing_is_written() {
     static LONG: Schema = Schema::new(
