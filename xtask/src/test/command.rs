@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let count = if options.quick {
         quick(&metadata, &mut progress)?
     } else if options.matrix {
-        let select = [&WORKSPACE[..], &["--test", "conformance"]].concat();
+        let select = [&WORKSPACE[..], &["--test", "conformance", "--test", "custom_provider"]].concat();
         tests(&metadata, &mut progress, &select, &under_test(&metadata), Some(options.bless))?
     } else {
         full(&metadata, &mut progress, options.bless)?
@@ -104,8 +104,11 @@ fn full(metadata: &Metadata, progress: &mut Progress, bless: bool) -> Result<Cou
 }
 
 /// The packages that must have recorded something.
+/// The provider from outside, among the examples: it runs the suites that it claims, as ours do.
+const OUTSIDE: &str = "custom-provider";
+
 fn under_test(metadata: &Metadata) -> Vec<&str> {
-    metadata.providers_under_test().map(|package| package.name.as_str()).collect()
+    metadata.providers_under_test().map(|package| package.name.as_str()).chain([OUTSIDE]).collect()
 }
 
 fn quick(metadata: &Metadata, progress: &mut Progress) -> Result<Count> {
