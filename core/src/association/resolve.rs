@@ -4,20 +4,17 @@
 //! from the innermost outwards, with one query each; then the query asks of each row no more than whether a key is in a
 //! set, and every provider can answer it.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::def::{AssocDef, Link};
+use super::plan;
+use super::sort::sorted;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::provider::{Page, PageRow, Provider};
-use crate::query::{Direction, KeySet, Order, Position, Predicate, Query, eval};
+use crate::query::{KeySet, Position, Predicate, Query};
 use crate::row::Row;
 use crate::schema::Schema;
 use crate::value::{Item, ValueRef};
@@ -63,6 +60,16 @@ impl Lookup for Asking<'_> {
     }
 }
 
+/// The rows that answer a query.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The rows, finished and in order.
+    pub rows: Vec<PageRow>,
+    /// The place after each of the rows, if the query's order asks related rows; else empty, because each row tells its
+    /// own ([`Position::of`]).
+    pub places: Vec<Position>,
+}
+
 /// The rows that answer `query`, whatever it asks of related rows.
 ///
 /// ```
@@ -90,21 +97,25 @@ impl Lookup for Asking<'_> {
 /// # async fn all(provider: &dyn Provider) -> larder::Result<()> {
 /// let query = Select::from(Note::AUTHOR.any(User::AGE.ge(18))).order_by(Note::AUTHOR.by(User::NAME).asc());
 /// let mut asking = Asking { provider, cx: Context::new() };
-/// let rows = answer(&mut asking, Note::schema(), query.as_query()).await?;
+/// let rows = answer(&mut asking, Note::schema(), query.as_query()).await?.rows;
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
 /// `Invalid` if the query names an association that the model does not have, or orders by one that leads to several
-/// rows; else as [`Provider::get`].
-pub async fn answer(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
-    let query = resolved(lookup, schema, query).await?;
-    if query.order.iter().all(|order| order.through.is_none()) {
-        return lookup.rows(schema, &query).await;
+/// rows; `Unsupported`, before anything is read, if it denies scans and one of the queries that it takes is one; else as
+/// [`Provider::get`].
+pub async fn answer(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Query) -> Result<Answer> {
+    let ordered = query.order.iter().any(|order| order.through.is_some());
+    if ordered {
+        plan::permit_sorting(schema, query)?;
     }
-    let unordered = Query { order: Vec::new(), after: None, ..query.unlimited() };
-    let rows = lookup.rows(schema, &unordered).await?;
+    let query = resolved(lookup, schema, query).await?;
+    if !ordered {
+        return Ok(Answer { rows: lookup.rows(schema, &query).await?, places: Vec::new() });
+    }
+    let rows = lookup.rows(schema, &plan::unordered(&query)).await?;
     sorted(lookup, schema, &query, rows).await
 }
 
@@ -114,54 +125,68 @@ pub async fn answer(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Qu
 /// # Errors
 /// As [`answer`].
 pub async fn resolved(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Query) -> Result<Query> {
-    let filter = filter(lookup, schema, &query.filter).await?;
+    plan::permit_related(schema, query)?;
+    let mut resolving = Resolving { lookup, deny_scan: query.deny_scan };
+    let filter = resolving.filter(schema, &query.filter).await?;
     Ok(Query { filter, ..query.clone() })
 }
 
-fn filter<'a>(
+/// The queries that conditions on related rows take. They deny scans if the query does that has the conditions.
+struct Resolving<'a> {
     lookup: &'a mut dyn Lookup,
-    schema: &'static Schema,
-    predicate: &'a Predicate,
-) -> BoxFuture<'a, Result<Predicate>> {
-    Box::pin(async move {
-        Ok(match predicate {
-            Predicate::And(all) => Predicate::And(each(lookup, schema, all).await?),
-            Predicate::Or(any) => Predicate::Or(each(lookup, schema, any).await?),
-            Predicate::Not(one) => Predicate::Not(Box::new(filter(lookup, schema, one).await?)),
-            Predicate::Related { assoc, all, filter: wanted } => {
-                let def = schema.association(*assoc)?;
-                let wanted = filter(lookup, (def.target)(), wanted).await?;
-                // Every one meets it: none does not.
-                match all {
-                    false => keys(lookup, schema, def, wanted).await?,
-                    true => {
-                        let not = Predicate::Not(Box::new(wanted));
-                        Predicate::Not(Box::new(keys(lookup, schema, def, not).await?))
+    deny_scan: bool,
+}
+
+impl Resolving<'_> {
+    fn filter<'s>(
+        &'s mut self,
+        schema: &'static Schema,
+        predicate: &'s Predicate,
+    ) -> BoxFuture<'s, Result<Predicate>> {
+        Box::pin(async move {
+            Ok(match predicate {
+                Predicate::And(all) => Predicate::And(self.each(schema, all).await?),
+                Predicate::Or(any) => Predicate::Or(self.each(schema, any).await?),
+                Predicate::Not(one) => Predicate::Not(Box::new(self.filter(schema, one).await?)),
+                Predicate::Related { assoc, all, filter: wanted } => {
+                    let def = schema.association(*assoc)?;
+                    let wanted = self.filter((def.target)(), wanted).await?;
+                    // Every one meets it: none does not.
+                    match all {
+                        false => self.keys(schema, def, wanted).await?,
+                        true => {
+                            let not = Predicate::Not(Box::new(wanted));
+                            Predicate::Not(Box::new(self.keys(schema, def, not).await?))
+                        }
                     }
                 }
-            }
-            other => other.clone(),
+                other => other.clone(),
+            })
         })
-    })
-}
-
-async fn each(lookup: &mut dyn Lookup, schema: &'static Schema, all: &[Predicate]) -> Result<Vec<Predicate>> {
-    let mut resolved = Vec::with_capacity(all.len());
-    for one in all {
-        resolved.push(filter(lookup, schema, one).await?);
     }
-    Ok(resolved)
-}
 
-/// The rows of `schema` that are related to one that meets `wanted`, as a condition on keys.
-async fn keys(
-    lookup: &mut dyn Lookup,
-    schema: &'static Schema,
-    def: &AssocDef,
-    wanted: Predicate,
-) -> Result<Predicate> {
+    async fn each(&mut self, schema: &'static Schema, all: &[Predicate]) -> Result<Vec<Predicate>> {
+        let mut resolved = Vec::with_capacity(all.len());
+        for one in all {
+            resolved.push(self.filter(schema, one).await?);
+        }
+        Ok(resolved)
+    }
+
+    async fn rows(&mut self, schema: &'static Schema, filter: Predicate) -> Result<Vec<PageRow>> {
+        let query = Query { deny_scan: self.deny_scan, ..Query::filter(filter) };
+        self.lookup.rows(schema, &query).await
+    }
+
+    /// The rows of `schema` that are related to one that meets `wanted`, as a condition on keys.
+    async fn keys(
+        &mut self,
+        schema: &'static Schema,
+        def: &AssocDef,
+        wanted: Predicate,
+    ) -> Result<Predicate> {
     let target = (def.target)();
-    let found = lookup.rows(target, &Query::filter(wanted)).await?;
+    let found = self.rows(target, wanted).await?;
     let rows = found.iter().map(|found| &*found.row);
     match def.link {
         Link::One { field } | Link::Keys { field } => {
@@ -178,13 +203,14 @@ async fn keys(
         Link::Through { link, from, to } => {
             let link = link();
             let keys = rows.map(|row| target.key_of(row)).collect::<Result<KeySet>>()?;
-            let links = lookup.rows(link, &Query::filter(Predicate::Among { field: to, keys })).await?;
+            let links = self.rows(link, Predicate::Among { field: to, keys }).await?;
             let mut keys = Vec::new();
             for found in &links {
                 keys.extend(reference(link, from, &*found.row)?);
             }
             Ok(Predicate::Among { field: own_key(schema)?, keys: keys.into() })
         }
+    }
     }
 }
 
@@ -235,134 +261,4 @@ pub fn references(schema: &'static Schema, field: u16, row: &dyn Row) -> Result<
     };
     row.field(at).and_then(&mut take).map_err(|fault| schema.fault(at, fault))?;
     Ok(keys)
-}
-
-/// `rows` in an order that asks related rows as well, and the query's window of them. The related rows of each
-/// association are found by one query.
-async fn sorted(
-    lookup: &mut dyn Lookup,
-    schema: &'static Schema,
-    query: &Query,
-    rows: Vec<PageRow>,
-) -> Result<Vec<PageRow>> {
-    let mut related: HashMap<u16, Others> = HashMap::new();
-    for through in query.order.iter().filter_map(|order| order.through) {
-        if let Entry::Vacant(vacant) = related.entry(through) {
-            vacant.insert(Others::find(lookup, schema, through, &rows).await?);
-        }
-    }
-    let sorting = Sorting { schema, order: &query.order, related };
-    let mut fault = None;
-    let mut rows: Vec<(usize, PageRow)> = rows.into_iter().enumerate().collect();
-    rows.sort_by(|a, b| {
-        let compared = sorting.compare((a.0, &*a.1.row), (b.0, &*b.1.row));
-        compared.unwrap_or_else(|error| {
-            fault.get_or_insert(error);
-            Ordering::Equal
-        })
-    });
-    if let Some(error) = fault {
-        return Err(error);
-    }
-    if let Some(place) = &query.after {
-        let mut seen = 0;
-        while let Some((at, row)) = rows.get(seen)
-            && sorting.is_seen(place, (*at, &*row.row))?
-        {
-            seen += 1;
-        }
-        rows.drain(..seen);
-    }
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let window = rows.into_iter().map(|(_, row)| row).skip(count(query.offset));
-    Ok(window.take(query.limit.map_or(usize::MAX, count)).collect())
-}
-
-/// The related rows of a list of rows, by place.
-struct Others {
-    schema: &'static Schema,
-    rows: Vec<Option<Arc<dyn Row>>>,
-}
-
-impl Others {
-    async fn find(
-        lookup: &mut dyn Lookup,
-        schema: &'static Schema,
-        through: u16,
-        rows: &[PageRow],
-    ) -> Result<Self> {
-        let def = schema.association(through)?;
-        let Link::One { field } = def.link else {
-            let what =
-                format!("`{}` leads to several rows: only a field of a single one can order", def.name);
-            return Err(Error::new(ErrorKind::Invalid, what).model(schema.model));
-        };
-        let target = (def.target)();
-        let keys = rows.iter().map(|row| reference(schema, field, &*row.row)).collect::<Result<Vec<_>>>()?;
-        let among =
-            Predicate::Among { field: own_key(target)?, keys: keys.iter().flatten().cloned().collect() };
-        let mut found: HashMap<Key, Arc<dyn Row>> = HashMap::new();
-        for other in lookup.rows(target, &Query::filter(among)).await? {
-            found.insert(target.key_of(&*other.row)?, other.row);
-        }
-        let other = |key: Option<Key>| key.and_then(|key| found.get(&key).cloned());
-        Ok(Self { schema: target, rows: keys.into_iter().map(other).collect() })
-    }
-
-    /// The field of the row that is related to the one at `place`.
-    fn field(&self, place: usize, field: u16) -> Result<ValueRef<'_>> {
-        let at = usize::from(field);
-        match self.rows.get(place) {
-            Some(Some(row)) => row.field(at).map_err(|fault| self.schema.fault(at, fault)),
-            _ => Ok(ValueRef::Null),
-        }
-    }
-}
-
-/// An order, with the related rows that it asks.
-struct Sorting<'a> {
-    schema: &'static Schema,
-    order: &'a [Order],
-    related: HashMap<u16, Others>,
-}
-
-impl Sorting<'_> {
-    /// What the row shows of one field of the order, and whose fault it would be.
-    fn shown<'r>(&'r self, one: Order, (place, row): (usize, &'r dyn Row)) -> Result<ValueRef<'r>> {
-        match one.through.and_then(|through| self.related.get(&through)) {
-            Some(others) => others.field(place, one.field),
-            None => {
-                let at = usize::from(one.field);
-                row.field(at).map_err(|fault| self.schema.fault(at, fault))
-            }
-        }
-    }
-
-    fn by(&self, one: Order, a: ValueRef<'_>, b: ValueRef<'_>) -> Result<Ordering> {
-        let schema =
-            one.through.and_then(|through| self.related.get(&through)).map_or(self.schema, |of| of.schema);
-        let compared = eval::order(a, b).map_err(|fault| schema.fault(usize::from(one.field), fault))?;
-        Ok(if one.direction == Direction::Descending { compared.reverse() } else { compared })
-    }
-
-    fn compare(&self, a: (usize, &dyn Row), b: (usize, &dyn Row)) -> Result<Ordering> {
-        for one in self.order {
-            let compared = self.by(*one, self.shown(*one, a)?, self.shown(*one, b)?)?;
-            if compared.is_ne() {
-                return Ok(compared);
-            }
-        }
-        eval::compare(self.schema, &[], a.1, b.1)
-    }
-
-    /// True if the row does not come after `place`.
-    fn is_seen(&self, place: &Position, row: (usize, &dyn Row)) -> Result<bool> {
-        for (one, value) in self.order.iter().zip(&place.values) {
-            let compared = self.by(*one, self.shown(*one, row)?, value.show())?;
-            if compared.is_ne() {
-                return Ok(compared.is_lt());
-            }
-        }
-        Ok(self.schema.key_of(row.1)? <= place.key)
-    }
 }

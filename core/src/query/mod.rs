@@ -16,6 +16,8 @@ mod show;
 mod tree;
 mod typed;
 
+pub(crate) use show::describe;
+
 pub use check::MAX_DEPTH;
 pub use data::Operator;
 pub use filter::Filter;
@@ -131,8 +133,8 @@ impl Query {
         if !self.is_related() {
             return Ok(());
         }
-        let what = "the query asks something of related rows, which takes several queries: the repository reads \
-                    it, but there is no single plan of it, and a provider is asked by `association::answer`";
+        let what = "the query asks something of related rows, which takes several queries: the repository answers \
+                    it, and a provider is asked by `association::answer` and `association::plan`";
         Err(Error::new(ErrorKind::Unsupported, what).during("get").model(schema.model))
     }
 

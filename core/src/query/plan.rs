@@ -5,12 +5,15 @@
 //! - a condition on the key, or on the first field of the key or of an index, by `eq`, `lt`, `le`, `gt`, `ge`,
 //!   `between`, `is_in` or `starts_with` (with regard to case);
 //! - "all of these" if one of them is served, "any of these" if each is;
-//! - no condition at all, if there is a limit and the key or an index gives the order.
+//! - no condition at all, if there is a limit and the key or an index gives the order;
+//! - `any` on an association, which becomes a condition on keys, if the reference has an index, or if it is the related
+//!   rows that refer.
 
 use serde::{Deserialize, Serialize};
 
 use super::show::describe;
 use super::{CompareOp, Direction, Predicate, Query, TextOp};
+use crate::association::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::{Capabilities, Pushdown};
 use crate::schema::Schema;
@@ -46,6 +49,35 @@ pub struct Plan {
     pub order: Ordering,
     /// How many rows or entries are looked at, where that is known. An upper bound.
     pub estimate: Option<u64>,
+    /// What the query asks of related rows, each by a query of its own, in the order in which they are made. Those for
+    /// conditions go before the query itself, those for an order after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<RelatedPlan>,
+}
+
+/// A query for related rows that another query takes, and its plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelatedPlan {
+    /// The association, with the model that has it: `Order.customer`.
+    pub association: String,
+    /// What it finds.
+    pub finds: Finds,
+    /// The model whose rows it finds.
+    pub model: String,
+    /// How it is answered.
+    pub plan: Plan,
+}
+
+/// What a query for related rows finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Finds {
+    /// The rows that meet a condition; for `all`, those that don't.
+    Matches,
+    /// The link rows that lead to those.
+    Links,
+    /// The rows whose field orders the answer.
+    Order,
 }
 
 /// Where rows are looked for.
@@ -56,6 +88,8 @@ pub enum Access {
     Nothing,
     /// At so many keys.
     Keys(u64),
+    /// At the keys that the queries for related rows find.
+    Found,
     /// In ranges of keys.
     KeyRange,
     /// In ranges of an index.
@@ -151,6 +185,7 @@ impl Query {
             conditions: conditions.collect(),
             order,
             estimate: None,
+            related: Vec::new(),
         }
     }
 
@@ -271,6 +306,12 @@ fn find(schema: &Schema, condition: &Predicate, depth: usize) -> Option<Finder> 
         Predicate::In { field, values } => by_field(schema, *field, &values.iter().collect::<Vec<_>>()),
         Predicate::Key(_) | Predicate::Keys(_) => Some(Finder::Key),
         Predicate::Among { field, .. } if is_key(schema, *field) => by_field(schema, *field, &[]),
+        // It becomes a condition on the keys that are found.
+        Predicate::Related { assoc, all: false, .. } => match schema.association(*assoc).ok()?.link {
+            Link::One { field } => by_field(schema, field, &[]),
+            Link::Keys { .. } => None,
+            Link::Children { .. } | Link::Through { .. } => Some(Finder::Key),
+        },
         Predicate::Text { field, op: TextOp::StartsWith, ignore_case: false, negated: false, .. } => {
             by_field(schema, *field, &[])
         }

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Direction, MAX_DEPTH, Order, Query, eval};
+use super::{Direction, MAX_DEPTH, Order, Predicate, Query, eval};
+use crate::association::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::row::Row;
@@ -30,8 +31,9 @@ impl Position {
     /// The place right after `row`.
     ///
     /// # Errors
-    /// `Unsupported` if the order goes through an association; `Serialization` or `Corrupt`, with model and field, if a
-    /// field can't be shown.
+    /// `Unsupported` if the order goes through an association, where
+    /// [`association::answer`](crate::association::answer) tells the places; `Serialization` or `Corrupt`, with model and
+    /// field, if a field can't be shown.
     pub fn of(schema: &Schema, order: &[Order], row: &dyn Row) -> Result<Self> {
         let value = |one: &Order| {
             alone(schema, *one)?;
@@ -134,12 +136,17 @@ impl Query {
     /// # Errors
     /// As [`Position::of`].
     pub fn cursor(&self, schema: &Schema, row: &dyn Row) -> Result<Cursor> {
-        Ok(Cursor {
-            model: schema.model.into(),
-            version: schema.version,
-            query: self.fingerprint()?,
-            position: Position::of(schema, &self.order, row)?,
-        })
+        self.cursor_at(schema, Position::of(schema, &self.order, row)?)
+    }
+
+    /// Where an answer to this query goes on after a place: of an order that asks related rows,
+    /// [`association::answer`](crate::association::answer) tells the places.
+    ///
+    /// # Errors
+    /// `Invalid` if the query can't be written down, or names an association that the model does not have.
+    pub fn cursor_at(&self, schema: &Schema, position: Position) -> Result<Cursor> {
+        let query = self.fingerprint(schema)?;
+        Ok(Cursor { model: schema.model.into(), version: schema.version, query, position })
     }
 
     /// The same query, from the cursor on.
@@ -158,11 +165,15 @@ impl Query {
                 cursor.version, schema.version
             ));
         }
-        if cursor.query != self.fingerprint()? || cursor.position.values.len() != self.order.len() {
-            return refuse(
-                "the cursor is one of another query: condition and order have to be those that it was made from"
-                    .to_owned(),
-            );
+        if cursor.query != self.fingerprint(schema)? || cursor.position.values.len() != self.order.len() {
+            let more = if self.is_related() {
+                ", and the related models of the version that they were of"
+            } else {
+                ""
+            };
+            return refuse(format!(
+                "the cursor is one of another query: condition and order have to be those that it was made from{more}"
+            ));
         }
         self.after = Some(Box::new(cursor.position.clone()));
         // Whoever makes up a cursor gets no further than whoever makes up a query.
@@ -170,18 +181,50 @@ impl Query {
         Ok(self)
     }
 
-    /// Tells queries apart by condition and order, the same on every run.
-    fn fingerprint(&self) -> Result<u64> {
+    /// Tells queries apart by condition and order, and by the versions of the related models that they name fields of;
+    /// the same on every run.
+    fn fingerprint(&self, schema: &Schema) -> Result<u64> {
         if self.filter.depth() > MAX_DEPTH {
             return Err(super::check::too_deep());
         }
-        let json = serde_json::to_vec(&(&self.filter, &self.order)).map_err(|error| {
-            Error::new(ErrorKind::Invalid, "the query can't be written down").because(error)
-        })?;
+        let failed =
+            |error| Error::new(ErrorKind::Invalid, "the query can't be written down").because(error);
+        let mut json = serde_json::to_vec(&(&self.filter, &self.order)).map_err(failed)?;
+        let related = self.related_versions(schema)?;
+        if !related.is_empty() {
+            json.extend(serde_json::to_vec(&related).map_err(failed)?);
+        }
         // FNV-1a: unlike the hashes of the standard library, it stays what it is.
         Ok(json.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         }))
+    }
+
+    /// The models at the other ends of the associations that the query names, with their versions.
+    fn related_versions(&self, schema: &Schema) -> Result<Vec<(&'static str, u32)>> {
+        let mut versions = Vec::new();
+        let mut follow = |schema: &Schema, assoc: u16| -> Result<&'static Schema> {
+            let def = schema.association(assoc)?;
+            let target = (def.target)();
+            versions.push((target.model, target.version));
+            if let Link::Through { link, .. } = def.link {
+                versions.push((link().model, link().version));
+            }
+            Ok(target)
+        };
+        for through in self.order.iter().filter_map(|one| one.through) {
+            follow(schema, through)?;
+        }
+        let mut left = vec![(&self.filter, schema)];
+        while let Some((one, schema)) = left.pop() {
+            match one {
+                Predicate::And(all) | Predicate::Or(all) => left.extend(all.iter().map(|one| (one, schema))),
+                Predicate::Not(one) => left.push((one, schema)),
+                Predicate::Related { assoc, filter, .. } => left.push((filter, follow(schema, *assoc)?)),
+                _ => {}
+            }
+        }
+        Ok(versions)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::plan::{Access, Ordering, Plan, Planned, Served, name};
+use super::plan::{Access, Finds, Ordering, Plan, Planned, RelatedPlan, Served, name};
 use super::{Predicate, TextOp};
 use crate::key::Key;
 use crate::schema::Schema;
@@ -12,7 +12,7 @@ use crate::value::Value;
 const LONGEST: usize = 200;
 
 /// The condition, for people: cut where it gets long.
-pub(super) fn describe(schema: &Schema, condition: &Predicate) -> String {
+pub(crate) fn describe(schema: &Schema, condition: &Predicate) -> String {
     let mut text = String::new();
     write(schema, condition, &mut text);
     if text.len() > LONGEST {
@@ -68,9 +68,11 @@ fn write(schema: &Schema, condition: &Predicate, text: &mut String) {
         Predicate::Among { field, keys } => {
             write!(text, "{} among ({} keys)", name(schema, *field), keys.len())
         }
-        Predicate::Related { assoc, all, .. } => {
-            let which = schema.association(*assoc).map_or("?", |def| def.name);
-            write!(text, "{} of {which} …", if *all { "all" } else { "any" })
+        Predicate::Related { assoc, all, filter } => {
+            let Ok(def) = schema.association(*assoc) else { return };
+            let _ = write!(text, "{} of {} (", if *all { "all" } else { "any" }, def.name);
+            write((def.target)(), filter, text);
+            write!(text, ")")
         }
     };
 }
@@ -125,6 +127,7 @@ impl fmt::Display for Access {
             Self::Nothing => f.write_str("nothing"),
             Self::Keys(1) => f.write_str("one key"),
             Self::Keys(count) => write!(f, "{count} keys"),
+            Self::Found => f.write_str("keys that are found"),
             Self::KeyRange => f.write_str("range of keys"),
             Self::Index { name, fields } => write!(f, "index {name} ({})", fields.join(", ")),
             Self::Union(all) => list(f, all, " or "),
@@ -137,6 +140,12 @@ impl fmt::Display for Access {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "")
+    }
+}
+
+impl Plan {
+    fn write(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
         self.access.fmt(f)?;
         if let Some(estimate) = self.estimate {
             write!(f, ", at most {estimate}")?;
@@ -149,12 +158,23 @@ impl fmt::Display for Plan {
                 Served::Residual => "row by row".to_owned(),
                 Served::Unindexed => "row by row, no index".to_owned(),
             };
-            write!(f, "\n  {condition}: {how}")?;
+            write!(f, "\n{indent}  {condition}: {how}")?;
         }
-        f.write_str(match self.order {
-            Ordering::Delivered => "\n  order: as it comes",
-            Ordering::Sorted => "\n  order: sorted",
-            Ordering::Caller => "\n  order: sorted by the caller",
-        })
+        let order = match self.order {
+            Ordering::Delivered => "as it comes",
+            Ordering::Sorted => "sorted",
+            Ordering::Caller => "sorted by the caller",
+        };
+        write!(f, "\n{indent}  order: {order}")?;
+        for RelatedPlan { association, finds, model, plan } in &self.related {
+            let what = match finds {
+                Finds::Matches => "what a condition asks for",
+                Finds::Links => "what leads there",
+                Finds::Order => "what the order goes by",
+            };
+            write!(f, "\n{indent}  {association}, {what}: {model}, ")?;
+            plan.write(f, &format!("{indent}  "))?;
+        }
+        Ok(())
     }
 }

@@ -547,7 +547,7 @@ impl<M: Model> Select<M> {
     /// `Invalid` if the cursor was made from another model, another version of the model, or another condition or
     /// order; see [`Query::continued`].
     pub fn after(self, cursor: &Cursor) -> Result<Self> {
-        Ok(Self::new(self.query.continued(M::schema(), cursor)?))
+        Ok(Self { query: self.query.continued(M::schema(), cursor)?, ..self })
     }
 
     /// The row with this key.

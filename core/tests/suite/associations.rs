@@ -236,7 +236,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn keys<M: Model>(query: impl Into<Select<M>>) -> Vec<String> {
-    let rows = now(answer(&mut shop(), M::schema(), query.into().as_query())).expect("an answer");
+    let rows = now(answer(&mut shop(), M::schema(), query.into().as_query())).expect("an answer").rows;
     rows.iter().map(|row| M::schema().key_of(&*row.row).expect("a key").to_string()).collect()
 }
 

@@ -127,7 +127,7 @@ impl Triple {
             .collect();
         let found = if self.query.is_related() {
             let mut asking = Asking { provider: &**trial.provider(), cx: trial.cx.clone() };
-            association::answer(&mut asking, schema, &self.query).await
+            association::answer(&mut asking, schema, &self.query).await.map(|answer| answer.rows)
         } else {
             trial.select(schema, &self.query).await
         };

@@ -60,7 +60,7 @@ async fn put<M: Model>(trial: &Trial, rows: &[M]) {
 async fn check<M: Model>(trial: &Trial, query: impl Into<Select<M>>, expected: &[&str]) {
     let query = query.into().into_query();
     let mut asking = Asking { provider: &**trial.provider(), cx: trial.cx.clone() };
-    let rows = answer(&mut asking, M::schema(), &query).await.expect("an answer");
+    let rows = answer(&mut asking, M::schema(), &query).await.expect("an answer").rows;
     let keys: Vec<_> =
         rows.iter().map(|row| M::schema().key_of(&*row.row).expect("a key").to_string()).collect();
     assert_eq!(keys, expected, "{query:?}");

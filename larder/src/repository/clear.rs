@@ -108,7 +108,7 @@ impl Repository {
     /// The keys of the rows that answer here; no row is decoded.
     async fn keys_here(&self, schema: &'static Schema, query: &Query) -> Result<Vec<Key>> {
         if query.is_related() {
-            let rows = self.rows_here(schema, query).await?;
+            let rows = self.rows_here(schema, query).await?.rows;
             return rows.iter().map(|stored| schema.key_of(&*stored.row)).collect();
         }
         let mut keys = Vec::new();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{BoxStream, Stream, StreamExt};
-use larder_core::query::Position;
 use larder_core::{Includes, Model, Query, Result, Schema, Select};
 
 use super::read::Prepared;
@@ -16,12 +15,18 @@ use super::{Origin, Repository, Rows};
 /// How many rows a chunk has.
 const CHUNK: u64 = 256;
 
+/// How many it has where each chunk takes a sorting of everything.
+const SORTED_CHUNK: u64 = 4096;
+
 /// The rows that answer a query, a chunk at a time.
 ///
 /// At most one chunk of rows is held. Each chunk is read from one committed state, and the next one from the state of
 /// its own time, going on after the last row: a row that is there throughout and keeps its place comes exactly once;
 /// one that is written meanwhile comes as it was or as it is, by whether its place had been passed. After an error
 /// there is nothing more.
+///
+/// An order by a field of related rows is sorted as a whole for each chunk, so it is no way to go through more than
+/// memory holds.
 pub struct Iterate<M> {
     chunks: BoxStream<'static, Result<Rows<M>>>,
     current: VecDeque<Arc<M>>,
@@ -100,8 +105,7 @@ impl Repository {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` if the model is not registered. The stream gives `Unsupported` if the order goes through an
-    /// association, and what [`get`](Self::get) gives.
+    /// `Invalid` if the model is not registered. The stream gives what [`get`](Self::get) gives.
     pub fn iterate<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Iterate<M>> {
         let schema = self.schema::<M>()?;
         let select = query.into();
@@ -126,18 +130,21 @@ impl Place {
         };
         let Prepared { origin, stale } = &prepared;
         let (origin, stale): (Origin, _) = (*origin, stale.as_ref().map(larder_core::Error::duplicate));
-        let limit = rest.limit.map_or(CHUNK, |limit| limit.min(CHUNK));
+        let is_sorted = rest.order.iter().any(|order| order.through.is_some());
+        let chunk = if is_sorted { SORTED_CHUNK } else { CHUNK };
+        let limit = rest.limit.map_or(chunk, |limit| limit.min(chunk));
         let query = Query { limit: Some(limit), ..rest.clone() };
         let mut rows = self.repo.answer::<M>(self.schema, &query, Prepared { origin, stale }).await?;
         self.repo.load_related(self.schema, &mut rows, &self.includes).await?;
         self.prepared = Some(prepared);
-        let Some(last) = rows.last() else {
+        if rows.is_empty() {
             return Ok(None);
-        };
+        }
         let left = rest.limit.map(|limit| limit.saturating_sub(rows.len() as u64));
-        if rows.len() as u64 == limit && left != Some(0) {
-            let after = Some(Box::new(Position::of(self.schema, &rest.order, &**last)?));
-            self.rest = Some(Query { after, offset: 0, limit: left, ..rest });
+        if left != Some(0)
+            && let Some(end) = rows.end()?
+        {
+            self.rest = Some(Query { after: Some(Box::new(end)), offset: 0, limit: left, ..rest });
         }
         Ok(Some(rows))
     }

@@ -6,13 +6,13 @@
 use std::sync::{Arc, PoisonError};
 
 use larder_core::{
-    Error, ErrorKind, Key, Model, PageRow, Plan, Presence, Query, ReadPolicy, Result, RowState, Schema,
-    Select, SyncState, Timestamp,
+    Error, ErrorKind, Key, Model, PageRow, Plan, Position, Presence, Query, ReadPolicy, Result, RowState,
+    Schema, Select, SyncState, Timestamp, association,
 };
 use tracing::Instrument as _;
 use tracing::field::{Empty, debug};
 
-use super::rows::goes_on;
+use super::rows::GoesOn;
 use super::{Origin, Repository, Rows};
 
 /// What the local side answers.
@@ -21,6 +21,8 @@ pub(super) struct Local<M> {
     pub(super) states: Vec<SyncState>,
     /// Each row's key and revision: what a live query compares.
     pub(super) print: Vec<(Key, u64)>,
+    /// The place after each row, if the rows alone don't tell it.
+    pub(super) places: Vec<Position>,
 }
 
 /// What came of asking the remote, or of not asking it.
@@ -163,7 +165,9 @@ impl Repository {
         Ok(since.is_some_and(|since| self.is_fresh(since)))
     }
 
-    /// How the local store answers `query`: by which keys and indexes, what is judged row by row, and whether it sorts.
+    /// How the local store answers `query`: by which keys and indexes, what is judged row by row, and whether it sorts. Of
+    /// what it asks of related rows, which queries that takes and how each of them is answered. What is loaded with the
+    /// rows is not part of it.
     ///
     /// ```
     /// # use larder::{Memory, Model, Repository};
@@ -177,11 +181,11 @@ impl Repository {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` if the model is not registered, or the query makes no sense for it; `Unsupported` for one that asks
-    /// something of related rows, which takes several queries of the store.
+    /// `Invalid` if the model is not registered, or the query makes no sense for it.
     pub fn plan<M: Model>(&self, query: impl Into<Select<M>>) -> Result<Plan> {
         let schema = self.schema::<M>()?;
-        self.shared.store.explain(schema, query.into().as_query())
+        let explain = |schema, query: &Query| self.shared.store.explain(schema, query);
+        association::plan(schema, query.into().as_query(), &explain)
     }
 
     /// Whether any row answers `query`. Asks the remote only where the policy would fetch, and stores nothing.
@@ -255,7 +259,7 @@ impl Repository {
             None => None,
             Some(_) => self.known_since(schema, query).await?,
         };
-        let goes_on = goes_on(query, local.rows.len());
+        let goes_on = GoesOn::of(query, local.rows.len(), &local.places);
         Ok(Rows { rows: local.rows, origin, known_since, states: local.states, stale, goes_on })
     }
 
@@ -263,9 +267,11 @@ impl Repository {
     pub(super) async fn local<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Local<M>> {
         let mut local = Local::default();
         if query.is_related() {
-            for PageRow { meta, row, .. } in &self.rows_here(schema, query).await? {
+            let answer = self.rows_here(schema, query).await?;
+            for PageRow { meta, row, .. } in &answer.rows {
                 local.add(schema, &**row, meta.sync, meta.revision)?;
             }
+            local.places = answer.places;
             self.show_in_flight(schema, &mut local);
             return Ok(local);
         }
@@ -321,7 +327,7 @@ impl Repository {
 
 impl<M> Default for Local<M> {
     fn default() -> Self {
-        Self { rows: Vec::new(), states: Vec::new(), print: Vec::new() }
+        Self { rows: Vec::new(), states: Vec::new(), print: Vec::new(), places: Vec::new() }
     }
 }
 

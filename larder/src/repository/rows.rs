@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Cursor, Error, Model, Query, Result, RowState, SyncState, Timestamp};
+use larder_core::{Cursor, Error, Model, Position, Query, Result, RowState, SyncState, Timestamp};
 
 /// Rows, and what is known about the answer.
 ///
@@ -16,13 +16,25 @@ pub struct Rows<M> {
     pub(super) known_since: Option<Timestamp>,
     pub(super) states: Vec<SyncState>,
     pub(super) stale: Option<Error>,
-    /// The query, if its limit was reached: there may be more.
-    pub(super) goes_on: Option<Box<Query>>,
+    /// Where there may be more.
+    pub(super) goes_on: Option<GoesOn>,
 }
 
-/// The query, if so many rows reach its limit: there may be more.
-pub(super) fn goes_on(query: &Query, rows: usize) -> Option<Box<Query>> {
-    query.limit.filter(|limit| rows as u64 >= *limit).map(|_| Box::new(query.clone()))
+/// An answer that reached its limit.
+#[derive(Debug)]
+pub(super) struct GoesOn {
+    query: Box<Query>,
+    /// The place after the last row, if the row alone does not tell it.
+    place: Option<Position>,
+}
+
+impl GoesOn {
+    /// What there may be more of, if the rows reach the limit of `query`; `places` are those after the rows, if the rows
+    /// alone don't tell them.
+    pub(super) fn of(query: &Query, rows: usize, places: &[Position]) -> Option<Self> {
+        let reached = query.limit.is_some_and(|limit| rows as u64 >= limit);
+        reached.then(|| Self { query: Box::new(query.clone()), place: places.last().cloned() })
+    }
 }
 
 /// Where an answer comes from.
@@ -88,14 +100,28 @@ impl<M> Rows<M> {
     /// limit, or fewer rows came than the limit allows. The page after a last page that is just full is empty.
     ///
     /// # Errors
-    /// `Unsupported` if the query is ordered by an association's field; `Serialization` if the row can't be shown.
+    /// `Serialization` if the row can't be shown.
     pub fn cursor(&self) -> Result<Option<Cursor>>
     where
         M: Model,
     {
-        match (&self.goes_on, self.rows.last()) {
-            (Some(query), Some(last)) => query.cursor(M::schema(), &**last).map(Some),
+        match (&self.goes_on, self.end()?) {
+            (Some(goes_on), Some(place)) => goes_on.query.cursor_at(M::schema(), place).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// The place after the last row, if there may be more.
+    pub(super) fn end(&self) -> Result<Option<Position>>
+    where
+        M: Model,
+    {
+        let (Some(goes_on), Some(last)) = (&self.goes_on, self.rows.last()) else {
+            return Ok(None);
+        };
+        match &goes_on.place {
+            Some(place) => Ok(Some(place.clone())),
+            None => Position::of(M::schema(), &goes_on.query.order, &**last).map(Some),
         }
     }
 

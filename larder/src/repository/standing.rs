@@ -3,7 +3,7 @@
 use larder_core::{Model, Predicate, Query, ReadPolicy, Result, RowState, Schema, Select};
 
 use super::read::Local;
-use super::rows::goes_on;
+use super::rows::GoesOn;
 use super::{Origin, Repository, Rows, Watch};
 
 /// How many outbox entries are loaded at a time.
@@ -98,7 +98,7 @@ impl InState {
             None => None,
             Some(_) => self.repo.known_since(schema, query).await?,
         };
-        let (goes_on, states) = (goes_on(query, local.rows.len()), local.states);
+        let (goes_on, states) = (GoesOn::of(query, local.rows.len(), &local.places), local.states);
         let mut rows =
             Rows { rows: local.rows, origin: Origin::Local, known_since, states, stale: None, goes_on };
         self.repo.load_related(schema, &mut rows, select.includes()).await?;
@@ -147,6 +147,7 @@ impl Repository {
         keep(&mut local.rows, &wanted, offset, limit);
         keep(&mut local.states, &wanted, offset, limit);
         keep(&mut local.print, &wanted, offset, limit);
+        keep(&mut local.places, &wanted, offset, limit);
         Ok(local)
     }
 

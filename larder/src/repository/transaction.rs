@@ -161,7 +161,7 @@ impl Transaction<'_> {
 
     fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         // What is asked of related rows sees the transaction's own writes as well.
-        block_on(answer(self, schema, query))
+        Ok(block_on(answer(self, schema, query))?.rows)
     }
 
     fn rows_of_one(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::associations::Watching;
 use super::read::Prepared;
-use super::rows::goes_on;
+use super::rows::GoesOn;
 use super::standing::States;
 use super::{Origin, Repository, Rows};
 use crate::status::Status;
@@ -227,8 +227,8 @@ impl<M: Model> Live<M> {
             Some(_) => local.states.iter().map(|sync| sync.state).collect(),
             None => Vec::new(),
         };
+        let goes_on = GoesOn::of(query, local.rows.len(), &local.places);
         let (states_of_rows, print) = (local.states, local.print);
-        let goes_on = goes_on(query, local.rows.len());
         let mut rows = Rows {
             rows: local.rows,
             origin: Origin::Local,

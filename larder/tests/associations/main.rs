@@ -10,6 +10,8 @@ mod asking;
 mod deleting;
 mod hostile;
 mod loading;
+mod paging;
+mod plans;
 mod policies;
 mod saving;
 mod shop;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use larder_core::association::{Includes, Lookup, answer, needed, resolve, resolved};
+use larder_core::association::{Answer, Includes, Lookup, answer, needed, resolve, resolved};
 use larder_core::{
     Error, Key, MetaRef, Model, PageRow, Predicate, Query, ReadPolicy, Result, Row, Schema, Timestamp, Value,
     async_trait,
@@ -30,7 +30,7 @@ impl Repository {
         &self,
         schema: &'static Schema,
         query: &Query,
-    ) -> Result<Vec<PageRow>> {
+    ) -> Result<Answer> {
         query.check(schema)?;
         answer(&mut Here(self), schema, query).await
     }
