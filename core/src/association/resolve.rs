@@ -103,8 +103,8 @@ pub struct Answer {
 /// ```
 ///
 /// # Errors
-/// `Invalid` if the query names an association that the model does not have, or orders by one that leads to several
-/// rows; `Unsupported`, before anything is read, if it denies scans and one of the queries that it takes is one; else as
+/// `Invalid` if the query makes no sense for the model ([`Query::check`]), or orders by an association that leads to
+/// several rows; `Unsupported`, before anything is read, if it denies scans and one of the queries that it takes is one; else as
 /// [`Provider::get`].
 pub async fn answer(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Query) -> Result<Answer> {
     let ordered = query.order.iter().any(|order| order.through.is_some());
@@ -125,6 +125,7 @@ pub async fn answer(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Qu
 /// # Errors
 /// As [`answer`].
 pub async fn resolved(lookup: &mut dyn Lookup, schema: &'static Schema, query: &Query) -> Result<Query> {
+    query.check(schema)?;
     plan::permit_related(schema, query)?;
     let mut resolving = Resolving { lookup, deny_scan: query.deny_scan };
     let filter = resolving.filter(schema, &query.filter).await?;
@@ -185,32 +186,32 @@ impl Resolving<'_> {
         def: &AssocDef,
         wanted: Predicate,
     ) -> Result<Predicate> {
-    let target = (def.target)();
-    let found = self.rows(target, wanted).await?;
-    let rows = found.iter().map(|found| &*found.row);
-    match def.link {
-        Link::One { field } | Link::Keys { field } => {
-            let keys = rows.map(|row| target.key_of(row)).collect::<Result<Vec<_>>>()?;
-            Ok(Predicate::Among { field, keys: keys.into() })
-        }
-        Link::Children { field } => {
-            let mut keys = Vec::new();
-            for row in rows {
-                keys.extend(reference(target, field, row)?);
+        let target = (def.target)();
+        let found = self.rows(target, wanted).await?;
+        let rows = found.iter().map(|found| &*found.row);
+        match def.link {
+            Link::One { field } | Link::Keys { field } => {
+                let keys = rows.map(|row| target.key_of(row)).collect::<Result<Vec<_>>>()?;
+                Ok(Predicate::Among { field, keys: keys.into() })
             }
-            Ok(Predicate::Among { field: own_key(schema)?, keys: keys.into() })
-        }
-        Link::Through { link, from, to } => {
-            let link = link();
-            let keys = rows.map(|row| target.key_of(row)).collect::<Result<KeySet>>()?;
-            let links = self.rows(link, Predicate::Among { field: to, keys }).await?;
-            let mut keys = Vec::new();
-            for found in &links {
-                keys.extend(reference(link, from, &*found.row)?);
+            Link::Children { field } => {
+                let mut keys = Vec::new();
+                for row in rows {
+                    keys.extend(reference(target, field, row)?);
+                }
+                Ok(Predicate::Among { field: own_key(schema)?, keys: keys.into() })
             }
-            Ok(Predicate::Among { field: own_key(schema)?, keys: keys.into() })
+            Link::Through { link, from, to } => {
+                let link = link();
+                let keys = rows.map(|row| target.key_of(row)).collect::<Result<KeySet>>()?;
+                let links = self.rows(link, Predicate::Among { field: to, keys }).await?;
+                let mut keys = Vec::new();
+                for found in &links {
+                    keys.extend(reference(link, from, &*found.row)?);
+                }
+                Ok(Predicate::Among { field: own_key(schema)?, keys: keys.into() })
+            }
         }
-    }
     }
 }
 

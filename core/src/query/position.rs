@@ -187,8 +187,7 @@ impl Query {
         if self.filter.depth() > MAX_DEPTH {
             return Err(super::check::too_deep());
         }
-        let failed =
-            |error| Error::new(ErrorKind::Invalid, "the query can't be written down").because(error);
+        let failed = |error| Error::new(ErrorKind::Invalid, "the query can't be written down").because(error);
         let mut json = serde_json::to_vec(&(&self.filter, &self.order)).map_err(failed)?;
         let related = self.related_versions(schema)?;
         if !related.is_empty() {

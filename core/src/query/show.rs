@@ -146,7 +146,7 @@ impl fmt::Display for Plan {
 
 impl Plan {
     fn write(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
-        self.access.fmt(f)?;
+        write!(f, "{}", self.access)?;
         if let Some(estimate) = self.estimate {
             write!(f, ", at most {estimate}")?;
         }

@@ -190,6 +190,8 @@ fn a_key_set_finds_keys_of_every_type() {
 struct Rows {
     rows: Vec<(&'static Schema, Arc<dyn Row>)>,
     asked: Vec<&'static str>,
+    /// Those of them that deny scans.
+    denied: Vec<&'static str>,
 }
 
 impl Rows {
@@ -202,6 +204,9 @@ impl Rows {
 impl Lookup for Rows {
     async fn rows(&mut self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         self.asked.push(schema.model);
+        if query.deny_scan {
+            self.denied.push(schema.model);
+        }
         let of_model = self.rows.iter().filter(|(of, _)| *of == schema);
         let row =
             |(_, row): &(_, Arc<dyn Row>)| PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::clone(row));
@@ -387,4 +392,32 @@ fn what_has_to_be_known_and_watched() {
     assert_eq!(models(Select::all().with(Order::TAGS)), ["Order", "Tagging", "Label"]);
     assert_eq!(models(Select::all().with(Order::CUSTOMER.with(User::SALES))), ["Order", "User"]);
     assert_eq!(models(Select::all().with_all(u16::MAX)), ["Order", "User", "Label", "Tagging", "Item"]);
+}
+
+// Rules: q-after, q-order-association
+#[test]
+fn an_answer_in_such_an_order_tells_the_places_after_its_rows() {
+    let query = Select::<Order>::all().order_by(Order::CUSTOMER.by(User::AGE).desc()).limit(2).offset(1);
+    let answer = now(answer(&mut shop(), Order::schema(), query.as_query())).unwrap();
+    let places: Vec<_> =
+        answer.places.iter().map(|place| (place.values.clone(), place.key.clone())).collect();
+    assert_eq!(places, [(vec![Value::Int(36)], 2_u32.into()), (vec![Value::Null], 3_u32.into())]);
+    let cursor = query.as_query().cursor_at(Order::schema(), answer.places[1].clone()).unwrap();
+    let next = query.offset(0).after(&cursor).unwrap();
+    assert_eq!(keys(next), ["4"]);
+}
+
+// Rules: q-deny-scan
+#[test]
+fn each_query_denies_scans_where_the_whole_does() {
+    let mut shop = shop();
+    let tagged = Order::TAGS.any(Label::TEXT.eq("red"));
+    let query = tagged.and(Order::ID.lt(9)).order_by(Order::SELLER.by(User::NAME).asc()).deny_scan();
+    now(answer(&mut shop, Order::schema(), query.as_query())).unwrap();
+    assert_eq!(shop.denied, ["Label", "Tagging", "Order", "User"]);
+    // What has no index is told before anything is asked.
+    let priced = Order::ITEMS.any(Item::OF_PRICE.gt(1)).deny_scan();
+    let error = now(answer(&mut shop, Order::schema(), priced.as_query())).unwrap_err();
+    assert_eq!((error.kind(), error.model_name()), (ErrorKind::Unsupported, Some("Item")));
+    assert_eq!(shop.asked.len(), 4);
 }

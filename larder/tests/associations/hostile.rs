@@ -1,6 +1,6 @@
 //! Rows that are reached by several ways, and writes that come in an inconvenient order.
 
-use larder::{ErrorKind, Many, One, Select};
+use larder::{Many, One, Select};
 use rstest::rstest;
 
 use crate::shop::{
@@ -142,7 +142,7 @@ async fn what_one_copy_takes_out_goes_whatever_another_copy_does_to_it() {
 #[case::memory(Side::Memory)]
 #[case::redb(Side::Redb)]
 #[tokio::test]
-async fn an_order_by_a_related_field_has_windows_and_no_cursor(#[case] side: Side) {
+async fn an_order_by_a_related_field_has_windows(#[case] side: Side) {
     let shop = shop(side).await;
     for (name, city) in [("ada", Some("Oslo")), ("bob", None), ("cid", Some("Bonn"))] {
         let _ = shop.upsert(&Customer { city: city.map(Into::into), ..customer(name) }).await.unwrap();
@@ -155,9 +155,6 @@ async fn an_order_by_a_related_field_has_windows_and_no_cursor(#[case] side: Sid
     for offset in [0, 2, 4, 6] {
         let page = shop.get(query.clone().limit(2).offset(offset)).await.unwrap();
         seen.extend(page.iter().map(|order| order.id));
-        if page.len() == 2 {
-            assert_eq!(page.cursor().unwrap_err().kind(), ErrorKind::Unsupported);
-        }
     }
     assert_eq!(seen, [2, 4, 7, 3, 1, 5, 6]);
 }

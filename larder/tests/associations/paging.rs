@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use larder::core::Cursor;
-use larder::{ErrorKind, Model, One, OrderBy, RowState, Select};
+use larder::core::{Cursor, OrderBy};
+use larder::{ErrorKind, Model, One, RowState, Select};
 use proptest::prelude::*;
 use rstest::rstest;
 

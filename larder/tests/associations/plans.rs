@@ -52,10 +52,7 @@ async fn a_plan_names_each_query_that_it_takes_and_what_serves_it() {
     let served: Vec<_> = plan.conditions.iter().map(|one| (one.condition.as_str(), &one.served)).collect();
     assert_eq!(
         served,
-        [
-            ("any of items (any of product (id eq 8))", &Served::Key),
-            ("note eq \"\"", &Served::Unindexed)
-        ]
+        [("any of items (any of product (id eq 8))", &Served::Key), ("note eq \"\"", &Served::Unindexed)]
     );
     assert_eq!(
         plan.to_string(),
@@ -109,8 +106,12 @@ async fn what_a_plan_says_is_what_the_store_is_asked() {
     let queries: [Select<Order>; 4] = [
         Order::CUSTOMER.any(Customer::CITY.eq("Oslo")).into(),
         Order::TAGS.all(Tag::NAME.eq("gift")).or(Order::ITEMS.any(Item::PRODUCT.is(7))).into(),
-        Select::all().order_by(Order::CUSTOMER.by(Customer::CITY).asc()).order_by(Order::CUSTOMER.by(Customer::NAME).asc()),
-        Order::CUSTOMER.any(Customer::ORDERS.any(Order::ID.eq(1))).order_by(Order::RECOMMENDER.by(Customer::CITY).asc()),
+        Select::all()
+            .order_by(Order::CUSTOMER.by(Customer::CITY).asc())
+            .order_by(Order::CUSTOMER.by(Customer::NAME).asc()),
+        Order::CUSTOMER
+            .any(Customer::ORDERS.any(Order::ID.eq(1)))
+            .order_by(Order::RECOMMENDER.by(Customer::CITY).asc()),
     ];
     for query in queries {
         let told = shop.plan(query.clone()).unwrap().related.len() + 1;
@@ -138,7 +139,7 @@ async fn what_a_plan_says_is_what_the_store_is_asked() {
 #[case::an_order_of_what_an_index_finds(
     Order::ID.lt(3).order_by(Order::CUSTOMER.by(Customer::CITY).asc()).limit(3), None)]
 #[tokio::test]
-async fn a_scan_that_is_denied_is_denied_to_every_query_that_it_takes<M: Model>(
+async fn a_scan_that_is_denied_is_denied_to_every_query_that_it_takes<M: Model + std::fmt::Debug>(
     #[values(Side::Memory, Side::Redb)] side: Side,
     #[case] query: Select<M>,
     #[case] denied: Option<(&str, &str)>,
