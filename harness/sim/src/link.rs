@@ -1,0 +1,273 @@
+//! A device's end of the network: a provider whose requests are tasks of the world, with a fate each.
+
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use larder_core::runtime::BoxFuture;
+use larder_core::{
+    Applied, Capabilities, Context, Delta, Error, ErrorKind, Idempotency, Mutation, OpenProvider, Opening,
+    Operation, Page, Plan, Presence, Provider, Query, Realtime, Result, Runtime, Schema, Sent, async_trait,
+};
+use tokio::sync::oneshot;
+
+use crate::kernel::{Owner, lock};
+use crate::schedule::Fate;
+use crate::server::Running;
+use crate::world::{Of, Shared, Way};
+
+/// Opens the way to the server for one life of a device.
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    pub(crate) world: Arc<Shared>,
+    pub(crate) device: usize,
+    pub(crate) life: u64,
+}
+
+#[async_trait]
+impl OpenProvider for Uplink {
+    async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Provider>> {
+        let server = self.world.server_for(opening).await?;
+        let plan = Arc::clone(&self.world.plan);
+        let Self { world, device, life } = *self;
+        let link = Link { world, device, life, server, runtime: Arc::clone(&opening.runtime) };
+        Ok((plan.over_remote)(Arc::new(link), &opening.runtime))
+    }
+}
+
+#[derive(Debug)]
+struct Link {
+    world: Arc<Shared>,
+    device: usize,
+    life: u64,
+    server: Arc<Running>,
+    runtime: Arc<dyn Runtime>,
+}
+
+/// What is done at the server, as often as the request arrives there.
+type Effect<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<T>> + Send + Sync>;
+
+impl Link {
+    /// Carries a request to the server and the answer back, as far as its fate lets it.
+    async fn carry<T: Said>(&self, cx: &Context, what: &str, effect: Effect<T>) -> Result<T> {
+        if !self.world.is_alive(self.device, self.life) {
+            return pending().await;
+        }
+        let (nth, fate) = self.world.request(self.device);
+        let told = fate.map(|fate| format!(", {fate}")).unwrap_or_default();
+        self.world.note(Of(self.device), format_args!("request {nth}: {what}{told}"));
+        let patience = self.world.plan.network.patience;
+        let left = cx.deadline.map(|deadline| deadline.saturating_sub(self.runtime.monotonic()));
+        let patience = self.runtime.sleep(left.map_or(patience, |left| left.min(patience)));
+        let given_up = select(patience, Box::pin(cx.cancellation.cancelled()));
+        let answer = Box::pin(self.answer(nth, fate, effect));
+        let answer = match select(answer, given_up).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((Either::Left(_), _)) => {
+                Err(Error::new(ErrorKind::Timeout, "no answer in time").with_sent(Sent::Maybe))
+            }
+            Either::Right((Either::Right(_), _)) => {
+                Err(Error::new(ErrorKind::Cancelled, "nobody waits for the answer").with_sent(Sent::Maybe))
+            }
+        };
+        match &answer {
+            Ok(answer) => {
+                self.world.note(Of(self.device), format_args!("request {nth} -> {}", answer.said()));
+            }
+            Err(error) => self.world.note(Of(self.device), format_args!("request {nth} -> {error}")),
+        }
+        answer
+    }
+
+    async fn answer<T: Said>(&self, nth: u64, fate: Option<Fate>, effect: Effect<T>) -> Result<T> {
+        let (there, back) = self.world.plan.network.times(self.world.seed, self.device, nth);
+        match self.world.way(self.device) {
+            Way::Cut => return Err(refused()),
+            Way::Portal => {
+                self.runtime.sleep(there + back).await;
+                return Err(T::portal());
+            }
+            Way::Open => {}
+        }
+        let (heard, answered) = oneshot::channel();
+        let mut delay = there;
+        match fate {
+            Some(Fate::Refused) => return Err(refused()),
+            Some(Fate::Reset) => {
+                self.runtime.sleep(there).await;
+                return Err(broken());
+            }
+            Some(Fate::Lost) => return pending().await,
+            Some(Fate::Status(status)) => {
+                self.runtime.sleep(there + back).await;
+                return Err(status_error(status));
+            }
+            Some(Fate::Delayed(by)) => delay += by,
+            _ => {}
+        }
+        let (world, device) = (Arc::clone(&self.world), self.device);
+        let kernel = Arc::clone(&world.kernel);
+        let delivery = async move {
+            world.kernel.sleep(delay).await;
+            let answer = effect().await;
+            world.note("server", format_args!("{}: {}", Of(device), Outline(&answer)));
+            if fate == Some(Fate::Duplicated) {
+                world.kernel.sleep(back + back).await;
+                let again = effect().await;
+                world.note("server", format_args!("{} once more: {}", Of(device), Outline(&again)));
+            }
+            world.kernel.sleep(back).await;
+            // An answer does not reach a device that is cut off; nobody may wait for it any more.
+            let _ = match (world.way(device), fate) {
+                (Way::Cut, _) => return pending().await,
+                (_, Some(Fate::ReplyLost)) => heard.send(Err(broken())),
+                (_, Some(Fate::LateStatus(status))) => heard.send(Err(status_error(status))),
+                _ => heard.send(answer),
+            };
+        };
+        kernel.spawn(Owner::World, "delivery", Box::pin(delivery));
+        answered.await.unwrap_or_else(|_| Err(broken()))
+    }
+}
+
+/// An answer, for the trace, and what a portal's page looks like in its place.
+trait Said: Send + 'static {
+    fn said(&self) -> String;
+    fn portal() -> Error;
+}
+
+impl Said for Applied {
+    fn said(&self) -> String {
+        format!("{:?}", self.outcome)
+    }
+
+    fn portal() -> Error {
+        Error::new(ErrorKind::Transport, "a page came instead of an answer").with_sent(Sent::Maybe)
+    }
+}
+
+impl Said for Page {
+    fn said(&self) -> String {
+        let more = if self.next.is_some() { " and more" } else { "" };
+        format!("{} rows{more}", self.rows.len())
+    }
+
+    fn portal() -> Error {
+        let what = "expected JSON, found text/html that begins with `<html><title>Welcome</title>`";
+        Error::new(ErrorKind::Serialization, what).with_status(200).with_sent(Sent::Answered)
+    }
+}
+
+impl Said for Presence {
+    fn said(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn portal() -> Error {
+        Page::portal()
+    }
+}
+
+struct Outline<'a, T>(&'a Result<T>);
+
+impl<T: Said> fmt::Display for Outline<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(answer) => f.write_str(&answer.said()),
+            Err(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+fn refused() -> Error {
+    Error::new(ErrorKind::Offline, "there is no connection").with_sent(Sent::Never)
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Transport, "the connection broke").with_sent(Sent::Maybe)
+}
+
+fn status_error(status: u16) -> Error {
+    let error = Error::new(ErrorKind::Http { status }, format!("the answer is {status}"));
+    error.with_status(status).with_sent(Sent::Answered).with_transient(true)
+}
+
+#[async_trait]
+impl Provider for Link {
+    fn name(&self) -> &str {
+        "network"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.server.capabilities()
+    }
+
+    fn idempotency(&self, _: &'static Schema, _: Operation) -> Idempotency {
+        self.server.rules.declared()
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        let what = match query.as_key() {
+            Some(key) => format!("get {} {key}", schema.model),
+            None => format!("get {}", schema.model),
+        };
+        let (server, asked) = (Arc::clone(&self.server), (cx.clone(), query.clone()));
+        let effect: Effect<Page> = Arc::new(move || {
+            let (server, (cx, query)) = (Arc::clone(&server), asked.clone());
+            Box::pin(async move { server.get(&cx, schema, &query).await })
+        });
+        let since = self.world.store(self.device).map_or(0, |store| store.revision());
+        let page = self.carry(cx, &what, effect).await?;
+        lock(&self.world.overseer).came(self.device, schema, query, &page, since);
+        Ok(page)
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        let (server, query) = (Arc::clone(&self.server), query.clone());
+        let effect: Effect<Presence> = Arc::new(move || {
+            let (server, query) = (Arc::clone(&server), query.clone());
+            Box::pin(async move { server.exists(schema, &query).await })
+        });
+        self.carry(cx, &format!("exists {}", schema.model), effect).await
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.server.rows().explain(schema, query)
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        let verb = mutation.operation.verb();
+        let mut what = format!("{verb} {} {}", mutation.schema.model, mutation.key);
+        if let Some(row) = &mutation.row {
+            what += &format!(" {row:?}");
+        }
+        let blind = lock(&self.world.overseer).sends(self.device, mutation, self.server.rules.declared());
+        if let Some(blind) = blind {
+            self.world.fail("no blind repeat", blind);
+        }
+        let (server, world, device) = (Arc::clone(&self.server), Arc::clone(&self.world), self.device);
+        let mutation = mutation.clone();
+        let id = mutation.id;
+        let effect: Effect<Applied> = Arc::new(move || {
+            let (server, world, mutation) = (Arc::clone(&server), Arc::clone(&world), mutation.clone());
+            Box::pin(async move { server.apply(world.kernel.now(), device, &mutation).await })
+        });
+        let answer = self.carry(cx, &what, effect).await;
+        // Either it never left, or the answer says that nothing was done.
+        let in_vain =
+            |error: &Error| error.sent() == Sent::Never || matches!(error.status(), Some(425 | 429 | 503));
+        if answer.as_ref().is_err_and(in_vain) {
+            lock(&self.world.overseer).came_to_nothing(self.device, id);
+        }
+        answer
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        None
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+}

@@ -1,0 +1,381 @@
+//! What must hold whatever the application is, looked at after each commit of a device.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, Weak};
+
+use larder_core::{
+    CommitObserver, Entry, EntryState, Idempotency, Key, Mutation, MutationId, Operation, Page, Query, Row,
+    RowState, Schema, Store, StoredRow, Touched,
+};
+
+use crate::kernel::lock;
+use crate::server::Running;
+
+/// A row of some model.
+type Place = (&'static str, Key);
+
+/// A rule that did not hold, and how.
+pub(crate) type Broken = (&'static str, String);
+
+/// How many pages that came are remembered.
+const PAGES: usize = 64;
+
+/// What is known of every device.
+#[derive(Debug)]
+pub(crate) struct Overseer {
+    pub(crate) schemas: Vec<&'static Schema>,
+    devices: Vec<Known>,
+    /// Devices whose store has committed since somebody looked.
+    stirred: Arc<Mutex<Vec<(usize, Touched)>>>,
+}
+
+/// What is known of a device.
+#[derive(Debug, Default)]
+struct Known {
+    watcher: Option<Arc<Watcher>>,
+    /// Every entry that was seen in its outbox, by id.
+    ids: BTreeMap<MutationId, u64>,
+    /// What stands in its outbox.
+    queued: BTreeMap<u64, Queued>,
+    /// The server's version of each row as it was last seen here, and whether the row is here.
+    versions: BTreeMap<Place, (u64, bool)>,
+    pages: Vec<Came>,
+    /// Rows that the device asked the server about, by key.
+    asked: BTreeSet<Place>,
+    /// Mutations that may have arrived.
+    sent: BTreeSet<MutationId>,
+    /// The sequence number of the last mutation of each row that had its effect.
+    done: BTreeMap<Place, u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Queued {
+    id: MutationId,
+    carries: Vec<MutationId>,
+    place: Place,
+    marked: bool,
+    parked: bool,
+}
+
+/// A page that came to a device.
+#[derive(Debug)]
+struct Came {
+    rows: Vec<(Place, u64)>,
+    /// The revision of the device's store when it was asked for.
+    since: u64,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    device: usize,
+    stirred: Arc<Mutex<Vec<(usize, Touched)>>>,
+}
+
+impl CommitObserver for Watcher {
+    fn durable(&self, _: &Touched) {}
+
+    fn published(&self, touched: &Touched) {
+        lock(&self.stirred).push((self.device, touched.clone()));
+    }
+}
+
+impl Overseer {
+    pub(crate) fn new(devices: usize) -> Self {
+        let mut known = Vec::new();
+        known.resize_with(devices, Known::default);
+        Self { schemas: Vec::new(), devices: known, stirred: Arc::default() }
+    }
+
+    /// Who is told of the commits of a device.
+    pub(crate) fn watcher(&mut self, device: usize) -> Weak<dyn CommitObserver> {
+        let watcher = Arc::new(Watcher { device, stirred: Arc::clone(&self.stirred) });
+        self.devices[device].watcher = Some(Arc::clone(&watcher));
+        let watcher: Arc<dyn CommitObserver> = watcher;
+        Arc::downgrade(&watcher)
+    }
+
+    /// What came to a life is gone with it.
+    pub(crate) fn died(&mut self, device: usize) {
+        self.devices[device].pages.clear();
+    }
+
+    /// Commits since somebody looked.
+    pub(crate) fn stirred(&self) -> Vec<(usize, Touched)> {
+        std::mem::take(&mut lock(&self.stirred))
+    }
+
+    /// A page came to a device.
+    pub(crate) fn came(
+        &mut self,
+        device: usize,
+        schema: &'static Schema,
+        query: &Query,
+        page: &Page,
+        since: u64,
+    ) {
+        let known = &mut self.devices[device];
+        if let Some(key) = query.as_key() {
+            known.asked.insert((schema.model, key.clone()));
+        }
+        let row = |row: &larder_core::PageRow| {
+            let version = version_of(row.meta.version.as_deref())?;
+            Some(((schema.model, schema.key_of(&*row.row).ok()?), version))
+        };
+        known.pages.push(Came { rows: page.rows.iter().filter_map(row).collect(), since });
+        if known.pages.len() > PAGES {
+            known.pages.remove(0);
+        }
+    }
+
+    /// A device sends a mutation; says so if it must not.
+    pub(crate) fn sends(
+        &mut self,
+        device: usize,
+        mutation: &Mutation,
+        declared: Idempotency,
+    ) -> Option<String> {
+        let known = &mut self.devices[device];
+        let again = !known.sent.insert(mutation.id);
+        let blind = again && declared == Idempotency::AtMostOnce;
+        blind.then(|| format!("device {device} repeats {} {}", mutation.schema.model, mutation.key))
+    }
+
+    /// What a device has sent did not arrive, and it knows.
+    pub(crate) fn came_to_nothing(&mut self, device: usize, id: MutationId) {
+        self.devices[device].sent.remove(&id);
+    }
+
+    /// What the server did since somebody looked.
+    pub(crate) fn server_did(&mut self, server: &Running) -> Result<(), Broken> {
+        let fresh = std::mem::take(&mut lock(&server.ledger).fresh);
+        for effect in fresh {
+            let known = &mut self.devices[effect.device];
+            let who = format!("device {}: {} {}", effect.device, effect.model, effect.key);
+            if effect.times > 1 && server.rules.is_exact() {
+                return Err(("nothing is applied twice", format!("{who}, {} times", effect.times)));
+            }
+            let seq = known.ids.get(&effect.id).copied();
+            if seq.is_none() && effect.repeated {
+                let what = format!("{who} is repeated under another idempotency key");
+                return Err(("nothing is applied twice", what));
+            }
+            let (Some(seq), 1) = (seq, effect.times) else { continue };
+            let last = known.done.entry((effect.model, effect.key)).or_default();
+            if *last > seq {
+                let what = format!("{who}: mutation {seq} has its effect after mutation {last}");
+                return Err(("order within a key", what));
+            }
+            *last = seq;
+        }
+        Ok(())
+    }
+
+    /// What a commit of a device came to.
+    pub(crate) fn committed(
+        &mut self,
+        device: usize,
+        touched: &Touched,
+        store: &dyn Store,
+        server: &Running,
+    ) -> Result<(), Broken> {
+        let known = &mut self.devices[device];
+        if touched.wiped {
+            *known = Known { watcher: known.watcher.take(), ..Known::default() };
+            return Ok(());
+        }
+        let unreadable = |error: larder_core::Error| ("the store can be read", error.to_string());
+        let entries = entries(store).map_err(unreadable)?;
+        known.outbox_changed(device, &entries, server)?;
+        let mut rows = BTreeMap::new();
+        for (schema, key) in &touched.rows {
+            let stored = pollster::block_on(store.load(&cx(), schema, key)).map_err(unreadable)?;
+            shows_what_is_pending(device, schema, key, stored.as_ref(), &entries)?;
+            known.goes_on(device, (schema.model, key.clone()), stored.as_ref())?;
+            rows.insert((schema.model, key.clone()), stored);
+        }
+        if !touched.outbox {
+            known.whole_pages(device, &rows, &self.schemas, store)?;
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    /// Nothing that may have been sent leaves the outbox before the server has it.
+    fn outbox_changed(&mut self, device: usize, entries: &[Entry], server: &Running) -> Result<(), Broken> {
+        let now: BTreeMap<u64, Queued> = entries.iter().map(|entry| (entry.seq, Queued::of(entry))).collect();
+        let ledger = lock(&server.ledger);
+        for (seq, queued) in &self.queued {
+            let has = |id: &MutationId| ledger.effects.contains_key(id);
+            let carried =
+                || self.queued.values().any(|other| other.carries.contains(&queued.id) && has(&other.id));
+            let known_there = self.asked.contains(&queued.place) || ledger.refused.contains(&queued.id);
+            let settled = !queued.marked || queued.parked || known_there || has(&queued.id) || carried();
+            if !now.contains_key(seq) && !settled {
+                let (model, key) = &queued.place;
+                let what = format!(
+                    "device {device}: mutation {seq} of {model} {key} is gone, and the server has not had it"
+                );
+                return Err(("no acknowledged write is lost", what));
+            }
+        }
+        for (seq, queued) in &now {
+            self.ids.insert(queued.id, *seq);
+            if queued.parked {
+                // Whoever lets it go again knows what may come of it.
+                self.sent.remove(&queued.id);
+            }
+        }
+        self.queued = now;
+        Ok(())
+    }
+
+    /// The server's version of a row does not go back.
+    fn goes_on(&mut self, device: usize, place: Place, stored: Option<&StoredRow>) -> Result<(), Broken> {
+        let here = stored.is_some();
+        let version = stored.and_then(|stored| version_of(stored.meta.version.as_deref()));
+        let (last, was_here) = self.versions.get(&place).copied().unwrap_or((0, false));
+        let (model, key) = &place;
+        if let Some(version) = version
+            && (version < last || (here && !was_here && version == last))
+        {
+            let how = if was_here { "goes back" } else { "comes back" };
+            let what = format!("device {device}: {model} {key} {how} to version {version} after {last}");
+            return Err(("reads are monotonic", what));
+        }
+        self.versions.insert(place, (version.unwrap_or(last).max(last), here));
+        Ok(())
+    }
+
+    /// A page is stored as a whole or not at all.
+    fn whole_pages(
+        &mut self,
+        device: usize,
+        touched: &BTreeMap<Place, Option<StoredRow>>,
+        schemas: &[&'static Schema],
+        store: &dyn Store,
+    ) -> Result<(), Broken> {
+        let mut torn = None;
+        for page in &self.pages {
+            let stored_now = |(place, version): &&(Place, u64)| {
+                let stored = touched.get(place).and_then(Option::as_ref);
+                stored.is_some_and(|stored| {
+                    stored.meta.sync.state == RowState::Synced
+                        && version_of(stored.meta.version.as_deref()) == Some(*version)
+                })
+            };
+            if page.rows.iter().filter(stored_now).count() == 0 {
+                continue;
+            }
+            let missing = page.rows.iter().find(|(place, version)| {
+                let Some(schema) = schemas.iter().find(|schema| schema.model == place.0) else {
+                    return false;
+                };
+                let stored = pollster::block_on(store.load(&cx(), schema, &place.1)).ok().flatten();
+                let was_here = self.versions.contains_key(place);
+                match stored {
+                    Some(stored) => {
+                        let pending = stored.meta.tail != 0 || stored.meta.sync.state != RowState::Synced;
+                        let newer = version_of(stored.meta.version.as_deref()).is_none_or(|v| v >= *version);
+                        !pending && !newer && stored.meta.revision <= page.since
+                    }
+                    // One that was removed meanwhile does not come back.
+                    None => !was_here,
+                }
+            });
+            match missing {
+                Some(((model, key), version)) => torn = Some(format!("{model} {key} version {version}")),
+                None => return Ok(()),
+            }
+        }
+        match torn {
+            Some(missing) => {
+                let what = format!("device {device}: a page is stored without {missing}, which came with it");
+                Err(("no half page is visible", what))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Queued {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            id: entry.id,
+            carries: entry.carries.clone(),
+            place: (entry.schema.model, entry.key.clone()),
+            marked: entry.mark.is_some(),
+            parked: matches!(entry.state, EntryState::Parked(_)),
+        }
+    }
+}
+
+fn cx() -> larder_core::Context {
+    larder_core::Context::new()
+}
+
+fn version_of(version: Option<&str>) -> Option<u64> {
+    version?.parse().ok()
+}
+
+/// Everything in the outbox.
+pub(crate) fn entries(store: &dyn Store) -> larder_core::Result<Vec<Entry>> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let loaded = pollster::block_on(store.outbox(&cx(), after, 1_000))?;
+        if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
+            return Ok(all);
+        }
+        after = loaded.last;
+        all.extend(loaded.entries);
+    }
+}
+
+/// A row shows what was last written to it here, for as long as that is queued.
+fn shows_what_is_pending(
+    device: usize,
+    schema: &'static Schema,
+    key: &Key,
+    stored: Option<&StoredRow>,
+    entries: &[Entry],
+) -> Result<(), Broken> {
+    let own: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.schema.model == schema.model && entry.key == *key).collect();
+    let Some(newest) = own.last() else { return Ok(()) };
+    let broken = |what: &str| {
+        let what = format!(
+            "device {device}: {} {key} {what}, while mutation {} is queued",
+            schema.model, newest.seq
+        );
+        Err(("no pending value disappears", what))
+    };
+    let row = stored.and_then(|stored| stored.row.as_deref());
+    let Some(row) = row else {
+        return if newest.operation == Operation::Delete { Ok(()) } else { broken("is gone") };
+    };
+    if newest.operation == Operation::Delete {
+        return broken("is there again");
+    }
+    for (at, field) in schema.fields.iter().enumerate() {
+        let wanted = own.iter().rev().take_while(|entry| entry.operation != Operation::Delete);
+        let wanted =
+            wanted.clone().find(|entry| entry.changed.contains(at)).and_then(|entry| entry.row.as_deref());
+        if let Some(wanted) = wanted
+            && !same(wanted, row, at)
+        {
+            return broken(&format!("does not show its own `{}`", field.name));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two rows show the same at a position.
+pub(crate) fn same(one: &dyn Row, other: &dyn Row, at: usize) -> bool {
+    match (one.field(at), other.field(at)) {
+        (Ok(one), Ok(other)) => match (one.to_value(), other.to_value()) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        },
+        _ => false,
+    }
+}

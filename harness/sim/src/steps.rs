@@ -1,0 +1,177 @@
+//! The store of one life of a device: each call is a step at which the life may end, and at which others may come first.
+
+use std::future::pending;
+use std::sync::{Arc, Weak};
+
+use larder_core::{
+    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry, Error,
+    ErrorKind, Idempotency, Key, Loaded, Migrated, Mutation, OpenStore, Opening, Operation, OutboxCounts,
+    Page, Plan, Presence, Provider, Query, Realtime, Result, Schema, Sink, Store, StoredRow, async_trait,
+};
+
+use crate::kernel::step_aside;
+use crate::world::Shared;
+
+/// Opens the store of one life of a device.
+#[derive(Debug)]
+pub(crate) struct OpenSteps {
+    pub(crate) world: Arc<Shared>,
+    pub(crate) device: usize,
+    pub(crate) life: u64,
+}
+
+#[async_trait]
+impl OpenStore for OpenSteps {
+    async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Store>> {
+        let Self { world, device, life } = *self;
+        let inner = world.slots[device].medium.open(opening).await?;
+        world.opened(device, life, Arc::clone(&inner));
+        let layer = Arc::clone(&world.plan);
+        Ok((layer.over_store)(Arc::new(Steps { inner, world, device, life })))
+    }
+}
+
+/// The store of one life of a device.
+#[derive(Debug)]
+struct Steps {
+    inner: Arc<dyn Store>,
+    world: Arc<Shared>,
+    device: usize,
+    life: u64,
+}
+
+impl Steps {
+    /// A step: it may be the last one.
+    async fn step(&self) -> Result<()> {
+        let blocking = self.world.kernel.is_blocking();
+        if self.world.step(self.device, self.life) {
+            if !blocking && self.world.kernel.one_in(4) {
+                step_aside().await;
+            }
+            if self.world.is_alive(self.device, self.life) {
+                return Ok(());
+            }
+        }
+        if blocking {
+            return Err(Error::new(ErrorKind::Storage, "the process was killed"));
+        }
+        pending().await
+    }
+}
+
+#[async_trait]
+impl Provider for Steps {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
+        self.inner.idempotency(schema, operation)
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.step().await?;
+        self.inner.get(cx, schema, query).await
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.step().await?;
+        self.inner.exists(cx, schema, query).await
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.inner.explain(schema, query)
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        self.step().await?;
+        self.inner.apply(cx, mutation).await
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        self.inner.delta()
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        self.inner.realtime()
+    }
+}
+
+#[async_trait]
+impl Store for Steps {
+    async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
+        self.step().await?;
+        let outcome = self.inner.commit(cx, batch).await?;
+        // What is durable may never be heard of.
+        self.step().await?;
+        Ok(outcome)
+    }
+
+    fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
+        self.inner.read_now(schema, query, sink)
+    }
+
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        self.step().await?;
+        self.inner.lend(cx, schema, query, to).await
+    }
+
+    async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
+        self.step().await?;
+        self.inner.count(cx, schema, query).await
+    }
+
+    async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
+        self.step().await?;
+        self.inner.load(cx, schema, key).await
+    }
+
+    fn revision(&self) -> u64 {
+        self.inner.revision()
+    }
+
+    async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
+        self.step().await?;
+        self.inner.outbox(cx, after, limit).await
+    }
+
+    async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
+        self.step().await?;
+        self.inner.entry(cx, seq).await
+    }
+
+    async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {
+        self.step().await?;
+        self.inner.outbox_counts(cx).await
+    }
+
+    async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
+        self.step().await?;
+        self.inner.cursor(cx, scope).await
+    }
+
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
+        self.step().await?;
+        self.inner.migrate(cx, limit).await
+    }
+
+    async fn wipe(&self, cx: &Context) -> Result<()> {
+        self.step().await?;
+        self.inner.wipe(cx).await?;
+        self.step().await
+    }
+
+    fn observe(&self, observer: Weak<dyn CommitObserver>) {
+        self.inner.observe(observer);
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole worlds: scripts, seeds, kills, and traces that repeat themselves.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
+
+mod notes;
+mod scripts;
+mod seeds;

@@ -1,0 +1,54 @@
+//! The application that is simulated: few notes, and what their users do.
+
+use std::time::Duration;
+
+use larder::{Model, ReadPolicy, Repository, Select};
+use larder_sim::{Device, Random, Simulation};
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Note {
+    #[model(key)]
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) stars: i64,
+}
+
+pub(crate) fn note(id: &str, text: &str, stars: i64) -> Note {
+    Note { id: id.into(), text: text.into(), stars }
+}
+
+/// Two devices that do nothing by themselves.
+pub(crate) fn quiet() -> Simulation {
+    Simulation::new(|_| Repository::builder().model::<Note>())
+}
+
+/// Users who write, edit, delete and read few notes. One note of each is written by nobody else.
+pub(crate) fn busy() -> Simulation {
+    quiet().devices_between(2, 4).acting(12, Duration::from_secs(120), act)
+}
+
+async fn act(device: Device, mut chance: Random) -> larder::Result<()> {
+    let (repo, own) = (device.repo(), format!("own{}", device.number()));
+    let local = repo.reading(ReadPolicy::LocalOnly);
+    let id = format!("n{}", chance.below(4));
+    // Later writes of a device have more stars.
+    let stars = i64::try_from(device.elapsed().as_millis()).unwrap_or(0);
+    match chance.below(11) {
+        0..=2 => drop(repo.upsert(&note(&id, &format!("by {}", device.number()), stars)).await?),
+        3 | 4 => {
+            drop(repo.upsert(&note(&own, "mine", stars)).await?);
+            let seen = local.find::<Note>(own.as_str()).await?.map(|note| note.stars);
+            assert!(seen >= Some(stars), "{own} was written with {stars} and reads {seen:?}");
+        }
+        5 | 6 => {
+            if let Some(found) = local.find::<Note>(id.as_str()).await? {
+                drop(repo.update(&found, |note| note.stars = stars).await?);
+            }
+        }
+        7 => drop(repo.delete::<Note>(id.as_str()).await?),
+        8 => _ = repo.sync().await?,
+        9 => drop(repo.reading(ReadPolicy::RemoteOnly).get(Select::<Note>::all()).await?),
+        _ => drop(repo.reading(ReadPolicy::RemoteFirst).find::<Note>(id.as_str()).await?),
+    }
+    Ok(())
+}
