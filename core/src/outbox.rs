@@ -98,6 +98,9 @@ pub enum ParkReason {
     Uncertain,
     /// It failed too often.
     Exhausted,
+    /// The remote refused it for good, and its row has gone back to what it was changed from. It stops nothing; it is
+    /// kept for the remote's answer.
+    Reverted,
     /// It can't be read or sent as the application is today.
     Unsendable,
 }

@@ -271,6 +271,8 @@ pub struct Unreadable {
     pub row: Option<(&'static Schema, Key)>,
     /// Why.
     pub error: Error,
+    /// What is stored, so that it can be taken elsewhere before it is given up.
+    pub raw: Vec<u8>,
 }
 
 /// What a call of [`Store::migrate`] came to.

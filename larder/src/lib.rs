@@ -15,22 +15,27 @@
 //!
 //! Who writes a provider starts at [`core`].
 
+mod account;
 mod cache;
 mod changes;
 mod coverage;
 mod driver;
 mod engine;
+mod events;
 mod fates;
 mod repository;
 mod runtime;
 mod status;
 
+pub use engine::PermanentFailure;
+pub use events::{Happened, OutboxEvent, OutboxEvents};
 pub use repository::{
-    Answers, Builder, Deleted, InState, Iterate, MigrationReport, Origin, Outbox, Progress, QueuedMutation,
-    Repository, Rows, Stored, Sync, SyncReport, Target, Transaction, Watch, WouldLose,
+    Answers, Builder, Cleared, Deleted, Exported, ExportedMutation, InState, Iterate, MigrationReport,
+    Origin, Outbox, OutboxSettings, Progress, QueuedMutation, Raw, Repository, Rows, Stored, Sync,
+    SyncReport, Target, Transaction, UnreadableMutation, Watch, WouldLose,
 };
 pub use runtime::TokioRuntime;
-pub use status::Status;
+pub use status::{Status, StatusWatch};
 
 pub use larder_core::{
     AlwaysOnline, Assoc, Connectivity, Convert, Cursor, Datum, Decimal, Error, ErrorKind, Failure, Field,

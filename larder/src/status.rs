@@ -1,6 +1,12 @@
 //! How a repository stands towards its remote.
 
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
 use larder_core::Timestamp;
+use tokio::sync::watch;
 
 /// How a repository stands towards its remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +18,15 @@ pub struct Status {
     pub unauthorized: bool,
     /// Whether sending is paused.
     pub paused: bool,
-    /// Entries that wait to be sent; of a very long outbox, those that are loaded.
+    /// Whether a parked mutation stops everything: see [`PermanentFailure::Halt`](crate::PermanentFailure::Halt).
+    pub halted: bool,
+    /// Entries that wait to be sent; of a very long outbox, those that are looked at.
     pub pending: usize,
+    /// Those of them that only a decision lets go: they come after a parked one, or belong to another account.
+    pub blocked: usize,
+    /// Whether there are, or may be, entries that are not looked at yet; [`Outbox::len`](crate::Outbox::len) counts
+    /// all.
+    pub more: bool,
     /// Entries that are on their way.
     pub in_flight: usize,
     /// Entries that wait for a decision, conflicts included.
@@ -27,7 +40,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// True if the remote has everything: nothing is waiting, on its way or parked.
+    /// True if the remote has everything, as far as was looked: nothing is waiting, on its way or parked.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.pending + self.in_flight + self.parked == 0
@@ -40,12 +53,57 @@ impl Default for Status {
             online: true,
             unauthorized: false,
             paused: false,
+            halted: false,
             pending: 0,
+            blocked: 0,
+            more: false,
             in_flight: 0,
             parked: 0,
             conflicts: 0,
             last_pushed: None,
             last_pulled: None,
         }
+    }
+}
+
+/// The status now, and whenever it has changed: see [`Repository::watch_status`](crate::Repository::watch_status).
+pub struct StatusWatch(BoxStream<'static, Status>);
+
+impl StatusWatch {
+    /// Follows `status`; `None` never changes.
+    pub(crate) fn of(
+        status: Option<watch::Receiver<Status>>,
+        complete: impl Fn(Status) -> Status + Send + 'static,
+    ) -> Self {
+        let Some(mut status) = status else {
+            let only = complete(Status::default());
+            return Self(futures_util::stream::iter([only]).chain(futures_util::stream::pending()).boxed());
+        };
+        status.mark_changed();
+        let next = |mut status: watch::Receiver<Status>| async move {
+            status.changed().await.ok()?;
+            let now = status.borrow_and_update().clone();
+            Some((now, status))
+        };
+        Self(unfold(status, next).map(complete).boxed())
+    }
+
+    /// The next status. `None` once the repository is closed.
+    pub async fn next(&mut self) -> Option<Status> {
+        self.0.next().await
+    }
+}
+
+impl Stream for StatusWatch {
+    type Item = Status;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl fmt::Debug for StatusWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusWatch").finish_non_exhaustive()
     }
 }

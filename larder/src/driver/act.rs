@@ -1,18 +1,20 @@
 //! The calls: read entries, mark them, send them, ask about them, make decisions durable.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
-    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure,
-    Idempotency, Key, Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result,
-    Runtime, Schema, SendMark, Sent, Store, StoredRow, Unreadable,
+    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, Error, ErrorKind, Failure, Idempotency, Key,
+    Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
+    SendMark, Sent, Store, StoredRow, Unreadable,
 };
 
+use crate::account::Account;
 use crate::changes::Changes;
 use crate::engine::exchange::{self, Exchange};
 use crate::engine::settle::{self, View};
-use crate::engine::{Answer, Event, Head, Verdict, enqueue};
+use crate::engine::{Answer, Event, Head, PermanentFailure, Settings, Verdict, enqueue};
 use crate::fates::{Fate, Fates};
 
 /// What the calls need.
@@ -23,18 +25,24 @@ pub(crate) struct Acts {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) fates: Arc<Fates>,
     pub(crate) changes: Arc<Changes>,
-    pub(crate) account: Option<Arc<str>>,
-    /// Held while an entry is marked, and while one that is not is given up: of the two only one comes about.
-    pub(crate) marking: tokio::sync::Mutex<()>,
+    pub(crate) account: Arc<Account>,
+    /// What becomes of a mutation that has failed for good, by model; it is parked unless told otherwise.
+    pub(crate) policies: BTreeMap<&'static str, PermanentFailure>,
+    pub(crate) settings: Settings,
     /// Raised when the driver stops: what can't be made durable is left to the next start.
     pub(crate) stopping: Cancellation,
     /// Answers that are not settled yet, by sequence number.
-    pub(crate) answers: Mutex<std::collections::BTreeMap<u64, Result<Option<PageRow>>>>,
+    pub(crate) answers: Mutex<BTreeMap<u64, Result<Option<PageRow>>>>,
 }
 
 impl Acts {
     pub(super) fn cx(&self) -> Context {
-        Context { account: self.account.clone(), ..Context::new() }
+        Context { account: self.account.get(), ..Context::new() }
+    }
+
+    /// For requests to the remote: an entry goes in the name of the account that wrote it, whoever is signed in.
+    pub(super) fn cx_of(entry: &Entry) -> Context {
+        Context { account: entry.account.clone(), ..Context::new() }
     }
 
     pub(crate) async fn load(&self, after: u64, limit: usize) -> Event {
@@ -55,10 +63,14 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
-                let head = |entry: &Entry| Head::of(entry, self.idempotency(entry), self.account.as_deref());
+                let head = |entry: &Entry| {
+                    let policy = self.policies.get(entry.schema.model).copied().unwrap_or_default();
+                    Head::of(entry, self.idempotency(entry), policy)
+                };
                 let mut heads: Vec<Head> = loaded.entries.iter().map(head).collect();
                 // It holds back what comes after it in its lane.
-                heads.extend(loaded.unreadable.iter().filter_map(Head::unreadable));
+                let own = |entry: &Unreadable| Head::unreadable(entry, self.account.get());
+                heads.extend(loaded.unreadable.iter().filter_map(own));
                 heads.sort_by_key(|head| head.seq);
                 Event::Loaded { heads, last: loaded.last, more: count >= limit, wipes }
             }
@@ -69,10 +81,13 @@ impl Acts {
         }
     }
 
-    /// What a repeat of the entry may do. One whose key is still to be given can't be asked about.
-    fn idempotency(&self, entry: &Entry) -> Idempotency {
+    /// What a repeat of the entry may do. One whose key is still to be given can't be asked about; and one that should
+    /// say on which version it is based, and knows none, has to be asked about.
+    pub(super) fn idempotency(&self, entry: &Entry) -> Idempotency {
+        let conditional = entry.operation == Operation::Insert || entry.base_version.is_some();
         match self.remote.idempotency(entry.schema, entry.operation) {
             Idempotency::Probe if exchange::is_temporary(entry) => Idempotency::AtMostOnce,
+            Idempotency::Conditional if !conditional => Idempotency::Probe,
             declared => declared,
         }
     }
@@ -90,7 +105,6 @@ impl Acts {
     }
 
     async fn try_mark(&self, seqs: &[u64], mark: SendMark) -> Result<()> {
-        let _alone = self.marking.lock().await;
         let mut batch = Batch::default();
         for seq in seqs {
             match self.store.entry(&self.cx(), *seq).await {
@@ -132,7 +146,7 @@ impl Acts {
         let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else {
             return Ok(None);
         };
-        let nested = self.nested(&entry).await?;
+        let (cx, nested) = (Self::cx_of(&entry), self.nested(&entry).await?);
         let mutation = Mutation {
             id: entry.id,
             schema: entry.schema,
@@ -145,7 +159,7 @@ impl Acts {
             repeated,
             nested,
         };
-        self.remote.apply(&self.cx(), &mutation).await.map(Some)
+        self.remote.apply(&cx, &mutation).await.map(Some)
     }
 
     /// Asks the remote whether it has what an entry wants.
@@ -168,11 +182,11 @@ impl Acts {
         };
         // There is no key to ask by, and "not there" would send it again.
         if exchange::is_temporary(&entry) {
-            return Ok(Answer::Conflict);
+            return Ok(Answer::Unknowable);
         }
         let query = Query::key(entry.key.clone());
         let is_it = |row: &PageRow| entry.schema.key_of(&*row.row).is_ok_and(|key| key == entry.key);
-        let there = match self.remote.get(&self.cx(), entry.schema, &query).await {
+        let there = match self.remote.get(&Self::cx_of(&entry), entry.schema, &query).await {
             Ok(page) => query.finish(entry.schema, page.done, page.rows)?.into_iter().find(is_it),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
@@ -214,14 +228,26 @@ impl Acts {
     /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
-        let mut decision =
-            Decision { seq, verdict, next, answer: self.answer(seq), ids: Vec::new(), given: None };
+        let mut decision = Decision {
+            seq,
+            verdict,
+            next,
+            answer: self.answer(seq),
+            ids: Vec::new(),
+            given: None,
+            reverted: Vec::new(),
+        };
         let mut failures = 0;
         loop {
             match self.try_settle(&mut decision).await {
                 Ok(()) => {
                     return match decision.given {
                         Some(key) => Event::Exchanged { seq, key },
+                        // It was gone already, or can't be read.
+                        None if verdict == Verdict::Revert && decision.reverted.is_empty() => {
+                            Event::Discarded(seq)
+                        }
+                        None if verdict == Verdict::Revert => Event::Reverted(decision.reverted),
                         None => Event::Settled { seq, verdict },
                     };
                 }
@@ -233,8 +259,7 @@ impl Acts {
                 Err(error) => {
                     failures += 1;
                     tracing::error!(seq, %error, failures, "a decision can't be made durable yet");
-                    let wait =
-                        crate::engine::backoff::Backoff::default().wait(failures, self.runtime.random());
+                    let wait = self.settings.backoff.wait(failures, self.runtime.random());
                     let wait = self.runtime.sleep(wait.max(Duration::from_millis(10)));
                     futures_util::future::select(wait, std::pin::pin!(self.stopping.cancelled())).await;
                     if self.stopping.is_cancelled() {
@@ -249,6 +274,10 @@ impl Acts {
     async fn try_settle(&self, decision: &mut Decision) -> Result<()> {
         let Decision { seq, verdict, .. } = *decision;
         let failure = |error: &Error| Failure::of(error, self.runtime.now());
+        let until = |error: Option<&Error>| {
+            let wait = error.and_then(Error::retry_after)?.min(self.settings.longest_wait);
+            self.runtime.now().checked_add(wait).ok()
+        };
         loop {
             let (entry, stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
@@ -287,8 +316,15 @@ impl Acts {
                     batch
                 }
                 Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
-                Verdict::Note => settle::noted(&entry, stored, error.map(failure), now),
-                Verdict::Unmark => settle::unmarked(&entry, stored),
+                Verdict::Note => settle::noted(&entry, stored, error.map(failure), until(error), now),
+                Verdict::Defer => settle::deferred(&entry, stored, error.map(failure), until(error)),
+                Verdict::Unmark => settle::unmarked(&entry, stored, until(error)),
+                Verdict::Revert => {
+                    let (batch, gone) = self.revert(&entry, stored.cloned(), error.map(failure)).await?;
+                    decision.ids = gone.iter().map(|gone| gone.id).collect();
+                    decision.reverted = gone.iter().map(|gone| gone.seq).collect();
+                    batch
+                }
             };
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
                 break;
@@ -302,12 +338,14 @@ impl Acts {
                 Verdict::Accept => {
                     self.fates.settle(id, Fate::Accepted(given.clone().filter(|_| Some(id) == own)));
                 }
-                Verdict::Park(reason) => {
+                Verdict::Park(_) | Verdict::Revert => {
                     let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
+                    let reason =
+                        if let Verdict::Park(reason) = verdict { reason } else { ParkReason::Reverted };
                     let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
                     self.fates.settle(id, Fate::Failed(error));
                 }
-                Verdict::Note | Verdict::Unmark => {}
+                Verdict::Note | Verdict::Defer | Verdict::Unmark => {}
             }
         }
         Ok(())
@@ -365,13 +403,15 @@ impl Acts {
     }
 
     /// The entries of a row, oldest first. Those that can't be read are left out.
-    async fn chain(&self, schema: &'static Schema, key: &Key, tail: u64) -> Result<Vec<Entry>> {
+    pub(super) async fn chain(&self, schema: &'static Schema, key: &Key, tail: u64) -> Result<Vec<Entry>> {
         let (mut chain, mut at) = (Vec::new(), tail);
         while at != 0 {
             match self.store.entry(&self.cx(), at).await {
                 Ok(Some(found)) => {
                     at = found.prev.min(at - 1);
-                    chain.push(found);
+                    if !settle::is_reverted(&found) {
+                        chain.push(found);
+                    }
                 }
                 // The one before has been settled.
                 Ok(None) => break,
@@ -384,7 +424,7 @@ impl Acts {
     }
 
     /// The entries of a row whose list is broken, oldest first.
-    async fn scan(&self, schema: &'static Schema, key: &Key) -> Result<Vec<Entry>> {
+    pub(super) async fn scan(&self, schema: &'static Schema, key: &Key) -> Result<Vec<Entry>> {
         let (mut found, mut after) = (Vec::new(), 0);
         loop {
             let loaded = self.store.outbox(&self.cx(), after, 256).await?;
@@ -393,56 +433,10 @@ impl Acts {
             }
             after = loaded.last;
             found.extend(
-                loaded.entries.into_iter().filter(|entry| entry.schema == schema && entry.key == *key),
+                loaded.entries.into_iter().filter(|entry| {
+                    entry.schema == schema && entry.key == *key && !settle::is_reverted(entry)
+                }),
             );
-        }
-    }
-
-    /// Lets a parked entry go again; `None` if there is none, `false` if it is not parked.
-    pub(crate) async fn retry(&self, seq: u64) -> Result<Option<bool>> {
-        loop {
-            let Some((entry, stored)) = self.look(seq).await? else {
-                return Ok(None);
-            };
-            if entry.state == EntryState::Ready {
-                return Ok(Some(false));
-            }
-            let idempotency = self.idempotency(&entry);
-            let batch = settle::retried(&entry, stored.as_ref(), idempotency, self.runtime.now());
-            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
-                return Ok(Some(true));
-            }
-        }
-    }
-
-    /// Gives an entry up; gives the entries that went with it.
-    ///
-    /// # Errors
-    /// `Conflict` if the entry may be on its way, or goes in the request of another.
-    pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
-        let _alone = self.marking.lock().await;
-        loop {
-            let Some((entry, stored)) = self.look(seq).await? else {
-                return Ok(Vec::new());
-            };
-            if entry.mark.is_some() && entry.state == EntryState::Ready {
-                let what = "the mutation may be on its way: wait for its fate";
-                return Err(Error::new(ErrorKind::Conflict, what)
-                    .during("discard")
-                    .model(entry.schema.model)
-                    .key(&entry.key));
-            }
-            self.refuse_carried(&entry).await?;
-            let (batch, gone) = self.give_up(entry, stored).await?;
-            if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
-                continue;
-            }
-            for entry in &gone {
-                let given_up =
-                    Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
-                self.fates.settle(entry.id, Fate::Failed(given_up));
-            }
-            return Ok(gone.iter().map(|entry| entry.seq).collect());
         }
     }
 
@@ -466,10 +460,12 @@ struct Decision {
     ids: Vec<MutationId>,
     /// The key that the remote has given in place of a temporary one.
     given: Option<Key>,
+    /// The entries whose rows have gone back.
+    reverted: Vec<u64>,
 }
 
 /// A record can't be read, and will not be by trying again.
-fn is_damage(error: &Error) -> bool {
+pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Corrupt)
 }
 

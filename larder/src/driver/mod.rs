@@ -1,8 +1,10 @@
 //! Turns the engine's effects into calls on the store and the remote, and their outcomes into events. Decides nothing.
 
 mod act;
+mod decide;
 mod nested;
 mod task;
+mod tell;
 
 pub(crate) use act::Acts;
 pub(crate) use task::{Handle, start};

@@ -56,7 +56,11 @@ impl Acts {
             let has = match embedded(&within, Some(there)) {
                 Some(embedded) => shows(&within, &embedded.row)?,
                 None => {
-                    match self.remote.get(&self.cx(), within.schema, &Query::key(within.key.clone())).await {
+                    match self
+                        .remote
+                        .get(&Self::cx_of(&within), within.schema, &Query::key(within.key.clone()))
+                        .await
+                    {
                         Ok(page) => {
                             let rows =
                                 Query::key(within.key.clone()).finish(within.schema, page.done, page.rows)?;

@@ -10,7 +10,9 @@ use larder_core::{Connectivity, Key, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::act::Acts;
+use super::tell;
 use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
+use crate::events::Teller;
 use crate::status::Status;
 
 /// What the repository asks of the driver.
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Tell(Event),
     /// Try everything now, and answer when nothing more can be done.
     Drain(oneshot::Sender<()>),
+    /// Answer when nothing waits that would go by itself.
+    Settled(oneshot::Sender<()>),
+    /// Keep an entry from being sent, and answer whether it is not on its way.
+    Withdraw(u64, oneshot::Sender<bool>),
     /// Stop as soon as nothing is under way.
     Close(oneshot::Sender<()>),
 }
@@ -30,6 +36,7 @@ pub(crate) struct Handle {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
+    pub(crate) teller: Teller,
 }
 
 impl Handle {
@@ -43,6 +50,24 @@ impl Handle {
         let (done, drained) = oneshot::channel();
         if self.commands.send(Command::Drain(done)).is_ok() {
             let _ = drained.await;
+        }
+    }
+
+    /// Waits until nothing waits that would go by itself.
+    pub(crate) async fn settled(&self) {
+        let (done, settled) = oneshot::channel();
+        if self.commands.send(Command::Settled(done)).is_ok() {
+            let _ = settled.await;
+        }
+    }
+
+    /// Keeps an entry from being sent; `false` if it is on its way.
+    pub(crate) async fn withdraw(&self, seq: u64) -> bool {
+        let (done, withdrawn) = oneshot::channel();
+        match self.commands.send(Command::Withdraw(seq, done)) {
+            Ok(()) => withdrawn.await.unwrap_or(true),
+            // A driver that has stopped sends nothing.
+            Err(_) => true,
         }
     }
 
@@ -63,7 +88,8 @@ pub(crate) fn start(
 ) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let engine = Engine::new(settings);
-    let (status, seen) = watch::channel(Status::default());
+    let (status, seen) = watch::channel(Status { more: true, ..Status::default() });
+    let teller = Teller::default();
     let in_flight = Arc::<Mutex<BTreeSet<_>>>::default();
     let runtime = Arc::clone(&acts.runtime);
     let task = Task {
@@ -74,11 +100,13 @@ pub(crate) fn start(
         inbox,
         status,
         in_flight: Arc::clone(&in_flight),
+        teller: teller.clone(),
         waiting: Vec::new(),
+        settling: Vec::new(),
         closing: None,
     };
     runtime.spawn("larder outbox", Box::pin(task.run(paused)));
-    Handle { commands, status: seen, in_flight }
+    Handle { commands, status: seen, in_flight, teller }
 }
 
 struct Task {
@@ -89,8 +117,11 @@ struct Task {
     inbox: mpsc::UnboundedReceiver<Command>,
     status: watch::Sender<Status>,
     in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
+    teller: Teller,
     /// Those who wait for the outbox to come to rest.
     waiting: Vec<oneshot::Sender<()>>,
+    /// Those who wait for it to be settled.
+    settling: Vec<oneshot::Sender<()>>,
     closing: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -145,6 +176,17 @@ impl Task {
                 Next::Command(Command::Drain(done)) => {
                     self.waiting.push(done);
                     self.feed(Event::Nudge);
+                }
+                Next::Command(Command::Settled(done)) => {
+                    self.settling.push(done);
+                    // What was committed before the question is looked at before the answer.
+                    self.feed(Event::Stored);
+                }
+                Next::Command(Command::Withdraw(seq, done)) => {
+                    // Whoever asked may have stopped waiting, and then gives nothing up.
+                    if done.send(self.engine.withdraw(seq)).is_err() {
+                        self.feed(Event::Kept(seq));
+                    }
                 }
                 // Nothing starts again while the driver comes to its end.
                 Next::Command(Command::Tell(Event::Resume)) if self.closing.is_some() => {}
@@ -206,12 +248,23 @@ impl Task {
     fn feed(&mut self, event: Event) {
         let accepted =
             matches!(event, Event::Settled { verdict: Verdict::Accept, .. } | Event::Exchanged { .. });
-        let answered = if let Event::Answered { seq, .. } = event { Some(seq) } else { None };
+        let answered =
+            if let Event::Answered { seq, answer, .. } = &event { Some((*seq, *answer)) } else { None };
+        let heard = self.teller.is_heard();
+        let (told, brought) = if heard {
+            (tell::before(&self.engine, &event), tell::brought(&self.engine, &event))
+        } else {
+            Default::default()
+        };
         let runtime = &self.acts.runtime;
         let now = Instants { mono: runtime.monotonic(), wall: runtime.now() };
         let mut effects = Vec::new();
         self.engine.on(now, event, &mut effects);
-        if let Some(seq) = answered.filter(|seq| !self.engine.tracks(*seq)) {
+        if heard {
+            let came = tell::after(&self.engine, &brought, answered, &effects);
+            told.into_iter().chain(came).for_each(|event| self.teller.tell(event));
+        }
+        if let Some((seq, _)) = answered.filter(|(seq, _)| !self.engine.tracks(*seq)) {
             // It was given up or wiped meanwhile: nobody will ask for the answer.
             self.acts.answer(seq);
         }
@@ -232,6 +285,9 @@ impl Task {
         if self.engine.at_rest() {
             answer(std::mem::take(&mut self.waiting));
         }
+        if self.engine.is_settled() {
+            answer(std::mem::take(&mut self.settling));
+        }
     }
 
     fn publish(&mut self, accepted: bool, now: Timestamp) {
@@ -240,7 +296,10 @@ impl Task {
             online: self.engine.reachable(),
             unauthorized: self.engine.unauthorized(),
             paused: self.engine.paused(),
+            halted: self.engine.halted(),
             pending: counts.waiting,
+            blocked: counts.blocked,
+            more: self.engine.has_more(),
             in_flight: counts.in_flight,
             parked: counts.parked,
             conflicts: counts.conflicts,

@@ -1,244 +1,11 @@
 //! The outbox's state machine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{
-    Entry, EntryState, Error, ErrorKind, Idempotency, Key, ParkReason, Sent, Timestamp, Unreadable,
-};
+use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent};
 
-use super::backoff::Backoff;
-use super::ties::Tied;
+use super::terms::{Answer, Counts, Effect, Event, Head, Instants, PermanentFailure, Settings, Verdict};
 use super::window::{Stage, Window};
-
-/// What the engine is configured with.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) backoff: Backoff,
-    /// How many entries may be on their way at a time.
-    pub(crate) parallel: usize,
-    /// How many answers that count an entry survives, and over how long at least.
-    pub(crate) strikes: u32,
-    pub(crate) strike_span: Duration,
-    /// How many heads are held at a time.
-    pub(crate) window: usize,
-    /// How many entries one commit may mark as "may have been sent".
-    pub(crate) marks: usize,
-    /// The account in whose name entries are sent.
-    pub(crate) account: Option<Arc<str>>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            backoff: Backoff::default(),
-            parallel: 8,
-            strikes: 5,
-            strike_span: Duration::from_secs(10 * 60),
-            window: 4096,
-            marks: 64,
-            account: None,
-        }
-    }
-}
-
-/// The two clocks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Instants {
-    pub(crate) mono: Duration,
-    pub(crate) wall: Timestamp,
-}
-
-/// What the engine knows of an entry.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) seq: u64,
-    pub(crate) model: &'static str,
-    pub(crate) key: Key,
-    pub(crate) idempotency: Idempotency,
-    pub(crate) foreign: bool,
-    pub(crate) parked: Option<ParkReason>,
-    pub(crate) marked: Option<Timestamp>,
-    pub(crate) strikes: u32,
-    pub(crate) first_strike: Option<Timestamp>,
-    pub(crate) tied: Tied,
-}
-
-impl Head {
-    /// The head of an entry that can't be read, if it is known whose it is: a dead letter.
-    pub(crate) fn unreadable(entry: &Unreadable) -> Option<Self> {
-        let (schema, key) = entry.row.as_ref()?;
-        Some(Self {
-            seq: entry.seq,
-            model: schema.model,
-            key: key.clone(),
-            idempotency: Idempotency::AtMostOnce,
-            foreign: false,
-            parked: Some(ParkReason::Unsendable),
-            marked: None,
-            strikes: 0,
-            first_strike: None,
-            // What it does and refers to stands where it can't be read.
-            tied: Tied::default(),
-        })
-    }
-
-    pub(crate) fn of(entry: &Entry, idempotency: Idempotency, account: Option<&str>) -> Self {
-        Self {
-            seq: entry.seq,
-            model: entry.schema.model,
-            key: entry.key.clone(),
-            idempotency,
-            foreign: entry.account.as_deref() != account,
-            parked: match entry.state {
-                EntryState::Parked(reason) => Some(reason),
-                _ => None,
-            },
-            marked: entry.mark.map(|mark| mark.first),
-            strikes: entry.strikes,
-            first_strike: entry.first_strike,
-            tied: Tied::of(entry),
-        }
-    }
-}
-
-/// What happened.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The outbox has changed: there may be entries that are not loaded yet.
-    Stored,
-    /// Entries were read from the store, up to `last`; `more` if there may be further ones. `wipes` is how often the
-    /// store had been wiped by then.
-    Loaded { heads: Vec<Head>, last: u64, more: bool, wipes: u64 },
-    /// Entries could not be read from the store.
-    LoadFailed { jitter: u64 },
-    /// The marks are durable.
-    Marked { seqs: Vec<u64>, at: Timestamp },
-    /// The marks are not durable.
-    MarkFailed { seqs: Vec<u64>, jitter: u64 },
-    /// A request came to an end.
-    Answered { seq: u64, answer: Answer, jitter: u64 },
-    /// What was decided about an entry is durable.
-    Settled { seq: u64, verdict: Verdict },
-    /// It is durable that the remote has an entry, and under which key its row and what is queued for it stand now.
-    Exchanged { seq: u64, key: Key },
-    /// The device is connected, or no longer.
-    Connectivity(bool),
-    /// New credentials are there.
-    Credentials,
-    /// Somebody asks for an attempt now.
-    Nudge,
-    /// A parked entry may go again.
-    Retried(u64),
-    /// An entry is gone by decision of the application.
-    Discarded(u64),
-    /// The time that was asked for has come.
-    Tick,
-    /// Nothing is sent from now on.
-    Pause,
-    /// Sending goes on.
-    Resume,
-    /// Everything was removed from the store, for the time that is given: what was loaded before is gone.
-    Wiped(u64),
-}
-
-/// What a request came to, as far as the schedule is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The remote has it.
-    Accepted,
-    /// Nothing was sent, or the remote is unreachable or overloaded: try again, without counting.
-    Unreachable { sent: Sent, wait: Option<Duration> },
-    /// The remote failed: try again, and count.
-    Failed { wait: Option<Duration> },
-    /// The credentials were refused.
-    Unauthorized,
-    /// The remote's row has changed as well, or is there already.
-    Conflict,
-    /// The remote says no.
-    Refused,
-    /// A probe found that the remote does not have it.
-    NotThere,
-    /// The entry can't be sent as the application is today.
-    Unsendable,
-}
-
-impl Answer {
-    /// Whether the request, whatever became of it, may have had its effect.
-    fn may_have_arrived(self) -> bool {
-        !matches!(
-            self,
-            Self::Unreachable { sent: Sent::Never, .. }
-                | Self::Unauthorized
-                | Self::Unsendable
-                | Self::NotThere
-        )
-    }
-
-    fn came_from_remote(self) -> bool {
-        matches!(self, Self::Accepted | Self::Conflict | Self::Refused | Self::NotThere | Self::Failed { .. })
-    }
-
-    /// Reads an error.
-    pub(crate) fn of(error: &Error) -> Self {
-        let wait = error.retry_after();
-        match error.kind() {
-            ErrorKind::Unauthorized => Self::Unauthorized,
-            ErrorKind::Conflict => Self::Conflict,
-            ErrorKind::Offline | ErrorKind::Timeout | ErrorKind::Transport => {
-                Self::Unreachable { sent: error.sent(), wait }
-            }
-            // The remote, or something before it, says that it did not act on the request.
-            _ if error.is_transient() && matches!(error.status(), Some(425 | 429 | 503)) => {
-                Self::Unreachable { sent: Sent::Never, wait }
-            }
-            _ if error.is_transient() && matches!(error.status(), Some(408 | 502 | 504)) => {
-                Self::Unreachable { sent: Sent::Maybe, wait }
-            }
-            ErrorKind::Cancelled => Self::Unreachable { sent: error.sent(), wait },
-            _ if error.is_transient() => Self::Failed { wait },
-            ErrorKind::Unsupported | ErrorKind::Invalid => Self::Unsendable,
-            _ => Self::Refused,
-        }
-    }
-}
-
-/// What is decided about an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Remove it and merge the answer.
-    Accept,
-    /// Keep it as a dead letter.
-    Park(ParkReason),
-    /// Note a failure that counts.
-    Note,
-    /// Note that it was not sent after all.
-    Unmark,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Read entries after this sequence number.
-    Load { after: u64, limit: usize },
-    /// Note durably that these may have been sent.
-    Mark(Vec<u64>),
-    /// Send.
-    Send { seq: u64, repeated: bool },
-    /// Ask the remote whether it has it.
-    Probe(u64),
-    /// Make a decision durable, with the answer that led to it.
-    Settle(u64, Verdict),
-}
-
-/// How the outbox stands.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
-    pub(crate) waiting: usize,
-    pub(crate) in_flight: usize,
-    pub(crate) parked: usize,
-    pub(crate) conflicts: usize,
-}
 
 /// The outbox's schedule.
 #[derive(Debug)]
@@ -270,8 +37,8 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
+            window: Window::of(settings.account.clone()),
             settings,
-            window: Window::default(),
             loaded: 0,
             loading: false,
             more: true,
@@ -303,7 +70,7 @@ impl Engine {
                 // A write that came in meanwhile has set `more` again.
                 self.more |= more;
                 self.loaded = self.loaded.max(last);
-                heads.into_iter().for_each(|head| self.window.add(head));
+                heads.into_iter().for_each(|head| self.add(now, head));
             }
             Event::LoadFailed { jitter } => {
                 self.loading = false;
@@ -328,22 +95,34 @@ impl Engine {
             Event::Connectivity(connected) => {
                 self.connected = connected;
                 if connected {
-                    self.hurry();
+                    self.hurry(false);
                 }
             }
             Event::Credentials => {
                 self.credentials += 1;
-                self.nudge();
+                self.nudge(false);
             }
             Event::Nudge => {
                 self.more = true;
-                self.nudge();
+                self.nudge(true);
             }
             Event::Retried(seq) => {
                 self.retried(seq);
-                self.hurry();
+                self.hurry(true);
+            }
+            Event::Edited { seq, id } => {
+                self.edited(seq, id);
+                self.hurry(true);
             }
             Event::Discarded(seq) => self.window.forget(seq),
+            Event::Kept(seq) => self.window.restore(seq),
+            Event::Reverted(seqs) => seqs.into_iter().for_each(|seq| self.window.revert(seq)),
+            Event::Account(account) => {
+                self.settings.account.clone_from(&account);
+                self.window.sign_in(account);
+                self.credentials += 1;
+                self.nudge(false);
+            }
             Event::Tick => {}
             Event::Pause => self.paused = true,
             Event::Resume => self.paused = false,
@@ -372,13 +151,42 @@ impl Engine {
         self.paused
     }
 
+    /// Whether a parked entry stops everything.
+    pub(crate) fn halted(&self) -> bool {
+        self.window.halted()
+    }
+
+    /// Whether there may be entries that are not loaded.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more || self.loading
+    }
+
+    /// True if nothing goes, now or later, before somebody decides something or writes.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.has_more() && self.window.live() == 0 && self.window.busy().is_empty()
+    }
+
+    /// The entries that go in the request of an entry.
+    pub(crate) fn carried(&self, seq: u64) -> Vec<u64> {
+        self.window.carried(seq)
+    }
+
     /// True if nothing is under way and nothing could go if it were tried now.
     pub(crate) fn at_rest(&self) -> bool {
         if self.loading || !self.window.busy().is_empty() {
             return false;
         }
-        let stuck = self.paused || self.held || !self.connected || self.down.is_some();
-        stuck || !self.window.has_ready()
+        self.stopped() || self.down.is_some() || !self.has_ready()
+    }
+
+    /// Takes an entry out of the schedule until it is given up or [kept](Event::Kept); `false` if it is on its way.
+    pub(crate) fn withdraw(&mut self, seq: u64) -> bool {
+        self.window.withdraw(seq)
+    }
+
+    /// What the engine knows of an entry.
+    pub(crate) fn head(&self, seq: u64) -> Option<&Head> {
+        self.window.get(seq).map(|tracked| &tracked.head)
     }
 
     /// The rows whose entries are on their way.
@@ -395,10 +203,13 @@ impl Engine {
         };
         let probing = tracked.stage == Stage::Probing;
         let disputed = std::mem::take(&mut tracked.disputed);
-        let repeated = tracked.maybe_sent;
+        let (repeated, reconciled) = (tracked.maybe_sent, tracked.reconciled);
         tracked.maybe_sent |= answer.may_have_arrived();
+        // What the remote was found not to have, it may have now.
+        tracked.reconciled &= !answer.may_have_arrived();
         let once = tracked.head.idempotency == Idempotency::AtMostOnce;
         let marked_alone = tracked.head.idempotency.is_marked_alone();
+        let reverts = tracked.head.on_failure == PermanentFailure::Revert;
         if answer.came_from_remote() {
             self.down = self.asked.filter(|until| *until > now.mono);
             self.down_failures = 0;
@@ -413,7 +224,7 @@ impl Engine {
                 out.push(Effect::Send { seq, repeated: true });
                 return;
             }
-            Answer::Conflict if repeated && !probing && !tracked.reconciled => {
+            Answer::Conflict if repeated && !probing && !reconciled => {
                 // Our own success, whose answer was lost, looks like a conflict as well.
                 tracked.disputed = true;
                 self.window.set(seq, Stage::Probing);
@@ -423,6 +234,9 @@ impl Engine {
             Answer::Conflict => Verdict::Park(ParkReason::Conflict),
             // Not even the question is answered.
             Answer::Refused if probing && !disputed => Verdict::Park(ParkReason::Uncertain),
+            Answer::Unknowable if !disputed => Verdict::Park(ParkReason::Uncertain),
+            Answer::Unknowable => Verdict::Park(ParkReason::Conflict),
+            Answer::Refused if reverts => Verdict::Revert,
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
             // The credentials that were refused have been replaced while the answer was on its way.
@@ -445,13 +259,23 @@ impl Engine {
             }
             Answer::Unreachable { wait, .. } => {
                 self.unreachable(now.mono, seq, wait, jitter);
+                if wait.is_some() {
+                    out.push(Effect::Settle(seq, Verdict::Defer));
+                }
                 return;
             }
             Answer::Failed { .. } if once && !probing => Verdict::Park(ParkReason::Uncertain),
             Answer::Failed { wait } => {
                 tracked.head.strikes += 1;
+                if tracked.head.first_strike.is_none() {
+                    tracked.struck = Some(now.mono);
+                }
                 let first = *tracked.head.first_strike.get_or_insert(now.wall);
-                let span = Duration::try_from(now.wall.duration_since(first)).unwrap_or_default();
+                // The wall clock counts across a restart alone: it may jump.
+                let span = match tracked.struck {
+                    Some(struck) => now.mono.saturating_sub(struck),
+                    None => Duration::try_from(now.wall.duration_since(first)).unwrap_or_default(),
+                };
                 if tracked.head.strikes < self.settings.strikes || span < self.settings.strike_span {
                     self.postpone(seq, now.mono, wait, jitter);
                     out.push(Effect::Settle(seq, Verdict::Note));
@@ -464,28 +288,52 @@ impl Engine {
         out.push(Effect::Settle(seq, verdict));
     }
 
+    /// Takes an entry in that was read from the store.
+    fn add(&mut self, now: Instants, head: Head) {
+        let wait = head.not_before.map(|until| until.duration_since(now.wall));
+        let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).filter(|wait| !wait.is_zero());
+        let new = !self.tracks(head.seq);
+        self.window.add(head);
+        if let Some(wait) = wait.filter(|_| new) {
+            // It was said before a restart, and holds on.
+            self.leave_alone(now.mono, wait);
+        }
+    }
+
+    /// The remote asked to be left alone.
+    fn leave_alone(&mut self, mono: Duration, wait: Duration) {
+        let until = mono.saturating_add(wait.min(self.settings.longest_wait));
+        self.asked = self.asked.max(Some(until));
+        self.down = self.down.max(Some(until));
+    }
+
     /// The remote can't be reached: it is left alone for a while, and then tried by one entry.
     fn unreachable(&mut self, mono: Duration, seq: u64, wait: Option<Duration>, jitter: u64) {
         self.down_failures = self.down_failures.saturating_add(1);
-        if let Some(wait) = wait {
-            self.asked = self.asked.max(Some(mono + wait));
+        match wait {
+            Some(wait) => self.leave_alone(mono, wait),
+            None => {
+                let wait = self.settings.backoff.wait(self.down_failures, jitter);
+                self.down = self.down.max(Some(mono.saturating_add(wait)));
+            }
         }
-        let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(self.down_failures, jitter));
-        self.down = Some(self.down.unwrap_or_default().max(mono + wait));
         self.window.update(seq, |tracked| {
             tracked.reconciled = false;
             tracked.stage = Stage::Ready;
         });
     }
 
-    /// Lets an entry wait for its backoff, or for as long as the remote asked.
+    /// Lets an entry wait for its backoff, and the remote be left alone for as long as it asked.
     fn postpone(&mut self, seq: u64, mono: Duration, wait: Option<Duration>, jitter: u64) {
         let Some(tracked) = self.window.get_mut(seq) else {
             return;
         };
         tracked.failures = tracked.failures.saturating_add(1);
-        let wait = wait.unwrap_or_else(|| self.settings.backoff.wait(tracked.failures, jitter));
-        self.window.set(seq, Stage::Waiting { until: mono + wait });
+        let own = self.settings.backoff.wait(tracked.failures, jitter);
+        self.window.set(seq, Stage::Waiting { until: mono.saturating_add(own) });
+        if let Some(wait) = wait {
+            self.leave_alone(mono, wait);
+        }
     }
 
     fn settled(&mut self, seq: u64, verdict: Verdict) {
@@ -504,7 +352,8 @@ impl Engine {
                     self.retried(seq);
                 }
             }
-            Verdict::Note => {}
+            // A reverted entry may take others with it: see `Event::Reverted`.
+            Verdict::Note | Verdict::Defer | Verdict::Revert => {}
             Verdict::Unmark => self.window.update(seq, |tracked| {
                 tracked.head.marked = None;
                 tracked.stage = Stage::Ready;
@@ -516,6 +365,7 @@ impl Engine {
     fn retried(&mut self, seq: u64) {
         match self.window.get_mut(seq) {
             Some(tracked) if tracked.stage == Stage::Settling => tracked.revived = true,
+            Some(tracked) if tracked.head.parked == Some(ParkReason::Reverted) => {}
             Some(tracked) if tracked.stage == Stage::Parked => self.window.update(seq, |tracked| {
                 tracked.stage = Stage::Ready;
                 tracked.revived = false;
@@ -528,16 +378,28 @@ impl Engine {
                 }
                 tracked.head.strikes = 0;
                 tracked.head.first_strike = None;
+                tracked.struck = None;
             }),
             _ => {}
         }
+    }
+
+    /// A parked entry goes as another one: nothing of that was ever sent.
+    fn edited(&mut self, seq: u64, id: MutationId) {
+        self.retried(seq);
+        self.window.update(seq, |tracked| {
+            if tracked.head.marked.take().is_some() || tracked.maybe_sent {
+                tracked.head.id = id;
+            }
+            tracked.maybe_sent = false;
+        });
     }
 
     /// Forgets what was loaded before the store was wiped.
     fn wiped(&mut self, wipes: u64) {
         if wipes > self.wipes {
             self.wipes = wipes;
-            self.window = Window::default();
+            self.window = Window::of(self.settings.account.clone());
             self.more = true;
         }
     }
@@ -552,17 +414,19 @@ impl Engine {
         self.window.follower(seq)
     }
 
-    /// Cuts every wait short.
-    fn hurry(&mut self) {
-        self.down = None;
-        self.asked = None;
+    /// Cuts every wait short; the one that the remote asked for if somebody insists.
+    fn hurry(&mut self, insists: bool) {
+        if insists {
+            self.asked = None;
+        }
+        self.down = self.asked;
         self.down_failures = 0;
         self.window.wake_all();
     }
 
-    fn nudge(&mut self) {
+    fn nudge(&mut self, insists: bool) {
         self.held = false;
         self.window.release_held();
-        self.hurry();
+        self.hurry(insists);
     }
 }

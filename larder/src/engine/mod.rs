@@ -11,10 +11,13 @@ pub(crate) mod exchange;
 mod machine;
 mod schedule;
 pub(crate) mod settle;
+mod terms;
 mod ties;
 mod window;
 
-pub(crate) use machine::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};
+pub(crate) use machine::Engine;
+pub use terms::PermanentFailure;
+pub(crate) use terms::{Answer, Effect, Event, Head, Instants, Settings, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use larder_core::{Idempotency, ParkReason};
 
-use super::machine::{Effect, Engine, Instants, Verdict};
+use super::machine::Engine;
+use super::terms::{Effect, Instants, Verdict};
 use super::window::{Stage, Tracked};
 
 /// What an entry that was marked as sent needs.
@@ -20,22 +21,42 @@ impl Engine {
         self.seen = now.mono;
         self.window.wake(now.mono);
         self.load_more(now.mono, out);
-        if self.paused || self.held || !self.connected || self.down.is_some_and(|until| until > now.mono) {
+        if self.stopped() || self.down.is_some_and(|until| until > now.mono) {
             return;
         }
         // A remote that was unreachable is tried by one entry alone.
-        let parallel = if self.down_failures > 0 { 1 } else { self.settings.parallel };
+        let alone = self.settings.serial || self.down_failures > 0;
+        let parallel = if alone { 1 } else { self.settings.parallel };
         let on_its_way =
             |seq: &&u64| self.window.get(**seq).is_some_and(|tracked| tracked.stage != Stage::Marking);
         let mut free = parallel.saturating_sub(self.window.busy().iter().filter(on_its_way).count());
         while free > 0 {
-            let Some(seq) = self.window.sendable().first().copied() else {
+            let Some(seq) = self.window.sendable().first().copied().filter(|seq| self.is_its_turn(*seq))
+            else {
                 break;
             };
             self.start(seq, now, out);
             free -= 1;
         }
         self.mark(free, parallel, out);
+    }
+
+    /// True if nothing is sent, whatever there is.
+    pub(super) fn stopped(&self) -> bool {
+        self.paused || self.held || !self.connected || self.window.halted()
+    }
+
+    /// True if an entry waits for nothing but its turn, and its turn has come or comes without a further event.
+    pub(super) fn has_ready(&self) -> bool {
+        if self.settings.serial {
+            return self.window.first_live().is_some_and(|first| self.window.is_ready(first));
+        }
+        self.window.has_ready()
+    }
+
+    /// True unless all entries go in one order, and others come before this one.
+    fn is_its_turn(&self, seq: u64) -> bool {
+        !self.settings.serial || self.window.first_live() == Some(seq)
     }
 
     /// Starts an entry that is marked.
@@ -64,9 +85,11 @@ impl Engine {
             return;
         }
         let most = if parallel == 1 { 1 } else { self.settings.marks };
-        let together: Vec<u64> = self.window.unmarked().iter().copied().take(most).collect();
+        let turn = |seq: &u64| self.is_its_turn(*seq);
+        let together: Vec<u64> = self.window.unmarked().iter().copied().take_while(turn).take(most).collect();
         let room = free.min(most - together.len());
-        let alone: Vec<u64> = self.window.unmarked_once().iter().copied().take(room).collect();
+        let alone: Vec<u64> =
+            self.window.unmarked_once().iter().copied().take_while(turn).take(room).collect();
         for seq in together.iter().chain(&alone) {
             self.window.set(*seq, Stage::Marking);
         }
@@ -90,11 +113,11 @@ impl Engine {
 
     /// The moment, on the monotonic clock, at which there is something to do again without anything happening.
     pub(crate) fn wait_until(&self) -> Option<Duration> {
-        if self.paused || self.held || !self.connected {
+        if self.stopped() {
             return self.load_at;
         }
         // A moment that has come already was acted upon: an entry is trying the remote.
-        let down = self.down.filter(|until| self.window.has_ready() && *until > self.seen);
+        let down = self.down.filter(|until| self.has_ready() && *until > self.seen);
         let wake = self.window.next_wake().map(|at| self.down.map_or(at, |down| down.max(at)));
         [down, wake, self.load_at].into_iter().flatten().min()
     }
@@ -121,3 +144,6 @@ fn step(tracked: &Tracked, now: Instants) -> Step {
         _ => Step::Probe,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Idempotency, Key, Meta, Op,
-    Operation, PageRow, ParkReason, Record, RemoteVersion, Result, Row, RowState, Schema, StoredRow,
-    SyncState, Tail, Timestamp, ValueRef,
+    Batch, Entry, EntryState, Error, ErrorKind, Expect, Failure, FieldSet, Idempotency, Key, Meta,
+    MutationId, Op, Operation, PageRow, ParkReason, Record, RemoteVersion, Result, Row, RowState, Schema,
+    StoredRow, SyncState, Tail, Timestamp, ValueRef,
 };
 
 use super::enqueue::differences;
@@ -145,26 +145,40 @@ pub(crate) fn parked(
     restated(entry, stored, state, now)
 }
 
-/// A failure that counts, and will be tried again.
+/// A failure that counts, and will be tried again, not before `until`.
 pub(crate) fn noted(
     entry: &Entry,
     stored: Option<&StoredRow>,
     failure: Option<Failure>,
+    until: Option<Timestamp>,
     now: Timestamp,
+) -> Batch {
+    let mut entry = entry.clone();
+    entry.strikes += 1;
+    entry.first_strike.get_or_insert(now);
+    deferred(&entry, stored, failure, until)
+}
+
+/// The remote asked to be left alone until then, and the entry will be tried again.
+pub(crate) fn deferred(
+    entry: &Entry,
+    stored: Option<&StoredRow>,
+    failure: Option<Failure>,
+    until: Option<Timestamp>,
 ) -> Batch {
     let mut entry = entry.clone();
     entry.failure = failure.or(entry.failure);
     entry.attempts += 1;
-    entry.strikes += 1;
-    entry.first_strike.get_or_insert(now);
+    entry.not_before = until;
     // Whatever is decided about the entry meanwhile touches its row, and is not to be undone by a note.
     Batch { expect: vec![expect(&entry, stored)], ops: vec![Op::Revise(Box::new(entry))] }
 }
 
 /// Nothing of the entry has left: it counts as never sent.
-pub(crate) fn unmarked(entry: &Entry, stored: Option<&StoredRow>) -> Batch {
+pub(crate) fn unmarked(entry: &Entry, stored: Option<&StoredRow>, until: Option<Timestamp>) -> Batch {
     let mut entry = entry.clone();
     entry.mark = None;
+    entry.not_before = until;
     Batch { expect: vec![expect(&entry, stored)], ops: vec![Op::Revise(Box::new(entry))] }
 }
 
@@ -181,7 +195,68 @@ pub(crate) fn retried(
     entry.mark = entry.mark.filter(|_| idempotency != Idempotency::AtMostOnce);
     entry.strikes = 0;
     entry.first_strike = None;
+    entry.not_before = None;
     restated(entry, stored, RowState::Pending, now)
+}
+
+/// True if the row of an entry has gone back, so that it is no part of the row's list any more.
+pub(crate) fn is_reverted(entry: &Entry) -> bool {
+    entry.state == EntryState::Parked(ParkReason::Reverted)
+}
+
+/// Of the entries that `batch` gives up, what came of them stays; `failure` is that of the first.
+pub(crate) fn reverted(batch: &mut Batch, gone: &[Entry], failure: Option<Failure>, now: Timestamp) {
+    let mut failure = failure;
+    for entry in gone {
+        let mut kept = entry.clone();
+        kept.state = EntryState::Parked(ParkReason::Reverted);
+        kept.attempts += u32::from(failure.is_some());
+        kept.failure = failure.take().or_else(|| {
+            let what = "the creation of its row, or of the row in whose request it goes, was refused";
+            Some(Failure::of(&Error::new(ErrorKind::Cancelled, what), now))
+        });
+        let dequeue = |op: &&mut Op| matches!(op, Op::Dequeue(seq) if *seq == entry.seq);
+        if let Some(op) = batch.ops.iter_mut().find(dequeue) {
+            *op = Op::Revise(Box::new(kept));
+        }
+    }
+}
+
+/// A parked entry shall do something else: `row` in place of what it wanted, under the later changes of its row. What
+/// may have been sent gets the identity `id`, for a key is never used again with another payload.
+///
+/// # Errors
+/// `Serialization` or `Corrupt` if a row can't be shown.
+pub(crate) fn edited(
+    entry: &Entry,
+    view: &View,
+    row: Arc<dyn Row>,
+    id: MutationId,
+    now: Timestamp,
+) -> Result<Batch> {
+    let mut batch = Batch { expect: vec![expect(entry, view.stored.as_ref())], ops: Vec::new() };
+    let (schema, key) = (entry.schema, entry.key.clone());
+    let mut entry = entry.clone();
+    entry.changed = match (&entry.base, entry.operation) {
+        (Some(base), Operation::Update | Operation::Upsert) => differences(schema, &**base, &*row)?,
+        _ => (0..schema.fields.len()).collect(),
+    };
+    entry.row = Some(row);
+    if entry.mark.take().is_some() {
+        entry.id = id;
+    }
+    entry.state = EntryState::Ready;
+    entry.strikes = 0;
+    entry.first_strike = None;
+    entry.not_before = None;
+    let ground = Ground::of(view.earlier.first().unwrap_or(&entry));
+    let entries = view.earlier.iter().chain([&entry]).chain(&view.later);
+    let top = restack(&mut batch, schema, ground, entries)?;
+    if let Some(stored) = &view.stored {
+        let sync = SyncState { state: RowState::Pending, since: now };
+        batch.ops.push(rewritten(schema, key, top, Meta { sync, ..stored.meta.clone() }));
+    }
+    Ok(batch)
 }
 
 fn restated(entry: Entry, stored: Option<&StoredRow>, state: RowState, now: Timestamp) -> Batch {
@@ -297,7 +372,7 @@ fn restack<'e>(
 }
 
 /// What is stored under a key, with another meta.
-pub(super) fn rewritten(schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>, meta: Meta) -> Op {
+pub(crate) fn rewritten(schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>, meta: Meta) -> Op {
     let tail = Tail::At(meta.tail);
     match row {
         Some(row) => Op::Put { schema, key, row, meta, tail },

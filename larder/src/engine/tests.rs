@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use larder_core::{Idempotency, Key, ParkReason, Sent, Timestamp};
+use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent, Timestamp, Uuid};
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::ties::Tied;
-use super::{Answer, Effect, Engine, Event, Head, Instants, Settings, Verdict};
+use super::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -20,14 +20,17 @@ pub(super) fn at(seconds: u64) -> Instants {
 pub(super) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
     Head {
         seq,
+        id: MutationId(Uuid::from_u128(seq.into())),
         model: "Note",
         key: Key::from(key),
         idempotency,
-        foreign: false,
+        on_failure: PermanentFailure::Park,
+        account: None,
         parked: None,
         marked: None,
         strikes: 0,
         first_strike: None,
+        not_before: None,
         tied: Tied::default(),
     }
 }
@@ -252,7 +255,7 @@ fn a_conflict_at_the_first_attempt_is_a_conflict() {
 
 #[test]
 fn entries_of_another_account_stay() {
-    let foreign = Head { foreign: true, ..head(1, "a", KEYED) };
+    let foreign = Head { account: Some("other".into()), ..head(1, "a", KEYED) };
     let (engine, effects) = loaded(at(0), vec![foreign]);
     assert_eq!((effects.len(), engine.counts().waiting), (0, 1));
 }
@@ -326,7 +329,7 @@ impl World {
                 match verdict {
                     Verdict::Accept => self.gone.push(seq),
                     Verdict::Park(_) => drop(self.parked.insert(seq)),
-                    Verdict::Note | Verdict::Unmark => {}
+                    Verdict::Note | Verdict::Defer | Verdict::Unmark | Verdict::Revert => {}
                 }
                 self.tell(Event::Settled { seq, verdict });
             }
@@ -431,7 +434,7 @@ proptest! {
 
 #[test]
 fn an_entry_of_another_account_behind_ones_own_is_counted_once() {
-    let foreign = Head { foreign: true, ..head(2, "a", KEYED) };
+    let foreign = Head { account: Some("other".into()), ..head(2, "a", KEYED) };
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), foreign]);
     marked(&mut engine, at(0), &[1]);
     answered(&mut engine, at(0), 1, Answer::Accepted);

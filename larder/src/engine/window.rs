@@ -1,12 +1,13 @@
 //! The entries that the engine looks at, by where they stand: no question costs a walk over all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Key, ParkReason};
 
-use super::machine::{Counts, Head};
-use super::ties::{Place, Ties};
+use super::terms::{Counts, Head, PermanentFailure};
+use super::ties::{Place, Tied, Ties};
 
 /// Where an entry of the window stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub(super) enum Stage {
     /// Waits for credentials.
     Held,
     Parked,
-    /// Belongs to another account.
-    Foreign,
+    /// The application is about to give it up.
+    Withdrawn,
 }
 
 impl Stage {
@@ -41,6 +42,10 @@ pub(super) struct Tracked {
     /// Changed by [`Window::set`] alone.
     pub(super) stage: Stage,
     pub(super) failures: u32,
+    /// When it failed first in a way that counts, if that was since the start.
+    pub(super) struck: Option<Duration>,
+    /// It belongs to another account than the one that is signed in.
+    pub(super) foreign: bool,
     /// An attempt may have arrived.
     pub(super) maybe_sent: bool,
     /// The remote was asked about that, and does not have it.
@@ -60,8 +65,10 @@ pub(super) struct Window {
     /// The entries of each row, in order.
     lanes: BTreeMap<Place, BTreeSet<u64>>,
     ties: Ties,
-    /// Entries that wait for a decision, or behind one that does: they can't go, so they take no room.
-    stuck: BTreeSet<u64>,
+    /// The account in whose name entries are sent.
+    account: Option<Arc<str>>,
+    /// All but those that wait for a decision, or behind one that does: these can't go, and take no room.
+    live: BTreeSet<u64>,
     /// Free, ready, and not marked; their repeat does no harm.
     unmarked: BTreeSet<u64>,
     /// Free, ready, and not marked; to be marked one by one.
@@ -72,7 +79,11 @@ pub(super) struct Window {
     held: BTreeSet<u64>,
     busy: BTreeSet<u64>,
     parked: BTreeSet<u64>,
+    /// Those of the parked for whose sake nothing is sent.
+    halting: BTreeSet<u64>,
     conflicts: usize,
+    /// Entries that are about to be given up, loaded or not.
+    withdrawn: BTreeSet<u64>,
     /// The keys that the remote gave in place of temporary ones: what was read before, has the former.
     given: BTreeMap<Place, Key>,
 }
@@ -86,9 +97,18 @@ impl Tracked {
     fn marks_alone(&self) -> bool {
         self.head.idempotency.is_marked_alone()
     }
+
+    /// True if it does not go before somebody decides something.
+    fn is_stopped(&self) -> bool {
+        matches!(self.stage, Stage::Parked | Stage::Withdrawn) || (self.foreign && !self.stage.is_busy())
+    }
 }
 
 impl Window {
+    pub(super) fn of(account: Option<Arc<str>>) -> Self {
+        Self { account, ..Self::default() }
+    }
+
     pub(super) fn get(&self, seq: u64) -> Option<&Tracked> {
         self.entries.get(&seq)
     }
@@ -99,7 +119,17 @@ impl Window {
 
     /// Entries that may be sent at some time without a decision of anybody.
     pub(super) fn live(&self) -> usize {
-        self.entries.len() - self.stuck.len()
+        self.live.len()
+    }
+
+    /// The first of them.
+    pub(super) fn first_live(&self) -> Option<u64> {
+        self.live.first().copied()
+    }
+
+    /// True if a parked entry stops everything.
+    pub(super) fn halted(&self) -> bool {
+        !self.halting.is_empty()
     }
 
     /// The entry that comes after `seq` in its lane, as far as it is loaded.
@@ -134,6 +164,11 @@ impl Window {
         !self.unmarked.is_empty() || !self.unmarked_once.is_empty() || !self.sendable.is_empty()
     }
 
+    /// True if this one waits for nothing but its turn.
+    pub(super) fn is_ready(&self, seq: u64) -> bool {
+        [&self.unmarked, &self.unmarked_once, &self.sendable].iter().any(|set| set.contains(&seq))
+    }
+
     /// The first moment at which a waiting entry is ready again.
     pub(super) fn next_wake(&self) -> Option<Duration> {
         self.waiting.first().map(|(until, _)| *until)
@@ -145,6 +180,7 @@ impl Window {
             waiting: self.entries.len() - in_flight - parked,
             in_flight,
             parked,
+            blocked: self.entries.len() - self.live.len() - parked,
             conflicts: self.conflicts,
         }
     }
@@ -158,18 +194,25 @@ impl Window {
             return;
         }
         let stage = match head.parked {
-            _ if head.foreign => Stage::Foreign,
+            _ if self.withdrawn.contains(&seq) => Stage::Withdrawn,
             Some(_) => Stage::Parked,
             None => Stage::Ready,
         };
+        let reverted = head.parked == Some(ParkReason::Reverted);
+        if reverted {
+            // Its row has gone back: what came of it is all that is left, and nothing waits for that.
+            head.tied = Tied::default();
+        }
         let place = place(&head);
         let first = self.lanes.get(&place).and_then(|lane| lane.first().copied());
         self.ties.add(seq, &place, &head.tied);
         let maybe_sent = head.marked.is_some();
         let tracked = Tracked {
+            foreign: head.account != self.account,
             head,
             stage,
             failures: 0,
+            struck: None,
             maybe_sent,
             reconciled: false,
             disputed: false,
@@ -177,7 +220,9 @@ impl Window {
             revived: false,
         };
         self.entries.insert(seq, tracked);
-        self.lanes.entry(place).or_default().insert(seq);
+        if !reverted {
+            self.lanes.entry(place).or_default().insert(seq);
+        }
         self.enter(seq);
         // Entries come in order; should one not, it takes its place at the head of the lane.
         if let Some(first) = first.filter(|first| *first > seq) {
@@ -216,10 +261,11 @@ impl Window {
 
     pub(super) fn forget(&mut self, seq: u64) {
         self.leave(seq);
+        self.withdrawn.remove(&seq);
         let Some(tracked) = self.entries.remove(&seq) else {
             return;
         };
-        self.stuck.remove(&seq);
+        self.live.remove(&seq);
         let place = place(&tracked.head);
         let mut freed = self.ties.remove(seq, &place, &tracked.head.tied);
         if let Some(lane) = self.lanes.get_mut(&place) {
@@ -244,16 +290,16 @@ impl Window {
 
     /// Finds out whether an entry waits for a decision, or behind an entry that does; and if that has changed, those
     /// that wait for it.
-    fn weigh(&mut self, seq: u64) {
-        let mut open = vec![seq];
+    fn weigh(&mut self, of: u64) {
+        let mut open = vec![of];
         while let Some(seq) = open.pop() {
             let Some(tracked) = self.entries.get(&seq) else { continue };
             let lane = self.lanes.get(&place(&tracked.head));
             let before = lane.and_then(|lane| lane.range(..seq).next_back().copied());
-            let stuck = matches!(tracked.stage, Stage::Parked | Stage::Foreign)
-                || before.into_iter().chain(self.ties.waits(seq)).any(|other| self.stuck.contains(&other));
-            let changed = if stuck { self.stuck.insert(seq) } else { self.stuck.remove(&seq) };
-            if changed {
+            let stuck = tracked.is_stopped()
+                || before.into_iter().chain(self.ties.waits(seq)).any(|other| !self.live.contains(&other));
+            let changed = if stuck { self.live.remove(&seq) } else { self.live.insert(seq) };
+            if changed || seq == of {
                 open.extend(self.follower(seq));
                 open.extend(self.ties.held(seq));
             }
@@ -270,9 +316,9 @@ impl Window {
         let Some(tracked) = self.entries.get_mut(&seq) else {
             return;
         };
-        let stood = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
+        let stood = tracked.is_stopped();
         change(tracked);
-        let stands = matches!(tracked.stage, Stage::Parked | Stage::Foreign);
+        let stands = tracked.is_stopped();
         self.enter(seq);
         if stood != stands {
             self.weigh(seq);
@@ -299,6 +345,45 @@ impl Window {
         }
     }
 
+    /// Takes an entry out of the schedule until it is given up or [restored](Self::restore); `false` if it is on its way.
+    pub(super) fn withdraw(&mut self, seq: u64) -> bool {
+        if self.entries.get(&seq).is_some_and(|tracked| tracked.stage.is_busy()) {
+            return false;
+        }
+        self.withdrawn.insert(seq);
+        self.set(seq, Stage::Withdrawn);
+        true
+    }
+
+    /// An entry was not given up after all.
+    pub(super) fn restore(&mut self, seq: u64) {
+        if self.withdrawn.remove(&seq) {
+            self.update(seq, |tracked| {
+                let parked = tracked.head.parked.is_some();
+                tracked.stage = if parked { Stage::Parked } else { Stage::Ready };
+            });
+        }
+    }
+
+    /// Entries of this account go from now on, and no others. What is on its way comes to its end.
+    pub(super) fn sign_in(&mut self, account: Option<Arc<str>>) {
+        self.account = account;
+        let seqs: Vec<u64> = self.entries.keys().copied().collect();
+        for seq in seqs {
+            let account = self.account.clone();
+            self.update(seq, |tracked| tracked.foreign = tracked.head.account != account);
+        }
+    }
+
+    /// The row of an entry has gone back to what it was changed from; of the entry what came of it is left.
+    pub(super) fn revert(&mut self, seq: u64) {
+        let Some(head) = self.entries.get(&seq).map(|tracked| tracked.head.clone()) else {
+            return;
+        };
+        self.forget(seq);
+        self.add(Head { parked: Some(ParkReason::Reverted), ..head });
+    }
+
     /// True for the first entry of its row, if it waits for none of another.
     fn is_free(&self, tracked: &Tracked) -> bool {
         let lane = self.lanes.get(&place(&tracked.head));
@@ -309,7 +394,9 @@ impl Window {
         let Some(tracked) = self.entries.get(&seq) else {
             return;
         };
+        let halts = tracked.head.on_failure == PermanentFailure::Halt;
         match tracked.stage {
+            stage if tracked.foreign && !stage.is_busy() => {}
             Stage::Ready if !self.is_free(tracked) => {}
             Stage::Ready if tracked.head.marked.is_some() => drop(self.sendable.insert(seq)),
             Stage::Ready if tracked.marks_alone() => drop(self.unmarked_once.insert(seq)),
@@ -317,8 +404,12 @@ impl Window {
             Stage::Waiting { until } => drop(self.waiting.insert((until, seq))),
             Stage::Held => drop(self.held.insert(seq)),
             Stage::Parked => {
-                self.conflicts += usize::from(tracked.head.parked == Some(ParkReason::Conflict));
+                let conflict = tracked.head.parked == Some(ParkReason::Conflict);
+                self.conflicts += usize::from(conflict);
                 self.parked.insert(seq);
+                if halts && !conflict && tracked.head.parked != Some(ParkReason::Reverted) {
+                    self.halting.insert(seq);
+                }
             }
             stage if stage.is_busy() => drop(self.busy.insert(seq)),
             _ => {}
@@ -332,6 +423,7 @@ impl Window {
         self.unmarked.remove(&seq);
         self.unmarked_once.remove(&seq);
         self.sendable.remove(&seq);
+        self.halting.remove(&seq);
         match tracked.stage {
             Stage::Waiting { until } => drop(self.waiting.remove(&(until, seq))),
             Stage::Held => drop(self.held.remove(&seq)),

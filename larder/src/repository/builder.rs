@@ -11,7 +11,8 @@ use larder_core::{
     Schema,
 };
 
-use super::{Options, Remote, Repository, Shared, associations, fetch};
+use super::{Options, OutboxSettings, Remote, Repository, Shared, associations, fetch};
+use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
 use crate::driver::{self, Acts};
@@ -32,7 +33,8 @@ pub struct Builder {
     runtime: Option<Arc<dyn Runtime>>,
     connectivity: Option<Arc<dyn Connectivity>>,
     cache: Option<usize>,
-    settings: Settings,
+    outbox: OutboxSettings,
+    account: Option<Arc<str>>,
     paused: bool,
 }
 
@@ -85,21 +87,28 @@ impl Builder {
         self
     }
 
-    /// In whose name this repository writes. Entries of another account stay in the outbox and are never sent.
+    /// In whose name this repository writes. Entries of another account stay in the outbox and are not sent before it
+    /// signs in: see [`Repository::sign_in`].
     pub fn account(mut self, account: impl Into<Arc<str>>) -> Self {
-        self.settings.account = Some(account.into());
+        self.account = Some(account.into());
         self
     }
 
-    /// How many mutations may be on their way at a time (8 unless told otherwise); those of one row go one by one.
+    /// How the outbox goes about its work.
+    pub fn outbox(mut self, settings: OutboxSettings) -> Self {
+        self.outbox = settings;
+        self
+    }
+
+    /// How many mutations may be on their way at a time: see [`OutboxSettings::parallel`].
     pub fn parallel(mut self, mutations: usize) -> Self {
-        self.settings.parallel = mutations.max(1);
+        self.outbox = self.outbox.parallel(mutations);
         self
     }
 
-    /// The ceiling of the first wait and the highest ceiling; 500 ms and 5 minutes unless told otherwise.
+    /// The ceiling of the first wait and the highest ceiling: see [`OutboxSettings::backoff`].
     pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
-        self.settings.backoff = crate::engine::backoff::Backoff { base, cap };
+        self.outbox = self.outbox.backoff(base, cap);
         self
     }
 
@@ -145,7 +154,14 @@ impl Builder {
         store.observe(Arc::downgrade(&observer));
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Changes>::clone(&changes);
         store.observe(Arc::downgrade(&observer));
-        let account = self.settings.account.clone();
+        let OutboxSettings { engine, capacity, policies } = self.outbox;
+        if let Some(model) =
+            policies.keys().find(|model| schemas.iter().all(|schema| schema.model != **model))
+        {
+            return Err(invalid(format!("a policy names {model}, which is not registered")));
+        }
+        let settings = Settings { account: self.account.clone(), ..engine };
+        let account = Arc::new(Account::new(self.account));
         let remote = match self.remote {
             None => None,
             Some(remote) => {
@@ -156,13 +172,14 @@ impl Builder {
                     runtime: Arc::clone(&runtime),
                     fates: Arc::clone(&fates),
                     changes: Arc::clone(&changes),
-                    marking: tokio::sync::Mutex::default(),
                     stopping: larder_core::Cancellation::default(),
-                    account: account.clone(),
+                    account: Arc::clone(&account),
+                    policies,
+                    settings: settings.clone(),
                     answers: Mutex::default(),
                 });
                 let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(AlwaysOnline));
-                let driver = driver::start(Arc::clone(&acts), connectivity, self.settings, self.paused);
+                let driver = driver::start(Arc::clone(&acts), connectivity, settings, self.paused);
                 Some(Remote { provider, acts, driver })
             }
         };
@@ -179,6 +196,7 @@ impl Builder {
             known: super::known::Known::default(),
             wiping: tokio::sync::RwLock::default(),
             account,
+            capacity: super::capacity::Capacity::new(capacity),
             last_pulled: Mutex::new(None),
         };
         Ok(Repository { shared: Arc::new(shared), options: Options::default() })

@@ -4,7 +4,9 @@ mod arrive;
 mod ask;
 mod associations;
 mod builder;
+mod capacity;
 mod clear;
+mod export;
 mod fetch;
 mod iterate;
 mod keys;
@@ -16,6 +18,7 @@ mod nesting;
 mod outbox;
 mod read;
 mod rows;
+mod settings;
 mod standing;
 mod stream;
 mod sync;
@@ -27,10 +30,12 @@ mod watch;
 mod write;
 
 pub use builder::Builder;
+pub use export::{Exported, ExportedMutation, Raw};
 pub use iterate::Iterate;
 pub use migrate::MigrationReport;
-pub use outbox::{Outbox, QueuedMutation};
+pub use outbox::{Cleared, Outbox, QueuedMutation, UnreadableMutation};
 pub use rows::{Origin, Rows};
+pub use settings::OutboxSettings;
 pub use standing::InState;
 pub use stream::Answers;
 pub use sync::{Progress, Sync, SyncReport, WouldLose};
@@ -49,11 +54,13 @@ use larder_core::{
     RuntimeExt, Schema, Store, SyncState, Timestamp, WritePolicy,
 };
 
+use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
 use crate::driver::{Acts, Handle};
 use crate::fates::Fates;
-use crate::status::Status;
+use crate::status::{Status, StatusWatch};
+use capacity::Capacity;
 
 /// Reads and writes models: locally, durably, and in step with the remote.
 ///
@@ -126,7 +133,9 @@ struct Shared {
     known: known::Known,
     /// Held by a wipe, and shared by whatever stores what the remote said: nothing of before comes in after.
     wiping: tokio::sync::RwLock<()>,
-    account: Option<Arc<str>>,
+    account: Arc<Account>,
+    /// The most entries that the outbox may have.
+    capacity: Capacity,
     last_pulled: Mutex<Option<Timestamp>>,
 }
 
@@ -199,6 +208,64 @@ impl Repository {
         std::future::pending().await
     }
 
+    /// The status now, and whenever it changes: how much waits, is on its way or is parked. Who reads slowly gets the
+    /// latest, never a backlog.
+    ///
+    /// ```
+    /// # use larder::{Memory, Model, Repository};
+    /// # #[derive(Model, Debug)]
+    /// # struct Label { #[model(key)] name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> larder::Result<()> {
+    /// # let repo = Repository::builder().store(Memory::new()).remote(Memory::new()).model::<Label>().build().await?;
+    /// let mut status = repo.watch_status();
+    /// repo.upsert(&Label { name: "bug".into() }).await?.accepted().await?;
+    /// while let Some(now) = status.next().await {
+    ///     if now.last_pushed.is_some() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watch_status(&self) -> StatusWatch {
+        let status = self.shared.remote.as_ref().map(|remote| remote.driver.status.clone());
+        let shared = Arc::downgrade(&self.shared);
+        StatusWatch::of(status, move |mut status| {
+            if let Some(shared) = shared.upgrade() {
+                status.last_pulled = *shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+            status
+        })
+    }
+
+    /// Signs an account in: from now on writes are made and sent in its name, and rows are asked for in its name. What
+    /// another account has queued stays in the outbox and is not sent before that one signs in again; what is on its way
+    /// comes to its end in the name of whoever wrote it. Rows that are here stay: [`wipe`](Self::wipe) removes them.
+    pub fn sign_in(&self, account: impl Into<Arc<str>>) {
+        self.sign(Some(account.into()));
+    }
+
+    /// Signs the account out: writes are in nobody's name, and what it has queued stays in the outbox.
+    /// [`safe_to_wipe`](Self::safe_to_wipe) says whether anything is.
+    pub fn sign_out(&self) {
+        self.sign(None);
+    }
+
+    /// The account that is signed in.
+    #[must_use]
+    pub fn account(&self) -> Option<Arc<str>> {
+        self.shared.account.get()
+    }
+
+    fn sign(&self, account: Option<Arc<str>>) {
+        self.shared.account.set(account.clone());
+        if let Some(remote) = &self.shared.remote {
+            remote.driver.tell(crate::engine::Event::Account(account));
+        }
+    }
+
     /// How a row stands towards the remote, and since when; `None` if there is no such row.
     ///
     /// # Errors
@@ -236,7 +303,7 @@ impl Repository {
         Context {
             deadline: self.options.deadline.map(|patience| self.shared.runtime.monotonic() + patience),
             read_policy: self.options.read,
-            account: self.shared.account.clone(),
+            account: self.shared.account.get(),
             ..Context::new()
         }
     }

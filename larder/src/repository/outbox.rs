@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Context, EntryState, Error, ErrorKind, Failure, Key, MutationId, Operation, ParkReason, Result, Timestamp,
+    Context, EntryState, Error, ErrorKind, Failure, Key, Model, MutationId, Operation, ParkReason, Result,
+    Row, Timestamp,
 };
 
 use tokio::sync::oneshot;
 
 use super::{Remote, Repository};
 use crate::engine::Event;
+#[cfg(doc)]
+use crate::events::OutboxEvent;
+use crate::events::OutboxEvents;
+use crate::status::Status;
 
 /// What is queued for the remote, and what may be done about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outbox<'a> {
-    repo: &'a Repository,
+    pub(super) repo: &'a Repository,
 }
 
 /// A mutation that the remote has not confirmed.
@@ -42,6 +47,8 @@ pub struct QueuedMutation {
     pub maybe_sent: bool,
     /// Attempts that were answered.
     pub attempts: u32,
+    /// The account that wrote it.
+    pub account: Option<Arc<str>>,
     /// What went wrong last, with the server's status and body.
     pub failure: Option<Failure>,
 }
@@ -54,7 +61,48 @@ impl Repository {
     }
 }
 
+/// An entry of the outbox that today's application can't read: it is damaged, or can't be migrated. It stops its row.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnreadableMutation {
+    /// Its place in the order; what the other calls name it by.
+    pub seq: u64,
+    /// The model and the row, unless that can't be read either.
+    pub row: Option<(&'static str, Key)>,
+    /// Why it can't be read.
+    pub error: Error,
+}
+
+/// What [`Outbox::clear`] has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cleared {
+    /// Mutations that were given up.
+    pub discarded: u64,
+    /// Mutations that are still there: they are on their way, or can't be read.
+    pub kept: u64,
+}
+
+/// How many entries are read at a time.
+const READ: usize = 256;
+
 impl Outbox<'_> {
+    /// How many mutations there are, parked ones and those of other accounts included.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn len(&self) -> Result<u64> {
+        Ok(self.repo.shared.store.outbox_counts(&Context::new()).await?.entries)
+    }
+
+    /// True if the remote has everything that was ever written here.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn is_empty(&self) -> Result<bool> {
+        Ok(self.len().await? == 0)
+    }
+
     /// At most `limit` mutations after the place `after` (0 for the first ones), in order.
     ///
     /// # Errors
@@ -71,7 +119,7 @@ impl Outbox<'_> {
     pub async fn parked(&self) -> Result<Vec<QueuedMutation>> {
         let (mut parked, mut after) = (Vec::new(), 0);
         loop {
-            let loaded = self.repo.shared.store.outbox(&Context::new(), after, 256).await?;
+            let loaded = self.repo.shared.store.outbox(&Context::new(), after, READ).await?;
             if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
                 return Ok(parked);
             }
@@ -81,10 +129,32 @@ impl Outbox<'_> {
         }
     }
 
+    /// The entries that today's application can't read, in order. [`export`](Self::export) gives them as they are stored,
+    /// and [`discard`](Self::discard) lets their rows go on.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn unreadable(&self) -> Result<Vec<UnreadableMutation>> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let loaded = self.repo.shared.store.outbox(&Context::new(), after, READ).await?;
+            if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
+                return Ok(found);
+            }
+            after = loaded.last;
+            found.extend(loaded.unreadable.into_iter().map(|entry| UnreadableMutation {
+                seq: entry.seq,
+                row: entry.row.map(|(schema, key)| (schema.model, key)),
+                error: entry.error,
+            }));
+        }
+    }
+
     /// Lets a parked mutation go again, with the same identity. The wait of one that is not parked is cut short.
     ///
     /// # Errors
-    /// `NotFound` if there is no such mutation; `Offline` without a remote; `Storage`.
+    /// `NotFound` if there is no such mutation; `Conflict` if its row has gone back; `Offline` without a remote;
+    /// `Storage`.
     pub async fn retry(&self, seq: u64) -> Result<()> {
         let remote = self.remote()?;
         let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
@@ -100,23 +170,149 @@ impl Outbox<'_> {
         self.decide("larder retry", Box::pin(retry)).await
     }
 
-    /// Gives a mutation up. Its row goes back to what it was changed from, under later changes; later changes of a row
-    /// whose creation is given up are given up with it.
+    /// Lets a parked mutation go again with another intent: `edit` gets the row as the mutation wants it, and what it
+    /// makes of it is what the mutation wants from then on, here too, under later changes. One that may have been sent
+    /// goes as a new mutation with a new idempotency key, so whatever came of the former stays as it is.
     ///
     /// # Errors
-    /// `NotFound` if there is no such mutation; `Conflict` if it is on its way; `Offline` without a remote; `Storage`.
+    /// `NotFound` if there is no such mutation; `Conflict` if it is not parked, or its row has gone back; `Invalid` if it
+    /// is of another model, the key is changed, or one of the model's own checks refuses the row; `Unsupported` for a
+    /// deletion, and for one that goes in one request with others; `Offline` without a remote; `Storage`.
+    pub async fn edit<M: Model>(
+        &self,
+        seq: u64,
+        mut edit: impl FnMut(&mut M) + Send + 'static,
+    ) -> Result<()> {
+        let schema = self.repo.schema::<M>()?;
+        let remote = self.remote()?;
+        let (acts, driver, id) = (Arc::clone(&remote.acts), remote.driver.clone(), self.repo.mint());
+        let decision = async move {
+            let mut edit = |row: &dyn Row| -> Result<Arc<dyn Row>> {
+                let mut model = M::from_row(row)?;
+                edit(&mut model);
+                Ok(Arc::new(model))
+            };
+            if !acts.edit(seq, schema, id, &mut edit).await? {
+                return Err(gone(seq));
+            }
+            driver.tell(Event::Edited { seq, id });
+            Ok(())
+        };
+        self.decide("larder edit", Box::pin(decision)).await
+    }
+
+    /// Gives a mutation up. Its row goes back to what it was changed from, under later changes; later changes of a row
+    /// whose creation is given up are given up with it. If it may have been sent, the remote may have it all the same,
+    /// and the next pull brings it. Of one whose row has gone back already, what is left is removed; one that can't be
+    /// read is removed, and its row stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such mutation; `Conflict` if it is on its way, or goes in the request of another;
+    /// `Offline` without a remote; `Storage`.
     pub async fn discard(&self, seq: u64) -> Result<()> {
         let remote = self.remote()?;
         let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
         let discard = async move {
-            let discarded = acts.discard(seq).await?;
-            if discarded.is_empty() {
+            if !driver.withdraw(seq).await {
+                let what = format!("the mutation {seq} is on its way: wait for its fate");
+                return Err(Error::new(ErrorKind::Conflict, what).during("discard"));
+            }
+            let discarded = acts.discard(seq).await;
+            match &discarded {
+                Ok(gone) if !gone.is_empty() => {
+                    gone.iter().for_each(|seq| driver.tell(Event::Discarded(*seq)));
+                }
+                _ => driver.tell(Event::Kept(seq)),
+            }
+            if discarded?.is_empty() {
                 return Err(gone(seq));
             }
-            discarded.into_iter().for_each(|seq| driver.tell(Event::Discarded(seq)));
             Ok(())
         };
         self.decide("larder discard", Box::pin(discard)).await
+    }
+
+    /// Gives everything up that is not on its way, the newest first, and tells `lost` of each. What can't be read stays:
+    /// [`unreadable`](Self::unreadable) names it.
+    ///
+    /// # Errors
+    /// `Offline` without a remote; `Storage`, upon which what was told is given up and the rest is there.
+    pub async fn clear(&self, mut lost: impl FnMut(QueuedMutation)) -> Result<Cleared> {
+        let (mut seqs, mut after, mut cleared) = (Vec::new(), 0, Cleared::default());
+        loop {
+            let loaded = self.repo.shared.store.outbox(&Context::new(), after, READ).await?;
+            if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
+                break;
+            }
+            after = loaded.last;
+            cleared.kept += loaded.unreadable.len() as u64;
+            seqs.extend(loaded.entries.iter().map(|entry| entry.seq));
+        }
+        // Those that go with another one are gone when that is.
+        let mut carried = Vec::new();
+        for seq in seqs.into_iter().rev() {
+            let Some(entry) = self.repo.shared.store.entry(&Context::new(), seq).await? else { continue };
+            let mutation = QueuedMutation::of(entry);
+            match self.discard(seq).await {
+                Ok(()) => {
+                    cleared.discarded += 1;
+                    lost(mutation);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::Conflict => carried.push(mutation),
+                Err(error) => return Err(error),
+            }
+        }
+        for mutation in carried {
+            if self.repo.shared.store.entry(&Context::new(), mutation.seq).await?.is_some() {
+                cleared.kept += 1;
+            } else {
+                cleared.discarded += 1;
+                lost(mutation);
+            }
+        }
+        Ok(cleared)
+    }
+
+    /// What happens to mutations from now on. Who reads slowly is told how much was [missed](OutboxEvent::Missed), and
+    /// no more than 1024 events are kept for anybody.
+    ///
+    /// ```
+    /// # use larder::{Happened, Memory, Model, OutboxEvent, Repository};
+    /// # #[derive(Model, Debug)]
+    /// # struct Label { #[model(key)] name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> larder::Result<()> {
+    /// # let repo = Repository::builder().store(Memory::new()).remote(Memory::new()).model::<Label>().build().await?;
+    /// let mut events = repo.outbox().events();
+    /// let _ = repo.upsert(&Label { name: "bug".into() }).await?;
+    /// let mut seen = Vec::new();
+    /// while let Some(OutboxEvent::Mutation { what, .. }) = events.next().await {
+    ///     seen.push(what);
+    ///     if what == Happened::Accepted {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(seen, [Happened::Queued, Happened::Sent { repeated: false }, Happened::Accepted]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> OutboxEvents {
+        match &self.repo.shared.remote {
+            Some(remote) => remote.driver.teller.listen(),
+            None => OutboxEvents::none(),
+        }
+    }
+
+    /// Waits until nothing waits or is on its way that would go by itself, and gives the status: what is left is parked,
+    /// comes after what is parked, or belongs to another account. It waits for as long as the remote can't be reached,
+    /// sending is paused, or the credentials are refused.
+    pub async fn settled(&self) -> Status {
+        if let Some(remote) = &self.repo.shared.remote {
+            remote.driver.settled().await;
+        }
+        self.repo.status()
     }
 
     /// Sends nothing from now on; what is on its way comes to its end.
@@ -165,7 +361,7 @@ fn gone(seq: u64) -> Error {
 }
 
 impl QueuedMutation {
-    fn of(entry: larder_core::Entry) -> Self {
+    pub(super) fn of(entry: larder_core::Entry) -> Self {
         Self {
             seq: entry.seq,
             id: entry.id,
@@ -185,6 +381,7 @@ impl QueuedMutation {
             },
             maybe_sent: entry.mark.is_some(),
             attempts: entry.attempts,
+            account: entry.account,
             failure: entry.failure,
         }
     }

@@ -362,7 +362,7 @@ impl Repository {
                     key: change.key.clone(),
                     write: change.write.clone(),
                     id,
-                    account: self.shared.account.clone(),
+                    account: self.shared.account.get(),
                     now: self.now(),
                     carries: nesting.carries(at),
                     within: nesting.within(at),
@@ -385,6 +385,7 @@ impl Repository {
             if batch.ops.is_empty() && expect.is_empty() {
                 return Ok(Some(written));
             }
+            let _room = self.room_for(&batch).await?;
             match self.shared.store.commit(&self.cx(), batch).await? {
                 CommitOutcome::Committed(committed) => {
                     written.revision = committed.revision;

@@ -167,7 +167,8 @@ impl Store for Faulty {
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
         let unreadable = self.faults.unreadable.lock().unwrap().clone();
         let damaged = loaded.entries.iter().map(|entry| entry.seq).filter(|seq| unreadable.contains(seq));
-        let damaged: Vec<_> = damaged.map(|seq| Unreadable { seq, row: None, error: damage() }).collect();
+        let damaged: Vec<_> =
+            damaged.map(|seq| Unreadable { seq, row: None, error: damage(), raw: Vec::new() }).collect();
         loaded.unreadable.extend(damaged);
         loaded.entries.retain(|entry| !unreadable.contains(&entry.seq));
         Ok(loaded)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use larder_core::packed::{EncodedEntry, PackedBuf, decode_entry, parse_body};
-use larder_core::{Entry, Error, ErrorKind, Fault, Item, Loaded, Result, Row, Unreadable, ValueRef};
+use larder_core::{
+    Entry, Error, ErrorKind, Fault, Item, Key, Loaded, Result, Row, Schema, Unreadable, ValueRef,
+};
 
 use crate::catalog::{Catalog, Slot};
 use crate::codec::{self, COUNTERS};
@@ -39,10 +41,18 @@ pub(crate) fn load(
 
 /// Reads a stored entry for today's model.
 pub(crate) fn read(catalog: &Catalog, seq: u64, bytes: &[u8]) -> Result<Entry, Box<Unreadable>> {
-    match decode_entry(bytes) {
+    let read = match decode_entry(bytes) {
         Ok(encoded) => open(catalog, seq, encoded),
-        Err(error) => Err(Box::new(Unreadable { seq, row: None, error: named(seq, error) })),
-    }
+        Err(error) => Err(unreadable(seq, None, error)),
+    };
+    read.map_err(|mut unreadable| {
+        unreadable.raw = bytes.to_vec();
+        unreadable
+    })
+}
+
+fn unreadable(seq: u64, row: Option<(&'static Schema, Key)>, error: Error) -> Box<Unreadable> {
+    Box::new(Unreadable { seq, row, error: named(seq, error), raw: Vec::new() })
 }
 
 /// Reads an entry that was taken apart.
@@ -50,7 +60,7 @@ pub(crate) fn open(catalog: &Catalog, seq: u64, encoded: EncodedEntry<'_>) -> Re
     let Some(slot) = catalog.named(encoded.model()) else {
         let message = "the application does not have the model of an outbox entry any more";
         let error = Error::new(ErrorKind::Serialization, message).model(encoded.model());
-        return Err(Box::new(Unreadable { seq, row: None, error: named(seq, error) }));
+        return Err(unreadable(seq, None, error));
     };
     if encoded.row.or(encoded.base).is_none()
         && slot.schema.steps(encoded.model_version()).any(|step| step.rekeys)
@@ -58,14 +68,14 @@ pub(crate) fn open(catalog: &Catalog, seq: u64, encoded: EncodedEntry<'_>) -> Re
         let message =
             "a migration changes the key, and nothing is known of the row that it could be made from";
         let error = Error::new(ErrorKind::Serialization, message).model(slot.schema.model);
-        return Err(Box::new(Unreadable { seq, row: None, error: named(seq, error) }));
+        return Err(unreadable(seq, None, error));
     }
     let show = |body: Option<&[u8]>| body.map(|body| show(slot, body)).transpose();
     match show(encoded.row).and_then(|row| Ok((row, show(encoded.base)?))) {
         Ok((row, base)) => Ok(encoded.into_entry(seq, slot.schema, row, base)),
         Err(error) => {
             let row = Some((slot.schema, encoded.key().clone()));
-            Err(Box::new(Unreadable { seq, row, error: named(seq, error) }))
+            Err(unreadable(seq, row, error))
         }
     }
 }

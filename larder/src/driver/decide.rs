@@ -1,0 +1,174 @@
+//! What the application, or its policy, decides about an entry: again, otherwise, or not at all.
+
+use std::sync::Arc;
+
+use larder_core::{
+    Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Meta, MutationId, Op,
+    Operation, ParkReason, Result, Row, RowState, Schema, StoredRow, SyncState, Unreadable,
+};
+
+use super::act::{Acts, is_damage};
+use crate::engine::settle;
+use crate::fates::Fate;
+
+/// What makes another row of the one that an entry wants.
+pub(crate) type Edit<'f> = &'f mut (dyn FnMut(&dyn Row) -> Result<Arc<dyn Row>> + Send);
+
+impl Acts {
+    /// Lets a parked entry go again; `None` if there is none, `false` if it is not parked.
+    ///
+    /// # Errors
+    /// `Conflict` if its row has gone back already.
+    pub(crate) async fn retry(&self, seq: u64) -> Result<Option<bool>> {
+        loop {
+            let Some((entry, stored)) = self.look(seq).await? else {
+                return Ok(None);
+            };
+            match entry.state {
+                EntryState::Ready => return Ok(Some(false)),
+                EntryState::Parked(ParkReason::Reverted) => return Err(gone_back(&entry).during("retry")),
+                _ => {}
+            }
+            let idempotency = self.idempotency(&entry);
+            let batch = settle::retried(&entry, stored.as_ref(), idempotency, self.runtime.now());
+            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+                return Ok(Some(true));
+            }
+        }
+    }
+
+    /// Gives a parked entry another intent and lets it go again; `false` if there is none.
+    ///
+    /// # Errors
+    /// `Conflict` if it is not parked, or its row has gone back; `Unsupported` if it has no row or goes together with
+    /// others; `Invalid` if it is of another model, or the edit changes the key; what `edit` says.
+    pub(crate) async fn edit(
+        &self,
+        seq: u64,
+        schema: &'static Schema,
+        id: MutationId,
+        edit: Edit<'_>,
+    ) -> Result<bool> {
+        loop {
+            let Some((entry, stored)) = self.look(seq).await? else {
+                return Ok(false);
+            };
+            let refusal = |kind, what: &str| {
+                Err(Error::new(kind, what).during("edit").model(entry.schema.model).key(&entry.key))
+            };
+            if entry.schema != schema {
+                return refusal(ErrorKind::Invalid, "the mutation is of this model: edit it as one");
+            }
+            match entry.state {
+                EntryState::Ready => {
+                    return refusal(ErrorKind::Conflict, "the mutation is not parked: write the row again");
+                }
+                EntryState::Parked(ParkReason::Reverted) => return Err(gone_back(&entry).during("edit")),
+                _ => {}
+            }
+            if !entry.carries.is_empty() || entry.within.is_some() {
+                let what =
+                    "the mutation goes in one request with others: discard it and write the rows again";
+                return refusal(ErrorKind::Unsupported, what);
+            }
+            let Some(wanted) = entry.row.as_ref().filter(|_| entry.operation != Operation::Delete) else {
+                return refusal(
+                    ErrorKind::Unsupported,
+                    "a deletion has nothing to edit: retry or discard it",
+                );
+            };
+            let row = edit(&**wanted)?;
+            if entry.schema.key_of(&*row)? != entry.key {
+                return refusal(ErrorKind::Invalid, "an edit can't change the key: discard and write anew");
+            }
+            entry.schema.validate(&*row)?;
+            let view = self.view(&entry, stored).await?;
+            let batch = settle::edited(&entry, &view, row, id, self.runtime.now())?;
+            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Gives an entry up that is not on its way; gives the entries that went with it.
+    ///
+    /// # Errors
+    /// `Conflict` if the entry goes in the request of another.
+    pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
+        loop {
+            let (entry, stored) = match self.look(seq).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Vec::new()),
+                Err(error) if is_damage(&error) => return self.discard_unreadable(seq, error).await,
+                Err(error) => return Err(error),
+            };
+            if settle::is_reverted(&entry) {
+                let batch = Batch { expect: Vec::new(), ops: vec![Op::Dequeue(seq)] };
+                self.store.commit(&self.cx(), batch).await?;
+                return Ok(vec![seq]);
+            }
+            self.refuse_carried(&entry).await?;
+            let (batch, gone) = self.give_up(entry, stored).await?;
+            if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
+                continue;
+            }
+            for entry in &gone {
+                let given_up =
+                    Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
+                self.fates.settle(entry.id, Fate::Failed(given_up));
+            }
+            return Ok(gone.iter().map(|entry| entry.seq).collect());
+        }
+    }
+
+    /// The batch that puts the row of a refused entry back, with what came of it and of the entries that go with it.
+    pub(super) async fn revert(
+        &self,
+        entry: &Entry,
+        stored: Option<StoredRow>,
+        failure: Option<Failure>,
+    ) -> Result<(Batch, Vec<Entry>)> {
+        let (mut batch, gone) = self.give_up(entry.clone(), stored).await?;
+        settle::reverted(&mut batch, &gone, failure, self.runtime.now());
+        Ok((batch, gone))
+    }
+
+    /// Gives an entry up that can't be read. What its row was changed from can't be read either: the row stays as it
+    /// is, and counts as the remote's once nothing else is queued for it.
+    async fn discard_unreadable(&self, seq: u64, error: Error) -> Result<Vec<u64>> {
+        let loaded = self.store.outbox(&self.cx(), seq - 1, 1).await?;
+        let Some(Unreadable { row, .. }) = loaded.unreadable.into_iter().find(|other| other.seq == seq)
+        else {
+            return Err(error);
+        };
+        let Some((schema, key)) = row else {
+            let batch = Batch { expect: Vec::new(), ops: vec![Op::Dequeue(seq)] };
+            self.store.commit(&self.cx(), batch).await?;
+            return Ok(vec![seq]);
+        };
+        loop {
+            let stored = self.store.load(&self.cx(), schema, &key).await?;
+            let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
+            let expect = vec![Expect::Row { schema, key: key.clone(), revision }];
+            let mut batch = Batch { expect, ops: vec![Op::Dequeue(seq)] };
+            if let Some(StoredRow { meta, row }) = stored.filter(|stored| stored.meta.tail == seq) {
+                let tail = self.scan(schema, &key).await?.last().map_or(0, |last| last.seq);
+                let state = if tail == 0 { RowState::Synced } else { meta.sync.state };
+                let sync = SyncState { state, since: self.runtime.now() };
+                batch.ops.push(match row {
+                    None if tail == 0 => Op::Remove { schema, key: key.clone() },
+                    row => settle::rewritten(schema, key.clone(), row, Meta { tail, sync, ..meta }),
+                });
+            }
+            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+                return Ok(vec![seq]);
+            }
+        }
+    }
+}
+
+fn gone_back(entry: &Entry) -> Error {
+    let what =
+        "the row has gone back to what it was before: write it again, and discard what is left of this";
+    Error::new(ErrorKind::Conflict, what).model(entry.schema.model).key(&entry.key)
+}

@@ -1,0 +1,75 @@
+//! From what the engine is told and what it answers to what listeners hear.
+
+use std::collections::BTreeSet;
+
+use crate::engine::{Answer, Effect, Engine, Event, Verdict};
+use crate::events::{Happened, OutboxEvent};
+
+/// What an event says of which mutations, seen before the engine is told: afterwards it may know them no more.
+pub(super) fn before(engine: &Engine, event: &Event) -> Vec<OutboxEvent> {
+    let mut told = Vec::new();
+    let mut say = |seq: u64, what: Happened| told.extend(about(engine, seq, what));
+    match event {
+        Event::Settled { seq, verdict: Verdict::Accept } | Event::Exchanged { seq, .. } => {
+            say(*seq, Happened::Accepted);
+            engine.carried(*seq).into_iter().for_each(|carried| say(carried, Happened::Accepted));
+        }
+        Event::Settled { seq, verdict: Verdict::Park(reason) } => say(*seq, Happened::Parked(*reason)),
+        Event::Reverted(seqs) => seqs.iter().for_each(|seq| say(*seq, Happened::Reverted)),
+        Event::Retried(seq) | Event::Edited { seq, .. } => say(*seq, Happened::Retried),
+        Event::Discarded(seq) => say(*seq, Happened::Discarded),
+        _ => {}
+    }
+    told
+}
+
+/// The entries that an event is about to bring.
+pub(super) fn brought(engine: &Engine, event: &Event) -> BTreeSet<u64> {
+    match event {
+        Event::Loaded { heads, .. } => {
+            heads.iter().map(|head| head.seq).filter(|seq| engine.head(*seq).is_none()).collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// What has come of it.
+pub(super) fn after(
+    engine: &Engine,
+    brought: &BTreeSet<u64>,
+    answered: Option<(u64, Answer)>,
+    effects: &[Effect],
+) -> Vec<OutboxEvent> {
+    let mut told = Vec::new();
+    let mut say = |seq: u64, what: Happened| told.extend(about(engine, seq, what));
+    brought.iter().for_each(|seq| say(*seq, Happened::Queued));
+    match answered {
+        Some((seq, Answer::Unreachable { .. } | Answer::Failed { .. })) if !decided(effects, seq) => {
+            say(seq, Happened::Postponed);
+        }
+        Some((seq, Answer::Unauthorized)) => say(seq, Happened::Held),
+        _ => {}
+    }
+    for effect in effects {
+        match effect {
+            Effect::Send { seq, repeated } => say(*seq, Happened::Sent { repeated: *repeated }),
+            Effect::Probe(seq) => say(*seq, Happened::Asked),
+            _ => {}
+        }
+    }
+    told
+}
+
+/// True if it has come to an end.
+fn decided(effects: &[Effect], seq: u64) -> bool {
+    let decides = |effect: &Effect| {
+        let Effect::Settle(of, verdict) = effect else { return false };
+        *of == seq && matches!(verdict, Verdict::Accept | Verdict::Park(_) | Verdict::Revert)
+    };
+    effects.iter().any(decides)
+}
+
+fn about(engine: &Engine, seq: u64, what: Happened) -> Option<OutboxEvent> {
+    let head = engine.head(seq)?;
+    Some(OutboxEvent::Mutation { seq, id: head.id, model: head.model, key: head.key.clone(), what })
+}

@@ -1,0 +1,295 @@
+//! One order for all, what a failure for good leads to, and that there is always a next step.
+
+use std::time::Duration;
+
+use larder_core::{Idempotency, Key, ParkReason, Sent, Timestamp};
+use proptest::prelude::*;
+use rstest::rstest;
+
+use crate::engine::tests::{answered, at, head, loaded, marked, tell};
+use crate::engine::ties::Tied;
+use crate::engine::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
+
+const KEYED: Idempotency = Idempotency::KEYED;
+const LOST: Answer = Answer::Unreachable { sent: Sent::Maybe, wait: None };
+
+fn send(seq: u64) -> Effect {
+    Effect::Send { seq, repeated: false }
+}
+
+/// An engine that has loaded `heads` with other settings than the usual ones.
+fn with(settings: Settings, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
+    let mut engine = Engine::new(settings);
+    tell(&mut engine, at(0), Event::Tick);
+    let last = heads.last().map_or(0, |head| head.seq);
+    let effects = tell(&mut engine, at(0), Event::Loaded { heads, last, more: false, wipes: 0 });
+    (engine, effects)
+}
+
+fn settle(engine: &mut Engine, now: Instants, seq: u64, verdict: Verdict) -> Vec<Effect> {
+    tell(engine, now, Event::Settled { seq, verdict })
+}
+
+// Rules: o-serial
+#[test]
+fn in_one_order_nothing_overtakes_whatever_its_row() {
+    let serial = Settings { serial: true, ..Settings::default() };
+    let heads = vec![head(1, "a", Idempotency::Idempotent), head(2, "b", KEYED), head(3, "c", KEYED)];
+    let (mut engine, effects) = with(serial, heads);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    assert_eq!(marked(&mut engine, at(0), &[1]), [send(1)]);
+    // It waits, and so does everything behind it; a drain knows that nothing more can be done.
+    assert_eq!(
+        answered(&mut engine, at(0), 1, Answer::Failed { wait: None }),
+        [Effect::Settle(1, Verdict::Note)]
+    );
+    assert!(engine.at_rest());
+    let wake = engine.wait_until().expect("there is a next step");
+    let again = tell(&mut engine, at(wake.as_secs() + 1), Event::Tick);
+    assert_eq!(again, [Effect::Send { seq: 1, repeated: true }]);
+    answered(&mut engine, at(9), 1, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(9), 1, Verdict::Accept), [Effect::Mark(vec![2])]);
+    // A parked one stops its own row, and the others go on.
+    marked(&mut engine, at(9), &[2]);
+    answered(&mut engine, at(9), 2, Answer::Refused);
+    let next = settle(&mut engine, at(9), 2, Verdict::Park(ParkReason::Rejected));
+    assert_eq!(next, [Effect::Mark(vec![3])]);
+}
+
+// Rules: o-halt
+#[test]
+fn a_model_can_stop_everything_until_somebody_decides() {
+    let halts = Head { on_failure: PermanentFailure::Halt, ..head(1, "a", KEYED) };
+    let (mut engine, _) = loaded(at(0), vec![halts.clone(), head(2, "b", KEYED)]);
+    marked(&mut engine, at(0), &[1, 2]);
+    answered(&mut engine, at(0), 1, Answer::Refused);
+    assert_eq!(settle(&mut engine, at(0), 1, Verdict::Park(ParkReason::Rejected)), []);
+    assert_eq!(answered(&mut engine, at(0), 2, LOST), []);
+    assert!(engine.halted() && engine.at_rest());
+    assert_eq!(tell(&mut engine, at(9999), Event::Nudge), [Effect::Load { after: 2, limit: 4096 }]);
+    let decided = tell(&mut engine, at(9999), Event::Discarded(1));
+    assert_eq!(decided, [Effect::Send { seq: 2, repeated: true }]);
+    assert!(!engine.halted());
+    // After a restart it holds on; a conflict is no failure for good.
+    for (reason, goes) in [(ParkReason::Exhausted, false), (ParkReason::Conflict, true)] {
+        let parked = Head { parked: Some(reason), ..halts.clone() };
+        let (_, effects) = loaded(at(0), vec![parked, head(2, "b", KEYED)]);
+        assert_eq!(effects == [Effect::Mark(vec![2])], goes, "{reason:?}: {effects:?}");
+    }
+}
+
+// Rules: o-revert
+#[rstest]
+#[case::refused(Answer::Refused, Verdict::Revert)]
+#[case::conflict(Answer::Conflict, Verdict::Park(ParkReason::Conflict))]
+#[case::unsendable(Answer::Unsendable, Verdict::Park(ParkReason::Unsendable))]
+fn a_model_can_put_back_what_was_refused_and_nothing_else(#[case] answer: Answer, #[case] verdict: Verdict) {
+    let reverts = Head { on_failure: PermanentFailure::Revert, ..head(1, "a", KEYED) };
+    let (mut engine, _) = loaded(at(0), vec![reverts, head(2, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    assert_eq!(answered(&mut engine, at(0), 1, answer), [Effect::Settle(1, verdict)]);
+    if verdict == Verdict::Revert {
+        // What is left of it stops nothing.
+        assert_eq!(tell(&mut engine, at(0), Event::Reverted(vec![1])), [Effect::Mark(vec![2])]);
+        assert_eq!((engine.counts().parked, engine.counts().waiting), (1, 0));
+        tell(&mut engine, at(0), Event::Discarded(1));
+        assert_eq!(engine.counts().parked, 0);
+    }
+}
+
+// Rules: o-idempotency
+#[test]
+fn what_was_found_not_to_be_there_is_asked_about_again_once_it_may_have_arrived() {
+    for answer in [LOST, Answer::Failed { wait: None }] {
+        let was_sent = Head { marked: Some(at(0).wall), ..head(1, "a", Idempotency::Probe) };
+        let (mut engine, effects) = loaded(at(0), vec![was_sent]);
+        assert_eq!(effects, [Effect::Probe(1)]);
+        let again = answered(&mut engine, at(0), 1, Answer::NotThere);
+        assert_eq!(again, [Effect::Send { seq: 1, repeated: true }]);
+        answered(&mut engine, at(0), 1, answer);
+        assert_eq!(tell(&mut engine, at(600), Event::Tick), [Effect::Probe(1)], "{answer:?}");
+    }
+}
+
+// Rules: o-key-life
+#[test]
+fn what_can_not_be_asked_about_is_never_sent_blindly() {
+    let was_sent = Head { marked: Some(at(0).wall), ..head(1, "a", KEYED) };
+    let (mut engine, effects) = loaded(at(100_000), vec![was_sent]);
+    assert_eq!(effects, [Effect::Probe(1)]);
+    let parked = answered(&mut engine, at(100_000), 1, Answer::Unknowable);
+    assert_eq!(parked, [Effect::Settle(1, Verdict::Park(ParkReason::Uncertain))]);
+}
+
+// Rules: o-retry-after
+#[test]
+fn a_wait_that_was_asked_for_is_capped_survives_a_restart_and_yields_to_insistence_alone() {
+    let forever = Some(Duration::from_secs(u64::MAX));
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    let put_off = answered(&mut engine, at(0), 1, Answer::Unreachable { sent: Sent::Never, wait: forever });
+    assert_eq!(put_off, [Effect::Settle(1, Verdict::Defer)]);
+    assert_eq!(engine.wait_until(), Some(Settings::default().longest_wait));
+    assert_eq!(tell(&mut engine, at(1), Event::Connectivity(true)), [], "the device is not who asked");
+    assert!(tell(&mut engine, at(2), Event::Nudge).contains(&send(1)));
+
+    let put_off = Head { not_before: Some(at(600).wall), marked: Some(at(0).wall), ..head(1, "a", KEYED) };
+    let (mut engine, effects) = loaded(at(0), vec![put_off, head(2, "b", KEYED)]);
+    assert_eq!((effects.len(), engine.wait_until()), (0, Some(Duration::from_secs(600))));
+    assert_eq!(tell(&mut engine, at(599), Event::Tick), []);
+    assert_eq!(tell(&mut engine, at(600), Event::Tick).len(), 2);
+}
+
+// Rules: o-backoff
+#[test]
+fn a_wall_clock_that_jumps_exhausts_nothing() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Idempotent)]);
+    marked(&mut engine, at(0), &[1]);
+    for strike in 0..10 {
+        let ten_years_each = Timestamp::from_second(strike * 315_000_000).unwrap();
+        let now = Instants { mono: Duration::from_secs(strike.unsigned_abs()), wall: ten_years_each };
+        let noted = answered(&mut engine, now, 1, Answer::Failed { wait: None });
+        assert_eq!(noted, [Effect::Settle(1, Verdict::Note)], "strike {strike}");
+        tell(&mut engine, now, Event::Nudge);
+    }
+}
+
+// Rules: o-accounts
+#[test]
+fn who_signs_in_finds_what_is_queued_in_that_name_and_nothing_else_goes() {
+    let of = |seq, key: &str, account: &str| Head { account: Some(account.into()), ..head(seq, key, KEYED) };
+    let settings = Settings { account: Some("ada".into()), ..Settings::default() };
+    let (mut engine, effects) = with(settings, vec![of(1, "a", "ada"), of(2, "b", "bob"), of(3, "a", "bob")]);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    assert_eq!(marked(&mut engine, at(0), &[1]), [send(1)]);
+    // What is on its way comes to its end; what comes back waits for its own account.
+    assert_eq!(tell(&mut engine, at(0), Event::Account(Some("bob".into()))), [Effect::Mark(vec![2])]);
+    answered(&mut engine, at(0), 1, LOST);
+    tell(&mut engine, at(0), Event::Nudge);
+    assert_eq!(marked(&mut engine, at(0), &[2]), [send(2)]);
+    answered(&mut engine, at(0), 2, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(0), 2, Verdict::Accept), [], "3 waits behind 1, which is not bob's");
+    assert_eq!((engine.counts().waiting, engine.counts().blocked), (2, 2));
+    let back = tell(&mut engine, at(0), Event::Account(Some("ada".into())));
+    assert_eq!(back, [Effect::Send { seq: 1, repeated: true }]);
+}
+
+#[test]
+fn what_is_about_to_be_given_up_does_not_go_and_what_goes_is_not_given_up() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    assert!(!engine.withdraw(1), "it is being marked");
+    marked(&mut engine, at(0), &[1, 2]);
+    answered(&mut engine, at(0), 2, Answer::Accepted);
+    settle(&mut engine, at(0), 2, Verdict::Accept);
+    answered(&mut engine, at(0), 1, LOST);
+    assert!(engine.withdraw(1));
+    assert_eq!(tell(&mut engine, at(600), Event::Nudge), [Effect::Load { after: 2, limit: 4096 }]);
+    // One that is not loaded yet is remembered.
+    assert!(engine.withdraw(3));
+    let heads = vec![head(3, "c", KEYED)];
+    assert_eq!(tell(&mut engine, at(600), Event::Loaded { heads, last: 3, more: false, wipes: 0 }), []);
+    assert_eq!(tell(&mut engine, at(600), Event::Kept(3)), [Effect::Mark(vec![3])]);
+    assert_eq!(tell(&mut engine, at(600), Event::Kept(1)), [Effect::Send { seq: 1, repeated: true }]);
+}
+
+/// What may happen at any time, whatever is under way.
+fn outside() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Tick),
+        Just(Event::Nudge),
+        Just(Event::Credentials),
+        Just(Event::Pause),
+        Just(Event::Resume),
+        any::<bool>().prop_map(Event::Connectivity),
+        any::<bool>().prop_map(|ada| Event::Account(ada.then(|| "ada".into()))),
+        (1..20_u64).prop_map(Event::Retried),
+        (1..20_u64).prop_map(Event::Kept),
+    ]
+}
+
+fn an_answer() -> impl Strategy<Value = Answer> {
+    let wait = prop_oneof![Just(None), (0..10_000_u64).prop_map(|s| Some(Duration::from_secs(s)))];
+    let sent = prop_oneof![Just(Sent::Never), Just(Sent::Maybe), Just(Sent::Answered)];
+    prop_oneof![
+        Just(Answer::Accepted),
+        (sent, wait.clone()).prop_map(|(sent, wait)| Answer::Unreachable { sent, wait }),
+        wait.prop_map(|wait| Answer::Failed { wait }),
+        Just(Answer::Unauthorized),
+        Just(Answer::Conflict),
+        Just(Answer::Refused),
+        Just(Answer::NotThere),
+        Just(Answer::Unknowable),
+        Just(Answer::Unsendable),
+    ]
+}
+
+/// What the world says to an effect.
+fn outcome(effect: Effect, answer: Answer, jitter: u64, now: Instants) -> Option<Event> {
+    Some(match effect {
+        Effect::Load { after, .. } => Event::Loaded { heads: Vec::new(), last: after, more: false, wipes: 0 },
+        Effect::Mark(seqs) if jitter.is_multiple_of(7) => Event::MarkFailed { seqs, jitter },
+        Effect::Mark(seqs) => Event::Marked { seqs, at: now.wall },
+        Effect::Send { seq, .. } if answer == Answer::NotThere || answer == Answer::Unknowable => {
+            Event::Answered { seq, answer: Answer::Accepted, jitter }
+        }
+        Effect::Send { seq, .. } | Effect::Probe(seq) => Event::Answered { seq, answer, jitter },
+        Effect::Settle(seq, Verdict::Revert) => Event::Reverted(vec![seq]),
+        Effect::Settle(seq, verdict) => Event::Settled { seq, verdict },
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    // Rules: o-next-step
+    /// Whenever nothing is under way, and there is something that no decision, pause or credential is missing for, there
+    /// is a moment at which the engine goes on by itself; and that moment is never further away than the longest wait.
+    #[test]
+    #[test]
+    fn there_is_always_a_next_step(
+        heads in proptest::collection::vec((0..6_u8, 0..5_u8, 0..3_u8, any::<bool>(), 0..4_u8), 1..20),
+        steps in proptest::collection::vec((0..4_u8, an_answer(), outside(), any::<u64>()), 1..120),
+        serial in any::<bool>(),
+    ) {
+        let kinds =
+            [KEYED, Idempotency::Idempotent, Idempotency::Probe, Idempotency::AtMostOnce, Idempotency::Conditional];
+        let policies = [PermanentFailure::Park, PermanentFailure::Revert, PermanentFailure::Halt];
+        let heads: Vec<Head> = heads.into_iter().zip(1..).map(|((key, kind, policy, ada, refers), seq)| Head {
+            on_failure: policies[usize::from(policy)],
+            account: ada.then(|| "ada".into()),
+            tied: Tied {
+                creates: refers == 1,
+                refers: (refers == 2).then(|| ("Note", Key::from("0"))).into_iter().collect(),
+                ..Tied::default()
+            },
+            ..head(seq, &key.to_string(), kinds[usize::from(kind)])
+        }).collect();
+        let (mut engine, mut pending) = with(Settings { serial, ..Settings::default() }, heads);
+        let mut seconds = 0;
+        for (step, answer, event, jitter) in steps {
+            let now = at(seconds);
+            let event = if step == 0 {
+                Some(event)
+            } else if !pending.is_empty() {
+                let nth = usize::try_from(jitter % pending.len() as u64).unwrap();
+                outcome(pending.swap_remove(nth), answer, jitter, now)
+            } else {
+                if let Some(wake) = engine.wait_until() {
+                    seconds = seconds.max(wake.as_secs() + 1);
+                }
+                Some(Event::Tick)
+            };
+            if let Some(event) = event {
+                pending.extend(tell(&mut engine, at(seconds), event));
+            }
+            let counts = engine.counts();
+            let goes = counts.waiting > counts.blocked;
+            if pending.is_empty() && goes && !engine.stopped() {
+                let next = engine.wait_until();
+                prop_assert!(next.is_some(), "{counts:?} and no next step: {engine:?}");
+                let ahead = next.unwrap_or_default().saturating_sub(at(seconds).mono);
+                prop_assert!(ahead <= Settings::default().longest_wait, "{ahead:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How the outbox goes about its work.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use larder_core::Model;
+
+use crate::engine::backoff::Backoff;
+use crate::engine::{PermanentFailure, Settings};
+
+/// How the outbox goes about its work: see [`Builder::outbox`](crate::Builder::outbox).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use larder::{Memory, Model, OutboxSettings, PermanentFailure, Repository};
+///
+/// # #[derive(Model, Debug)]
+/// # struct Label { #[model(key)] name: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> larder::Result<()> {
+/// let settings = OutboxSettings::new()
+///     .serial()
+///     .capacity(10_000)
+///     .backoff(Duration::from_secs(1), Duration::from_secs(120))
+///     .on_permanent_failure::<Label>(PermanentFailure::Revert);
+/// let repo = Repository::builder()
+///     .store(Memory::new())
+///     .remote(Memory::new())
+///     .model::<Label>()
+///     .outbox(settings)
+///     .build()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "give it to `Builder::outbox`"]
+pub struct OutboxSettings {
+    pub(super) engine: Settings,
+    pub(super) capacity: Option<u64>,
+    pub(super) policies: BTreeMap<&'static str, PermanentFailure>,
+}
+
+impl OutboxSettings {
+    /// What holds unless told otherwise.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many mutations may be on their way at a time (8 unless told otherwise); those of one row go one by one.
+    pub fn parallel(mut self, mutations: usize) -> Self {
+        self.engine.parallel = mutations.max(1);
+        self
+    }
+
+    /// Sends one mutation at a time, whatever its row, in the order in which they were written. One that has to be tried
+    /// again keeps the others waiting; one that is parked stops what it would stop else, and the others go on.
+    pub fn serial(mut self) -> Self {
+        self.engine.serial = true;
+        self
+    }
+
+    /// The ceiling of the first wait and the highest ceiling; 500 ms and 5 minutes unless told otherwise.
+    pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
+        self.engine.backoff = Backoff { base, cap };
+        self
+    }
+
+    /// How often the remote may fail of itself (500 and its like) on a mutation, and over which time at least, before it
+    /// is parked as [`Exhausted`](larder_core::ParkReason::Exhausted): 5 times over 10 minutes unless told otherwise.
+    /// Attempts that did not reach the remote, and those that it put off, don't count.
+    pub fn strikes(mut self, failures: u32, span: Duration) -> Self {
+        self.engine.strikes = failures.max(1);
+        self.engine.strike_span = span;
+        self
+    }
+
+    /// The longest that the remote is left alone because it asked for it (`Retry-After`); an hour unless told otherwise.
+    pub fn longest_wait(mut self, wait: Duration) -> Self {
+        self.engine.longest_wait = wait;
+        self
+    }
+
+    /// How many mutations are looked at ahead; 4096 unless told otherwise. A longer outbox costs no more memory.
+    pub fn window(mut self, mutations: usize) -> Self {
+        self.engine.window = mutations.max(2);
+        self
+    }
+
+    /// The most mutations that the outbox may hold, parked ones included; without a limit unless told otherwise. A write
+    /// that finds no room is refused with [`Full`](larder_core::ErrorKind::Full), and nothing of it is stored: nothing that is queued is
+    /// dropped to make room. What is being written at that moment counts, so a write may be refused a little early.
+    pub fn capacity(mut self, mutations: u64) -> Self {
+        self.capacity = Some(mutations);
+        self
+    }
+
+    /// What becomes of a mutation of `M` that has failed for good; it is parked unless told otherwise.
+    pub fn on_permanent_failure<M: Model>(mut self, policy: PermanentFailure) -> Self {
+        self.policies.insert(M::schema().model, policy);
+        self
+    }
+}
