@@ -58,6 +58,8 @@ pub(crate) struct Switches {
     pub(crate) turns: Mutex<VecDeque<Turn>>,
     pub(crate) applied: Mutex<Vec<Mutation>>,
     pub(crate) reads: Mutex<usize>,
+    /// In whose name the writes came.
+    pub(crate) accounts: Mutex<Vec<Option<Arc<str>>>>,
     /// As long as it is true, reads and writes reach the server and nothing comes back.
     pub(crate) hangs: Mutex<bool>,
     /// How much of a filter it says it evaluates; everything unless told otherwise.
@@ -234,6 +236,7 @@ impl Provider for OpenNet {
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
         let turn = self.switches.pass()?;
         self.switches.applied.lock().unwrap().push(mutation.clone());
+        self.switches.accounts.lock().unwrap().push(cx.account.clone());
         self.switches.answers().await;
         let applied = self.inner.apply(cx, mutation).await?;
         match turn {

@@ -66,7 +66,7 @@ fn a_model_can_stop_everything_until_somebody_decides() {
     assert_eq!(settle(&mut engine, at(0), 1, Verdict::Park(ParkReason::Rejected)), []);
     assert_eq!(answered(&mut engine, at(0), 2, LOST), []);
     assert!(engine.halted() && engine.at_rest());
-    assert_eq!(tell(&mut engine, at(9999), Event::Nudge), [Effect::Load { after: 2, limit: 4096 }]);
+    assert_eq!(tell(&mut engine, at(9999), Event::Nudge), [Effect::Load { after: 2, limit: 4095 }]);
     let decided = tell(&mut engine, at(9999), Event::Discarded(1));
     assert_eq!(decided, [Effect::Send { seq: 2, repeated: true }]);
     assert!(!engine.halted());
