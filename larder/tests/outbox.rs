@@ -193,7 +193,11 @@ async fn an_export_has_everything_that_is_needed_to_make_the_mutations_again() {
     let _ = repo.upsert(&note("2", "new", 2)).await.unwrap();
     let _ = repo.delete::<Note>("3").await.unwrap();
     let mut lines = Vec::new();
-    assert_eq!(repo.outbox().export(|line| Ok(lines.push(line))).await.unwrap(), 3);
+    let keep = |line| {
+        lines.push(line);
+        Ok(())
+    };
+    assert_eq!(repo.outbox().export(keep).await.unwrap(), 3);
     assert_eq!(repo.outbox().len().await.unwrap(), 3, "they stay where they are");
     let read = |line: &String| serde_json::from_str::<ExportedMutation>(line).unwrap().mutation.unwrap();
     let [refused, new, gone] = &lines.iter().map(read).collect::<Vec<_>>()[..] else { panic!("{lines:?}") };

@@ -109,7 +109,12 @@ impl Outbox<'_> {
     /// #     Repository::builder().store(Memory::new()).remote(Memory::new()).model::<Label>().paused().build().await?;
     /// let _ = repo.upsert(&Label { name: "bug".into() }).await?;
     /// let mut lines = Vec::new();
-    /// repo.outbox().export(|line| Ok(lines.push(line))).await?;
+    /// repo.outbox()
+    ///     .export(|line| {
+    ///         lines.push(line);
+    ///         Ok(())
+    ///     })
+    ///     .await?;
     ///
     /// let line: ExportedMutation = serde_json::from_str(&lines[0])?;
     /// let label = line.mutation.expect("it can be read").model::<Label>()?;
