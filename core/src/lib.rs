@@ -15,6 +15,7 @@
 pub mod association;
 pub mod connectivity;
 pub mod context;
+pub mod damage;
 pub mod datum;
 pub mod decimal;
 mod depth;
@@ -44,6 +45,7 @@ pub use association::{
 };
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
+pub use damage::{Damage, Finding, FindingKind, Integrity, StoreSize};
 pub use datum::{Convert, Converted, Datum};
 pub use decimal::Decimal;
 pub use error::{Error, ErrorKind, Fault, Result, Sent};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::context::Context;
+use crate::damage::{Damage, Integrity, StoreSize};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::meta::{Meta, MetaRef};
@@ -131,6 +132,39 @@ pub trait Store: Provider {
     /// # Errors
     /// `Storage` or `Full`; nothing is removed then.
     async fn wipe(&self, cx: &Context) -> Result<()>;
+
+    /// Looks at everything that is stored: checksums, and whether rows, index entries, outbox entries and counts agree.
+    /// Nothing is changed, and memory is bounded.
+    ///
+    /// # Errors
+    /// `Storage` if the medium can't be read; `Cancelled` or `Timeout`. Damage is no error here but a finding.
+    async fn check(&self, cx: &Context) -> Result<Integrity>;
+
+    /// Checks, and where it finds damage begins anew with what verifies: outbox entries first, then rows. What was
+    /// damaged is moved aside. Cursors are not kept, so that whatever was known of the remote is asked for again.
+    /// `None` if nothing is damaged.
+    ///
+    /// - Observers are told as of a wipe. Revisions and sequence numbers go on rising.
+    /// - A row whose outbox entry is lost counts as synced; a lost row of an outbox entry is made from it again.
+    ///
+    /// # Errors
+    /// `Unsupported` if there is no place to move anything to; `Storage` or `Full`. Nothing is changed then.
+    async fn salvage(&self, cx: &Context) -> Result<Option<Damage>>;
+
+    /// What was salvaged since the store was opened, or when it was.
+    fn damage(&self) -> Option<Damage>;
+
+    /// Gives space back to the medium. Reads and writes wait meanwhile.
+    ///
+    /// # Errors
+    /// `Storage` or `Full`; nothing that is stored is lost then.
+    async fn compact(&self, cx: &Context) -> Result<StoreSize>;
+
+    /// How large the store is.
+    ///
+    /// # Errors
+    /// `Storage`.
+    async fn size(&self, cx: &Context) -> Result<StoreSize>;
 
     /// Tells `observer` of every batch from now on, for as long as it lives elsewhere.
     fn observe(&self, observer: std::sync::Weak<dyn CommitObserver>);

@@ -9,10 +9,10 @@ use std::task::{Poll, Waker};
 use async_trait::async_trait;
 use larder_core::provider::MockProvider;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Committed, Context, Delta, Done, Entry,
-    Error, ErrorKind, Idempotency, Key, Loaded, Meta, Migrated, Model, Mutation, MutationId, Op, Operation,
-    OutboxCounts, Outcome, Page, PageRow, Presence, Provider, Query, Realtime, Result, Schema, Sink, Store,
-    StoredRow, Tail, Timestamp, Uuid,
+    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Committed, Context, Damage, Delta, Done,
+    Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated, Model, Mutation,
+    MutationId, Op, Operation, OutboxCounts, Outcome, Page, PageRow, Presence, Provider, Query, Realtime,
+    Result, Schema, Sink, Store, StoreSize, StoredRow, Tail, Timestamp, Uuid,
 };
 use larder_derive::Model;
 use mockall::predicate::{always, eq};
@@ -112,6 +112,11 @@ mockall::mock! {
         async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>>;
         async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated>;
         async fn wipe(&self, cx: &Context) -> Result<()>;
+        async fn check(&self, cx: &Context) -> Result<Integrity>;
+        async fn salvage(&self, cx: &Context) -> Result<Option<Damage>>;
+        fn damage(&self) -> Option<Damage>;
+        async fn compact(&self, cx: &Context) -> Result<StoreSize>;
+        async fn size(&self, cx: &Context) -> Result<StoreSize>;
         fn observe(&self, observer: Weak<dyn CommitObserver>);
     }
 }

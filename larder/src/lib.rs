@@ -38,9 +38,10 @@ pub use runtime::TokioRuntime;
 pub use status::{Status, StatusWatch};
 
 pub use larder_core::{
-    AlwaysOnline, Assoc, Connectivity, Convert, Cursor, Datum, Decimal, Error, ErrorKind, Failure, Field,
-    Idempotency, Invalid, Key, Keyed, Many, Model, MutationId, OldRow, One, Operation, ParkReason,
-    ReadPolicy, Result, RowState, Runtime, Select, SyncState, Timestamp, Uuid, Value, Where, WritePolicy,
+    AlwaysOnline, Assoc, Connectivity, Convert, Cursor, Damage, Datum, Decimal, Error, ErrorKind, Failure,
+    Field, Finding, FindingKind, Idempotency, Integrity, Invalid, Key, Keyed, Many, Model, MutationId,
+    OldRow, One, Operation, ParkReason, ReadPolicy, Result, RowState, Runtime, Select, StoreSize, SyncState,
+    Timestamp, Uuid, Value, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 
@@ -53,7 +54,7 @@ pub use larder_core::__private;
 #[cfg(feature = "memory")]
 pub use larder_memory::Memory;
 #[cfg(feature = "redb")]
-pub use larder_redb::Redb;
+pub use larder_redb::{OnCorrupt, Redb};
 /// The REST provider and its configuration.
 #[cfg(feature = "rest")]
 pub use larder_rest as rest;

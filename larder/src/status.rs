@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
-use larder_core::Timestamp;
+use larder_core::{Damage, Timestamp};
 use tokio::sync::watch;
 
 /// How a repository stands towards its remote.
@@ -37,6 +37,8 @@ pub struct Status {
     pub last_pushed: Option<Timestamp>,
     /// When something was last pulled.
     pub last_pulled: Option<Timestamp>,
+    /// What of the store was found damaged since it was opened, and what became of it.
+    pub damage: Option<Damage>,
 }
 
 impl Status {
@@ -62,6 +64,7 @@ impl Default for Status {
             conflicts: 0,
             last_pushed: None,
             last_pulled: None,
+            damage: None,
         }
     }
 }

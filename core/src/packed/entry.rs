@@ -17,7 +17,7 @@ use crate::schema::{FieldDef, Schema};
 use crate::value::ValueRef;
 
 /// The head of a stored entry. Named, so that later versions can add to it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Head<'a> {
     prev: u64,
     id: MutationId,
@@ -77,21 +77,29 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         carries: entry.carries.clone(),
         within: entry.within.clone(),
     };
+    encode_sections(&head, |out| {
+        for row in [&entry.row, &entry.base] {
+            section(out, |out| {
+                row.as_ref().map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row))
+            })?;
+        }
+        Ok(())
+    })
+}
+
+/// The head, and behind it what `bodies` appends, sealed.
+fn encode_sections(head: &Head<'_>, bodies: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Vec<u8>> {
     let unwritable = |error: rmp_serde::encode::Error| {
         Error::new(ErrorKind::Serialization, "the outbox entry can't be encoded").because(error)
     };
-    let head = rmp_serde::to_vec_named(&head).map_err(unwritable)?;
+    let head = rmp_serde::to_vec_named(head).map_err(unwritable)?;
     let mut out = vec![0; 4];
     out.push(FORMAT);
     section(&mut out, |out| {
         out.extend_from_slice(&head);
         Ok(())
     })?;
-    for row in [&entry.row, &entry.base] {
-        section(&mut out, |out| {
-            row.as_ref().map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row))
-        })?;
-    }
+    bodies(&mut out)?;
     seal(&mut out);
     Ok(out)
 }
@@ -158,10 +166,34 @@ impl EncodedEntry<'_> {
         &self.head.key
     }
 
+    /// What is done.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.head.operation
+    }
+
     /// True if the entry is parked.
     #[must_use]
     pub fn is_parked(&self) -> bool {
         matches!(self.head.state, EntryState::Parked(_))
+    }
+
+    /// The entry again, as one that may have been sent: noted as first sent when it was written.
+    ///
+    /// # Errors
+    /// `Serialization` if it can't be encoded.
+    pub fn encode_marked(&self) -> Result<Vec<u8>> {
+        let mut head = self.head.clone();
+        let _ = head.mark.get_or_insert(head.created);
+        encode_sections(&head, |out| {
+            for body in [self.row, self.base] {
+                section(out, |out| {
+                    out.extend_from_slice(body.unwrap_or_default());
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
     }
 
     /// The entry for today's model.

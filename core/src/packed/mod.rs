@@ -34,7 +34,9 @@ mod write;
 pub use bind::{Bound, Slot};
 pub use entry::{EncodedEntry, decode_entry, encode_entry};
 pub use read::PackedView;
-pub use record::{PackedBuf, PackedRow, Stored, parse_body, write_body, write_record, write_tombstone};
+pub use record::{
+    PackedBuf, PackedRow, Stored, parse_body, write_body, write_meta, write_record, write_tombstone,
+};
 pub use shape::{Shape, ShapeField, ShapeKind, ShapeVariant};
 
 /// The format that is written; a record of a newer one is refused.

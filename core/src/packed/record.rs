@@ -38,6 +38,18 @@ pub fn write_record(
     Ok(())
 }
 
+/// Appends a record with another meta; `body` is that of a stored row, or `None` for a tombstone.
+///
+/// # Errors
+/// `Serialization` if the remote's version is longer than 65,535 bytes.
+pub fn write_meta(out: &mut Vec<u8>, meta: MetaRef<'_>, body: Option<&[u8]>) -> Result<()> {
+    let start = out.len();
+    write_header(out, meta, if body.is_none() { TOMBSTONE } else { 0 })?;
+    out.extend_from_slice(body.unwrap_or_default());
+    seal(&mut out[start..]);
+    Ok(())
+}
+
 /// Appends the record of a deleted row.
 ///
 /// # Errors

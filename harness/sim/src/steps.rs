@@ -4,9 +4,10 @@ use std::future::pending;
 use std::sync::{Arc, Weak};
 
 use larder_core::{
-    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry, Error,
-    ErrorKind, Idempotency, Key, Loaded, Migrated, Mutation, OpenStore, Opening, Operation, OutboxCounts,
-    Page, Plan, Presence, Provider, Query, Realtime, Result, Schema, Sink, Store, StoredRow, async_trait,
+    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry,
+    Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, OpenStore, Opening, Operation,
+    OutboxCounts, Page, Plan, Presence, Provider, Query, Realtime, Result, Schema, Sink, Store, StoreSize,
+    StoredRow, async_trait,
 };
 
 use crate::kernel::step_aside;
@@ -169,6 +170,34 @@ impl Store for Steps {
         self.step().await?;
         self.inner.wipe(cx).await?;
         self.step().await
+    }
+
+    async fn check(&self, cx: &Context) -> Result<Integrity> {
+        self.step().await?;
+        self.inner.check(cx).await
+    }
+
+    async fn salvage(&self, cx: &Context) -> Result<Option<Damage>> {
+        self.step().await?;
+        let salvaged = self.inner.salvage(cx).await?;
+        self.step().await?;
+        Ok(salvaged)
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        self.inner.damage()
+    }
+
+    async fn compact(&self, cx: &Context) -> Result<StoreSize> {
+        self.step().await?;
+        let size = self.inner.compact(cx).await?;
+        self.step().await?;
+        Ok(size)
+    }
+
+    async fn size(&self, cx: &Context) -> Result<StoreSize> {
+        self.step().await?;
+        self.inner.size(cx).await
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Delta, Direction, Done,
-    Entry, Idempotency, Key, Loaded, Migrated, Mutation, Op, Operation, OutboxCounts, Outcome, Page,
-    Predicate, Presence, Provider, Query, Realtime, Record, Result, Row, Schema, Sink, Store, StoredRow,
-    Tail, Touched, Value,
+    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Damage, Delta,
+    Direction, Done, Entry, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, Op, Operation,
+    OutboxCounts, Outcome, Page, Predicate, Presence, Provider, Query, Realtime, Record, Result, Row, Schema,
+    Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
 };
 use larder_harness::models::SPECIMEN;
 
@@ -312,6 +312,26 @@ impl Store for Broken {
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
         self.inner.wipe(cx).await
+    }
+
+    async fn check(&self, cx: &Context) -> Result<Integrity> {
+        self.inner.check(cx).await
+    }
+
+    async fn salvage(&self, cx: &Context) -> Result<Option<Damage>> {
+        self.inner.salvage(cx).await
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        self.inner.damage()
+    }
+
+    async fn compact(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.compact(cx).await
+    }
+
+    async fn size(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.size(cx).await
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {

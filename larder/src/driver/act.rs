@@ -45,7 +45,7 @@ impl Acts {
         Context { account: entry.account.clone(), ..Context::new() }
     }
 
-    pub(crate) async fn load(&self, after: u64, limit: usize) -> Event {
+    pub(crate) async fn load(&self, mut after: u64, limit: usize) -> Event {
         loop {
             let wipes = self.changes.wipes();
             let event = self.load_once(after, limit, wipes).await;
@@ -53,6 +53,7 @@ impl Acts {
             if self.changes.wipes() == wipes {
                 return event;
             }
+            after = 0;
         }
     }
 

@@ -305,6 +305,7 @@ impl Task {
             conflicts: counts.conflicts,
             last_pushed: if accepted { Some(now) } else { self.status.borrow().last_pushed },
             last_pulled: self.status.borrow().last_pulled,
+            damage: None,
         };
         let in_flight = self.engine.in_flight().map(|(model, key)| (model, key.clone())).collect();
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;

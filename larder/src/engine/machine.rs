@@ -69,7 +69,9 @@ impl Engine {
                 self.more |= outdated;
                 // A write that came in meanwhile has set `more` again.
                 self.more |= more;
-                self.loaded = self.loaded.max(last);
+                if !outdated {
+                    self.loaded = self.loaded.max(last);
+                }
                 heads.into_iter().for_each(|head| self.add(now, head));
             }
             Event::LoadFailed { jitter } => {
@@ -400,6 +402,8 @@ impl Engine {
         if wipes > self.wipes {
             self.wipes = wipes;
             self.window = Window::of(self.settings.account.clone());
+            // What was salvaged has the numbers that it had.
+            self.loaded = 0;
             self.more = true;
         }
     }

@@ -19,6 +19,7 @@ mod outbox;
 mod read;
 mod rows;
 mod settings;
+mod soundness;
 mod standing;
 mod stream;
 mod sync;
@@ -192,6 +193,7 @@ impl Repository {
             Some(remote) => remote.driver.status.borrow().clone(),
             None => Status::default(),
         };
+        status.damage = self.shared.store.damage();
         status.last_pulled = *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner);
         status
     }
@@ -200,7 +202,10 @@ impl Repository {
     pub async fn status_changed(&self, seen: &Status) -> Status {
         if let Some(remote) = &self.shared.remote {
             let mut status = remote.driver.status.clone();
-            let differs = |now: &Status| Status { last_pulled: seen.last_pulled, ..now.clone() } != *seen;
+            let differs = |now: &Status| {
+                let (last_pulled, damage) = (seen.last_pulled, seen.damage.clone());
+                Status { last_pulled, damage, ..now.clone() } != *seen
+            };
             if status.wait_for(differs).await.is_ok() {
                 return self.status();
             }
@@ -235,6 +240,7 @@ impl Repository {
         StatusWatch::of(status, move |mut status| {
             if let Some(shared) = shared.upgrade() {
                 status.last_pulled = *shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner);
+                status.damage = shared.store.damage();
             }
             status
         })

@@ -12,8 +12,8 @@ use larder::core::store::{
     Batch, CommitObserver, CommitOutcome, Loaded, Migrated, OutboxCounts, Sink, StoredRow, Unreadable,
 };
 use larder::core::{
-    Applied, Capabilities, Context, Delta, Entry, Mutation, OpenStore, Opening, Outcome, Page, Presence,
-    Provider, Realtime, Schema, Sent, Store, async_trait,
+    Applied, Capabilities, Context, Damage, Delta, Entry, Integrity, Mutation, OpenStore, Opening, Outcome,
+    Page, Presence, Provider, Realtime, Schema, Sent, Store, StoreSize, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
@@ -198,6 +198,26 @@ impl Store for Faulty {
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
         self.inner.wipe(cx).await
+    }
+
+    async fn check(&self, cx: &Context) -> Result<Integrity> {
+        self.inner.check(cx).await
+    }
+
+    async fn salvage(&self, cx: &Context) -> Result<Option<Damage>> {
+        self.inner.salvage(cx).await
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        self.inner.damage()
+    }
+
+    async fn compact(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.compact(cx).await
+    }
+
+    async fn size(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.size(cx).await
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use larder::core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry, Loaded, Migrated,
-    Mutation, OpenStore, Opening, OutboxCounts, Page, Presence, Provider, Query, Realtime, Schema, Sink,
-    Store, StoredRow, async_trait,
+    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry, Integrity,
+    Loaded, Migrated, Mutation, OpenStore, Opening, OutboxCounts, Page, Presence, Provider, Query, Realtime,
+    Schema, Sink, Store, StoreSize, StoredRow, async_trait,
 };
 use larder::{Idempotency, Key, Operation, Result};
 
@@ -155,6 +155,26 @@ impl Store for Open {
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
         self.inner.wipe(cx).await
+    }
+
+    async fn check(&self, cx: &Context) -> Result<Integrity> {
+        self.inner.check(cx).await
+    }
+
+    async fn salvage(&self, cx: &Context) -> Result<Option<Damage>> {
+        self.inner.salvage(cx).await
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        self.inner.damage()
+    }
+
+    async fn compact(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.compact(cx).await
+    }
+
+    async fn size(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.size(cx).await
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {

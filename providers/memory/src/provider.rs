@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use async_trait::async_trait;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Done, Entry, Error,
-    ErrorKind, Idempotency, Key, Loaded, Meta, Migrated, Mutation, Op, Opening, Operation, OutboxCounts,
-    Outcome, Page, PageRow, Plan, Presence, Provider, Query, Realtime, Record, Result, Row, Runtime, Schema,
-    Sink, Store, StoredRow, Tail, Touched,
+    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Done, Entry, Error,
+    ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated, Mutation, Op, Opening, Operation,
+    OutboxCounts, Outcome, Page, PageRow, Plan, Presence, Provider, Query, Realtime, Record, Result, Row,
+    Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched,
 };
 use tracing::{Level, instrument};
 
@@ -280,6 +280,28 @@ impl Store for MemoryStore {
         let touched = Touched { revision, rows: Vec::new(), outbox: true, wiped: true };
         self.publish(&touched, State::wipe);
         Ok(())
+    }
+
+    /// What lies in memory does not decay.
+    async fn check(&self, _: &Context) -> Result<Integrity> {
+        Ok(self.read().count_up())
+    }
+
+    async fn salvage(&self, _: &Context) -> Result<Option<Damage>> {
+        Ok(None)
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        None
+    }
+
+    /// Memory is given back as it becomes free.
+    async fn compact(&self, _: &Context) -> Result<StoreSize> {
+        Ok(StoreSize::default())
+    }
+
+    async fn size(&self, _: &Context) -> Result<StoreSize> {
+        Ok(StoreSize::default())
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {

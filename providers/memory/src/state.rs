@@ -6,8 +6,9 @@ use std::sync::Arc;
 use larder_core::query::Filter;
 use larder_core::query::plan::{Access, Served};
 use larder_core::{
-    Batch, Capabilities, Committed, Entry, Error, ErrorKind, Expect, IndexDef, Key, Meta, MutationId, Op,
-    Outcome, PageRow, Plan, Query, Record, Result, Row, Schema, StoredRow, Tail, Touched, ordered, packed,
+    Batch, Capabilities, Committed, Entry, Error, ErrorKind, Expect, IndexDef, Integrity, Key, Meta,
+    MutationId, Op, Outcome, PageRow, Plan, Query, Record, Result, Row, Schema, StoredRow, Tail, Touched,
+    ordered, packed,
 };
 
 /// The committed state.
@@ -70,6 +71,24 @@ impl State {
             Error::new(ErrorKind::Invalid, "the model was not registered when the store was opened")
                 .model(schema.model)
         })
+    }
+
+    /// What a check counts.
+    pub(crate) fn count_up(&self) -> Integrity {
+        let stored = || self.tables.values().flat_map(|table| table.rows.values());
+        Integrity {
+            rows: stored().filter(|stored| stored.row.is_some()).count() as u64,
+            tombstones: stored().filter(|stored| stored.row.is_none()).count() as u64,
+            index_entries: self
+                .tables
+                .values()
+                .flat_map(|table| &table.unique)
+                .map(BTreeMap::len)
+                .sum::<usize>() as u64,
+            entries: self.outbox.len() as u64,
+            cursors: self.cursors.len() as u64,
+            ..Integrity::default()
+        }
     }
 
     /// What is stored under `key`, a tombstone included.

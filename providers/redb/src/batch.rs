@@ -59,6 +59,8 @@ pub(crate) struct Ground<'a, 't> {
     pub(crate) counters: &'a mut Counters,
     /// Slot by slot, the revision of the last change.
     pub(crate) changed: &'a mut [u64],
+    /// How many bytes of outbox entries were removed.
+    pub(crate) freed: &'a mut u64,
     /// True if others share the transaction, so that the batch has to be taken back alone if it fails.
     pub(crate) shared: bool,
 }
@@ -79,10 +81,12 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         seqs: Vec::new(),
         checks: Vec::new(),
         recount: false,
+        freed: 0,
     };
     applying.run(batch)?;
-    let Applying { counters, touched, seqs, models, .. } = applying;
+    let Applying { counters, touched, seqs, models, freed, .. } = applying;
     *ground.counters = counters;
+    *ground.freed += freed;
     models.iter().for_each(|at| ground.changed[*at] = counters.revision);
     Ok(Applied { committed: Committed { revision: counters.revision, seqs }, touched })
 }
@@ -102,6 +106,8 @@ pub(crate) struct Applying<'a, 't> {
     pub(crate) checks: Vec<Check>,
     /// True if the outbox has to be counted anew.
     recount: bool,
+    /// How many bytes of outbox entries it removes.
+    freed: u64,
 }
 
 impl<'a, 't> Applying<'a, 't> {
@@ -120,6 +126,7 @@ impl<'a, 't> Applying<'a, 't> {
             seqs: Vec::new(),
             checks: Vec::new(),
             recount: false,
+            freed: 0,
         }
     }
 }
@@ -273,8 +280,10 @@ impl Applying<'_, '_> {
 
     fn dequeue(&mut self, seq: u64) -> Outcome {
         let key = codec::outbox_key(seq);
-        if let Some(parked) = self.overlay.look(&key, was_parked)? {
+        let look = |bytes: &[u8]| (was_parked(bytes), bytes.len() as u64);
+        if let Some((parked, len)) = self.overlay.look(&key, look)? {
             self.overlay.set(key.to_vec(), Change::Gone)?;
+            self.freed += len;
             self.count_out(parked);
             self.touched.outbox = true;
         }

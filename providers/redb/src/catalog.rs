@@ -80,6 +80,15 @@ impl Catalog {
         }
     }
 
+    /// True if models, shapes and indexes have the same numbers in the other.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        let numbers = |slot: &Slot| {
+            let indexes: Vec<u16> = slot.indexes.iter().map(|index| index.id).collect();
+            (slot.model, slot.shape, indexes)
+        };
+        self.slots.iter().map(numbers).eq(other.slots.iter().map(numbers))
+    }
+
     /// The slot of the model that is called `name`.
     pub(crate) fn named(&self, name: &str) -> Option<&Slot> {
         self.slots.iter().find(|slot| slot.schema.model == name)

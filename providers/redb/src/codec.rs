@@ -19,7 +19,7 @@
 //! it is of: redb does not verify pages when it reads them.
 
 use larder_core::packed::Stored;
-use larder_core::{Error, ErrorKind, IndexDef, Key, Result, Row, ValueRef, ordered};
+use larder_core::{Error, ErrorKind, Finding, IndexDef, Key, Result, Row, ValueRef, ordered};
 use redb::{AccessGuard, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,8 +30,18 @@ pub(crate) type Bytes = &'static [u8];
 /// A value that stays readable for as long as it is held.
 pub(crate) type Guard = AccessGuard<'static, Bytes>;
 
+/// The name of the one table.
+pub(crate) const NAME: &str = "larder";
+
 /// The one table.
-pub(crate) const TABLE: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("larder");
+pub(crate) const TABLE: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new(NAME);
+
+/// The name of the table with the second copy of what is noted down about models, shapes and keys: without it no row can
+/// be read, and it is written so seldom that another page for it costs nothing.
+pub(crate) const MIRROR_NAME: &str = "larder notes";
+
+/// That table.
+pub(crate) const MIRROR: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new(MIRROR_NAME);
 
 /// The magic and the version of the format.
 pub(crate) const FORMAT: u8 = 0x01;
@@ -133,6 +143,19 @@ pub(crate) fn unseal_named<T: DeserializeOwned>(sealed: &[u8], what: &str) -> Re
 #[cold]
 pub(crate) fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{what} is damaged"))
+}
+
+/// The first finding of a check, as an error.
+#[cold]
+pub(crate) fn damaged_by(finding: &Finding) -> Error {
+    let mut error = Error::new(ErrorKind::Corrupt, finding.message.clone());
+    if let Some(model) = &finding.model {
+        error = error.model(model.as_str());
+    }
+    match &finding.key {
+        Some(key) => error.key(key),
+        None => error,
+    }
 }
 
 /// The record that says whose file it is.

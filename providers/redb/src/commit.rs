@@ -1,7 +1,9 @@
 //! What a turn of the writer does: transactions, and what readers and observers see of them.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};
 
 use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Touched};
@@ -24,6 +26,12 @@ pub(crate) struct Writer {
     pub(crate) changed: Vec<u64>,
     /// The batches of a commit that failed. They may turn out to be durable after all.
     pub(crate) limbo: Vec<Touched>,
+    /// A share of it goes with each generation …
+    pub(crate) reader: Sender<Infallible>,
+    /// … and this says when the last of them is gone.
+    pub(crate) readers: Receiver<Infallible>,
+    /// How many bytes of outbox entries were removed since space was last given back.
+    pub(crate) freed: u64,
 }
 
 impl Shared {
@@ -50,6 +58,7 @@ impl Shared {
                         catalog: &self.catalog,
                         counters: &mut next.counters,
                         changed: &mut next.changed,
+                        freed: &mut next.freed,
                         shared: batches.len() > 1,
                     },
                     batch,
@@ -78,7 +87,7 @@ impl Shared {
             Counters { revision: writer.counters.revision + 1, entries: 0, parked: 0, ..writer.counters };
         let touched = Touched { revision: counters.revision, rows: Vec::new(), outbox: true, wiped: true };
         let changed = vec![counters.revision; writer.changed.len()];
-        let mut next = Next { counters, changed, touched: vec![touched] };
+        let mut next = Next { counters, changed, touched: vec![touched], freed: 0 };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
         for slot in self.catalog.slots() {
             slot.large.store(false, Ordering::Relaxed);
@@ -118,8 +127,9 @@ impl Shared {
     }
 
     pub(crate) fn publish(&self, writer: &mut Writer, next: Next) {
-        let Next { counters, changed, touched } = next;
+        let Next { counters, changed, touched, freed } = next;
         (writer.counters, writer.changed) = (counters, changed);
+        writer.freed += freed;
         if touched.is_empty() {
             return;
         }
@@ -129,12 +139,13 @@ impl Shared {
     }
 
     /// Shows readers what is durable now, and tells the observers.
-    fn announce(&self, writer: &mut Writer, touched: &[Touched]) -> Result<()> {
+    pub(crate) fn announce(&self, writer: &mut Writer, touched: &[Touched]) -> Result<()> {
         let observers = self.observers();
         tell(&observers, touched, |observer, touched| observer.durable(touched));
         let database = writer.database.as_ref();
-        let generation =
-            database.map(|database| contain(|| Ok::<_, Error>(Generation::of(database)?))).transpose();
+        let generation = database
+            .map(|database| contain(|| Ok::<_, Error>(Generation::of(database, &writer.reader)?)))
+            .transpose();
         writer.broken = generation.is_err();
         let generation = generation.map(|generation| generation.map(Arc::new));
         self.reads.store(generation.as_ref().ok().cloned().flatten());
@@ -181,12 +192,14 @@ pub(crate) struct Next {
     pub(crate) counters: Counters,
     pub(crate) changed: Vec<u64>,
     pub(crate) touched: Vec<Touched>,
+    /// How many bytes of outbox entries it removes.
+    pub(crate) freed: u64,
 }
 
 impl Next {
     /// What the writer knows now.
     pub(crate) fn after(writer: &Writer) -> Self {
-        Self { counters: writer.counters, changed: writer.changed.clone(), touched: Vec::new() }
+        Self { counters: writer.counters, changed: writer.changed.clone(), touched: Vec::new(), freed: 0 }
     }
 }
 

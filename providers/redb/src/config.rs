@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use crate::backend::{self, Boxed, Factory};
 use crate::error::{self, contain};
 use crate::provider::RedbStore;
-use crate::upkeep;
+use crate::quarantine;
+use crate::salvage::Known;
+use crate::upkeep::{self, Prepared};
 use crate::writer::Shared;
 
 /// A store in a file, not open yet.
@@ -36,21 +38,22 @@ impl Redb {
     /// How many bytes of pages are kept in memory unless said otherwise: 16 MiB.
     pub const CACHE_SIZE: usize = 16 << 20;
 
+    /// From how many bytes on space is given back by itself, unless said otherwise: 8 MiB.
+    pub const COMPACT_ABOVE: u64 = 8 << 20;
+
     /// A store in the file at `path`.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let name = path.display().to_string();
-        let factory: Factory = Arc::new(move || backend::file(&path));
-        Self { medium: Medium { name, factory, cache: Self::CACHE_SIZE } }
+        let (name, file) = (path.display().to_string(), path.clone());
+        let factory: Factory = Arc::new(move || backend::file(&file));
+        Self { medium: Medium { path: Some(path), ..Medium::of(name, factory) } }
     }
 
     /// A store in memory, for tests and examples. Clones of it open the same memory, one at a time.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self {
-            medium: Medium { name: "memory".to_owned(), factory: backend::memory(), cache: Self::CACHE_SIZE },
-        }
+        Self { medium: Medium::of("memory".to_owned(), backend::memory()) }
     }
 
     /// Sets how many bytes of pages are kept in memory.
@@ -60,14 +63,31 @@ impl Redb {
         self
     }
 
+    /// Sets what becomes of a file that turns out to be damaged; [`OnCorrupt::Salvage`] unless told otherwise.
+    #[must_use]
+    pub fn on_corrupt(mut self, on_corrupt: OnCorrupt) -> Self {
+        self.medium.on_corrupt = on_corrupt;
+        self
+    }
+
+    /// Sets from how many bytes on space is given back by itself: when the outbox has become empty, nobody waits to
+    /// write, and what has gone from it since the last time takes at least `bytes` and a quarter of the file.
+    /// [`COMPACT_ABOVE`](Self::COMPACT_ABOVE) unless told otherwise; `u64::MAX`: never.
+    #[must_use]
+    pub fn compact_above(mut self, bytes: u64) -> Self {
+        self.medium.compact_above = bytes;
+        self
+    }
+
     /// Replaces the medium: to inject faults, to count, to slow down. It is opened again when the store reopens itself
-    /// after a write error, and has to show what was written then.
+    /// after a write error, and has to show what was written then. What lies on it is not moved aside if it is damaged.
     #[must_use]
     pub fn backend<F>(mut self, factory: F) -> Self
     where
         F: Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync + 'static,
     {
         self.medium.factory = Arc::new(factory);
+        self.medium.path = None;
         self
     }
 
@@ -91,10 +111,43 @@ impl Redb {
 
 fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
     let _entered = tracing::info_span!("larder_redb::open", name = medium.name).entered();
-    let database = medium.open()?;
-    let (catalog, counters) =
-        upkeep::prepare(&database, &opening.schemas).map_err(|error| error.during("open"))?;
-    Shared::new(opening.runtime.clone(), catalog, medium, database, counters)
+    let error = match ready(&medium, opening) {
+        Ok((database, prepared)) => {
+            return Shared::new(opening.runtime.clone(), prepared, medium, database, None);
+        }
+        Err(error) => error,
+    };
+    let path = medium.path.clone().filter(|_| medium.on_corrupt == OnCorrupt::Salvage);
+    let Some(path) = path.filter(|_| error.kind() == ErrorKind::Corrupt) else {
+        return Err(error);
+    };
+    let held = quarantine::hold(&path)?;
+    let known = Known { now: opening.runtime.now(), ..Known::default() };
+    let damage = match contain(|| quarantine::salvage(&path, known, &error)) {
+        Ok(damage) => damage,
+        // Nothing can be made out of it, or it is none of ours: the first word says more.
+        Err(nothing) if nothing.kind() == ErrorKind::Corrupt => return Err(error),
+        Err(error) => return Err(error),
+    };
+    drop(held);
+    let (database, prepared) = ready(&medium, opening)?;
+    Shared::new(opening.runtime.clone(), prepared, medium, database, Some(damage))
+}
+
+/// Opens the database and prepares it for today's models.
+fn ready(medium: &Medium, opening: &Opening) -> Result<(Database, Prepared)> {
+    let database = contain(|| medium.open())?;
+    match contain(|| upkeep::prepare(&database, &opening.schemas)) {
+        Ok(prepared) => Ok((database, prepared)),
+        Err(error) => {
+            // The closing of a damaged database may panic.
+            drop(contain(|| {
+                drop(database);
+                Ok::<_, Error>(())
+            }));
+            Err(error.during("open"))
+        }
+    }
 }
 
 impl std::fmt::Debug for Redb {
@@ -120,21 +173,61 @@ impl OpenProvider for Redb {
     }
 }
 
+/// What becomes of a file that turns out to be damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnCorrupt {
+    /// It is moved aside, to `<name>.damaged-<n>`, and the store goes on with what verifies: outbox entries first, then
+    /// rows. What was known of the remote is forgotten, so that it is asked again. A file that is no database of this
+    /// application, or of a newer format, is left alone.
+    #[default]
+    Salvage,
+    /// Nothing: opening fails, and reads of what is damaged fail, with `Corrupt`.
+    Fail,
+}
+
 /// Where the database lies, and how to get at it again.
 #[derive(Clone)]
 pub(crate) struct Medium {
     name: String,
     factory: Factory,
     cache: usize,
+    /// The file, if it is one.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) on_corrupt: OnCorrupt,
+    pub(crate) compact_above: u64,
 }
 
 impl Medium {
+    fn of(name: String, factory: Factory) -> Self {
+        Self {
+            name,
+            factory,
+            cache: Redb::CACHE_SIZE,
+            path: None,
+            on_corrupt: OnCorrupt::default(),
+            compact_above: Redb::COMPACT_ABOVE,
+        }
+    }
+
     /// Opens the database, or makes it where there is nothing.
     pub(crate) fn open(&self) -> Result<Database> {
-        let backend = (self.factory)().map_err(|error| error::unreachable_medium(&self.name, error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
-        builder.create_with_backend(Boxed(backend)).map_err(|error| error::opening(&self.name, error))
+        builder.create_with_backend(Boxed(self.backend()?)).map_err(|error| error::opening(&self.name, error))
+    }
+
+    pub(crate) fn backend(&self) -> Result<Box<dyn StorageBackend>> {
+        (self.factory)().map_err(|error| error::unreachable_medium(&self.name, error))
+    }
+
+    /// How many bytes it takes.
+    pub(crate) fn size(&self) -> Result<u64> {
+        let len = match &self.path {
+            Some(path) => std::fs::metadata(path).map(|facts| facts.len()),
+            None => self.backend()?.len(),
+        };
+        len.map_err(|error| error::unreachable_medium(&self.name, error))
     }
 }
 

@@ -115,9 +115,7 @@ fn of_io(error: &io::Error) -> ErrorKind {
 #[cold]
 pub(crate) fn opening(name: &str, error: DatabaseError) -> Error {
     let error = match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            Error::new(ErrorKind::Storage, format!("{name} is open in another process or repository"))
-        }
+        DatabaseError::DatabaseAlreadyOpen => in_use(name),
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
             foreign(&format!("{name} is no database of this application")).because(error)
         }
@@ -126,6 +124,12 @@ pub(crate) fn opening(name: &str, error: DatabaseError) -> Error {
         other => foreign(&format!("{name} can't be read by this version of redb")).because(other),
     };
     error.during("open")
+}
+
+/// The medium `name` belongs to somebody else at the moment.
+#[cold]
+pub(crate) fn in_use(name: &str) -> Error {
+    Error::new(ErrorKind::Storage, format!("{name} is open in another process or repository")).during("open")
 }
 
 /// The medium `name` could not be opened at all.

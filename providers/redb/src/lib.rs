@@ -14,13 +14,16 @@
 //!   answered on the calling thread.
 //! - Models, shapes and indexes are registered when the store is opened (`notes`, `upkeep`), and do not change until it
 //!   is closed (`catalog`): reads take no lock.
-//! - A panic of redb over a damaged page becomes `Corrupt` for the caller (`error`).
+//! - A panic of redb over a damaged page becomes `Corrupt` for the caller (`error`). What a damaged file holds is read
+//!   without redb (`pages`); what verifies goes into a new file (`salvage`), which takes its place (`quarantine`).
+//! - A check goes through everything that is committed (`check`); the writer mends and compacts (`mend`).
 //!
 //! [`Runtime::blocking`]: larder_core::Runtime::blocking
 
 pub mod backend;
 mod batch;
 mod catalog;
+mod check;
 mod codec;
 mod commit;
 mod config;
@@ -30,21 +33,25 @@ mod error;
 mod explain;
 mod gather;
 mod limits;
+mod mend;
 mod migrate;
 mod notes;
 mod outbox;
 mod overlay;
+mod pages;
 mod paths;
 mod plan;
 mod provider;
+mod quarantine;
 mod rank;
 mod reads;
 mod rekey;
+mod salvage;
 mod scan;
 mod seek;
 mod store;
 mod upkeep;
 mod writer;
 
-pub use config::Redb;
+pub use config::{OnCorrupt, Redb};
 pub use redb::StorageBackend;

@@ -55,6 +55,7 @@ impl Shared {
                 catalog: &self.catalog,
                 counters: &mut next.counters,
                 changed: &mut next.changed,
+                freed: &mut next.freed,
                 shared: false,
             };
             rewrite(&mut ground, &found, &mut migrated)?;

@@ -69,27 +69,29 @@ impl RedbStore {
         let read = Arc::new(read);
         for _ in 0..ATTEMPTS {
             let (generation, read, shared) = (self.generation().await?, read.clone(), self.shared.clone());
-            let (answer, answered) = oneshot::channel();
-            let work = move || {
-                let found = contain(|| read(&shared, &generation));
-                // The generation is let go of before the caller goes on. Nobody may be waiting any more.
-                drop((generation, shared));
-                drop(answer.send(found));
-            };
-            self.shared.runtime.blocking("larder-redb read", Box::new(work));
-            match answered.await {
-                Ok(Ok(found)) => return Ok(found),
-                Ok(Err(Halt::Failed(error))) => return Err(error),
-                Ok(Err(Halt::Closed)) => {}
-                Err(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Storage,
-                        "the runtime stopped before the store had read",
-                    ));
-                }
+            match self.off_thread(move || contain(|| read(&shared, &generation))).await? {
+                Ok(found) => return Ok(found),
+                Err(Halt::Failed(error)) => return Err(error),
+                Err(Halt::Closed) => {}
             }
         }
         Err(moving())
+    }
+
+    /// Runs `work` off the asynchronous threads. What it holds is let go of before the caller goes on.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let work = move || {
+            let done = work();
+            // Nobody may be waiting any more.
+            drop(answer.send(done));
+        };
+        self.shared.runtime.blocking("larder-redb read", Box::new(work));
+        let stopped = |_| Error::new(ErrorKind::Storage, "the runtime stopped before the store had read");
+        answered.await.map_err(stopped)
     }
 
     async fn answer(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
@@ -251,7 +253,7 @@ impl Provider for RedbStore {
             steps = tracing::field::Empty
         );
         let answer = self.answer(cx, schema, query).instrument(span.clone()).await;
-        let rows = answer.map_err(|error| error.during("get").model(schema.model))?;
+        let rows = self.shared.noted(answer).map_err(|error| error.during("get").model(schema.model))?;
         span.record("rows", rows.len());
         Ok(Page { rows, done: Done::ALL, next: None })
     }
@@ -264,7 +266,7 @@ impl Provider for RedbStore {
         let order = if query.after.is_some() { query.order.clone() } else { Vec::new() };
         let query = Query { order, limit, ..query.clone() };
         let answer = self.answer(cx, schema, &query).instrument(span).await;
-        let rows = answer.map_err(|error| error.during("look for").model(schema.model))?;
+        let rows = self.shared.noted(answer).map_err(|error| error.during("look for").model(schema.model))?;
         Ok(if rows.is_empty() { Presence::Absent } else { Presence::Present })
     }
 

@@ -1,6 +1,8 @@
 //! Reading: the published generation, the rows in it, and what ends a read.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use larder_core::packed::{PackedRow, Stored};
@@ -17,12 +19,14 @@ use crate::plan::Span;
 pub(crate) struct Generation {
     /// The one table; keeps the transaction alive.
     pub(crate) table: ReadOnlyTable<Bytes, Bytes>,
+    /// Goes with it, so that the writer knows when nobody reads any more.
+    _reader: Sender<Infallible>,
 }
 
 impl Generation {
     /// The newest committed state.
-    pub(crate) fn of(database: &Database) -> Result<Self, Raw> {
-        Ok(Self { table: database.begin_read()?.open_table(TABLE)? })
+    pub(crate) fn of(database: &Database, reader: &Sender<Infallible>) -> Result<Self, Raw> {
+        Ok(Self { table: database.begin_read()?.open_table(TABLE)?, _reader: reader.clone() })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Guard>, Halt> {
@@ -84,6 +88,11 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(runtime: &Arc<dyn Runtime>, cx: &Context) -> Self {
         Self { runtime: runtime.clone(), cancellation: cx.cancellation.clone(), deadline: cx.deadline }
+    }
+
+    /// Nothing ends it.
+    pub(crate) fn none(runtime: &Arc<dyn Runtime>) -> Self {
+        Self::new(runtime, &Context::new())
     }
 
     /// # Errors

@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use larder_core::packed::Stored;
 use larder_core::{
-    Batch, Borrower, CommitObserver, CommitOutcome, Context, Entry, Error, ErrorKind, Key, Loaded, Migrated,
-    OutboxCounts, Query, Result, Row, Schema, Sink, Store, StoredRow,
+    Batch, Borrower, CommitObserver, CommitOutcome, Context, Damage, Entry, Error, ErrorKind, Finding,
+    FindingKind, Integrity, Key, Loaded, Migrated, OutboxCounts, Query, Result, Row, Schema, Sink, Store,
+    StoreSize, StoredRow,
 };
 use tracing::Instrument as _;
 
@@ -21,7 +22,7 @@ use crate::plan::Plan;
 use crate::provider::{RedbStore, is_long};
 use crate::reads::{Halt, Watch};
 use crate::scan::{self, Found, INLINE_LOOKUPS, Mode};
-use crate::writer::Job;
+use crate::writer::{Job, lock};
 
 /// The most outbox entries that are read on the calling thread.
 const INLINE_ENTRIES: usize = 32;
@@ -32,11 +33,8 @@ impl Store for RedbStore {
         let span =
             tracing::debug_span!("larder_redb::write", ops = batch.ops.len(), expect = batch.expect.len());
         Watch::new(&self.shared.runtime, cx).check().map_err(|error| error.during("commit"))?;
-        self.shared
-            .ask(|answer| Job::Commit(batch, answer))
-            .instrument(span)
-            .await
-            .map_err(|error| error.during("commit"))
+        let committed = self.shared.ask(|answer| Job::Commit(batch, answer)).instrument(span).await;
+        self.shared.noted(committed).map_err(|error| error.during("commit"))
     }
 
     fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
@@ -49,7 +47,9 @@ impl Store for RedbStore {
             Ok(done) => Ok(done),
             // The store reopened itself meanwhile, and no row has been lent yet.
             Err(Halt::Closed) => Ok(false),
-            Err(Halt::Failed(error)) => Err(error.during("get").model(schema.model)),
+            Err(Halt::Failed(error)) => {
+                self.shared.noted(Err(error)).map_err(|error| error.during("get").model(schema.model))
+            }
         }
     }
 
@@ -63,7 +63,7 @@ impl Store for RedbStore {
         let span =
             tracing::debug_span!("larder_redb::lend", model = schema.model, steps = tracing::field::Empty);
         let lent = self.lend_all(cx, schema, query, to).instrument(span).await;
-        lent.map_err(|error| error.during("get").model(schema.model))
+        self.shared.noted(lent).map_err(|error| error.during("get").model(schema.model))
     }
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
@@ -74,7 +74,8 @@ impl Store for RedbStore {
         let counted = self.read_long(move |shared, generation| {
             count(generation, &shared.catalog.slots()[at], &query, &watch)
         });
-        counted.instrument(span).await.map_err(|error| error.during("count").model(schema.model))
+        let counted = counted.instrument(span).await;
+        self.shared.noted(counted).map_err(|error| error.during("count").model(schema.model))
     }
 
     async fn load(&self, _: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
@@ -86,7 +87,8 @@ impl Store for RedbStore {
             Some(record) => Ok(Some(stored_row(slot, key, record.value())?)),
             None => Ok(None),
         });
-        found.instrument(span).await.map_err(named)
+        let found = found.instrument(span).await;
+        self.shared.noted(found).map_err(named)
     }
 
     fn revision(&self) -> u64 {
@@ -106,7 +108,11 @@ impl Store for RedbStore {
             self.read_long(move |shared, generation| outbox::load(generation, &shared.catalog, after, limit))
                 .await
         };
-        loaded.instrument(span).await.map_err(|error| error.during("read the outbox"))
+        let loaded = self.shared.noted(loaded.instrument(span).await);
+        if let Some(damaged) = loaded.as_ref().ok().and_then(|loaded| loaded.unreadable.first()) {
+            self.shared.suspect(&damaged.error);
+        }
+        loaded.map_err(|error| error.during("read the outbox"))
     }
 
     async fn entry(&self, _: &Context, seq: u64) -> Result<Option<Entry>> {
@@ -117,7 +123,7 @@ impl Store for RedbStore {
             },
             None => Ok(None),
         });
-        entry.await.map_err(|error| error.during("read the outbox"))
+        self.shared.noted(entry.await).map_err(|error| error.during("read the outbox"))
     }
 
     async fn outbox_counts(&self, _: &Context) -> Result<OutboxCounts> {
@@ -126,7 +132,7 @@ impl Store for RedbStore {
                 generation.get(&[COUNTERS])?.ok_or_else(|| codec::damaged("the record of the counters"))?;
             Ok(Counters::decode(record.value())?)
         });
-        let counters = counters.await.map_err(|error| error.during("count the outbox"))?;
+        let counters = self.shared.noted(counters.await).map_err(|error| error.during("count the outbox"))?;
         Ok(OutboxCounts { entries: counters.entries, parked: counters.parked })
     }
 
@@ -139,7 +145,7 @@ impl Store for RedbStore {
             let text = std::str::from_utf8(codec::unseal(sealed.value(), "a cursor")?);
             Ok(Some(text.map_err(|_| codec::damaged("a cursor"))?.to_owned()))
         });
-        value.await.map_err(|error| error.during("read the cursor").key(scope))
+        self.shared.noted(value.await).map_err(|error| error.during("read the cursor").key(scope))
     }
 
     async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
@@ -151,12 +157,60 @@ impl Store for RedbStore {
         self.shared.ask(Job::Wipe).await.map_err(|error| error.during("wipe"))
     }
 
+    async fn check(&self, cx: &Context) -> Result<Integrity> {
+        let watch = Watch::new(&self.shared.runtime, cx);
+        self.look_at_all(&watch).await.map_err(|error| error.during("check"))
+    }
+
+    async fn salvage(&self, _: &Context) -> Result<Option<Damage>> {
+        let asked = Error::new(ErrorKind::Invalid, "a check was asked for");
+        self.shared.ask(|to| Job::Mend(asked, Some(to))).await.map_err(|error| error.during("salvage"))
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        lock(&self.shared.damage).clone()
+    }
+
+    async fn compact(&self, _: &Context) -> Result<StoreSize> {
+        self.shared.ask(Job::Compact).await.map_err(|error| error.during("compact"))
+    }
+
+    async fn size(&self, _: &Context) -> Result<StoreSize> {
+        let bytes = self.shared.medium.size().map_err(|error| error.during("measure"))?;
+        Ok(StoreSize { bytes })
+    }
+
     fn observe(&self, observer: Weak<dyn CommitObserver>) {
         self.shared.observe(observer);
     }
 }
 
 impl RedbStore {
+    /// Looks at one committed state, off the asynchronous threads.
+    async fn look_at_all(&self, watch: &Watch) -> Result<Integrity> {
+        loop {
+            watch.check()?;
+            let snapshot = match self.shared.ask(Job::Snapshot).await {
+                Ok(snapshot) => snapshot,
+                // It can't even be opened any more: that is what was found.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let mut found = Integrity::default();
+                    let message = error.to_string();
+                    found.note(Finding { kind: FindingKind::Page, model: None, key: None, message });
+                    return Ok(found);
+                }
+                Err(error) => return Err(error),
+            };
+            let (shared, watch) = (self.shared.clone(), watch.clone());
+            match self.off_thread(move || snapshot.check(&shared.catalog, &watch)).await? {
+                Ok(found) => return Ok(found),
+                Err(Halt::Failed(error)) => return Err(error),
+                // The store reopened itself meanwhile.
+                Err(Halt::Closed) => {}
+            }
+        }
+    }
+
     /// The way that a cache miss takes: one lookup, and the row out of its page.
     fn lend_one(
         &self,

@@ -11,17 +11,27 @@ use redb::{Database, MultimapTableHandle, ReadableDatabase, ReadableTable, Table
 
 use crate::catalog::{Catalog, Index, Slot};
 use crate::codec::{
-    self, Bytes, COUNTERS, Counters, ENTRIES, FORMAT, INDEXES, IndexEntry, PREFIX, ROWS, TABLE, UNREADABLE,
+    self, Bytes, COUNTERS, CURSORS, Counters, ENTRIES, FORMAT, INDEXES, IndexEntry, KEYS, MIRROR, MODELS,
+    PREFIX, ROWS, SHAPES, TABLE, UNREADABLE,
 };
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::rekey;
+use crate::salvage::NoteRecords;
 
 /// How many rows or entries one transaction of upkeep goes through.
 const CHUNK: usize = 8192;
 
+/// A database that is ready for today's models.
+pub(crate) struct Prepared {
+    pub(crate) catalog: Catalog,
+    pub(crate) counters: Counters,
+    /// What is noted down about models, shapes and indexes.
+    pub(crate) notes: NoteRecords,
+}
+
 /// Recognises or makes the database, registers `schemas`, and brings the indexes up to date.
-pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Result<(Catalog, Counters)> {
+pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Result<Prepared> {
     if is_new(database)? {
         write(database, |table| {
             put(table, &[FORMAT], &codec::format_record())?;
@@ -56,7 +66,43 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
             index.incomplete.store(incomplete, Ordering::Relaxed);
         }
     }
-    Ok((catalog, counters))
+    let notes = records(database)?;
+    mirror(database, &notes)?;
+    Ok(Prepared { catalog, counters, notes })
+}
+
+/// What is noted down about models, shapes and indexes.
+fn records(database: &Database) -> Result<NoteRecords> {
+    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+    let mut records = NoteRecords::new();
+    for pair in table.range::<&[u8]>([MODELS].as_slice()..[CURSORS].as_slice()).map_err(Raw::from)? {
+        let (key, value) = pair.map_err(Raw::from)?;
+        records.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(records)
+}
+
+/// Brings the second copy of the notes up to date: what is known of indexes is left out, for they can be built anew.
+fn mirror(database: &Database, notes: &NoteRecords) -> Result<()> {
+    let kept = |key: &[u8]| matches!(key.first(), Some(&(MODELS | SHAPES | KEYS)));
+    let notes = || notes.iter().filter(|(key, _)| kept(key));
+    let is_there = match database.begin_read().map_err(Raw::from)?.open_table(MIRROR) {
+        Err(_) => false,
+        Ok(table) => notes().try_fold(true, |there, (key, value)| {
+            let found = table.get(key.as_slice()).map_err(Raw::from)?;
+            Ok::<_, Error>(there && found.is_some_and(|found| found.value() == value.as_slice()))
+        })?,
+    };
+    if is_there || notes().next().is_none() {
+        return Ok(());
+    }
+    let transaction = database.begin_write().map_err(Raw::from)?;
+    let mut table = transaction.open_table(MIRROR).map_err(Raw::from)?;
+    for (key, value) in notes() {
+        put(&mut table, key, value)?;
+    }
+    drop(table);
+    Ok(transaction.commit().map_err(Raw::from)?)
 }
 
 /// The counters of a database that was recognised as ours.

@@ -6,20 +6,24 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::ThreadId;
 
 use arc_swap::ArcSwapOption;
-use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Migrated, Result, Runtime};
+use larder_core::{
+    Batch, CommitObserver, CommitOutcome, Damage, Error, ErrorKind, Migrated, Result, Runtime, StoreSize,
+};
 use redb::Database;
 use tokio::sync::oneshot;
 
 use crate::catalog::Catalog;
-use crate::codec::Counters;
 use crate::commit::Writer;
 use crate::config::Medium;
+use crate::mend::Snapshot;
 use crate::reads::Generation;
+use crate::salvage::NoteRecords;
+use crate::upkeep::Prepared;
 
 /// The most batches in one transaction.
 const GROUP: usize = 256;
@@ -36,6 +40,12 @@ pub(crate) struct Shared {
     /// The revision of that state.
     pub(crate) revision: AtomicU64,
     pub(crate) medium: Medium,
+    /// What is noted down about models, shapes and indexes, as it was when the store was opened.
+    pub(crate) notes: NoteRecords,
+    /// What was salvaged last.
+    pub(crate) damage: Mutex<Option<Damage>>,
+    /// True once damage was come across that the store has not been mended of.
+    pub(crate) suspected: AtomicBool,
     queue: Mutex<Queue>,
     writer: Mutex<Writer>,
     pub(crate) observers: Mutex<Vec<Weak<dyn CommitObserver>>>,
@@ -61,12 +71,21 @@ pub(crate) enum Job {
     Migrate(usize, oneshot::Sender<Result<Migrated>>),
     /// To reopen the store, if that is needed.
     Revive(oneshot::Sender<Result<()>>),
+    /// To tell what is committed, here and on the medium.
+    Snapshot(oneshot::Sender<Result<Snapshot>>),
+    /// To begin anew with what verifies, if anything is damaged.
+    Mend(Error, Option<oneshot::Sender<Result<Option<Damage>>>>),
+    /// To give space back.
+    Compact(oneshot::Sender<Result<StoreSize>>),
 }
 
 /// What becomes of a job, sent when no lock is held any more.
 enum Answer {
     Commit(oneshot::Sender<Result<CommitOutcome>>, Result<CommitOutcome>),
     Migrated(oneshot::Sender<Result<Migrated>>, Result<Migrated>),
+    Snapshot(oneshot::Sender<Result<Snapshot>>, Box<Result<Snapshot>>),
+    Mended(Option<oneshot::Sender<Result<Option<Damage>>>>, Box<Result<Option<Damage>>>),
+    Compacted(oneshot::Sender<Result<StoreSize>>, Result<StoreSize>),
     Done(oneshot::Sender<Result<()>>, Result<()>),
 }
 
@@ -76,6 +95,9 @@ impl Answer {
         match self {
             Self::Commit(to, result) => drop(to.send(result)),
             Self::Migrated(to, result) => drop(to.send(result)),
+            Self::Snapshot(to, result) => drop(to.send(*result)),
+            Self::Mended(to, result) => drop(to.map(|to| to.send(*result))),
+            Self::Compacted(to, result) => drop(to.send(result)),
             Self::Done(to, result) => drop(to.send(result)),
         }
     }
@@ -89,12 +111,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(crate) fn new(
         runtime: Arc<dyn Runtime>,
-        catalog: Catalog,
+        prepared: Prepared,
         medium: Medium,
         database: Database,
-        counters: Counters,
+        damage: Option<Damage>,
     ) -> Result<Self> {
-        let generation = Generation::of(&database)?;
+        let Prepared { catalog, counters, notes } = prepared;
+        let (reader, readers) = mpsc::channel();
+        let generation = Generation::of(&database, &reader)?;
         let changed = vec![counters.revision; catalog.slots().len()];
         Ok(Self {
             runtime,
@@ -102,6 +126,9 @@ impl Shared {
             reads: ArcSwapOption::from_pointee(generation),
             revision: AtomicU64::new(counters.revision),
             medium,
+            notes,
+            damage: Mutex::new(damage),
+            suspected: AtomicBool::new(false),
             queue: Mutex::default(),
             writer: Mutex::new(Writer {
                 database: Some(database),
@@ -109,6 +136,9 @@ impl Shared {
                 counters,
                 changed,
                 limbo: Vec::new(),
+                reader,
+                readers,
+                freed: 0,
             }),
             observers: Mutex::default(),
         })
@@ -134,7 +164,7 @@ impl Shared {
         })
     }
 
-    fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
         let mut queue = lock(&self.queue);
         if queue.closing {
             return Err(Error::new(ErrorKind::Storage, "the store is closed"));
@@ -205,6 +235,9 @@ impl Shared {
                 Job::Migrate(limit, to) => return vec![Answer::Migrated(to, self.migrate(writer, limit))],
                 Job::Wipe(to) => return vec![Answer::Done(to, self.wipe(writer))],
                 Job::Revive(to) => return vec![Answer::Done(to, self.ensure_open(writer))],
+                Job::Snapshot(to) => return vec![Answer::Snapshot(to, Box::new(self.snapshot(writer)))],
+                Job::Mend(cause, to) => return vec![Answer::Mended(to, Box::new(self.mend(writer, &cause)))],
+                Job::Compact(to) => return vec![Answer::Compacted(to, self.compact(writer))],
             }
         }
         let (batches, to): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
@@ -228,6 +261,10 @@ impl Turn {
         lock(&self.shared.queue).thread = Some(std::thread::current().id());
         loop {
             let mut writer = lock(&self.shared.writer);
+            if lock(&self.shared.queue).jobs.is_empty() && self.shared.is_due(&mut writer) {
+                // At rest: nobody waits to write. What goes wrong is told of, and is tried again later.
+                drop(self.shared.compact(&mut writer));
+            }
             let jobs = self.shared.take();
             if jobs.is_empty() {
                 self.ended = true;

@@ -9,18 +9,23 @@ use larder_core::{
     CommitObserver, CompareOp, EntryState, Error, ErrorKind, Key, KeyDef, Meta, Op, Order, OutboxCounts,
     ParkReason, Predicate, Query, Record, Schema, Store, Tail, Timestamp, Touched, Value,
 };
-use larder_redb::{Redb, StorageBackend, backend};
+use larder_redb::{OnCorrupt, Redb, StorageBackend, backend};
 use redb::{Database, ReadableTable, TableDefinition};
 
 use crate::support::*;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("larder");
-const ROWS: u8 = 0x20;
-const ENTRIES: u8 = 0x30;
-const OUTBOX: u8 = 0x50;
+pub(crate) const ROWS: u8 = 0x20;
+pub(crate) const ENTRIES: u8 = 0x30;
+pub(crate) const OUTBOX: u8 = 0x50;
+
+/// A store that leaves damage as it is, to be looked at.
+pub(crate) fn at(path: &Path) -> Redb {
+    Redb::at(path).on_corrupt(OnCorrupt::Fail)
+}
 
 /// What lies in a space.
-fn pairs(path: &Path, space: u8) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn pairs(path: &Path, space: u8) -> Vec<(Vec<u8>, Vec<u8>)> {
     let found = Mutex::new(Vec::new());
     tamper(path, space, |key, value| {
         found.lock().unwrap().push((key.to_vec(), value.clone()));
@@ -30,7 +35,7 @@ fn pairs(path: &Path, space: u8) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Changes what is stored in a space, behind the store's back.
-fn tamper(path: &Path, space: u8, change: impl Fn(&[u8], &mut Vec<u8>) -> bool) {
+pub(crate) fn tamper(path: &Path, space: u8, change: impl Fn(&[u8], &mut Vec<u8>) -> bool) {
     let database = Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
@@ -48,7 +53,7 @@ fn tamper(path: &Path, space: u8, change: impl Fn(&[u8], &mut Vec<u8>) -> bool) 
     transaction.commit().unwrap();
 }
 
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()
 }
 
@@ -57,7 +62,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 async fn an_altered_row_is_never_returned_and_hides_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     save(&*store, (1..=3).map(|id| person(id, "x", &format!("{id}@x"), 1))).await;
     drop(store);
     tamper(&path, ROWS, |key, value| {
@@ -68,7 +73,7 @@ async fn an_altered_row_is_never_returned_and_hides_no_other() {
         }
         hit
     });
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     assert_eq!(kind(find(&*store, &PERSON, 2).await), ErrorKind::Corrupt);
     assert_eq!(kind(lent(&*store, &PERSON, &Query::key(2.into()))), ErrorKind::Corrupt);
     assert_eq!(kind(store.load(&cx(), &PERSON, &2.into()).await), ErrorKind::Corrupt);
@@ -89,11 +94,11 @@ async fn an_altered_row_is_never_returned_and_hides_no_other() {
 async fn an_entry_that_was_left_behind_is_in_nobody_s_way() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     save(&*store, [person(1, "x", "old@x", 1)]).await;
     drop(store);
     let old = pairs(&path, ENTRIES);
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     save(&*store, [person(1, "x", "new@x", 5)]).await;
     drop(store);
     let database = Database::open(&path).unwrap();
@@ -105,7 +110,7 @@ async fn an_entry_that_was_left_behind_is_in_nobody_s_way() {
     drop(table);
     transaction.commit().unwrap();
     drop(database);
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     // The value is free, the row comes once, and where it belongs.
     save(&*store, [person(2, "x", "old@x", 3)]).await;
     let by_age = Query {
@@ -121,7 +126,7 @@ async fn an_entry_that_was_left_behind_is_in_nobody_s_way() {
 async fn indexes_hold_what_the_rows_say_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     let mut seed = 7_u32;
     let mut random = |below: u32| {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -153,9 +158,9 @@ async fn indexes_hold_what_the_rows_say_and_nothing_else() {
     assert_eq!(entries.len(), rows * PERSON.indexes.len());
     // Building them anew comes to the same.
     static PLAIN: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
-    drop(open(&Redb::at(&path), &[&PLAIN]).await.unwrap());
+    drop(open(&at(&path), &[&PLAIN]).await.unwrap());
     assert!(pairs(&path, ENTRIES).is_empty());
-    drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+    drop(open(&at(&path), &[&PERSON]).await.unwrap());
     let mut built = pairs(&path, ENTRIES);
     let without_id =
         |pairs: &mut Vec<(Vec<u8>, Vec<u8>)>| pairs.iter_mut().for_each(|(key, _)| drop(key.drain(1..3)));
@@ -169,7 +174,7 @@ async fn indexes_hold_what_the_rows_say_and_nothing_else() {
 async fn a_row_in_another_s_place_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     save(&*store, [person(1, "x", "", 1), person(2, "y", "", 1)]).await;
     drop(store);
     let first = Mutex::new(Vec::new());
@@ -182,7 +187,7 @@ async fn a_row_in_another_s_place_is_noticed() {
         }
         true
     });
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     assert_eq!(kind(lent(&*store, &PERSON, &Query::key(2.into()))), ErrorKind::Corrupt);
     assert_eq!(kind(store.load(&cx(), &PERSON, &2.into()).await), ErrorKind::Corrupt);
     assert!(find(&*store, &PERSON, 1).await.unwrap().is_some());
@@ -193,7 +198,7 @@ async fn a_row_in_another_s_place_is_noticed() {
 async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     crate::outbox::enqueue(&*store, 3).await;
     let mut parked = store.entry(&cx(), 2).await.unwrap().unwrap();
     parked.state = EntryState::Parked(ParkReason::Rejected);
@@ -206,7 +211,7 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
         }
         hit
     });
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     let loaded = store.outbox(&cx(), 0, 10).await.unwrap();
     assert_eq!((loaded.entries.len(), loaded.last), (2, 3));
     assert_eq!((loaded.unreadable[0].seq, loaded.unreadable[0].error.kind()), (2, ErrorKind::Corrupt));
@@ -220,12 +225,12 @@ async fn what_is_noted_down_is_verified() {
     for space in [0x01, 0x02, 0x03, 0x04, 0x51] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.redb");
-        drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+        drop(open(&at(&path), &[&PERSON]).await.unwrap());
         tamper(&path, space, |_, value| {
             value[5] ^= 1;
             true
         });
-        assert_eq!(kind(open(&Redb::at(&path), &[&PERSON]).await), ErrorKind::Corrupt, "space {space}");
+        assert_eq!(kind(open(&at(&path), &[&PERSON]).await), ErrorKind::Corrupt, "space {space}");
     }
 }
 
@@ -234,7 +239,7 @@ async fn what_is_noted_down_is_verified() {
 async fn a_newer_format_is_refused_clearly() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+    drop(open(&at(&path), &[&PERSON]).await.unwrap());
     tamper(&path, 0x01, |_, value| {
         let payload = [&value[4..value.len() - 2], &[2, 0]].concat();
         // A CRC-32 of our own, so that this test does not lean on the store's.
@@ -248,7 +253,7 @@ async fn a_newer_format_is_refused_clearly() {
         *value = [&(!crc).to_le_bytes()[..], &payload].concat();
         true
     });
-    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    let error = open(&at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "nothing is damaged, so nothing may be salvaged");
     assert!(message(&error).contains("format 2, newer than 1"), "{error}");
 }
@@ -259,7 +264,7 @@ async fn files_that_are_not_ours_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
     std::fs::write(&path, "a text file that is certainly no database".repeat(1000)).unwrap();
-    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    let error = open(&at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(message(&error).contains("no database of this application"), "{error}");
     // Another application's redb file, with and without a table of our table's name.
@@ -270,7 +275,7 @@ async fn files_that_are_not_ours_are_refused() {
         transaction.open_table(TableDefinition::<u64, u64>::new(name)).unwrap().insert(1, 1).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+        let error = open(&at(&path), &[&PERSON]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(message(&error).contains("another application"), "{error}");
         // And left as they were.
@@ -294,14 +299,14 @@ async fn files_that_are_not_ours_are_refused() {
 async fn a_second_opener_and_a_missing_directory_are_told_clearly() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
-    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
+    let error = open(&at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(message(&error).contains("is open in another process or repository"), "{error}");
     drop(store);
-    open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    open(&at(&path), &[&PERSON]).await.unwrap();
     let missing = directory.path().join("no/such/a.redb");
-    let error = open(&Redb::at(&missing), &[&PERSON]).await.unwrap_err();
+    let error = open(&at(&missing), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(message(&error).contains("no/such/a.redb"), "{error}");
 }
@@ -361,7 +366,7 @@ impl StorageBackend for Faulty {
 async fn faulty(path: &Path) -> (Arc<dyn Store>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let (shared, path) = (faults.clone(), path.to_owned());
-    let config = Redb::at(&path).backend(move || {
+    let config = at(&path).backend(move || {
         shared.opened.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Faulty(backend::file(&path)?, shared.clone())))
     });
@@ -403,14 +408,14 @@ async fn the_building_of_an_index_goes_on_where_it_was_interrupted() {
     static PLAIN: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
-    let store = open(&Redb::at(&path), &[&PLAIN]).await.unwrap();
+    let store = open(&at(&path), &[&PLAIN]).await.unwrap();
     commit(&*store, (0..20_000).map(|id| put(&PLAIN, person(id, "x", "", i64::from(id % 10)))))
         .await
         .unwrap();
     drop(store);
     let faults = Arc::new(Faults::default());
     let (shared, file) = (faults.clone(), path.clone());
-    let config = Redb::at(&path).backend(move || Ok(Box::new(Faulty(backend::file(&file)?, shared.clone()))));
+    let config = at(&path).backend(move || Ok(Box::new(Faulty(backend::file(&file)?, shared.clone()))));
     faults.mode.store(3, Ordering::SeqCst);
     let mut interrupted = 0;
     let store = loop {
@@ -472,7 +477,7 @@ async fn a_medium_that_is_gone_fails_reads_until_it_is_back() {
     let (shared, file) = (gone.clone(), path.clone());
     let faults = Arc::new(Faults::default());
     let inner = faults.clone();
-    let config = Redb::at(&path).backend(move || match shared.load(Ordering::SeqCst) {
+    let config = at(&path).backend(move || match shared.load(Ordering::SeqCst) {
         0 => Ok(Box::new(Faulty(backend::file(&file)?, inner.clone()))),
         _ => Err(io::Error::other("unplugged")),
     });
@@ -497,7 +502,7 @@ async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
     let row = |id: u32| person(id, &format!("name {id}"), &format!("{id}@x"), i64::from(id));
-    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
     save(&*store, (0..2000).map(row)).await;
     drop(store);
     let sound = std::fs::read(&path).unwrap();
@@ -519,7 +524,7 @@ async fn damaged_pages_are_errors_and_never_panics_or_wrong_rows() {
         let damaged = directory.path().join("damaged.redb");
         std::fs::write(&damaged, bytes).unwrap();
         // Inline, so that what redb says when it panics stays in this test's output.
-        let Ok(store) = open_on(TestRuntime::inline(), &Redb::at(&damaged), &[&PERSON]).await else {
+        let Ok(store) = open_on(TestRuntime::inline(), &at(&damaged), &[&PERSON]).await else {
             errors += 1;
             continue;
         };

@@ -5,6 +5,7 @@
 mod at_once;
 mod bulk;
 mod commits;
+mod compaction;
 mod crud;
 mod damage;
 mod disk;
@@ -16,4 +17,5 @@ mod paging;
 mod plans;
 mod queries;
 mod rekey;
+mod salvage;
 mod support;

@@ -1,0 +1,119 @@
+//! A damaged store, as an application sees it.
+
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder::{ErrorKind, OnCorrupt, ReadPolicy, Redb, Repository, Select};
+use support::{Net, Note, Switches, User, local, note, settled};
+
+async fn open_with(store: Redb, net: &Arc<Switches>) -> larder::Result<Repository> {
+    let builder = Repository::builder().store(store).remote(Net(Arc::clone(net)));
+    let builder = builder.backoff(Duration::from_millis(1), Duration::from_millis(20));
+    builder.model::<Note>().model::<User>().build().await
+}
+
+async fn open(file: &Path, net: &Arc<Switches>) -> Repository {
+    open_with(Redb::at(file), net).await.unwrap()
+}
+
+/// Alters one bit of every place where this text stands.
+fn spoil(file: &Path, text: &str) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] ^= 1;
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+// Rules: d-salvage, d-salvage-status
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_fetched_again_and_what_is_queued_goes_out() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let repo = open(&file, &net).await;
+    for at in 0..200 {
+        net.elsewhere(note(&format!("n{at:03}"), &format!("of the server {at:03}"), at)).await;
+    }
+    assert_eq!(repo.get(Select::<Note>::all()).await.unwrap().len(), 200);
+    net.offline(true);
+    for at in 0..20 {
+        let _ = repo.upsert(&note(&format!("mine{at}"), "written here", at)).await.unwrap();
+    }
+    assert!(repo.check().await.unwrap().is_sound());
+    repo.close().await;
+    spoil(&file, "of the server 150");
+
+    let repo = open(&file, &net).await;
+    assert_eq!(repo.status().damage, None);
+    let everything = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await;
+    assert_eq!(everything.unwrap_err().kind(), ErrorKind::Corrupt);
+    // It mends itself behind that answer; asking for it waits for it.
+    assert_eq!(repo.salvage().await.unwrap(), None);
+    let damage = repo.status().damage.expect("the status says so");
+    assert_eq!((damage.rows, damage.entries, damage.lost), (219, 20, 1));
+    assert!(Path::new(&damage.aside).exists());
+    assert_eq!(local(&repo).await.len(), 219);
+    // Nothing counts as known any more: without a remote that is an error and not a list with a hole.
+    assert!(repo.coverage(Select::<Note>::all()).await.unwrap().is_none());
+    net.offline(false);
+    settled(&repo).await;
+    assert_eq!(repo.get(Select::<Note>::all()).await.unwrap().len(), 220);
+    assert_eq!(net.notes().await.len(), 220);
+    assert_eq!(repo.find::<Note>("n150").await.unwrap().unwrap().text, "of the server 150");
+    assert!(repo.check().await.unwrap().is_sound());
+    repo.close().await;
+}
+
+// Rules: d-salvage
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_can_t_be_opened_is_begun_anew_unless_told_otherwise() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open(&file, &net).await;
+    let _ = repo.upsert(&note("1", "a", 1)).await.unwrap();
+    repo.close().await;
+    // The two names of the model are in the notes and in their second copy.
+    spoil(&file, "Note");
+    let error = open_with(Redb::at(&file).on_corrupt(OnCorrupt::Fail), &net).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let repo = open(&file, &net).await;
+    let damage = repo.status().damage.expect("the status says so");
+    assert!(damage.lost > 0, "{damage:?}");
+    let _ = repo.upsert(&note("2", "b", 1)).await.unwrap();
+    assert_eq!(local(&repo).await, ["2"]);
+    repo.close().await;
+}
+
+// Rules: d-compact
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_long_time_offline_the_file_becomes_small_again() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let repo = open_with(Redb::at(&file).compact_above(256 << 10), &net).await.unwrap();
+    net.offline(true);
+    let text = "x".repeat(1500);
+    for some in 0..10 {
+        let notes: Vec<Note> = (0..100).map(|at| note(&format!("{}", some * 100 + at), &text, 0)).collect();
+        let _ = repo.upsert_many(&notes).await.unwrap();
+    }
+    let all: Vec<larder::Key> = (0..1000).map(|at| format!("{at}").into()).collect();
+    let _ = repo.delete::<Note>(all).await.unwrap();
+    let full = repo.store_size().await.unwrap().bytes;
+    net.offline(false);
+    settled(&repo).await;
+    let small = repo.compact().await.unwrap();
+    assert_eq!(small, repo.store_size().await.unwrap());
+    assert!(small.bytes <= full / 10, "{full} became {}", small.bytes);
+    assert!(repo.check().await.unwrap().is_sound());
+    repo.close().await;
+}

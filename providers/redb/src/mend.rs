@@ -1,0 +1,202 @@
+//! What a turn of the writer does beside writing: it looks whether the store is sound, begins anew with what verifies,
+//! and gives space back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use larder_core::{
+    Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, Schema, StoreSize, Touched,
+};
+
+use crate::catalog::Catalog;
+use crate::check;
+use crate::codec;
+use crate::commit::Writer;
+use crate::config::OnCorrupt;
+use crate::error::contain;
+use crate::pages::{Pages, Slot};
+use crate::quarantine;
+use crate::reads::{Generation, Halt, Watch};
+use crate::salvage::{Known, no_place};
+use crate::upkeep;
+use crate::writer::{Job, Shared, lock};
+
+/// How long a compaction waits for those who are reading.
+const READERS: Duration = Duration::from_secs(30);
+
+/// One committed state, as readers see it and as it lies on the medium.
+pub(crate) struct Snapshot {
+    pub(crate) generation: Arc<Generation>,
+    pages: Option<(Pages, Slot)>,
+    /// What was found of redb's own pages.
+    own: Integrity,
+}
+
+impl Snapshot {
+    /// Looks at all of it.
+    ///
+    /// # Errors
+    /// Whatever ends the reading.
+    pub(crate) fn check(&self, catalog: &Catalog, watch: &Watch) -> Result<Integrity, Halt> {
+        let mut found = self.own.clone();
+        if let Some((pages, slot)) = &self.pages {
+            note_pages(&mut found, pages.verify_rows(slot));
+        }
+        check::records(&self.generation, catalog, watch, &mut found)?;
+        Ok(found)
+    }
+}
+
+fn note_pages(found: &mut Integrity, walked: crate::pages::Walked) {
+    found.pages += walked.sound + walked.damaged;
+    for _ in 0..walked.damaged {
+        let message = "a page is not as it was written: whatever lay on it may be missing".to_owned();
+        found.note(Finding { kind: FindingKind::Page, model: None, key: None, message });
+    }
+}
+
+impl Shared {
+    /// The newest committed state.
+    pub(crate) fn snapshot(&self, writer: &mut Writer) -> Result<Snapshot> {
+        self.ensure_open(writer)?;
+        let generation = self.reads.load_full();
+        let generation = generation.ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
+        let mut own = Integrity::default();
+        // A medium that can't be read a second time is checked by its records alone.
+        let pages = self.medium.backend().ok().and_then(|medium| Pages::open(medium).ok().flatten());
+        let pages = pages.and_then(|pages| pages.slots.first().copied().map(|slot| (pages, slot)));
+        if let Some((pages, slot)) = &pages {
+            note_pages(&mut own, pages.verify_own(slot));
+        }
+        Ok(Snapshot { generation, pages, own })
+    }
+
+    /// Takes note of an error that is about to be given to a caller.
+    pub(crate) fn noted<T>(self: &Arc<Self>, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.suspect(error);
+        }
+        result
+    }
+
+    /// Notes that something was found damaged; a store that mends itself looks at all of it then, once.
+    pub(crate) fn suspect(self: &Arc<Self>, error: &Error) {
+        let mends = self.medium.on_corrupt == OnCorrupt::Salvage && self.medium.path.is_some();
+        if error.kind() == ErrorKind::Corrupt && mends && !self.suspected.swap(true, Ordering::SeqCst) {
+            // A store that is being closed is looked at when it is opened again.
+            drop(self.submit(Job::Mend(error.duplicate(), None)));
+        }
+    }
+
+    /// Begins anew with what verifies, if anything is damaged.
+    pub(crate) fn mend(&self, writer: &mut Writer, cause: &Error) -> Result<Option<Damage>> {
+        let Some(path) = self.medium.path.clone() else { return Err(no_place()) };
+        let looked = self
+            .snapshot(writer)
+            .map_err(Halt::from)
+            .and_then(|snapshot| snapshot.check(&self.catalog, &Watch::none(&self.runtime)));
+        let cause = match looked {
+            Ok(found) if found.is_sound() => return Ok(None),
+            Ok(found) => match found.findings.first() {
+                Some(first) if cause.kind() != ErrorKind::Corrupt => codec::damaged_by(first),
+                _ => cause.duplicate(),
+            },
+            Err(Halt::Failed(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            Err(_) => cause.duplicate(),
+        };
+        let known = Known {
+            notes: Some(self.notes.clone()),
+            counters: Some(writer.counters),
+            now: self.runtime.now(),
+        };
+        self.shut(writer);
+        let salvaged = contain(|| quarantine::salvage(&path, known, &cause));
+        match salvaged.and_then(|damage| self.begin_anew(writer).map(|()| damage)) {
+            Ok(damage) => {
+                *lock(&self.damage) = Some(damage.clone());
+                self.suspected.store(false, Ordering::SeqCst);
+                Ok(Some(damage))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store is damaged and can't be salvaged now");
+                // Whatever can be read goes on being read.
+                drop(self.ensure_open(writer));
+                Err(error.during("salvage"))
+            }
+        }
+    }
+
+    fn begin_anew(&self, writer: &mut Writer) -> Result<()> {
+        let database = self.medium.open()?;
+        let schemas: Vec<&'static Schema> = self.catalog.slots().iter().map(|slot| slot.schema).collect();
+        let prepared = contain(|| upkeep::prepare(&database, &schemas));
+        writer.database = Some(database);
+        writer.broken = prepared.is_err();
+        let prepared = prepared?;
+        if !self.catalog.agrees(&prepared.catalog) {
+            let message = "what was salvaged has other numbers than before: open the store again";
+            return Err(Error::new(ErrorKind::Storage, message));
+        }
+        for slot in self.catalog.slots() {
+            slot.large.store(false, Ordering::Relaxed);
+            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+        }
+        let revision = prepared.counters.revision;
+        writer.counters = prepared.counters;
+        writer.changed.fill(revision);
+        writer.limbo.clear();
+        self.announce(writer, &[Touched { revision, rows: Vec::new(), outbox: true, wiped: true }])
+    }
+
+    /// Gives space back, with nobody reading.
+    pub(crate) fn compact(&self, writer: &mut Writer) -> Result<StoreSize> {
+        let _entered = tracing::info_span!("larder_redb::compact").entered();
+        self.ensure_open(writer)?;
+        self.reads.store(None);
+        let done = self.alone(writer).and_then(|()| {
+            let database = writer.database.as_mut();
+            let database = database.ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
+            writer.freed = 0;
+            contain(|| {
+                database.compact().map_err(|error| match error {
+                    redb::CompactionError::Storage(error) => crate::error::Raw::from(error).into(),
+                    other => Error::new(ErrorKind::Storage, other.to_string()),
+                })
+            })
+        });
+        if let Err(error) = &done {
+            tracing::warn!(%error, "space can't be given back now; the store reopens itself with the next write");
+            writer.broken = true;
+        }
+        let republished = if writer.broken { self.ensure_open(writer) } else { self.announce(writer, &[]) };
+        done?;
+        republished?;
+        Ok(StoreSize { bytes: self.medium.size()? })
+    }
+
+    /// Waits until nobody reads any more.
+    fn alone(&self, writer: &mut Writer) -> Result<()> {
+        let (reader, readers) = mpsc::channel();
+        writer.reader = reader;
+        match std::mem::replace(&mut writer.readers, readers).recv_timeout(READERS) {
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Storage, "rows are being read: give space back later")),
+        }
+    }
+
+    /// True if so much of the outbox has gone that giving its space back is worth it: it is empty, and what has gone
+    /// since the last time is more than the configured size and a quarter of the file.
+    pub(crate) fn is_due(&self, writer: &mut Writer) -> bool {
+        if writer.freed < self.medium.compact_above || writer.counters.entries > 0 || writer.broken {
+            return false;
+        }
+        let due = self.medium.size().is_ok_and(|size| writer.freed >= size / 4);
+        if !due {
+            // Not to be asked after each commit.
+            writer.freed /= 2;
+        }
+        due
+    }
+}

@@ -1,0 +1,465 @@
+//! The pages of a redb file, read without redb: which of them are as they were written, and what lies on them.
+//!
+//! redb verifies pages when it opens a file that was not closed, and when it is asked; then it repairs what it can or
+//! refuses all of it. Here nothing is repaired. What is read is the format 3 of redb's files, and no more of it than
+//! this takes: a header with two commit slots, and B-trees whose branches hold the checksums of their children.
+//! [`Pages::open`] refuses any other format.
+//!
+//! No length is believed before it is checked, and no page is visited more often than there are pages.
+
+use std::io;
+
+use redb::StorageBackend;
+use twox_hash::XxHash3_128;
+
+const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+const FORMAT: u8 = 3;
+/// The part of the file that holds the header.
+const HEADER: usize = 64 + 2 * SLOT;
+const SLOT: usize = 128;
+const LEAF: u8 = 1;
+const BRANCH: u8 = 2;
+/// The type byte of a table that holds pairs.
+const PAIRS: u8 = 3;
+/// The most bytes that are read for a page whose number is not verified.
+const UNVERIFIED: u64 = 1 << 20;
+/// No tree is this deep.
+const DEEPEST: usize = 64;
+
+/// Where a tree begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    page: u64,
+    checksum: u128,
+    /// How many pairs the tree has.
+    pub(crate) length: u64,
+}
+
+/// How the keys and values of a tree are told apart.
+#[derive(Clone, Copy, Debug, Default)]
+struct Widths {
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
+/// A committed state, as its slot in the header describes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    transaction: u64,
+    user: Option<Root>,
+    system: Option<Root>,
+}
+
+/// What a walk has come across.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Walked {
+    /// Pages that are as they were written.
+    pub(crate) sound: u64,
+    /// Pages that are not, or can't be read.
+    pub(crate) damaged: u64,
+    /// Pairs that were shown.
+    pub(crate) pairs: u64,
+}
+
+/// Is shown each pair; the flag says whether its page is as it was written.
+pub(crate) type See<'f> = &'f mut dyn FnMut(&[u8], &[u8], bool) -> larder_core::Result<()>;
+
+/// A file, opened for reading alone.
+pub(crate) struct Pages {
+    medium: Box<dyn StorageBackend>,
+    len: u64,
+    page: u64,
+    region_header: u64,
+    region: u64,
+    /// The committed states that the file may be in: the one that counts first.
+    pub(crate) slots: Vec<Slot>,
+}
+
+impl Pages {
+    /// Reads the header. `None`: it can't be made out, or is of another format.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    pub(crate) fn open(medium: Box<dyn StorageBackend>) -> io::Result<Option<Self>> {
+        let len = medium.len()?;
+        let mut header = [0; HEADER];
+        if len < HEADER as u64 {
+            return Ok(None);
+        }
+        medium.read(0, &mut header)?;
+        Ok(Self::of(medium, len, &header))
+    }
+
+    fn of(medium: Box<dyn StorageBackend>, len: u64, header: &[u8]) -> Option<Self> {
+        let rest = header.strip_prefix(MAGIC)?;
+        let flags = *rest.first()?;
+        let page = u64::from(number(header, 12)?);
+        let (region_header, region_pages) = (u64::from(number(header, 16)?), u64::from(number(header, 20)?));
+        if page != 4096 || region_pages == 0 || region_pages > 1 << 20 || region_header > 1 << 20 {
+            return None;
+        }
+        let primary = usize::from(flags & 1);
+        let unclean = flags & 2 != 0;
+        let slots = [primary, 1 - primary].map(|at| slot(header.get(64 + at * SLOT..)?.get(..SLOT)?));
+        // After a power cut the other slot may be the newer one, or the only one whose pages had been written.
+        let mut slots: Vec<Slot> = match slots {
+            [Some(first), Some(second)] if unclean => vec![first, second],
+            [Some(first), _] => vec![first],
+            [None, second] => second.into_iter().collect(),
+        };
+        if unclean {
+            slots.sort_by_key(|slot| std::cmp::Reverse(slot.transaction));
+        }
+        (!slots.is_empty()).then_some(Self {
+            medium,
+            len,
+            page,
+            region_header: region_header * page,
+            region: (region_header + region_pages) * page,
+            slots,
+        })
+    }
+
+    /// The state with the fewest damaged pages, and what a walk over all of it comes across.
+    pub(crate) fn best(&self) -> Option<(Slot, Walked)> {
+        let mut best: Option<(Slot, Walked)> = None;
+        for slot in &self.slots {
+            let walked = self.verify(slot);
+            if best.is_none_or(|(_, other)| walked.damaged < other.damaged) {
+                best = Some((*slot, walked));
+            }
+            if walked.damaged == 0 {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Verifies every page of a state.
+    fn verify(&self, slot: &Slot) -> Walked {
+        let (rows, own) = (self.verify_rows(slot), self.verify_own(slot));
+        Walked { sound: rows.sound + own.sound, damaged: rows.damaged + own.damaged, pairs: rows.pairs }
+    }
+
+    /// Verifies the pages of the tables. They stay as they are for as long as a read transaction of the state lives.
+    pub(crate) fn verify_rows(&self, slot: &Slot) -> Walked {
+        self.verify_tables(slot.user)
+    }
+
+    /// Verifies the pages of redb's own tables. They stay as they are until the next commit.
+    pub(crate) fn verify_own(&self, slot: &Slot) -> Walked {
+        self.verify_tables(slot.system)
+    }
+
+    fn verify_tables(&self, root: Option<Root>) -> Walked {
+        let mut all = Walked::default();
+        for (_, tree, widths) in root.iter().flat_map(|root| self.tables(root, &mut all)).collect::<Vec<_>>()
+        {
+            let seen = self.walk(&tree, widths, &[], None, &mut |_, _, _| Ok(()));
+            let walked = seen.unwrap_or_default();
+            all.sound += walked.sound;
+            all.damaged += walked.damaged;
+            all.pairs += walked.pairs;
+        }
+        all
+    }
+
+    /// The tree of the table that is called `name`.
+    pub(crate) fn table(&self, slot: &Slot, name: &str) -> Option<Root> {
+        let tables = self.tables(&slot.user?, &mut Walked::default());
+        let ours = |(other, _, widths): &(Vec<u8>, Root, Widths)| {
+            other == name.as_bytes() && widths.key.is_none() && widths.value.is_none()
+        };
+        tables.into_iter().find(ours).map(|(_, tree, _)| tree)
+    }
+
+    /// The tables of a tree of tables, by name.
+    fn tables(&self, root: &Root, walked: &mut Walked) -> Vec<(Vec<u8>, Root, Widths)> {
+        let mut tables = Vec::new();
+        let seen = self.walk(root, Widths::default(), &[], None, &mut |name, definition, _| {
+            tables.extend(table(definition).map(|(tree, widths)| (name.to_vec(), tree, widths)));
+            Ok(())
+        });
+        let seen = seen.unwrap_or_default();
+        walked.sound += seen.sound;
+        walked.damaged += seen.damaged;
+        tables
+    }
+
+    /// Shows the pairs from `low` on and below `high`, in order where the pages are sound.
+    ///
+    /// # Errors
+    /// Whatever `see` says.
+    pub(crate) fn pairs(
+        &self,
+        root: &Root,
+        low: &[u8],
+        high: &[u8],
+        see: See<'_>,
+    ) -> larder_core::Result<Walked> {
+        self.walk(root, Widths::default(), low, Some(high), see)
+    }
+
+    fn walk(
+        &self,
+        root: &Root,
+        widths: Widths,
+        low: &[u8],
+        high: Option<&[u8]>,
+        see: See<'_>,
+    ) -> larder_core::Result<Walked> {
+        let mut walk = Walk {
+            pages: self,
+            widths,
+            low,
+            high,
+            budget: self.len / self.page + 1,
+            walked: Walked::default(),
+        };
+        walk.visit(root.page, root.checksum, true, 0, see)?;
+        Ok(walk.walked)
+    }
+
+    /// The bytes of a page, unless it lies outside of the file or can't be read.
+    fn read(&self, number: u64, verified: bool) -> Option<Vec<u8>> {
+        let order = u32::try_from(number >> 59).ok()?;
+        let size = self.page.checked_shl(order)?;
+        let index = number & (0xf_ffff_u64 >> order.min(20));
+        let region = (number >> 20) & 0xf_ffff;
+        let start = self.page + region * self.region + self.region_header + index * size;
+        if start.checked_add(size)? > self.len || (!verified && size > UNVERIFIED) {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(size).ok()?];
+        self.medium.read(start, &mut bytes).ok()?;
+        Some(bytes)
+    }
+}
+
+/// One walk over a tree.
+struct Walk<'a> {
+    pages: &'a Pages,
+    widths: Widths,
+    low: &'a [u8],
+    high: Option<&'a [u8]>,
+    /// How many pages may still be visited: damaged branches may lead in circles.
+    budget: u64,
+    walked: Walked,
+}
+
+impl Walk<'_> {
+    fn visit(
+        &mut self,
+        number: u64,
+        checksum: u128,
+        above: bool,
+        depth: usize,
+        see: See<'_>,
+    ) -> larder_core::Result<()> {
+        if self.budget == 0 || depth > DEEPEST {
+            return Ok(());
+        }
+        self.budget -= 1;
+        let Some(page) = self.pages.read(number, above) else {
+            self.walked.damaged += 1;
+            return Ok(());
+        };
+        let node = Node::of(&page, self.widths);
+        let own = node.as_ref().is_some_and(|node| XxHash3_128::oneshot(&page[..node.end()]) == checksum);
+        if own {
+            self.walked.sound += 1;
+        } else {
+            self.walked.damaged += 1;
+        }
+        let sound = own && above;
+        match node {
+            None => Ok(()),
+            Some(Node::Leaf(leaf)) => {
+                for (key, value) in leaf.pairs() {
+                    if key >= self.low && self.high.is_none_or(|high| key < high) {
+                        self.walked.pairs += 1;
+                        see(key, value, sound)?;
+                    }
+                }
+                Ok(())
+            }
+            Some(Node::Branch(branch)) => {
+                for (at, (child, checksum)) in branch.children().enumerate() {
+                    // A sound branch says what lies below it.
+                    let before = |key: Option<&[u8]>| key.is_some_and(|key| key < self.low);
+                    let beyond =
+                        |key: Option<&[u8]>| key.zip(self.high).is_some_and(|(key, high)| key >= high);
+                    if sound && (before(branch.key(at)) || (at > 0 && beyond(branch.key(at - 1)))) {
+                        continue;
+                    }
+                    self.visit(child, checksum, sound, depth + 1, see)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A page that is made as one.
+enum Node<'a> {
+    Leaf(Leaf<'a>),
+    Branch(Branch<'a>),
+}
+
+impl<'a> Node<'a> {
+    fn of(page: &'a [u8], widths: Widths) -> Option<Self> {
+        let [kind, _, low, high] = *page.first_chunk()?;
+        let count = usize::from(u16::from_le_bytes([low, high]));
+        match kind {
+            LEAF => Leaf::of(page, count, widths).map(Node::Leaf),
+            BRANCH => Branch::of(page, count, widths).map(Node::Branch),
+            _ => None,
+        }
+    }
+
+    /// Where what the checksum is of ends.
+    fn end(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.end,
+            Self::Branch(branch) => branch.end,
+        }
+    }
+}
+
+struct Leaf<'a> {
+    page: &'a [u8],
+    count: usize,
+    widths: Widths,
+    end: usize,
+}
+
+impl<'a> Leaf<'a> {
+    fn of(page: &'a [u8], count: usize, widths: Widths) -> Option<Self> {
+        let mut leaf = Self { page, count, widths, end: 0 };
+        leaf.end = leaf.value_end(count.checked_sub(1)?)?;
+        (leaf.end <= page.len()).then_some(leaf)
+    }
+
+    fn ends(&self) -> usize {
+        usize::from(self.widths.key.is_none()) + usize::from(self.widths.value.is_none())
+    }
+
+    fn key_end(&self, nth: usize) -> Option<usize> {
+        match self.widths.key {
+            Some(width) => Some(4 + 4 * self.ends() * self.count + width * (nth + 1)),
+            None => usize::try_from(number(self.page, 4 + 4 * nth)?).ok(),
+        }
+    }
+
+    fn value_end(&self, nth: usize) -> Option<usize> {
+        match self.widths.value {
+            Some(width) => Some(self.key_end(self.count - 1)? + width * (nth + 1)),
+            None => {
+                let before = if self.widths.key.is_none() { self.count } else { 0 };
+                usize::try_from(number(self.page, 4 + 4 * (before + nth))?).ok()
+            }
+        }
+    }
+
+    /// The pairs whose places make sense.
+    fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
+        (0..self.count).filter_map(|nth| {
+            let key_start = match nth {
+                0 => 4 + 4 * self.ends() * self.count,
+                nth => self.key_end(nth - 1)?,
+            };
+            let value_start = match nth {
+                0 => self.key_end(self.count - 1)?,
+                nth => self.value_end(nth - 1)?,
+            };
+            let key = self.page.get(key_start..self.key_end(nth)?)?;
+            let value = self.page.get(value_start..self.value_end(nth)?)?;
+            Some((key, value))
+        })
+    }
+}
+
+struct Branch<'a> {
+    page: &'a [u8],
+    keys: usize,
+    widths: Widths,
+    end: usize,
+}
+
+impl<'a> Branch<'a> {
+    fn of(page: &'a [u8], keys: usize, widths: Widths) -> Option<Self> {
+        let mut branch = Self { page, keys, widths, end: 0 };
+        branch.end = branch.key_end(keys.checked_sub(1)?)?;
+        (branch.end <= page.len()).then_some(branch)
+    }
+
+    /// Where the checksums and the numbers of the children end.
+    fn fixed(&self) -> usize {
+        8 + 24 * (self.keys + 1)
+    }
+
+    fn key_end(&self, nth: usize) -> Option<usize> {
+        match self.widths.key {
+            Some(width) => Some(self.fixed() + width * (nth + 1)),
+            None => usize::try_from(number(self.page, self.fixed() + 4 * nth)?).ok(),
+        }
+    }
+
+    fn key(&self, nth: usize) -> Option<&'a [u8]> {
+        let start = match nth {
+            0 => self.fixed() + if self.widths.key.is_none() { 4 * self.keys } else { 0 },
+            nth => self.key_end(nth - 1)?,
+        };
+        if nth >= self.keys {
+            return None;
+        }
+        self.page.get(start..self.key_end(nth)?)
+    }
+
+    /// The children: number and checksum.
+    fn children(&self) -> impl Iterator<Item = (u64, u128)> + '_ {
+        (0..=self.keys).filter_map(|nth| {
+            let checksum = self.page.get(8 + 16 * nth..)?.first_chunk()?;
+            let number = self.page.get(8 + 16 * (self.keys + 1) + 8 * nth..)?.first_chunk()?;
+            Some((u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
+        })
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn root(bytes: &[u8]) -> Option<Root> {
+    let page = u64::from_le_bytes(*bytes.first_chunk()?);
+    let checksum = u128::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
+    let length = u64::from_le_bytes(*bytes.get(24..)?.first_chunk()?);
+    Some(Root { page, checksum, length })
+}
+
+/// A slot whose checksum fits.
+fn slot(bytes: &[u8]) -> Option<Slot> {
+    let (body, sum) = bytes.split_at_checked(SLOT - 16)?;
+    let fits = XxHash3_128::oneshot(body) == u128::from_le_bytes(*sum.first_chunk()?);
+    if !fits || *body.first()? != FORMAT {
+        return None;
+    }
+    let there = |at: usize| body.get(at).is_some_and(|flag| *flag != 0);
+    Some(Slot {
+        transaction: u64::from_le_bytes(*body.get(8 + 3 * 32..)?.first_chunk()?),
+        user: if there(1) { Some(root(body.get(8..)?)?) } else { None },
+        system: if there(2) { Some(root(body.get(40..)?)?) } else { None },
+    })
+}
+
+/// The tree of a table, and how its pairs lie; `None` if it is empty, or holds no pairs.
+fn table(definition: &[u8]) -> Option<(Root, Widths)> {
+    if *definition.first()? != PAIRS || *definition.get(9)? == 0 {
+        return None;
+    }
+    let width = |at: usize| -> Option<Option<usize>> {
+        let width = usize::try_from(number(definition, at + 1)?).ok()?;
+        Some((*definition.get(at)? != 0).then_some(width))
+    };
+    Some((root(definition.get(10..)?)?, Widths { key: width(42)?, value: width(47)? }))
+}
