@@ -52,6 +52,9 @@ pub struct Context {
     pub account: Option<Arc<str>>,
     /// Where a paged answer goes on: [`Page::next`](crate::Page::next) of the call before.
     pub resume: Option<PageToken>,
+    /// An earlier answer to the same query, by its [`Page::tag`](crate::Page::tag): a provider that can tell that it is
+    /// still the same says so instead of giving it. Whoever can't gives the answer.
+    pub unless: Option<String>,
 }
 
 impl Context {

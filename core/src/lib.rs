@@ -21,6 +21,7 @@ pub mod decimal;
 mod depth;
 pub mod dialect;
 pub mod error;
+pub mod feed;
 pub mod key;
 pub mod kind;
 pub mod meta;
@@ -49,6 +50,7 @@ pub use damage::{Damage, Finding, FindingKind, Integrity, StoreSize};
 pub use datum::{Convert, Converted, Datum};
 pub use decimal::Decimal;
 pub use error::{Error, ErrorKind, Fault, Result, Sent};
+pub use feed::{Change, Changed, Delta, DeltaAnswer, DeltaPage, DeltaScope, Realtime};
 pub use key::Key;
 pub use kind::{AsDef, EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
 pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
@@ -56,8 +58,8 @@ pub use migration::{Migration, OldRow};
 pub use mutation::{Enclosed, FieldSet, Mutation, MutationId, Operation};
 pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark, Within};
 pub use provider::{
-    Applied, Capabilities, Change, Changed, Delta, DeltaPage, Done, Idempotency, OpenProvider, Opening,
-    Outcome, Page, PageRow, PageToken, Presence, Provider, Pushdown, Realtime,
+    Applied, Capabilities, Done, Idempotency, Misfit, OpenProvider, Opening, Outcome, Page, PageRow,
+    PageToken, Presence, Provider, Pushdown,
 };
 pub use query::{
     Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Operator, Order, OrderBy,

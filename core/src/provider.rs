@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::association::Brought;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::{Delta, Realtime};
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::mutation::{Mutation, Operation};
@@ -203,7 +203,7 @@ impl Idempotency {
     pub const KEYED: Self = Self::Keyed { life: Self::KEY_LIFE };
 }
 
-/// A part of a query's answer.
+/// A part of a query's answer. More may be said later: end a literal with `..Page::default()`.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The rows.
@@ -212,6 +212,24 @@ pub struct Page {
     pub done: Done,
     /// Where the answer goes on; `None` if this was the last page.
     pub next: Option<PageToken>,
+    /// Rows that stood on the page and can't be read. They hide none of the others.
+    pub misfits: Vec<Misfit>,
+    /// How many rows the whole answer has, if the provider says so.
+    pub total: Option<u64>,
+    /// What this answer is called, if the provider can tell later that it is still the same: the whole of an answer of
+    /// one page. It goes into [`Context::unless`].
+    pub tag: Option<String>,
+    /// True if the answer is still the one that [`Context::unless`] names; then no row is told.
+    pub unchanged: bool,
+}
+
+/// A row that a remote gave and that can't be read.
+#[derive(Clone, Debug)]
+pub struct Misfit {
+    /// Which row it is, if that much can be read.
+    pub key: Option<Key>,
+    /// What is wrong with it.
+    pub error: Arc<Error>,
 }
 
 /// A row with what is known about it.
@@ -286,65 +304,6 @@ pub enum Outcome {
     Missing,
     /// The provider accepted and does not say.
     Accepted,
-}
-
-/// Changes since a cursor.
-#[async_trait]
-pub trait Delta: Send + Sync {
-    /// The changes of `schema` after `since`; everything if that is `None`.
-    ///
-    /// # Errors
-    /// As [`Provider::get`]; `Invalid` if the cursor is too old, upon which a full pull is due.
-    async fn changes(&self, cx: &Context, schema: &'static Schema, since: Option<&str>) -> Result<DeltaPage>;
-}
-
-/// A part of the changes since a cursor.
-#[derive(Clone, Debug, Default)]
-pub struct DeltaPage {
-    /// Rows that are new or have changed.
-    pub rows: Vec<PageRow>,
-    /// Keys of rows that are gone.
-    pub deleted: Vec<Key>,
-    /// The cursor after these changes.
-    pub cursor: String,
-    /// True if there is more after `cursor`.
-    pub more: bool,
-}
-
-/// Changes as they happen.
-#[async_trait]
-pub trait Realtime: Send + Sync {
-    /// A stream of the changes of `schema` after the position `from`.
-    ///
-    /// # Errors
-    /// As [`Provider::get`].
-    async fn subscribe(
-        &self,
-        cx: &Context,
-        schema: &'static Schema,
-        from: Option<&str>,
-    ) -> Result<BoxStream<'static, Result<Change>>>;
-}
-
-/// A change that was pushed.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// Where in the stream it stands, if the remote says so.
-    pub position: Option<String>,
-    /// What changed.
-    pub what: Changed,
-}
-
-/// What changed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Changed {
-    /// A row is new or different.
-    Row(PageRow),
-    /// A row is gone.
-    Deleted(Key),
-    /// Something changed: pull.
-    Hint,
 }
 
 /// What a provider is opened with.

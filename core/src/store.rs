@@ -285,6 +285,14 @@ pub struct StoredRow {
     pub row: Option<Arc<dyn Row>>,
 }
 
+impl StoredRow {
+    /// The row, unless it is a tombstone.
+    #[must_use]
+    pub fn shown(&self) -> Option<(&Meta, &Arc<dyn Row>)> {
+        Some((&self.meta, self.row.as_ref()?))
+    }
+}
+
 /// Entries read from the outbox.
 #[derive(Debug, Default)]
 pub struct Loaded {

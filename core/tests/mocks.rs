@@ -39,7 +39,11 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn page(tag: Arc<Tag>) -> Page {
-    Page { rows: vec![PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), tag)], done: Done::ALL, next: None }
+    Page {
+        rows: vec![PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), tag)],
+        done: Done::ALL,
+        ..Page::default()
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Tells live queries and the outbox's driver that something was committed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -26,7 +26,7 @@ impl Changes {
 
     /// Notes the rows of these models that are touched from now on, for as long as what is given lives.
     pub(crate) fn touches(&self, schemas: &[&'static Schema]) -> Arc<Touches> {
-        let of_model = |schema: &&'static Schema| (schema.model, HashSet::new());
+        let of_model = |schema: &&'static Schema| (schema.model, HashMap::new());
         let touches = Arc::new(Touches(Mutex::new(schemas.iter().map(of_model).collect())));
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         fetches.retain(|fetch| fetch.strong_count() > 0);
@@ -52,24 +52,36 @@ impl Changes {
     }
 }
 
-/// The rows that were touched while a fetch that may bring them was under way, removed ones included, by model: what
-/// its pages say about them may be older.
+/// The rows that others have touched while a fetch that may bring them was under way, removed ones included, by model,
+/// with the revision: what its pages say about them may be older.
 #[derive(Debug)]
-pub(crate) struct Touches(Mutex<HashMap<&'static str, HashSet<Key>>>);
+pub(crate) struct Touches(Mutex<HashMap<&'static str, HashMap<Key, u64>>>);
 
 impl Touches {
     fn note(&self, touched: &Touched) {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (schema, key) in &touched.rows {
             if let Some(keys) = models.get_mut(schema.model) {
-                keys.insert(key.clone());
+                keys.insert(key.clone(), touched.revision);
             }
         }
     }
 
     pub(crate) fn contains(&self, schema: &Schema, key: &Key) -> bool {
         let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        models.get(schema.model).is_some_and(|keys| keys.contains(key))
+        models.get(schema.model).is_some_and(|keys| keys.contains_key(key))
+    }
+
+    /// Forgets what the fetch itself has touched by the commit `revision`: however many rows it brings, none is kept.
+    pub(crate) fn forget<'a>(&self, revision: u64, own: impl Iterator<Item = (&'static Schema, &'a Key)>) {
+        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (schema, key) in own {
+            if let Some(keys) = models.get_mut(schema.model)
+                && keys.get(key) == Some(&revision)
+            {
+                keys.remove(key);
+            }
+        }
     }
 }
 

@@ -185,7 +185,7 @@ impl Provider for OpenFile {
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
         let rows = self.select(cx, schema, query).await;
         let rows = rows.map_err(|error| error.during("get").model(schema.model))?;
-        Ok(Page { rows, done: Done::ALL, next: None })
+        Ok(Page { rows, done: Done::ALL, ..Page::default() })
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {

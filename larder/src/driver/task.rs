@@ -1,6 +1,7 @@
 //! The task: waits for whatever comes first, asks the engine, starts what it says.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::FutureExt;
@@ -37,9 +38,15 @@ pub(crate) struct Handle {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
     pub(crate) teller: Teller,
+    accepted: Arc<AtomicU64>,
 }
 
 impl Handle {
+    /// How many mutations the remote has accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn tell(&self, event: Event) {
         // A driver that has stopped has nothing to be told.
         let _ = self.commands.send(Command::Tell(event));
@@ -91,6 +98,7 @@ pub(crate) fn start(
     let (status, seen) = watch::channel(Status { more: true, ..Status::default() });
     let teller = Teller::default();
     let in_flight = Arc::<Mutex<BTreeSet<_>>>::default();
+    let accepted = Arc::<AtomicU64>::default();
     let runtime = Arc::clone(&acts.runtime);
     let task = Task {
         acts,
@@ -101,12 +109,13 @@ pub(crate) fn start(
         status,
         in_flight: Arc::clone(&in_flight),
         teller: teller.clone(),
+        accepted: Arc::clone(&accepted),
         waiting: Vec::new(),
         settling: Vec::new(),
         closing: None,
     };
     runtime.spawn("larder outbox", Box::pin(task.run(paused)));
-    Handle { commands, status: seen, in_flight, teller }
+    Handle { commands, status: seen, in_flight, teller, accepted }
 }
 
 struct Task {
@@ -118,6 +127,7 @@ struct Task {
     status: watch::Sender<Status>,
     in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
     teller: Teller,
+    accepted: Arc<AtomicU64>,
     /// Those who wait for the outbox to come to rest.
     waiting: Vec<oneshot::Sender<()>>,
     /// Those who wait for it to be settled.
@@ -248,6 +258,7 @@ impl Task {
     fn feed(&mut self, event: Event) {
         let accepted =
             matches!(event, Event::Settled { verdict: Verdict::Accept, .. } | Event::Exchanged { .. });
+        self.accepted.fetch_add(u64::from(accepted), Ordering::Relaxed);
         let answered =
             if let Event::Answered { seq, answer, .. } = &event { Some((*seq, *answer)) } else { None };
         let heard = self.teller.is_heard();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Brought, Embedded, Expect, Key, Meta, Op, PageRow, Record, Result, Row, RowState, Schema, Store,
-    StoredRow, SyncState, Tail, Timestamp,
+    Batch, Brought, Embedded, Error, Expect, Key, Meta, Op, PageRow, Record, Result, Row, RowState, Schema,
+    Store, StoredRow, SyncState, Tail, Timestamp,
 };
 
 use crate::changes::Touches;
@@ -30,7 +30,7 @@ struct Arrival {
 pub(crate) struct Since<'a> {
     /// The revision of the store then.
     pub(crate) revision: u64,
-    /// Later revisions that what came together with it made: they are not newer than it.
+    /// Later revisions that what came together with it made, rising: they are not newer than it.
     pub(crate) own: &'a [u64],
     /// What was touched since.
     pub(crate) touches: Option<&'a Touches>,
@@ -68,18 +68,27 @@ impl Arrivals {
         }
     }
 
+    /// Takes out the row that an error names. A part of a row that stood within another one is gone with that.
+    pub(crate) fn take_out(&mut self, error: &Error) -> Option<(&'static Schema, Key, Option<PageRow>)> {
+        let (model, key) = (error.model_name()?, error.row_key()?);
+        let place = self.0.keys().find(|(of, known)| *of == model && known.to_string() == key)?.clone();
+        let Arrival { schema, row, meta, embedded } = self.0.remove(&place)?;
+        Some((schema, place.1, embedded.is_none().then(|| PageRow::new(meta, row))))
+    }
+
     /// Adds to `batch` what is new or different. A row with pending changes stays as it is, and so does one that was
-    /// written since.
+    /// written since. Gives the rows that were asked for and whose pending changes have kept the remote's word out.
     ///
     /// # Errors
-    /// `Storage` or `Corrupt`.
+    /// `Storage` or `Corrupt`; an error that names a row is about what came of it.
     pub(crate) async fn enter(
         &self,
         batch: &mut Batch,
         store: &dyn Store,
         cx: &larder_core::Context,
         since: Since<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Key>> {
+        let mut left = Vec::new();
         for ((_, key), arrival) in &self.0 {
             let stored = store.load(cx, arrival.schema, key).await?;
             // A row that was removed while it was on its way does not come back by it.
@@ -87,16 +96,22 @@ impl Arrivals {
             if stored.is_none() && touched {
                 continue;
             }
-            if let Some(op) = arrival.merged(key, stored.as_ref(), since)? {
+            let about = |error: Error| error.model(arrival.schema.model).key(key);
+            let merged = arrival.merged(key, stored.as_ref(), since).map_err(about)?;
+            let pending = stored.as_ref().is_some_and(|stored| stored.meta.tail != 0);
+            if merged.is_none() && pending && arrival.embedded.is_none() {
+                left.push(key.clone());
+            }
+            if let Some(op) = merged {
                 if let Op::Put { row, .. } = &op {
-                    arrival.schema.fits(&**row).map_err(|error| error.key(key))?;
+                    arrival.schema.fits(&**row).map_err(about)?;
                 }
                 let revision = stored.map_or(0, |stored| stored.meta.revision);
                 batch.expect.push(Expect::Row { schema: arrival.schema, key: key.clone(), revision });
                 batch.ops.push(op);
             }
         }
-        Ok(())
+        Ok(left)
     }
 }
 
@@ -127,7 +142,7 @@ impl Arrival {
             Some(Op::Put { schema, key: key.clone(), row, meta, tail: Tail::At(0) })
         };
         // Pending changes stand; what was confirmed while the row was on its way is newer than it.
-        let newer = |revision: u64| revision > since.revision && !since.own.contains(&revision);
+        let newer = |revision: u64| revision > since.revision && since.own.binary_search(&revision).is_err();
         if stored.is_some_and(|stored| stored.meta.tail != 0 || newer(stored.meta.revision)) {
             return Ok(None);
         }

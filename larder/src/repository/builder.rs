@@ -194,6 +194,7 @@ impl Builder {
             fates,
             flights: fetch::Flights::default(),
             known: super::known::Known::default(),
+            pulls: super::pull::Pulls::new(&schemas),
             wiping: tokio::sync::RwLock::default(),
             account,
             capacity: super::capacity::Capacity::new(capacity),

@@ -1,28 +1,26 @@
 //! Brings rows from the remote into the store, page by page, and notes what is known completely.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, Shared, WeakShared};
-use larder_core::association::reached;
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Expect, Key, Op, Page, PageRow, Predicate,
-    Pushdown, Query, Result, RowState, Schema, Timestamp,
+    Batch, CommitOutcome, Context, Done, Error, ErrorKind, Key, Op, Page, Predicate, Pushdown, Query, Result,
+    Schema, Timestamp,
 };
 
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Repository;
-use super::arrive::{Arrivals, Since};
 use super::known::{answerable, doubt};
 use super::lookup::Above;
-use crate::changes::Touches;
+use super::pull::{Asides, Asked, Part, Seen};
 
 /// How many pages a remote may answer to one query before it is suspected of going in circles.
-const PAGES: usize = 100_000;
+pub(super) const PAGES: usize = 100_000;
 
 type Answer = std::result::Result<(), Arc<Error>>;
 type Flight = Shared<BoxFuture<'static, Answer>>;
@@ -86,25 +84,23 @@ impl Flights {
 
 /// What a fetch brought.
 #[derive(Debug)]
-pub(super) struct Fetched {
+struct Fetched {
     /// Rows that came, over all pages.
-    pub(super) rows: u64,
+    rows: u64,
     /// Rows that were new or different.
-    pub(super) changed: u64,
+    changed: u64,
     /// The keys that came.
-    keys: Vec<Key>,
+    keys: HashSet<Key>,
     /// The remote gave all that it has, whatever was asked.
     unfiltered: bool,
-    /// When it was asked.
-    asked: Timestamp,
-    /// The revision of the store at that time.
-    started: u64,
-    /// How often the store had been wiped at that time.
-    wipes: u64,
-    /// What was touched here since.
-    touches: Arc<Touches>,
-    /// The revisions that storing its pages made.
-    own: Vec<u64>,
+    /// It came on one page.
+    whole: bool,
+    /// What the answer is called, if it came whole and every row of it is here.
+    tag: Option<String>,
+    /// The remote said that its answer has not changed.
+    unchanged: bool,
+    asked: Asked,
+    asides: Asides,
 }
 
 impl Repository {
@@ -122,22 +118,14 @@ impl Repository {
         let id = (schema.model, query.clone(), self.options.deadline);
         let flight = self.shared.flights.join(id.clone(), |number| {
             let (query, airborne) = (query.clone(), Airborne { repo: self.clone(), id, number });
-            Box::pin(async move {
-                let fetched = airborne.repo.fetch_pages(schema, &query, &mut |_| {}).await;
-                fetched.map(drop).map_err(Arc::new)
-            })
+            Box::pin(async move { airborne.repo.fetch_pages(schema, &query).await.map_err(Arc::new) })
         });
         flight.await.map_err(|error| error.duplicate())
     }
 
     /// Fetches `query` page by page; each page is stored before the next is asked for.
-    pub(super) async fn fetch_pages(
-        &self,
-        schema: &'static Schema,
-        query: &Query,
-        progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Fetched> {
-        self.fetch_pages_for(schema, query, progress, &Above::default()).await
+    async fn fetch_pages(&self, schema: &'static Schema, query: &Query) -> Result<()> {
+        self.fetch_pages_for(schema, query, &Above::default()).await
     }
 
     /// The same for the references of rows that are `above`.
@@ -145,9 +133,8 @@ impl Repository {
         &self,
         schema: &'static Schema,
         query: &Query,
-        progress: &mut (dyn FnMut(u64) + Send),
         above: &Above,
-    ) -> Result<Fetched> {
+    ) -> Result<()> {
         let span = tracing::info_span!(
             "larder::fetch",
             model = schema.model,
@@ -155,10 +142,13 @@ impl Repository {
             rows = Empty,
             changed = Empty
         );
-        let (fetched, pages) =
-            self.fetch_all(schema, query, progress, above).instrument(span.clone()).await?;
+        let (fetched, pages) = self.fetch_all(schema, query, above).instrument(span.clone()).await?;
         span.record("pages", pages).record("rows", fetched.rows).record("changed", fetched.changed);
-        Ok(fetched)
+        // What could be stored is here; that it is not all is no answer.
+        match fetched.asides.rows.first() {
+            Some(aside) => Err(aside.error.duplicate()),
+            None => Ok(()),
+        }
     }
 
     /// What came, and on how many pages.
@@ -166,100 +156,77 @@ impl Repository {
         &self,
         schema: &'static Schema,
         query: &Query,
-        progress: &mut (dyn FnMut(u64) + Send),
         above: &Above,
     ) -> Result<(Fetched, usize)> {
         let remote = &self.remote()?.provider;
         let query = &answerable(query);
-        let touches = self.shared.changes.touches(&reached(schema));
-        let wipes = self.shared.changes.wipes();
-        let (started, asked) = (self.shared.store.revision(), self.now());
-        let deaf = remote.capabilities().filter == Pushdown::None;
         let mut fetched = Fetched {
             rows: 0,
             changed: 0,
-            keys: Vec::new(),
-            unfiltered: deaf,
-            asked,
-            started,
-            wipes,
-            touches,
-            own: Vec::new(),
+            keys: HashSet::new(),
+            unfiltered: remote.capabilities().filter == Pushdown::None,
+            whole: false,
+            tag: None,
+            unchanged: false,
+            asked: self.asking(schema),
+            asides: Asides::default(),
         };
         let mut cx = self.cx();
+        if !above.is_nested() && query.as_key().is_none() {
+            cx.unless = self.tag(schema, &scope_of(query, fetched.unfiltered)).await?;
+        }
         for pages in 1..=PAGES {
             let page = match remote.get(&cx, schema, query).await {
                 Ok(page) => page,
                 // Nothing there is an answer.
                 Err(error) if error.kind() == ErrorKind::NotFound && query.as_key().is_some() => {
-                    Page { rows: Vec::new(), done: Done::ALL, next: None }
+                    Page { done: Done::ALL, ..Page::default() }
                 }
                 Err(error) => return Err(error),
             };
-            let Page { rows, done, next } = page;
-            fetched.rows += rows.len() as u64;
-            fetched.unfiltered &= !done.filter;
-            self.store_page(schema, rows, &mut fetched, above).await?;
-            progress(fetched.rows);
+            let (done, next) = (page.done, page.next.clone());
+            fetched.whole = pages == 1 && next.is_none();
+            fetched.unchanged = is_unchanged(schema, &page, &cx)?;
+            fetched.tag = page.tag.clone().or(cx.unless.take()).filter(|_| fetched.whole);
+            self.take_page(schema, page, &mut fetched, above).await?;
             let satisfied = done.filter
                 && (done.order || query.order.is_empty())
                 && (done.window || query.after.is_none())
                 && query.limit.is_some_and(|limit| fetched.rows >= limit);
             let Some(next) = next.filter(|_| !satisfied) else {
+                fetched.changed += self.try_again(schema, &mut fetched.asides, &mut fetched.asked).await?;
                 // What was fetched for the references of another is not asked for again: the rows are here.
-                if !above.is_nested() {
+                if !above.is_nested() && fetched.asides.is_empty() {
                     self.note_complete(schema, query, &fetched).await?;
                 }
                 return Ok((fetched, pages));
             };
             if cx.resume.as_ref() == Some(&next) {
-                let what = "the remote's next page is the one that it has just given";
-                return Err(Error::new(ErrorKind::Transport, what).model(schema.model));
+                return Err(circling(schema));
             }
             cx = Context { resume: Some(next), ..self.cx() };
         }
-        Err(Error::new(ErrorKind::Transport, format!("the remote gave {PAGES} pages and no end"))
-            .model(schema.model))
+        Err(endless(schema))
     }
 
-    /// Stores a page in one transaction, with the rows that stood within its rows. A row with pending changes stays as
-    /// it is.
-    async fn store_page(
+    /// Stores a page, and keeps what is to be known of it.
+    async fn take_page(
         &self,
         schema: &'static Schema,
-        mut rows: Vec<PageRow>,
+        page: Page,
         fetched: &mut Fetched,
         above: &Above,
     ) -> Result<()> {
-        self.look_up(schema, &mut rows, above).await?;
-        let mut arrivals = Arrivals::default();
-        for row in rows {
-            let key = schema.key_of(&*row.row)?;
-            fetched.keys.push(key.clone());
-            arrivals.add(schema, key, row);
-        }
-        loop {
-            let mut batch = Batch::default();
-            let since = Since {
-                revision: fetched.started,
-                own: &fetched.own,
-                touches: Some(&fetched.touches),
-                now: self.now(),
-            };
-            arrivals.enter(&mut batch, &*self.shared.store, &self.cx(), since).await?;
-            let changed = batch.ops.len() as u64;
-            if batch.ops.is_empty() {
-                return Ok(());
-            }
-            match self.commit_fetched(batch, fetched.wipes).await? {
-                CommitOutcome::Committed(committed) => {
-                    fetched.changed += changed;
-                    fetched.own.push(committed.revision);
-                    return Ok(());
-                }
-                CommitOutcome::Stale => {}
-            }
-        }
+        fetched.rows += page.rows.len() as u64;
+        fetched.unfiltered &= !page.done.filter;
+        let part = Part { rows: page.rows, misfits: page.misfits, ..Part::default() };
+        let kept = self.store_page(schema, part, &mut fetched.asked, above, &|_| Ok(Vec::new())).await?;
+        fetched.changed += kept.changed;
+        // What is not all here has to be told again.
+        fetched.tag.take_if(|_| !kept.left.is_empty() || !kept.asides.is_empty());
+        fetched.keys.extend(kept.written.into_iter().chain(kept.unchanged));
+        fetched.asides.add(kept.asides);
+        Ok(())
     }
 
     /// Commits what the remote said, unless the store has been wiped since it was asked.
@@ -273,62 +240,68 @@ impl Repository {
 
     /// Notes that the query is known, and removes rows that a complete answer does not have any more.
     async fn note_complete(&self, schema: &'static Schema, query: &Query, fetched: &Fetched) -> Result<()> {
-        let windowed = query.limit.is_some() || query.after.is_some();
-        let scope = match () {
-            () if windowed => query.clone(),
-            () if fetched.unfiltered => Query::all(),
-            () => Query::filter(query.filter.clone()),
-        };
-        let mut batch = Batch::default();
-        let mut since = fetched.started;
-        if !windowed {
+        let scope = scope_of(query, fetched.unfiltered);
+        let mut since = fetched.asked.started;
+        if !is_windowed(query) && !fetched.unchanged {
             let now = self.shared.store.revision();
-            batch = self.absent(schema, &scope, &fetched.keys, fetched.started).await?;
-            if !batch.ops.is_empty() && scope.filter != Predicate::All && scope.as_key().is_none() {
-                // The rows may be elsewhere than where the filter looked: what else was known of the model is not
-                // known any more.
+            // The rows may be elsewhere than where the filter looked: what else was known of the model is not known any
+            // more.
+            let doubtful = scope.filter != Predicate::All && scope.as_key().is_none();
+            let doubted = Op::Cursor { scope: doubt(schema), value: Some(now.to_string()) };
+            let trace = |_: Option<&Key>| Ok(doubtful.then(|| doubted.clone()).into_iter().collect());
+            let seen = Seen::Here(fetched.keys.clone());
+            let removed = self.sweep(schema, &scope, &seen, &fetched.asked, None, &trace).await?;
+            if removed > 0 && doubtful {
                 since = now;
-                batch.ops.push(Op::Cursor { scope: doubt(schema), value: Some(now.to_string()) });
             }
         }
-        let _turn = self.shared.known.changing.lock().await;
         // A row by its key is known by being here; for how long, only the one who asks for an age wants to know.
-        let noted = scope.as_key().is_none() || self.options.max_age.is_some();
-        if noted {
-            batch.ops.extend(self.covered(schema, &scope, fetched.asked, since).await?);
+        if scope.as_key().is_none() || self.options.max_age.is_some() {
+            let _turn = self.shared.known.changing.lock().await;
+            let tag = fetched.tag.as_deref();
+            let ops = self.covered(schema, &scope, fetched.asked.at, since, tag).await?;
+            self.commit_fetched(Batch { expect: Vec::new(), ops }, fetched.asked.wipes).await?;
         }
-        // A row that moved meanwhile is left to the next pull.
-        if !batch.ops.is_empty()
-            && self.commit_fetched(batch, fetched.wipes).await? == CommitOutcome::Stale
-            && noted
-        {
-            let ops = self.covered(schema, &scope, fetched.asked, fetched.started).await?;
-            self.commit_fetched(Batch { expect: Vec::new(), ops }, fetched.wipes).await?;
-        }
-        *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched.asked);
+        self.pulled_at(fetched.asked.at);
         Ok(())
     }
 
-    /// Removes the rows that answer `query` here and did not come, unless something is pending for them, they were
-    /// never sent, or they were written after the fetch had begun.
-    async fn absent(
-        &self,
-        schema: &'static Schema,
-        query: &Query,
-        keys: &[Key],
-        started: u64,
-    ) -> Result<Batch> {
-        let came: std::collections::HashSet<&Key> = keys.iter().collect();
-        let mut batch = Batch::default();
-        let page = self.shared.store.get(&self.cx(), schema, query).await?;
-        for PageRow { meta, row, .. } in page.rows {
-            let key = schema.key_of(&*row)?;
-            let settled = meta.sync.state == RowState::Synced && meta.tail == 0 && meta.revision <= started;
-            if settled && !came.contains(&key) {
-                batch.expect.push(Expect::Row { schema, key: key.clone(), revision: meta.revision });
-                batch.ops.push(Op::Remove { schema, key });
-            }
-        }
-        Ok(batch)
+    /// Something was pulled, as the remote had it at that time.
+    pub(super) fn pulled_at(&self, at: Timestamp) {
+        *self.shared.last_pulled.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
+}
+
+fn is_windowed(query: &Query) -> bool {
+    query.limit.is_some() || query.after.is_some()
+}
+
+/// What an answer to `query` is complete for: its window, or all that its condition lets through.
+fn scope_of(query: &Query, unfiltered: bool) -> Query {
+    match () {
+        () if is_windowed(query) => query.clone(),
+        () if unfiltered => Query::all(),
+        () => Query::filter(query.filter.clone()),
+    }
+}
+
+/// Whether the remote says that its answer is the known one.
+///
+/// # Errors
+/// `Transport`, not transient, if there is none: a page without rows would be taken for "there are none".
+pub(super) fn is_unchanged(schema: &Schema, page: &Page, cx: &Context) -> Result<bool> {
+    if page.unchanged && cx.unless.is_none() {
+        let what = "the remote says that its answer has not changed, and none is known here";
+        return Err(Error::new(ErrorKind::Transport, what).model(schema.model).with_transient(false));
+    }
+    Ok(page.unchanged)
+}
+
+pub(super) fn circling(schema: &Schema) -> Error {
+    let what = "the remote's next page is the one that it has just given";
+    Error::new(ErrorKind::Transport, what).model(schema.model)
+}
+
+pub(super) fn endless(schema: &Schema) -> Error {
+    Error::new(ErrorKind::Transport, format!("the remote gave {PAGES} pages and no end")).model(schema.model)
 }

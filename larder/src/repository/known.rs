@@ -119,8 +119,7 @@ impl Repository {
             let stored = self.shared.store.load(&self.cx(), schema, key).await?;
             newest = stored.map(|stored| stored.meta.sync.since);
         }
-        let doubted = self.shared.store.cursor(&self.cx(), &doubt(schema)).await?;
-        let doubted: u64 = doubted.and_then(|revision| revision.parse().ok()).unwrap_or(0);
+        let doubted = self.doubted(schema).await?;
         let query = remembered(&answerable(query));
         let own = self.shared.store.cursor(&self.cx(), &scope(schema, &query)?).await?;
         newest = newest.max(own.and_then(|known| read_coverage(&known, doubted)));
@@ -138,17 +137,37 @@ impl Repository {
         Ok(self.shared.known.list(schema, written))
     }
 
-    /// What is to be stored to remember that `query` was answered `at` that time, from the state `revision`. The caller
-    /// has the turn to change the list until it is stored.
+    /// What the last complete answer to `query` is called, as far as it is still known.
+    pub(super) async fn tag(&self, schema: &'static Schema, query: &Query) -> Result<Option<String>> {
+        let doubted = self.doubted(schema).await?;
+        let known = self.shared.store.cursor(&self.cx(), &scope(schema, &remembered(query))?).await?;
+        Ok(known.and_then(|known| {
+            read_coverage(&known, doubted)?;
+            Some(known.splitn(3, '/').nth(2)?.to_owned())
+        }))
+    }
+
+    /// Up to which revision nothing is known of the model any more.
+    async fn doubted(&self, schema: &'static Schema) -> Result<u64> {
+        let doubted = self.shared.store.cursor(&self.cx(), &doubt(schema)).await?;
+        Ok(doubted.and_then(|revision| revision.parse().ok()).unwrap_or(0))
+    }
+
+    /// What is to be stored to remember that `query` was answered `at` that time, from the state `revision`, by the
+    /// answer that is called `tag`. The caller has the turn to change the list until it is stored.
     pub(super) async fn covered(
         &self,
         schema: &'static Schema,
         query: &Query,
         at: Timestamp,
         revision: u64,
+        tag: Option<&str>,
     ) -> Result<Vec<Op>> {
         let query = remembered(query);
-        let value = format!("{}/{revision}", at.as_microsecond());
+        let mut value = format!("{}/{revision}", at.as_microsecond());
+        if let Some(tag) = tag {
+            value = format!("{value}/{tag}");
+        }
         let mut ops = vec![Op::Cursor { scope: scope(schema, &query)?, value: Some(value) }];
         let list = self.known_queries(schema).await?;
         if !list.contains(&query) {
@@ -199,9 +218,10 @@ fn written_list<'a>(schema: &Schema, queries: impl IntoIterator<Item = &'a Query
     Ok(Op::Cursor { scope: list_scope(schema), value: Some(value) })
 }
 
-/// When the answer was given that is noted as `known`, unless that was before the revision `doubted`.
+/// When the answer was given that is noted as `known` (`time/revision`, or `time/revision/tag`), unless that was before the revision `doubted`.
 fn read_coverage(known: &str, doubted: u64) -> Option<Timestamp> {
-    let (micros, revision) = known.split_once('/')?;
+    let mut parts = known.splitn(3, '/');
+    let (micros, revision) = (parts.next()?, parts.next()?);
     let valid = revision.parse::<u64>().is_ok_and(|revision| revision >= doubted);
     valid.then(|| Timestamp::from_microsecond(micros.parse().ok()?).ok()).flatten()
 }

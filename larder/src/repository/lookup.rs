@@ -166,7 +166,7 @@ impl Repository {
         near: &'a Above,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.fetch_pages_for(target, &query, &mut |_| {}, near).await?;
+            self.fetch_pages_for(target, &query, near).await?;
             Ok(())
         })
     }

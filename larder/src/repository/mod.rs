@@ -16,6 +16,7 @@ mod lookup;
 mod migrate;
 mod nesting;
 mod outbox;
+mod pull;
 mod read;
 mod rows;
 mod settings;
@@ -28,6 +29,7 @@ mod target;
 mod tests;
 mod transaction;
 mod watch;
+mod wipe;
 mod write;
 
 pub use builder::Builder;
@@ -35,14 +37,16 @@ pub use export::{Exported, ExportedMutation, Raw};
 pub use iterate::Iterate;
 pub use migrate::MigrationReport;
 pub use outbox::{Cleared, Outbox, QueuedMutation, UnreadableMutation};
+pub use pull::{Budget, Progress, Remark};
 pub use rows::{Origin, Rows};
 pub use settings::OutboxSettings;
 pub use standing::InState;
 pub use stream::Answers;
-pub use sync::{Progress, Sync, SyncReport, WouldLose};
+pub use sync::{Sync, SyncEvent, SyncEvents, SyncReport};
 pub use target::Target;
 pub use transaction::Transaction;
 pub use watch::Watch;
+pub use wipe::WouldLose;
 pub use write::{Deleted, Stored};
 
 use std::any::TypeId;
@@ -132,6 +136,7 @@ struct Shared {
     fates: Arc<Fates>,
     flights: fetch::Flights,
     known: known::Known,
+    pulls: pull::Pulls,
     /// Held by a wipe, and shared by whatever stores what the remote said: nothing of before comes in after.
     wiping: tokio::sync::RwLock<()>,
     account: Arc<Account>,

@@ -63,10 +63,26 @@ pub(crate) struct Faults {
     pub(crate) failing: AtomicU64,
     /// The process is dead: nothing comes back.
     pub(crate) dead: AtomicBool,
+    /// After so many commits the process dies; 0: it does not. Whether the last one is durable.
+    fuse: AtomicU64,
+    durable: AtomicBool,
     /// Entries that can't be read.
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
     /// Single reads of outbox entries.
     pub(crate) entry_reads: AtomicU64,
+}
+
+impl Faults {
+    /// The process dies at the nth commit from now on, before or after that is durable.
+    pub(crate) fn burn(&self, commits: u64, durable: bool) {
+        self.fuse.store(commits, Ordering::SeqCst);
+        self.durable.store(durable, Ordering::SeqCst);
+    }
+
+    /// Whether it dies now.
+    fn burns(&self) -> bool {
+        self.fuse.load(Ordering::SeqCst) > 0 && self.fuse.fetch_sub(1, Ordering::SeqCst) == 1
+    }
 }
 
 /// A store with faults.
@@ -138,7 +154,13 @@ impl Store for Faulty {
         if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Storage, "the disk says no"));
         }
+        let (burns, durable) = (self.faults.burns(), self.faults.durable.load(Ordering::SeqCst));
+        if burns && !durable {
+            self.faults.dead.store(true, Ordering::SeqCst);
+            self.alive().await;
+        }
         let outcome = self.inner.commit(cx, batch).await;
+        self.faults.dead.fetch_or(burns, Ordering::SeqCst);
         self.chance.dawdle().await;
         self.alive().await;
         outcome

@@ -247,12 +247,13 @@ impl Provider for OpenNet {
         }
     }
 
+    /// It has neither face: a sync pulls by queries.
     fn delta(&self) -> Option<&dyn Delta> {
-        self.inner.delta()
+        None
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
-        self.inner.realtime()
+        None
     }
 }
 

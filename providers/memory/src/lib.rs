@@ -5,7 +5,9 @@
 //!
 //! - As a local side it keeps rows, outbox and cursors until it is dropped.
 //! - As a remote it gives each row that [`apply`](larder_core::Provider::apply) writes a version, refuses a write that
-//!   is based on another, and remembers the mutations that it has applied.
+//!   is based on another, and remembers the mutations that it has applied. It tells what has changed since a cursor
+//!   ([`Delta`](larder_core::Delta)) and as it happens ([`Realtime`](larder_core::Realtime)), as far back as it is told to
+//!   remember.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -34,6 +36,7 @@
 //! ```
 
 mod config;
+mod feed;
 mod provider;
 mod state;
 

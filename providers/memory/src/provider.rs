@@ -4,14 +4,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Done, Entry, Error,
-    ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated, Mutation, Op, Opening, Operation,
-    OutboxCounts, Outcome, Page, PageRow, Plan, Presence, Provider, Query, Realtime, Record, Result, Row,
-    Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched,
+    Applied, Batch, Capabilities, Change, CommitObserver, CommitOutcome, Context, Damage, Delta, DeltaAnswer,
+    DeltaPage, DeltaScope, Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated,
+    Mutation, Op, Opening, Operation, OutboxCounts, Outcome, Page, PageRow, Plan, Presence, Provider, Query,
+    Realtime, Record, Result, Row, Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched,
 };
 use tracing::{Level, instrument};
 
+use crate::config::Memory;
+use crate::feed::{Feed, Place};
 use crate::state::{Staged, State};
 
 /// An open store in memory.
@@ -21,6 +24,16 @@ pub struct MemoryStore {
     /// Held from the check of a batch until its observers have been told: batches and reports have one order.
     writing: Mutex<()>,
     observers: Mutex<Vec<Weak<dyn CommitObserver>>>,
+    /// Written while the state is: whoever reads the state finds the changes that made it.
+    feed: Arc<Feed>,
+    /// How many rows or changes a page of a delta has.
+    page: usize,
+}
+
+impl Drop for MemoryStore {
+    fn drop(&mut self) {
+        self.feed.close();
+    }
 }
 
 impl fmt::Debug for MemoryStore {
@@ -33,11 +46,18 @@ impl MemoryStore {
     /// An empty store for the models that it is opened with.
     #[must_use]
     pub fn new(opening: &Opening) -> Self {
+        Self::configured(Memory::new(), opening)
+    }
+
+    pub(crate) fn configured(config: Memory, opening: &Opening) -> Self {
+        let epoch = opening.runtime.now().as_nanosecond();
         Self {
             runtime: opening.runtime.clone(),
             state: RwLock::new(State::new(&opening.schemas)),
             writing: Mutex::default(),
             observers: Mutex::default(),
+            feed: Feed::new(&opening.schemas, epoch, config.changes),
+            page: config.page,
         }
     }
 
@@ -72,7 +92,13 @@ impl MemoryStore {
 
     fn merge(&self, staged: Staged) {
         let touched = staged.touched.clone();
-        self.publish(&touched, |state| state.merge(staged));
+        self.publish(&touched, |state| {
+            for (model, rows) in &staged.rows {
+                let changes = rows.iter().map(|(key, row)| (key, row.as_ref().and_then(StoredRow::shown)));
+                self.feed.add(model, changes);
+            }
+            state.merge(staged);
+        });
     }
 
     /// Does what `mutation` asks for; the caller holds the sequence.
@@ -161,7 +187,7 @@ impl Provider for MemoryStore {
     #[instrument(level = Level::DEBUG, name = "memory.get", skip_all, fields(model = schema.model), err(level = Level::DEBUG))]
     async fn get(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
         let rows = self.read().select(schema, query).map_err(|error| error.during("get"))?;
-        Ok(Page { rows, done: Done::ALL, next: None })
+        Ok(Page { rows, done: Done::ALL, ..Page::default() })
     }
 
     async fn exists(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
@@ -198,11 +224,64 @@ impl Provider for MemoryStore {
     }
 
     fn delta(&self) -> Option<&dyn Delta> {
-        None
+        Some(self)
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
-        None
+        Some(self)
+    }
+}
+
+/// The rows by their keys first, then what has changed since that began.
+#[async_trait]
+impl Delta for MemoryStore {
+    fn scope(&self, schema: &'static Schema) -> DeltaScope {
+        match self.read().has(schema) {
+            true => DeltaScope::ChangesAndDeletions,
+            false => DeltaScope::Nothing,
+        }
+    }
+
+    async fn changes(
+        &self,
+        _: &Context,
+        schema: &'static Schema,
+        since: Option<&str>,
+    ) -> Result<DeltaAnswer> {
+        let state = self.read();
+        let place = match since {
+            None => Some(self.feed.end(schema.model)),
+            Some(cursor) => self.feed.place(schema.model, cursor),
+        };
+        let Some(place) = place else { return Ok(DeltaAnswer::Expired) };
+        if since.is_some() && place.after.is_none() {
+            let page = self.feed.page(schema.model, &place, self.page);
+            return Ok(page.map_or(DeltaAnswer::Expired, DeltaAnswer::Page));
+        }
+        let mut rows = state.after(schema, place.after.as_ref(), self.page + 1)?;
+        let more = rows.len() > self.page;
+        rows.truncate(self.page);
+        let last = rows.last().map(|row| schema.key_of(&*row.row)).transpose()?;
+        let cursor = Place { after: last.filter(|_| more), ..place }.write();
+        let total = Some(state.count(schema, &Query::all())?);
+        Ok(DeltaAnswer::Page(DeltaPage { rows, cursor, more, total, ..DeltaPage::default() }))
+    }
+}
+
+#[async_trait]
+impl Realtime for MemoryStore {
+    fn carries(&self, schema: &'static Schema) -> bool {
+        self.read().has(schema)
+    }
+
+    async fn subscribe(
+        &self,
+        _: &Context,
+        schema: &'static Schema,
+        from: Option<&str>,
+    ) -> Result<BoxStream<'static, Result<Change>>> {
+        let _state = self.read();
+        Ok(self.feed.listen(schema.model, from))
     }
 }
 
@@ -278,7 +357,10 @@ impl Store for MemoryStore {
         let _sequence = self.sequence();
         let revision = self.revision() + 1;
         let touched = Touched { revision, rows: Vec::new(), outbox: true, wiped: true };
-        self.publish(&touched, State::wipe);
+        self.publish(&touched, |state| {
+            self.feed.wipe();
+            state.wipe();
+        });
         Ok(())
     }
 

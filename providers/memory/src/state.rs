@@ -1,6 +1,7 @@
 //! What the store holds, and what a batch does to it: checked as a whole first, then applied without a way to fail.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use larder_core::query::Filter;
@@ -38,7 +39,7 @@ struct Table {
 /// What a batch comes to: nothing in it can fail any more.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    rows: BTreeMap<&'static str, BTreeMap<Key, Option<StoredRow>>>,
+    pub(crate) rows: BTreeMap<&'static str, BTreeMap<Key, Option<StoredRow>>>,
     outbox: Vec<Change>,
     cursors: Vec<(String, Option<String>)>,
     pub(crate) committed: Committed,
@@ -89,6 +90,26 @@ impl State {
             cursors: self.cursors.len() as u64,
             ..Integrity::default()
         }
+    }
+
+    /// Whether it knows the model.
+    pub(crate) fn has(&self, schema: &'static Schema) -> bool {
+        self.table(schema).is_ok()
+    }
+
+    /// The rows after a key, at most `limit`.
+    pub(crate) fn after(
+        &self,
+        schema: &'static Schema,
+        key: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<PageRow>> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.table(schema)?.rows.range((from, Bound::Unbounded));
+        let shown = |(_, stored): (&Key, &StoredRow)| {
+            stored.row.clone().map(|row| PageRow::new(stored.meta.clone(), row))
+        };
+        Ok(rows.filter_map(shown).take(limit).collect())
     }
 
     /// What is stored under `key`, a tombstone included.

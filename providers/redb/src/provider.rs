@@ -255,7 +255,7 @@ impl Provider for RedbStore {
         let answer = self.answer(cx, schema, query).instrument(span.clone()).await;
         let rows = self.shared.noted(answer).map_err(|error| error.during("get").model(schema.model))?;
         span.record("rows", rows.len());
-        Ok(Page { rows, done: Done::ALL, next: None })
+        Ok(Page { rows, done: Done::ALL, ..Page::default() })
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {

@@ -153,10 +153,10 @@ impl RestProvider {
         let pages: Vec<Page> = futures_util::stream::iter(asked).buffered(AT_A_TIME).try_collect().await?;
         let rows: Vec<PageRow> = pages.into_iter().flat_map(|page| page.rows).collect();
         if rows.iter().any(codec::awaits) {
-            return Ok(Page { rows, done: Done::default(), next: None });
+            return Ok(Page { rows, done: Done::default(), ..Page::default() });
         }
         let rows = query.finish(route.schema, Done::default(), rows)?;
-        Ok(Page { rows, done: Done::ALL, next: None })
+        Ok(Page { rows, done: Done::ALL, ..Page::default() })
     }
 
     async fn one(
@@ -186,10 +186,10 @@ impl RestProvider {
         }
         if codec::awaits(&row) {
             // A condition on a reference that is not looked up yet can't be told here.
-            return Ok(Page { rows: vec![row], done: Done::default(), next: None });
+            return Ok(Page { rows: vec![row], done: Done::default(), ..Page::default() });
         }
         let rows = query.finish(route.schema, Done::default(), vec![row])?;
-        Ok(Page { rows, done: Done::ALL, next: None })
+        Ok(Page { rows, done: Done::ALL, ..Page::default() })
     }
 
     async fn list(&self, cx: &Context, route: &Route, query: &Query) -> Result<Page> {
@@ -239,7 +239,7 @@ impl RestProvider {
             secrets: answer.secrets.params(),
         };
         let next = place.advance(&route.paging, &self.exchange.base, &arrived)?;
-        Ok(Page { rows, done: plan.done, next: next.map(|place| place.write()) })
+        Ok(Page { rows, done: plan.done, next: next.map(|place| place.write()), ..Page::default() })
     }
 
     async fn find(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {

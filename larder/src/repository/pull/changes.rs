@@ -1,0 +1,69 @@
+//! A pull of what has changed since the last one.
+
+use larder_core::{Delta, DeltaAnswer, Op, Result};
+
+use super::page::{Kept, Part};
+use super::run::Run;
+use super::state::{Remark, Strays, delta_op, strays_op};
+use crate::repository::fetch::circling;
+
+impl Run<'_, '_> {
+    /// Pulls what has changed since the cursor; `false` if the remote does not know that any more.
+    pub(super) async fn changes(
+        &mut self,
+        delta: &dyn Delta,
+        mut cursor: String,
+        strays: Strays,
+    ) -> Result<bool> {
+        let schema = self.schema;
+        let again = strays.keys.iter().chain(&strays.pending).cloned().collect();
+        let (again, mut left) = (self.ask_again(again).await?, Strays::default());
+        loop {
+            let cx = self.repo.cx();
+            let asking = delta.changes(&cx, schema, Some(&cursor));
+            let page = match self.repo.in_time(self.pulling.limits, asking).await.transpose()? {
+                None => return Ok(true),
+                Some(DeltaAnswer::Page(page)) => page,
+                Some(DeltaAnswer::Expired) => {
+                    self.pulled.remarks.push(Remark::Expired { model: schema.model });
+                    return Ok(false);
+                }
+            };
+            if page.more && page.cursor == cursor {
+                return Err(circling(schema));
+            }
+            self.expects(page.total);
+            let (more, next) = (page.more, page.cursor);
+            let part = Part { rows: page.rows, deleted: page.deleted, misfits: page.misfits };
+            let moved = (next != cursor).then(|| delta_op(schema, Some(next.clone())));
+            let known = &left;
+            let note = |kept: &Kept| {
+                let mut strays = known.clone();
+                strays.add(schema, kept);
+                let mut ops: Vec<Op> = moved.iter().cloned().collect();
+                if strays != *known {
+                    ops.push(strays_op(schema, &strays.and(&again))?);
+                }
+                Ok(ops)
+            };
+            let kept = self.store(part, &note).await?;
+            left.add(schema, &kept);
+            cursor = next;
+            if !more {
+                break;
+            }
+            if self.is_spent() {
+                return Ok(true);
+            }
+        }
+        self.try_again().await?;
+        left.settle(schema, &self.asides);
+        let left = left.and(&again);
+        let mut ops = Vec::new();
+        if left != strays {
+            ops.push(strays_op(schema, &left)?);
+        }
+        self.finish(ops, None, left.is_none()).await?;
+        Ok(true)
+    }
+}

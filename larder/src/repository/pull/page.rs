@@ -1,0 +1,291 @@
+//! A page on its way into the store: one transaction, in which its note stands as well, and no row that spoils another.
+
+use std::sync::Arc;
+
+use larder_core::association::reached;
+use larder_core::{
+    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Misfit, Op, PageRow, Result, RowState, Schema,
+    StoredRow, Timestamp,
+};
+
+use crate::changes::Touches;
+use crate::repository::Repository;
+use crate::repository::arrive::{Arrivals, Since};
+use crate::repository::lookup::Above;
+
+/// How many rows that could not be stored are kept to be tried again; more are counted.
+const KEPT: usize = 1_000;
+
+/// What pages that belong together have in common: when the remote was asked, and what has happened here since.
+#[derive(Debug)]
+pub(in crate::repository) struct Asked {
+    /// When it was asked for the first of them.
+    pub(in crate::repository) at: Timestamp,
+    /// The revision of the store at that time.
+    pub(in crate::repository) started: u64,
+    /// How often the store had been wiped at that time.
+    pub(in crate::repository) wipes: u64,
+    /// What was touched here since, by others.
+    touches: Arc<Touches>,
+    /// The revisions that storing the pages made.
+    own: Vec<u64>,
+}
+
+/// What a remote gave.
+#[derive(Debug, Default)]
+pub(in crate::repository) struct Part {
+    pub(in crate::repository) rows: Vec<PageRow>,
+    pub(in crate::repository) deleted: Vec<Key>,
+    pub(in crate::repository) misfits: Vec<Misfit>,
+}
+
+/// A row that could not be stored.
+#[derive(Clone, Debug)]
+pub(in crate::repository) struct Aside {
+    pub(in crate::repository) schema: &'static Schema,
+    pub(in crate::repository) key: Option<Key>,
+    /// What may be tried again.
+    row: Option<PageRow>,
+    pub(in crate::repository) error: Arc<Error>,
+}
+
+/// The rows that could not be stored, up to a number.
+#[derive(Debug, Default)]
+pub(in crate::repository) struct Asides {
+    pub(in crate::repository) rows: Vec<Aside>,
+    /// How many there were beyond.
+    pub(in crate::repository) more: u64,
+}
+
+impl Asides {
+    pub(in crate::repository) fn add(&mut self, asides: Vec<Aside>) {
+        for aside in asides {
+            if self.rows.len() < KEPT { self.rows.push(aside) } else { self.more += 1 }
+        }
+    }
+
+    pub(in crate::repository) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// What became of a page.
+#[derive(Debug, Default)]
+pub(in crate::repository) struct Kept {
+    /// Rows that are new, different or gone.
+    pub(in crate::repository) changed: u64,
+    /// Rows that have stayed as they are because something is pending for them.
+    pub(in crate::repository) left: Vec<Key>,
+    /// Rows that could not be stored.
+    pub(in crate::repository) asides: Vec<Aside>,
+    /// The keys of the model that was asked for, of rows that came and were not written.
+    pub(in crate::repository) unchanged: Vec<Key>,
+    /// The keys of those that were.
+    pub(in crate::repository) written: Vec<Key>,
+}
+
+/// A page that can be stored.
+struct Ready<'a> {
+    arrivals: &'a Arrivals,
+    deleted: &'a [Key],
+    /// The keys that came, of rows that can't be stored as well.
+    came: &'a [Key],
+    asides: &'a [Aside],
+}
+
+/// Makes the note that goes with a page out of what became of it.
+pub(in crate::repository) type Note<'a> = &'a (dyn Fn(&Kept) -> Result<Vec<Op>> + Send + Sync);
+
+impl Repository {
+    /// The remote is about to be asked.
+    pub(in crate::repository) fn asking(&self, schema: &'static Schema) -> Asked {
+        let touches = self.shared.changes.touches(&reached(schema));
+        let wipes = self.shared.changes.wipes();
+        Asked { at: self.now(), started: self.shared.store.revision(), wipes, touches, own: Vec::new() }
+    }
+
+    /// It is asked on, for what it was asked `at` that time, from the state `started`.
+    pub(in crate::repository) fn asking_on(
+        &self,
+        schema: &'static Schema,
+        at: Timestamp,
+        started: u64,
+    ) -> Asked {
+        Asked { at, started, ..self.asking(schema) }
+    }
+
+    /// Stores a page in one transaction, with the rows that stood within its rows and with its note. A row with pending
+    /// changes stays as it is; one that can't be stored is set aside, and the others are.
+    pub(in crate::repository) async fn store_page(
+        &self,
+        schema: &'static Schema,
+        part: Part,
+        asked: &mut Asked,
+        above: &Above,
+        note: Note<'_>,
+    ) -> Result<Kept> {
+        let misfit = |misfit: Misfit| Aside { schema, key: misfit.key, row: None, error: misfit.error };
+        let mut asides: Vec<Aside> = part.misfits.into_iter().map(misfit).collect();
+        let rows = self.looked_up(schema, part.rows, above, &mut asides).await?;
+        let (mut arrivals, mut came) = (Arrivals::default(), Vec::with_capacity(rows.len()));
+        came.extend(asides.iter().filter_map(|aside| aside.key.clone()));
+        for row in rows {
+            match schema.key_of(&*row.row) {
+                Ok(key) => {
+                    came.push(key.clone());
+                    arrivals.add(schema, key, row);
+                }
+                Err(error) => {
+                    let error = Arc::new(error.model(schema.model));
+                    asides.push(Aside { schema, key: None, row: None, error });
+                }
+            }
+        }
+        loop {
+            let page = Ready { arrivals: &arrivals, deleted: &part.deleted, came: &came, asides: &asides };
+            match self.try_page(schema, &page, asked, note).await {
+                Ok(Some(kept)) => return Ok(kept),
+                Ok(None) => {}
+                Err(error) if stands_aside(&error) => {
+                    let Some((schema, key, row)) = arrivals.take_out(&error) else { return Err(error) };
+                    asides.push(Aside { schema, key: Some(key), row, error: Arc::new(error) });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One attempt; `None` if a row has moved meanwhile.
+    async fn try_page(
+        &self,
+        schema: &'static Schema,
+        page: &Ready<'_>,
+        asked: &mut Asked,
+        note: Note<'_>,
+    ) -> Result<Option<Kept>> {
+        let mut batch = Batch::default();
+        let since = Since {
+            revision: asked.started,
+            own: &asked.own,
+            touches: Some(&asked.touches),
+            now: self.now(),
+        };
+        let (store, cx) = (&*self.shared.store, self.cx());
+        let left = page.arrivals.enter(&mut batch, store, &cx, since).await?;
+        let mut kept = Kept { left, asides: page.asides.to_vec(), ..Kept::default() };
+        for key in page.deleted {
+            match store.load(&cx, schema, key).await? {
+                Some(stored) if stored.meta.tail != 0 => kept.left.push(key.clone()),
+                Some(stored) if asked.may_go(&stored) => {
+                    let revision = stored.meta.revision;
+                    batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
+                    batch.ops.push(Op::Remove { schema, key: key.clone() });
+                }
+                _ => {}
+            }
+        }
+        kept.changed = batch.ops.len() as u64;
+        let touched: Vec<(&'static Schema, Key)> = batch.ops.iter().filter_map(row_of).collect();
+        let own = touched.iter().filter(|(of, _)| *of == schema);
+        kept.written = own.map(|(_, key)| key.clone()).collect();
+        kept.written.sort_unstable();
+        let unchanged = page.came.iter().filter(|key| kept.written.binary_search(key).is_err());
+        kept.unchanged = unchanged.cloned().collect();
+        batch.ops.extend(note(&kept)?);
+        if batch.ops.is_empty() {
+            return Ok(Some(kept));
+        }
+        match self.commit_fetched(batch, asked.wipes).await? {
+            CommitOutcome::Committed(committed) => {
+                asked.own.push(committed.revision);
+                let touched = touched.iter().map(|(schema, key)| (*schema, key));
+                asked.touches.forget(committed.revision, touched);
+                Ok(Some(kept))
+            }
+            CommitOutcome::Stale => Ok(None),
+        }
+    }
+
+    /// The rows with their references looked up. Where that fails for the page, each row is looked at by itself.
+    async fn looked_up(
+        &self,
+        schema: &'static Schema,
+        mut rows: Vec<PageRow>,
+        above: &Above,
+        asides: &mut Vec<Aside>,
+    ) -> Result<Vec<PageRow>> {
+        let refers = |row: &PageRow| row.brought.is_some();
+        let before = if rows.iter().any(refers) { rows.clone() } else { Vec::new() };
+        match self.look_up(schema, &mut rows, above).await {
+            Ok(()) => return Ok(rows),
+            Err(error) if stands_aside(&error) && !above.is_nested() => {}
+            Err(error) => return Err(error),
+        }
+        let mut good = Vec::with_capacity(before.len());
+        for row in before {
+            let mut one = vec![row];
+            match self.look_up(schema, &mut one, above).await {
+                Ok(()) => good.append(&mut one),
+                Err(error) if stands_aside(&error) => {
+                    let key = one.first().and_then(|row| schema.key_of(&*row.row).ok());
+                    asides.push(Aside { schema, key, row: None, error: Arc::new(error) });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(good)
+    }
+
+    /// Tries the rows again that could not be stored, together: what stood in the way of one may have come after it, or
+    /// be one of the others. Gives how many can be now.
+    pub(in crate::repository) async fn try_again(
+        &self,
+        schema: &'static Schema,
+        asides: &mut Asides,
+        asked: &mut Asked,
+    ) -> Result<u64> {
+        let mut changed = 0;
+        loop {
+            let (again, still): (Vec<Aside>, Vec<Aside>) =
+                std::mem::take(&mut asides.rows).into_iter().partition(|aside| aside.row.is_some());
+            asides.rows = still;
+            if again.is_empty() {
+                return Ok(changed);
+            }
+            let before = again.len();
+            let part =
+                Part { rows: again.into_iter().filter_map(|aside| aside.row).collect(), ..Part::default() };
+            let kept = self.store_page(schema, part, asked, &Above::default(), &|_| Ok(Vec::new())).await?;
+            changed += kept.changed;
+            let stuck = kept.asides.len() == before;
+            asides.rows.extend(kept.asides);
+            if stuck {
+                return Ok(changed);
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Whether a row that the remote does not have goes: nothing is pending for it, it was not kept here by choice, and
+    /// not written since.
+    fn may_go(&self, stored: &StoredRow) -> bool {
+        let newer =
+            stored.meta.revision > self.started && self.own.binary_search(&stored.meta.revision).is_err();
+        stored.meta.tail == 0 && stored.meta.sync.state == RowState::Synced && !newer
+    }
+}
+
+/// Whether an error is one row's alone.
+fn stands_aside(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Invalid | ErrorKind::Conflict)
+}
+
+fn row_of(op: &Op) -> Option<(&'static Schema, Key)> {
+    match op {
+        Op::Put { schema, key, .. } | Op::Tombstone { schema, key, .. } | Op::Remove { schema, key } => {
+            Some((schema, key.clone()))
+        }
+        _ => None,
+    }
+}

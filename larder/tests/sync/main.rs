@@ -1,0 +1,11 @@
+//! Sync: pulls that go on where they were broken off, deltas, what is said of them, and what sets them off.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod delta;
+mod limits;
+mod resuming;
+mod server;
