@@ -194,7 +194,6 @@ impl IntoFuture for Sync {
 
 /// What a sync tells.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum SyncEvent {
     /// How far it is.
     Progress(Progress),

@@ -70,7 +70,6 @@ async fn progress_is_told_after_each_page_by_a_stream_and_by_a_callback() {
                 seen.push(at);
             }
             SyncEvent::Done(done) => report = Some(done),
-            _ => {}
         }
     }
     assert_eq!(seen, *told.lock().unwrap());
