@@ -30,9 +30,10 @@ mod status;
 pub use engine::PermanentFailure;
 pub use events::{Happened, OutboxEvent, OutboxEvents};
 pub use repository::{
-    Answers, Budget, Builder, Cleared, Deleted, Exported, ExportedMutation, InState, Iterate, MigrationReport,
-    Origin, Outbox, OutboxSettings, Progress, QueuedMutation, Raw, Remark, Repository, Rows, Stored, Sync,
-    SyncEvent, SyncEvents, SyncReport, Target, Transaction, UnreadableMutation, Watch, WouldLose,
+    Answers, Budget, Builder, Cleared, Deleted, Exported, ExportedMutation, InState, Iterate,
+    MigrationReport, Origin, Outbox, OutboxSettings, Progress, QueuedMutation, Raw, Remark, Repository, Rows,
+    Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction, UnreadableMutation, Watch,
+    WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::{Status, StatusWatch};

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use larder_core::{
     Applied, Batch, Capabilities, Change, CommitObserver, CommitOutcome, Context, Damage, Delta, DeltaAnswer,
-    DeltaPage, DeltaScope, Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated,
-    Mutation, Op, Opening, Operation, OutboxCounts, Outcome, Page, PageRow, Plan, Presence, Provider, Query,
-    Realtime, Record, Result, Row, Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched,
+    DeltaPage, DeltaScope, Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta,
+    Migrated, Mutation, Op, Opening, Operation, OutboxCounts, Outcome, Page, PageRow, Plan, Presence,
+    Provider, Query, Realtime, Record, Result, Row, Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail,
+    Touched,
 };
 use tracing::{Level, instrument};
 
