@@ -130,12 +130,6 @@ impl Association {
     pub(crate) fn is_one(&self) -> bool {
         matches!(self.link, Link::One)
     }
-
-    /// True for a list of the rows that refer to this one.
-    pub(crate) fn is_children(&self) -> bool {
-        matches!(self.link, Link::Children(_))
-    }
-
     /// The type of the token of an association that is not stored.
     pub(crate) fn token_type(&self, model: &Ident, larder: &TokenStream) -> TokenStream {
         let target = &self.target;

@@ -182,8 +182,6 @@ impl Field {
         this.check(place, errors);
         for (_, special) in &this.special.own {
             special.wire.check(this.association.as_ref().map(Association::is_one), errors);
-            let children = this.association.as_ref().is_none_or(Association::is_children);
-            special.wire.check_nesting(children, errors);
         }
         this
     }

@@ -129,17 +129,6 @@ impl Wire {
         }
         parts
     }
-
-    /// Refuses to nest what is no list of children.
-    pub(crate) fn check_nesting(&self, children: bool, errors: &mut Errors) {
-        if let Some(word) = self.send.as_ref().filter(|word| !children && word.value() == "nested") {
-            errors.on(
-                word.span(),
-                "children alone can be sent nested, a field with `children = \"…\"`: other rows go by requests of \
-                 their own, those that are referred to first",
-            );
-        }
-    }
 }
 
 /// Whether it is a way of sending.

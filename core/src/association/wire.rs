@@ -37,7 +37,8 @@ pub enum SendAs {
     /// As the key, or as the list of keys, that the row stores. A row that is new goes by a request of its own.
     #[default]
     Id,
-    /// Rows that are saved together with this one go in its request.
+    /// Rows that are saved together with this one go in its request: in the place of their keys where those are stored,
+    /// else as a list. Where a link model joins them, the link rows go with them.
     Nested,
     /// As [`Id`](Self::Id), after the request that makes the row that is referred to. That order is kept in any case:
     /// the word says that it is relied on.

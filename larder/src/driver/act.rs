@@ -16,6 +16,7 @@ use crate::engine::exchange::{self, Exchange};
 use crate::engine::settle::{self, View};
 use crate::engine::{Answer, Event, Head, PermanentFailure, Settings, Verdict, enqueue};
 use crate::fates::{Fate, Fates};
+use crate::repository::{Since, take_brought};
 
 /// What the calls need.
 #[derive(Debug)]
@@ -32,7 +33,15 @@ pub(crate) struct Acts {
     /// Raised when the driver stops: what can't be made durable is left to the next start.
     pub(crate) stopping: Cancellation,
     /// Answers that are not settled yet, by sequence number.
-    pub(crate) answers: Mutex<BTreeMap<u64, Result<Option<PageRow>>>>,
+    pub(crate) answers: Mutex<BTreeMap<u64, Kept>>,
+}
+
+/// An answer that is not settled yet.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The revision of the store when the remote was asked.
+    asked: u64,
+    answer: Result<Option<PageRow>>,
 }
 
 impl Acts {
@@ -126,16 +135,17 @@ impl Acts {
 
     #[tracing::instrument(name = "larder::send", skip(self))]
     pub(crate) async fn send(&self, seq: u64, repeated: bool) -> Event {
+        let asked = self.store.revision();
         let answer = match self.try_send(seq, repeated).await {
             Ok(None) => Answer::Accepted,
             Ok(Some(applied)) => {
-                self.keep(seq, Ok(applied.row));
+                self.keep(seq, asked, Ok(applied.row));
                 Answer::Accepted
             }
             Err(error) => {
                 let answer = Answer::of(&error);
                 tracing::debug!(%error, ?answer, "the remote did not accept");
-                self.keep(seq, Err(error));
+                self.keep(seq, asked, Err(error));
                 answer
             }
         };
@@ -185,7 +195,7 @@ impl Acts {
         if exchange::is_temporary(&entry) {
             return Ok(Answer::Unknowable);
         }
-        let query = Query::key(entry.key.clone());
+        let (asked, query) = (self.store.revision(), Query::key(entry.key.clone()));
         let is_it = |row: &PageRow| entry.schema.key_of(&*row.row).is_ok_and(|key| key == entry.key);
         let there = match self.remote.get(&Self::cx_of(&entry), entry.schema, &query).await {
             Ok(page) => query.finish(entry.schema, page.done, page.rows)?.into_iter().find(is_it),
@@ -205,23 +215,24 @@ impl Acts {
         let different = enqueue::differences(entry.schema, &**wanted, &*there.row)?;
         let as_wanted = !entry.changed.iter().any(|at| different.contains(at));
         if as_wanted && self.has_nested(&entry, &there).await? {
-            self.keep(seq, Ok(Some(there)));
+            self.keep(seq, asked, Ok(Some(there)));
             return Ok(Answer::Accepted);
         }
         Ok(if entry.operation == Operation::Insert { Answer::Conflict } else { Answer::NotThere })
     }
 
-    fn keep(&self, seq: u64, answer: Result<Option<PageRow>>) {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, answer);
+    fn keep(&self, seq: u64, asked: u64, answer: Result<Option<PageRow>>) {
+        let kept = Kept { asked, answer };
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, kept);
     }
 
     /// A probe that fails must not hide the answer that it was made for.
     fn keep_unless_answered(&self, seq: u64, error: Error) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.entry(seq).or_insert(Err(error));
+        answers.entry(seq).or_insert(Kept { asked: 0, answer: Err(error) });
     }
 
-    pub(crate) fn answer(&self, seq: u64) -> Option<Result<Option<PageRow>>> {
+    pub(crate) fn answer(&self, seq: u64) -> Option<Kept> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq)
     }
 
@@ -229,11 +240,13 @@ impl Acts {
     /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
+        let (asked, answer) = self.answer(seq).map(|kept| (kept.asked, kept.answer)).unzip();
         let mut decision = Decision {
             seq,
             verdict,
             next,
-            answer: self.answer(seq),
+            asked: asked.unwrap_or_default(),
+            answer,
             ids: Vec::new(),
             given: None,
             reverted: Vec::new(),
@@ -314,6 +327,8 @@ impl Acts {
                     };
                     decision.given = given;
                     self.accept_nested(&mut batch, &entry, row, now).await?;
+                    let since = Since { revision: decision.asked, own: &[], touches: None, now };
+                    take_brought(&mut batch, row, &*self.store, &self.cx(), since).await?;
                     batch
                 }
                 Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
@@ -456,6 +471,8 @@ struct Decision {
     seq: u64,
     verdict: Verdict,
     next: Option<u64>,
+    /// The revision of the store when the remote was asked.
+    asked: u64,
     answer: Option<Result<Option<PageRow>>>,
     /// The mutation and those that go with it, once its entry has been read.
     ids: Vec<MutationId>,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Brought, Embedded, Error, Expect, Key, Meta, Op, PageRow, Record, Result, Row, RowState, Schema,
-    Store, StoredRow, SyncState, Tail, Timestamp,
+    Batch, Brought, Embedded, Error, ErrorKind, Expect, Key, Meta, Op, PageRow, Record, Result, Row, RowState,
+    Schema, Store, StoredRow, SyncState, Tail, Timestamp,
 };
 
 use crate::changes::Touches;
@@ -113,6 +113,45 @@ impl Arrivals {
         }
         Ok(left)
     }
+}
+
+/// Adds to `batch` what stood in the answer to a write, as if it had been pulled, unless the batch writes it anyway. It was
+/// not asked for: a row that can't be stored is left out, and so is one that refers to others by what would have to be
+/// looked up.
+///
+/// # Errors
+/// `Storage` or `Corrupt`.
+pub(crate) async fn take_brought(
+    batch: &mut Batch,
+    answer: Option<&PageRow>,
+    store: &dyn Store,
+    cx: &larder_core::Context,
+    since: Since<'_>,
+) -> Result<()> {
+    let Some(brought) = answer.and_then(|answer| answer.brought.as_deref()) else { return Ok(()) };
+    let written = |one: &Embedded| {
+        let key = one.schema.key_of(&one.row).ok();
+        batch.ops.iter().any(|op| match op {
+            Op::Put { schema, key: of, .. }
+            | Op::Tombstone { schema, key: of, .. }
+            | Op::Remove { schema, key: of } => *schema == one.schema && Some(of) == key.as_ref(),
+            _ => false,
+        })
+    };
+    let rows = brought.rows.iter().filter(|one| one.lookups.is_empty() && !written(one));
+    let mut arrivals = Arrivals::default();
+    arrivals.add_brought(Brought { rows: rows.cloned().collect(), lookups: Vec::new() });
+    let mut entered = Batch::default();
+    match arrivals.enter(&mut entered, store, cx, since).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Invalid) => {
+            tracing::warn!(%error, "what stood in the answer to a write can't be stored: it is left out");
+            return Ok(());
+        }
+        other => other?,
+    }
+    batch.expect.extend(entered.expect);
+    batch.ops.extend(entered.ops);
+    Ok(())
 }
 
 /// What two places said about one row: where both say something, the later one counts.

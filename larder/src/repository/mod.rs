@@ -32,6 +32,7 @@ mod watch;
 mod wipe;
 mod write;
 
+pub(crate) use arrive::{Since, take_brought};
 pub use builder::Builder;
 pub use export::{Exported, ExportedMutation, Raw};
 pub use iterate::Iterate;

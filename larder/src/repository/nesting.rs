@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use larder_core::association::{AssocDef, references};
 use larder_core::{Expect, Key, KeyKind, MutationId, Result, RowState, Schema, StoredRow, Within as Carried};
 
-use super::Repository;
 use super::write::Change;
+use super::{Repository, associations};
 use crate::engine::enqueue::{Write, differences};
 
 /// The row in whose request another one goes.
@@ -16,6 +16,8 @@ pub(super) struct Within {
     pub(super) key: Key,
     /// Its association in which the other row stands.
     pub(super) def: &'static AssocDef,
+    /// It stands there only if that row goes in the request of a third one: in the place of a link row.
+    pub(super) guest: bool,
 }
 
 /// What is decided about the changes of one transaction; nothing if none of them goes with another.
@@ -64,34 +66,92 @@ struct Look {
     carrier: usize,
 }
 
+/// What is looked at together: the changes, what they change, and where each row's change is.
+struct Sight<'a> {
+    changes: &'a [Change],
+    /// Which of them may go with another one.
+    may: Vec<bool>,
+    places: HashMap<(&'static str, Key), usize>,
+}
+
+impl Sight<'_> {
+    /// The change in whose request the one at `at` may go.
+    fn above(&self, at: usize) -> Option<usize> {
+        let within = self.changes[at].within.as_ref().filter(|_| self.may[at])?;
+        self.places.get(&(within.schema.model, within.key.clone())).copied()
+    }
+
+    /// True if the change at `at` would come first, if it did not go in the request of one that refers to it.
+    fn is_turned(&self, at: usize) -> bool {
+        self.may[at] && self.changes[at].within.as_ref().is_some_and(|within| within.def.is_stored())
+    }
+}
+
 impl Repository {
-    /// Finds out which changes go with which. A row goes with another only if neither it nor anything it refers to, the
-    /// rows of that request aside, has to be sent before: the request would have to wait for what comes after it. Nor does it
-    /// while its key, or that of the row in which it would stand, is a temporary one: nobody could tell which is meant.
-    pub(super) async fn nesting(
+    /// The order in which changes reach the outbox, and which of them go in the requests of others, if the remote takes
+    /// such requests.
+    ///
+    /// A row that others refer to comes before them, unless it goes in the request of one of them: then it comes after
+    /// that one. What may go so is supposed to go so, until it turns out that it can't.
+    pub(super) async fn arranged(
         &self,
         changes: &[Change],
         stored: &[Option<StoredRow>],
-        order: &[usize],
-    ) -> Result<Nesting> {
-        if changes.iter().all(|change| change.within.is_none()) {
-            return Ok(Nesting::default());
+        nests: bool,
+    ) -> Result<(Vec<usize>, Nesting)> {
+        let place = |(at, change): (usize, &Change)| ((change.schema.model, change.key.clone()), at);
+        let mut sight = Sight {
+            changes,
+            may: changes.iter().map(|change| nests && change.within.is_some()).collect(),
+            places: changes.iter().enumerate().map(place).collect(),
+        };
+        loop {
+            let order = associations::order(changes, stored, |at| sight.above(at))?;
+            if !sight.may.contains(&true) {
+                return Ok((order, Nesting::default()));
+            }
+            let mut expect = Vec::new();
+            let looks = self.looks(&sight, stored, &order, &mut expect).await?;
+            let mut refused: Vec<usize> = (0..changes.len())
+                .filter(|at| sight.is_turned(*at) && looks[*at].news && looks[*at].parent.is_none())
+                .collect();
+            if refused.is_empty() && precedes(&sight, stored, &looks)? {
+                return Ok((order, Nesting { seats: self.seats(changes, &looks), expect }));
+            }
+            if refused.is_empty() {
+                refused = (0..changes.len()).filter(|at| sight.is_turned(*at)).collect();
+            }
+            if refused.is_empty() {
+                // A circle of references, which none of these turns has made.
+                return Ok((order, Nesting { seats: self.seats(changes, &looks), expect }));
+            }
+            refused.into_iter().for_each(|at| sight.may[at] = false);
         }
-        let mut expect = Vec::new();
+    }
+
+    /// Finds out which changes go with which. A row goes with another only if neither it nor anything it refers to, the
+    /// rows of that request aside, has to be sent before: the request would have to wait for what comes after it. Nor does it
+    /// while its key, or that of the row in which it would stand, is a temporary one: nobody could tell which is meant.
+    async fn looks(
+        &self,
+        sight: &Sight<'_>,
+        stored: &[Option<StoredRow>],
+        order: &[usize],
+        expect: &mut Vec<Expect>,
+    ) -> Result<Vec<Look>> {
+        let changes = sight.changes;
         let mut looks: Vec<Look> = Vec::with_capacity(changes.len());
-        let mut places = HashMap::new();
         for (at, (change, stored)) in changes.iter().zip(stored).enumerate() {
             let waits = stored.as_ref().is_some_and(|stored| stored.meta.tail != 0);
             let news = has_news(change, stored.as_ref())?;
             let keyed = has_key(change.schema, stored.as_ref());
             looks.push(Look { waits, news, keyed, rank: 0, parent: None, carrier: at });
-            places.insert((change.schema.model, change.key.clone()), at);
         }
         for (rank, at) in order.iter().enumerate() {
             looks[*at].rank = rank;
         }
         for &at in order {
-            if let Some(parent) = self.parent(changes, &looks, &places, at, &mut expect).await? {
+            if let Some(parent) = self.parent(sight, &looks, at, expect).await? {
                 looks[at].carrier = looks[parent].carrier;
                 looks[at].parent = Some(parent);
             }
@@ -102,7 +162,7 @@ impl Repository {
                 looks[parent].news = true;
             }
         }
-        Ok(Nesting { seats: self.seats(changes, &looks), expect })
+        Ok(looks)
     }
 
     fn seats(&self, changes: &[Change], looks: &[Look]) -> Vec<Seat> {
@@ -124,27 +184,28 @@ impl Repository {
     /// The change in whose request the one at `at` goes.
     async fn parent(
         &self,
-        changes: &[Change],
+        sight: &Sight<'_>,
         looks: &[Look],
-        places: &HashMap<(&'static str, Key), usize>,
         at: usize,
         expect: &mut Vec<Expect>,
     ) -> Result<Option<usize>> {
-        let change = &changes[at];
+        let change = &sight.changes[at];
         let (Some(within), Write::Put(row)) = (&change.within, &change.write) else { return Ok(None) };
-        let parent = places.get(&(within.schema.model, within.key.clone())).copied();
         let is_there = |parent: &usize| {
-            let put = matches!(changes[*parent].write, Write::Put(_));
-            put && looks[*parent].keyed && looks[*parent].rank < looks[at].rank
+            let put = matches!(sight.changes[*parent].write, Write::Put(_));
+            let goes = !within.guest || looks[*parent].parent.is_some();
+            put && goes && looks[*parent].keyed && looks[*parent].rank < looks[at].rank
         };
-        let Some(parent) = parent.filter(is_there) else { return Ok(None) };
+        let Some(parent) = sight.above(at).filter(is_there) else { return Ok(None) };
         if looks[at].waits || !looks[at].keyed {
             return Ok(None);
         }
         let carrier = looks[parent].carrier;
         for (schema, key) in references(change.schema, &**row)? {
-            let waits = match places.get(&(schema.model, key.clone())) {
+            let waits = match sight.places.get(&(schema.model, key.clone())) {
                 Some(other) if *other == at || *other == parent || looks[*other].carrier == carrier => false,
+                // It is to stand in this row.
+                Some(other) if sight.above(*other) == Some(at) => false,
                 Some(other) => looks[*other].waits || looks[*other].news,
                 None => {
                     let stored = self.look_at(schema, &key, expect).await?;
@@ -170,6 +231,23 @@ impl Repository {
         expect.push(Expect::Row { schema, key: key.clone(), revision });
         Ok(stored)
     }
+}
+
+/// Whether what is created comes before what refers to it, or in the same request.
+fn precedes(sight: &Sight<'_>, stored: &[Option<StoredRow>], looks: &[Look]) -> Result<bool> {
+    for (at, change) in sight.changes.iter().enumerate() {
+        let Write::Put(row) = &change.write else { continue };
+        for (schema, key) in references(change.schema, &**row)? {
+            let Some(other) = sight.places.get(&(schema.model, key)).copied() else { continue };
+            let creates = stored[other].as_ref().is_none_or(|stored| stored.row.is_none())
+                && matches!(sight.changes[other].write, Write::Put(_));
+            let together = looks[other].carrier == looks[at].carrier;
+            if creates && !together && looks[other].rank > looks[at].rank {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Whether there is something to tell the remote.

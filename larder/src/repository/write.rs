@@ -8,8 +8,9 @@ use larder_core::{
     Operation, PageRow, Result, Row, RowState, Schema, StoredRow, SyncState, Tail, WritePolicy,
 };
 
+use super::arrive::{Since, take_brought};
 use super::clear::Chosen;
-use super::nesting::{Nesting, Within};
+use super::nesting::Within;
 use super::target::{Aim, Target};
 use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
@@ -343,13 +344,8 @@ impl Repository {
             for change in &changes {
                 stored.push(self.shared.store.load(&self.cx(), change.schema, &change.key).await?);
             }
-            let order = associations::order(&changes, &stored)?;
-            let nesting = match queued {
-                Some(remote) if remote.provider.capabilities().nests => {
-                    self.nesting(&changes, &stored, &order).await?
-                }
-                _ => Nesting::default(),
-            };
+            let nests = queued.is_some_and(|remote| remote.provider.capabilities().nests);
+            let (order, nesting) = self.arranged(&changes, &stored, nests).await?;
             let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
             batch.expect.extend_from_slice(&nesting.expect);
             let mut written = Written { revision: 0, changes: Vec::new() };
@@ -437,13 +433,14 @@ impl Repository {
             repeated: false,
             nested: Vec::new(),
         };
+        let asked = self.shared.store.revision();
         let applied = remote.provider.apply(&self.cx(), &mutation).await?;
         let given = given(&mutation, applied.row.as_ref()).filter(|given| *given != key);
         let (Some(given), Some(sent), Some(answer)) = (given, &row, &applied.row) else {
-            return self.store_written(schema, key, None, row, applied.row, wipes).await;
+            return self.store_written(schema, key, None, row, applied.row, (wipes, asked)).await;
         };
         let sent = overlaid(schema, &**sent, answer)?;
-        self.store_written(schema, given, Some(key), Some(sent), applied.row, wipes).await
+        self.store_written(schema, given, Some(key), Some(sent), applied.row, (wipes, asked)).await
     }
 
     /// Stores what the remote has accepted; the row leaves its `former` key. What was written here while the remote was
@@ -455,7 +452,7 @@ impl Repository {
         former: Option<Key>,
         sent: Option<Arc<dyn Row>>,
         mut answer: Option<PageRow>,
-        wipes: u64,
+        (wipes, asked): (u64, u64),
     ) -> Result<Key> {
         for _ in 0..ATTEMPTS {
             let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
@@ -481,7 +478,10 @@ impl Repository {
             let committed = match op {
                 Ok(op) => {
                     let ops = left.into_iter().chain([op]).collect();
-                    self.commit_fetched(Batch { expect, ops }, wipes).await
+                    let mut batch = Batch { expect, ops };
+                    let since = Since { revision: asked, own: &[], touches: None, now: self.now() };
+                    take_brought(&mut batch, answer.as_ref(), &*self.shared.store, &self.cx(), since).await?;
+                    self.commit_fetched(batch, wipes).await
                 }
                 Err(error) => Err(error),
             };

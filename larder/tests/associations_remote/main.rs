@@ -2,10 +2,12 @@
 #![cfg(feature = "rest")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
+mod answered;
 mod embedded;
 mod keys;
 mod lookups;
 mod nested;
+mod nested_targets;
 mod ordering;
 
 use larder::rest::{Endpoint, FilterOp};

@@ -1,15 +1,17 @@
 //! Rows to and from the bodies of requests and answers, and values to text in paths and parameters.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, ETAG};
+use larder_core::association::resolve::references;
 use larder_core::dialect::json::{self, DIALECT, Json};
 use larder_core::{
-    Brought, Decoded, Enclosed, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Meta, Mutation, Operation,
-    PageRow, Record, RemoteVersion, Result, Schema, Sent, Serdes, Timestamp, ValueRef,
+    Brought, Decoded, Enclosed, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Link, Meta, Mutation,
+    Operation, PageRow, Record, RemoteVersion, Result, Row, Schema, Sent, Serdes, Timestamp, ValueRef,
 };
 use serde_json::{Map, Value};
 
@@ -91,7 +93,7 @@ pub(crate) fn body(route: &Route, mutation: &Mutation, partial: bool) -> Result<
                     object.remove(mutation.schema.fields[*at].name_in(DIALECT));
                 }
             }
-            nest(&mut object, &mutation.nested)?;
+            nest(&mut object, mutation.schema, &**row, &mutation.nested)?;
             Some(object)
         }
     };
@@ -112,18 +114,72 @@ fn is_temporary(mutation: &Mutation) -> bool {
     mutation.schema.key.kind == KeyKind::Server && mutation.operation == Operation::Insert
 }
 
-/// Puts related rows into the object of the row that they belong to, each as a whole, in lists by association.
-fn nest(object: &mut Map<String, Value>, nested: &[Enclosed]) -> Result<()> {
+/// Puts related rows into the object of the row that they belong to, each as a whole: in the place of its key where that
+/// is stored, else in lists by association.
+fn nest(
+    object: &mut Map<String, Value>,
+    schema: &'static Schema,
+    parent: &dyn Row,
+    nested: &[Enclosed],
+) -> Result<()> {
     let mut lists: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for row in nested {
-        let mut encoded = Json.encode(row.schema, &*row.row)?;
-        if let Value::Object(fields) = &mut encoded {
-            nest(fields, &row.nested)?;
+    for one in nested {
+        let def = one.association;
+        match def.link {
+            Link::One { field } => {
+                object.insert(name_of(schema, field).to_owned(), whole(one)?);
+            }
+            Link::Keys { field } => {
+                let name = name_of(schema, field);
+                let list = match lists.entry(name) {
+                    Entry::Occupied(list) => list.into_mut(),
+                    Entry::Vacant(list) => list.insert(keys(schema, parent, field)?),
+                };
+                let place = references(schema, field, parent)?.iter().position(|key| *key == one.key);
+                match place.and_then(|place| list.get_mut(place)) {
+                    Some(key) => *key = whole(one)?,
+                    None => list.push(whole(one)?),
+                }
+            }
+            Link::Through { link, to, .. } if link() == one.schema => {
+                let end = match one.nested.first() {
+                    Some(end) => whole(end)?,
+                    None => key(one.schema, &*one.row, to)?,
+                };
+                lists.entry(def.name_in(DIALECT)).or_default().push(end);
+            }
+            _ => lists.entry(def.name_in(DIALECT)).or_default().push(whole(one)?),
         }
-        lists.entry(row.association.name_in(DIALECT)).or_default().push(encoded);
     }
     object.extend(lists.into_iter().map(|(name, rows)| (name.to_owned(), Value::Array(rows))));
     Ok(())
+}
+
+fn name_of(schema: &'static Schema, field: u16) -> &'static str {
+    schema.fields.get(usize::from(field)).map_or("", |field| field.name_in(DIALECT))
+}
+
+/// A row with what stands in it in turn.
+fn whole(one: &Enclosed) -> Result<Value> {
+    let mut encoded = Json.encode(one.schema, &*one.row)?;
+    if let Value::Object(fields) = &mut encoded {
+        nest(fields, one.schema, &*one.row, &one.nested)?;
+    }
+    Ok(encoded)
+}
+
+/// A field as it is written; null if it is not.
+fn key(schema: &'static Schema, row: &dyn Row, field: u16) -> Result<Value> {
+    let mut object = Json.encode_fields(schema, row, &[usize::from(field)].into_iter().collect())?;
+    Ok(object.get_mut(name_of(schema, field)).map(Value::take).unwrap_or_default())
+}
+
+/// The list of keys that a field is.
+fn keys(schema: &'static Schema, row: &dyn Row, field: u16) -> Result<Vec<Value>> {
+    match key(schema, row, field)? {
+        Value::Array(keys) => Ok(keys),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn extra(mutation: &Mutation) -> Result<Map<String, Value>> {

@@ -53,10 +53,6 @@ struct Sent {
     id: u32,
     #[model(json(send = "nestde"))]
     misspelt: One<User>,
-    #[model(json(send = "nested"))]
-    one: One<User>,
-    #[model(keys, json(send = "nested"))]
-    keys: Many<User>,
     #[model(json(send = "first"))]
     none: String,
 }

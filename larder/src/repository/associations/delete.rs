@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use larder_core::association::resolve::reference as refers_to;
 use larder_core::association::{AssocDef, Link, OnDelete};
+use larder_core::dialect::json;
 use larder_core::{Error, ErrorKind, Key, Predicate, Query, Result, Row, Schema, Value};
 
 use super::ground::Ground;
@@ -32,6 +33,7 @@ impl Referrers {
         for schema in schemas {
             for def in schema.associations {
                 let through = if let Link::Through { link, .. } = def.link { Some(link()) } else { None };
+                tells_links(schema, def)?;
                 for other in [Some((def.target)()), through].into_iter().flatten() {
                     if !schemas.contains(&other) {
                         return Err(unregistered(schema, def, other));
@@ -50,6 +52,25 @@ impl Referrers {
     pub(crate) fn any(&self, schema: &Schema) -> bool {
         self.0.contains_key(schema.model)
     }
+}
+
+/// Refuses to send what stands for link rows and does not tell them: a list of rows names the ends alone.
+fn tells_links(schema: &Schema, def: &AssocDef) -> Result<()> {
+    let Link::Through { link, from, to } = def.link else { return Ok(()) };
+    let link = link();
+    let mut ends = [usize::from(from), usize::from(to)];
+    let mut key = link.key.fields.to_vec();
+    ends.sort_unstable();
+    key.sort_unstable();
+    if !def.is_sent_nested(json::DIALECT) || (key == ends && link.fields.len() == ends.len()) {
+        return Ok(());
+    }
+    let what = format!(
+        "its association `{}` is sent nested, which tells of a row of {} no more than the two that it joins: make these \
+         two its key and its only fields, or let the link rows go by themselves",
+        def.name, link.model
+    );
+    Err(Error::new(ErrorKind::Invalid, what).during("build the repository").model(schema.model))
 }
 
 fn unregistered(schema: &Schema, def: &AssocDef, other: &Schema) -> Error {

@@ -128,9 +128,9 @@ impl Saving<'_> {
             match def.link {
                 Link::One { field } => {
                     let required = !is_nullable(schema, field);
-                    self.targets(def, members, place, required).await?;
+                    self.targets(schema, def, members, place, required).await?;
                 }
-                Link::Keys { .. } => self.targets(def, members, place, false).await?,
+                Link::Keys { .. } => self.targets(schema, def, members, place, false).await?,
                 Link::Children { field } => {
                     for member in members {
                         self.child(schema, def, field, member, place).await?;
@@ -152,18 +152,32 @@ impl Saving<'_> {
     /// Rows that the row at `place` refers to: they come before it.
     async fn targets(
         &mut self,
-        def: &AssocDef,
+        schema: &'static Schema,
+        def: &'static AssocDef,
         members: Vec<Member>,
         place: usize,
         required: bool,
     ) -> Result<()> {
         for member in members {
+            let planned = self.plan.nodes.len();
             if let Some(target) = self.member((def.target)(), member, None).await? {
                 let hard = required && self.plan.nodes[target].new;
                 self.plan.edges.add(target, place, hard);
+                if target >= planned {
+                    self.goes_within(target, schema, place, def);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The row at `place`, which is planned because of the one at `parent`, goes in its request if the association says
+    /// so.
+    fn goes_within(&mut self, place: usize, schema: &'static Schema, parent: usize, def: &'static AssocDef) {
+        if def.is_sent_nested(json::DIALECT) {
+            let key = self.plan.nodes[parent].key.clone();
+            self.plan.nodes[place].within = Some(Within { schema, key, def, guest: false });
+        }
     }
 
     /// A row in the parent's list: it refers to the parent, and comes after it.
@@ -179,8 +193,7 @@ impl Saving<'_> {
         if member.row.is_none() && !member.added {
             return Ok(());
         }
-        let parent_key = self.plan.nodes[parent].key.clone();
-        let refers = Some((field, reference(target, field, &parent_key)?));
+        let refers = Some((field, reference(target, field, &self.plan.nodes[parent].key)?));
         let planned = self.plan.nodes.len();
         let carried = member.row.is_some();
         let child = match member {
@@ -188,8 +201,8 @@ impl Saving<'_> {
             carried => self.member(target, carried, refers).await?,
         };
         if let Some(child) = child {
-            if carried && child >= planned && def.is_sent_nested(json::DIALECT) {
-                self.plan.nodes[child].within = Some(Within { schema, key: parent_key, def });
+            if carried && child >= planned {
+                self.goes_within(child, schema, parent, def);
             }
             let hard = !is_nullable(target, field) && self.plan.nodes[parent].new;
             self.plan.edges.add(parent, child, hard);
@@ -331,18 +344,25 @@ impl Saving<'_> {
 }
 
 /// An association through a link model.
-struct Joint<'a> {
+struct Joint {
     schema: &'static Schema,
-    def: &'a AssocDef,
+    def: &'static AssocDef,
     link: &'static Schema,
     from: u16,
     to: u16,
 }
 
+/// The far end of a link row that is carried.
+struct End {
+    place: usize,
+    /// It is planned because of this link row.
+    new: bool,
+}
+
 impl Saving<'_> {
     async fn through(
         &mut self,
-        joint: &Joint<'_>,
+        joint: &Joint,
         members: Vec<Member>,
         removed: Vec<Key>,
         place: usize,
@@ -350,7 +370,12 @@ impl Saving<'_> {
         let (mut joined, mut ends) = (Vec::new(), Vec::new());
         for member in members {
             let (key, added) = (member.key.clone(), member.added);
+            let planned = self.plan.nodes.len();
             let end = self.member((joint.def.target)(), member, None).await?;
+            let end = end.map(|place| End { place, new: place >= planned });
+            if let Some(End { place: end, new: true }) = end {
+                self.goes_within(end, joint.schema, place, joint.def);
+            }
             if added {
                 joined.push(key);
                 ends.push(end);
@@ -371,7 +396,7 @@ impl Saving<'_> {
     }
 
     /// The link rows of the row at `place`: their keys, and where they lead.
-    async fn links(&mut self, joint: &Joint<'_>, place: usize) -> Result<Vec<(Key, Key)>> {
+    async fn links(&mut self, joint: &Joint, place: usize) -> Result<Vec<(Key, Key)>> {
         let key = &self.plan.nodes[place].key;
         let value = reference(joint.link, joint.from, key)?;
         let of_row = Predicate::Compare { field: joint.from, op: CompareOp::Eq, value };
@@ -385,7 +410,7 @@ impl Saving<'_> {
     }
 
     /// Plans a link row: it comes after both its ends.
-    async fn join(&mut self, joint: &Joint<'_>, place: usize, to: &Key, end: Option<usize>) -> Result<()> {
+    async fn join(&mut self, joint: &Joint, place: usize, to: &Key, end: Option<End>) -> Result<()> {
         let link = joint.link;
         let mut row = Record::new(vec![None; link.fields.len()]);
         row.set(joint.from.into(), reference(link, joint.from, &self.plan.nodes[place].key)?);
@@ -407,10 +432,19 @@ impl Saving<'_> {
             })?;
             row.set(at, default);
         }
-        let key = link.key_of(&row)?;
+        let (key, planned) = (link.key_of(&row)?, self.plan.nodes.len());
         let joined = self.put(link, key, Arc::new(row)).await?;
-        for end in [Some(place), end].into_iter().flatten() {
+        for end in [Some(place), end.as_ref().map(|end| end.place)].into_iter().flatten() {
             self.plan.edges.add(end, joined, self.plan.nodes[end].new);
+        }
+        if joined >= planned && joint.def.is_sent_nested(json::DIALECT) {
+            self.goes_within(joined, joint.schema, place, joint.def);
+            // What stands in the list is the row at the far end, in the place of the link row that leads to it.
+            let def = link.associations.iter().find(|def| def.at == joint.to);
+            if let (Some(End { place: end, new: true }), Some(def)) = (end, def) {
+                let key = self.plan.nodes[joined].key.clone();
+                self.plan.nodes[end].within = Some(Within { schema: link, key, def, guest: true });
+            }
         }
         Ok(())
     }
