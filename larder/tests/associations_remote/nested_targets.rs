@@ -339,6 +339,23 @@ async fn a_row_that_something_before_refers_to_as_well_goes_first() {
     assert_eq!(names(&stubs), ["POST customers", "POST shops", "POST orders"]);
 }
 
+// Rules: m-assoc-send
+#[tokio::test]
+async fn in_a_transaction_that_writes_in_another_order_it_goes_first_as_well() {
+    let stubs = agreeable();
+    let repo = over(Memory::new(), &stubs).await;
+    repo.transaction(|tx| {
+        tx.upsert(&order(1, One::to("ada".into())))?;
+        let shop = Some(One::to("corner".into()));
+        tx.upsert(&Order { shop, ..order(1, One::of(customer("ada"))) })?;
+        tx.upsert(&Shop { name: "corner".into(), owner: Some(One::to("ada".into())) })
+    })
+    .await
+    .unwrap();
+    settled(&repo).await;
+    assert_eq!(names(&stubs), ["POST customers", "POST shops", "POST orders"]);
+}
+
 // Rules: m-assoc-send, m-key-server
 #[tokio::test]
 async fn a_row_with_a_temporary_key_stands_in_no_request_and_in_its_own_nothing_stands() {
