@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Brought, Embedded, Error, ErrorKind, Expect, Key, Meta, Op, PageRow, Record, Result, Row, RowState,
-    Schema, Store, StoredRow, SyncState, Tail, Timestamp,
+    Batch, Brought, Embedded, Error, ErrorKind, Expect, Key, Meta, Op, PageRow, Record, Result, Row,
+    RowState, Schema, Store, StoredRow, SyncState, Tail, Timestamp,
 };
 
 use crate::changes::Touches;
@@ -147,7 +147,7 @@ pub(crate) async fn take_brought(
             tracing::warn!(%error, "what stood in the answer to a write can't be stored: it is left out");
             return Ok(());
         }
-        other => other?,
+        other => drop(other?),
     }
     batch.expect.extend(entered.expect);
     batch.ops.extend(entered.ops);
