@@ -21,9 +21,6 @@ pub trait AnyModel: Row {
 
     /// The model, to be told by its type and shared.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-
-    /// Shares the model.
-    fn share(self: Box<Self>) -> Arc<dyn AnyModel>;
 }
 
 impl<M: Model> AnyModel for M {
@@ -37,11 +34,6 @@ impl<M: Model> AnyModel for M {
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
-    }
-
-    fn share(self: Box<Self>) -> Arc<dyn AnyModel> {
-        let shared: Arc<M> = Arc::from(self);
-        shared
     }
 }
 
@@ -73,14 +65,17 @@ pub struct Member {
     pub base: Option<Arc<dyn AnyModel>>,
 }
 
+/// Rows to be put into an association, one after the other.
+pub type Loaded<'a> = &'a mut dyn Iterator<Item = Arc<dyn AnyModel>>;
+
 /// Puts rows into an association of a row.
-pub type Attach = fn(&mut dyn AnyModel, Vec<Arc<dyn AnyModel>>) -> Result<()>;
+pub type Attach = fn(&mut dyn AnyModel, Loaded<'_>) -> Result<()>;
 
 /// How typed rows are put into an association and taken out, as functions that the derive writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Glue {
-    /// Makes a row of the model at the other end.
-    pub build: fn(&dyn Row) -> Result<Box<dyn AnyModel>>,
+    /// Makes a row of the model at the other end; nobody else has it yet.
+    pub build: fn(&dyn Row) -> Result<Arc<dyn AnyModel>>,
     /// Puts loaded rows in, in the order in which they are to be listed; see [`Related::attach`].
     pub attach: Attach,
     /// What the application has put in; nothing if the row is not the model itself.
@@ -91,8 +86,8 @@ pub struct Glue {
 ///
 /// # Errors
 /// As [`Model::from_row`].
-pub fn build<M: Model>(row: &dyn Row) -> Result<Box<dyn AnyModel>> {
-    Ok(Box::new(M::from_row(row)?))
+pub fn build<M: Model>(row: &dyn Row) -> Result<Arc<dyn AnyModel>> {
+    Ok(Arc::new(M::from_row(row)?))
 }
 
 /// [`Glue::attach`] for the field of `M` that `field` gives.
@@ -101,16 +96,20 @@ pub fn build<M: Model>(row: &dyn Row) -> Result<Box<dyn AnyModel>> {
 /// `Invalid` if one of the rows is of another type.
 pub fn attach<M: Model, R: Related>(
     owner: &mut dyn AnyModel,
-    rows: Vec<Arc<dyn AnyModel>>,
+    rows: Loaded<'_>,
     field: fn(&mut M) -> &mut R,
 ) -> Result<()> {
     let stranger =
         || Error::new(ErrorKind::Invalid, "a related row is not of the type that the association names");
     let owner = owner.any_mut().downcast_mut::<M>().ok_or_else(stranger)?;
-    let typed = |row: Arc<dyn AnyModel>| row.into_any().downcast::<R::Target>().map_err(|_| stranger());
-    let rows = rows.into_iter().map(typed).collect::<Result<_>>()?;
-    field(owner).attach(rows);
-    Ok(())
+    let mut strange = false;
+    let typed = rows.map_while(|row| {
+        let row = row.into_any().downcast::<R::Target>();
+        strange |= row.is_err();
+        row.ok()
+    });
+    field(owner).attach(typed);
+    if strange { Err(stranger()) } else { Ok(()) }
 }
 
 /// [`Glue::carried`] for the field of `M` that `field` gives.

@@ -31,7 +31,7 @@ pub trait Related: Sized + Send + Sync + 'static {
 
     /// Takes the related rows, as they have been loaded: in the order in which they are to be listed. What is not
     /// among them is missing.
-    fn attach(&mut self, rows: Vec<Arc<Self::Target>>);
+    fn attach(&mut self, rows: impl Iterator<Item = Arc<Self::Target>>);
 
     /// What the application has put in, to be saved with the row that holds it.
     fn carried(&self) -> Carried;

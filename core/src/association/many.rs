@@ -245,17 +245,17 @@ impl<T: Keyed, X: Operand<T::Id>> Holds<X> for Many<T> {
 impl<T: Keyed> Related for Many<T> {
     type Target = T;
 
-    fn attach(&mut self, rows: Vec<Arc<T>>) {
+    fn attach(&mut self, rows: impl Iterator<Item = Arc<T>>) {
         self.loaded = true;
         if self.members.is_empty() {
-            let loaded = |row| Entry { one: One::loaded(row), added: false };
-            self.members = rows.into_iter().map(loaded).collect();
+            self.members.reserve_exact(rows.size_hint().1.unwrap_or_default());
+            self.members.extend(rows.map(|row| Entry { one: One::loaded(row), added: false }));
             return;
         }
         // The keys are known; the rows come in their order, those that are there.
-        let mut rows = rows.iter().peekable();
+        let mut rows = rows.peekable();
         for entry in &mut self.members {
-            if entry.one.take_loaded(rows.peek().copied()) {
+            if entry.one.take_loaded(rows.peek()) {
                 rows.next();
             }
         }

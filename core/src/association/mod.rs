@@ -24,7 +24,7 @@ mod token;
 mod wire;
 
 pub use def::{AssocDef, Link, OnDelete, Orphans};
-pub use erased::{AnyModel, Attach, Carried, Glue, Member, attach, build, carried};
+pub use erased::{AnyModel, Attach, Carried, Glue, Loaded, Member, attach, build, carried};
 pub use include::{Include, Includes};
 pub use keyed::{Keyed, Related, ToOne, refers};
 pub use many::Many;

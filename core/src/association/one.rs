@@ -191,8 +191,8 @@ impl<T: Keyed> Datum for One<T> {
 impl<T: Keyed> Related for One<T> {
     type Target = T;
 
-    fn attach(&mut self, rows: Vec<Arc<T>>) {
-        self.take_loaded(rows.first());
+    fn attach(&mut self, mut rows: impl Iterator<Item = Arc<T>>) {
+        self.take_loaded(rows.next().as_ref());
     }
 
     fn carried(&self) -> Carried {
@@ -203,7 +203,7 @@ impl<T: Keyed> Related for One<T> {
 impl<T: Keyed> Related for Option<One<T>> {
     type Target = T;
 
-    fn attach(&mut self, rows: Vec<Arc<T>>) {
+    fn attach(&mut self, rows: impl Iterator<Item = Arc<T>>) {
         if let Some(one) = self {
             one.attach(rows);
         }

@@ -133,8 +133,12 @@ fn slots_in_order<'a>(
 }
 
 /// Reads one value that fills `bytes`.
+#[inline]
 pub(super) fn value<'a>(bytes: &'a [u8], bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
-    Cursor(bytes).value(bind)
+    match bind {
+        Bind::Scalar => Cursor(bytes).scalar(),
+        other => Cursor(bytes).value(other),
+    }
 }
 
 /// What is left to read.
@@ -147,18 +151,21 @@ impl<'a> Cursor<'a> {
         self.0.first() == Some(&Marker::Null.to_u8())
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Fault::Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
+    #[inline]
     fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Fault::Malformed)?;
         self.0 = rest;
         Ok(*taken)
     }
 
+    #[inline]
     fn marker(&mut self) -> Result<Marker, Fault> {
         self.chunk::<1>().map(|[byte]| Marker::from_u8(byte))
     }
@@ -275,7 +282,13 @@ impl<'a> Cursor<'a> {
             Marker::FixExt2 => self.extension(2)?,
             Marker::FixExt4 => self.extension(4)?,
             Marker::FixExt8 => self.extension(8)?,
-            Marker::FixExt16 => self.extension(16)?,
+            Marker::FixExt16 => match self.0.split_first_chunk::<17>() {
+                Some(([tag, id @ ..], rest)) if tag.cast_signed() == ext::UUID => {
+                    self.0 = rest;
+                    ValueRef::Uuid(Uuid::from_bytes(*id))
+                }
+                _ => self.extension(16)?,
+            },
             Marker::Ext8 => self.size(1).and_then(|len| self.extension(len))?,
             _ => return Err(Fault::Malformed),
         })

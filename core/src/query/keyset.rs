@@ -69,20 +69,56 @@ impl KeySet {
     }
 
     fn find(&self, value: ValueRef<'_>) -> Result<bool, Fault> {
-        // As a key, a moment is a number.
-        let value = match value {
-            ValueRef::Time(at) => ValueRef::Int(at.as_nanosecond()),
-            ValueRef::Null | ValueRef::Absent => return Ok(false),
-            other => other,
-        };
+        self.place(value).map(|place| place.is_some())
+    }
+
+    /// Where the key that `value` is stands among the keys. Null is none.
+    ///
+    /// # Errors
+    /// None that a value which can be a key has.
+    pub fn place(&self, value: ValueRef<'_>) -> Result<Option<usize>, Fault> {
+        // The kinds that most keys are of are compared without being shown. As a key, a moment is a number.
+        match value {
+            ValueRef::Null | ValueRef::Absent => Ok(None),
+            ValueRef::Uuid(value) => {
+                let wanted = value.as_u128();
+                self.search(ValueRef::Uuid(value), |key| match key {
+                    Key::Uuid(key) => Some(key.as_u128().cmp(&wanted)),
+                    _ => None,
+                })
+            }
+            ValueRef::Int(value) => self.search_int(value),
+            ValueRef::Time(at) => self.search_int(at.as_nanosecond()),
+            ValueRef::Str(value) => self.search(ValueRef::Str(value), |key| match key {
+                Key::Str(key) => Some((**key).cmp(value)),
+                _ => None,
+            }),
+            other => self.search(other, |_| None),
+        }
+    }
+
+    fn search_int(&self, value: i128) -> Result<Option<usize>, Fault> {
+        self.search(ValueRef::Int(value), |key| match key {
+            Key::Int(key) => Some(key.cmp(&value)),
+            _ => None,
+        })
+    }
+
+    /// Searches for `value`, which `compare` compares with a key of its own kind.
+    fn search(
+        &self,
+        value: ValueRef<'_>,
+        compare: impl Fn(&Key) -> Option<Ordering>,
+    ) -> Result<Option<usize>, Fault> {
         let mut fault = None;
         let found = self.0.binary_search_by(|key| {
-            eval::order(key.show(), value).unwrap_or_else(|found| {
+            let shown = || eval::order(key.show(), value);
+            compare(key).map_or_else(shown, Ok).unwrap_or_else(|found| {
                 fault = Some(found);
                 Ordering::Equal
             })
         });
-        fault.map_or(Ok(found.is_ok()), Err)
+        fault.map_or(Ok(found.ok()), Err)
     }
 }
 

@@ -6,38 +6,45 @@ use std::sync::Arc;
 use larder_core::association::resolve::{own_key, reference, references};
 use larder_core::association::{AnyModel, AssocDef, Includes, Link, Lookup};
 use larder_core::runtime::BoxFuture;
-use larder_core::{Error, ErrorKind, Key, Model, Predicate, Query, Result, Row, Schema, async_trait};
+use larder_core::{
+    Error, ErrorKind, Key, KeySet, Model, Predicate, Query, Result, Row, Schema, async_trait,
+};
 
 /// A row that related rows are put into.
 type Owner<'r> = &'r mut (dyn AnyModel + 'static);
 
 /// A related row.
 pub(crate) struct Child {
-    pub(crate) key: Key,
-    /// The key that it refers to, if that is how it was found.
-    parent: Option<Key>,
-    row: Box<dyn AnyModel>,
+    /// Where the key by which it was found stands among those that were asked for.
+    place: usize,
+    row: Arc<dyn AnyModel>,
 }
 
 /// How related rows are decoded.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Decode {
     /// Their model.
     pub(crate) target: &'static Schema,
-    build: fn(&dyn Row) -> Result<Box<dyn AnyModel>>,
-    /// The field with the key of the parent, if that is how they are found.
-    parent: Option<u16>,
+    build: fn(&dyn Row) -> Result<Arc<dyn AnyModel>>,
+    /// The field by which they are found: their own key, or the one that refers to the parent.
+    field: u16,
+    /// The keys that are asked for.
+    keys: KeySet,
 }
 
 impl Decode {
-    fn of(def: &AssocDef) -> Self {
-        let parent = if let Link::Children { field } = def.link { Some(field) } else { None };
-        Self { target: (def.target)(), build: def.glue.build, parent }
+    /// `None` if the row is none of those that were asked for.
+    pub(crate) fn child(&self, row: &dyn Row) -> Result<Option<Child>> {
+        let at = usize::from(self.field);
+        let place = row.field(at).and_then(|value| self.keys.place(value));
+        match place.map_err(|fault| self.target.fault(at, fault))? {
+            Some(place) => Ok(Some(Child { place, row: (self.build)(row)? })),
+            None => Ok(None),
+        }
     }
 
-    pub(crate) fn child(&self, row: &dyn Row) -> Result<Child> {
-        let parent = self.parent.map(|field| reference(self.target, field, row)).transpose()?.flatten();
-        Ok(Child { key: self.target.key_of(row)?, parent, row: (self.build)(row)? })
+    fn query(&self) -> Query {
+        Query::filter(Predicate::Among { field: self.field, keys: self.keys.clone() })
     }
 }
 
@@ -45,8 +52,9 @@ impl Decode {
 #[async_trait]
 pub(crate) trait Source: Lookup {
     /// The rows that answer `query`, decoded.
-    async fn children(&mut self, query: &Query, decode: Decode) -> Result<Vec<Child>> {
-        self.rows(decode.target, query).await?.iter().map(|row| decode.child(&*row.row)).collect()
+    async fn children(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
+        let rows = self.rows(decode.target, query).await?;
+        rows.iter().filter_map(|row| decode.child(&*row.row).transpose()).collect()
     }
 }
 
@@ -67,8 +75,8 @@ pub(crate) fn load<'a>(
             }
             let wanted = wanted(lookup, schema, owners, def).await?;
             let found = targets(lookup, def, &wanted, &nested).await?;
-            for (owner, wanted) in owners.iter_mut().zip(wanted.of) {
-                (def.glue.attach)(&mut **owner, found.of(&wanted))?;
+            for (at, owner) in owners.iter_mut().enumerate() {
+                (def.glue.attach)(&mut **owner, &mut found.of(wanted.places(at)))?;
             }
         }
         Ok(())
@@ -79,17 +87,31 @@ pub(crate) fn load<'a>(
 struct Wanted {
     /// What finds them all: a field and the keys that it may have.
     field: u16,
-    keys: Vec<Key>,
-    /// For each owner, in order.
-    of: Vec<By>,
+    keys: KeySet,
+    /// The places of each owner's keys among `keys`, in the order in which its rows are listed, owner after owner.
+    places: Vec<usize>,
+    /// Where in `places` those of each owner end.
+    ends: Vec<usize>,
 }
 
-/// How the rows of an owner are told.
-enum By {
-    /// By their own keys, in this order.
-    Keys(Vec<Key>),
-    /// By the key that they refer to.
-    Parent(Key),
+impl Wanted {
+    /// Of each owner, the keys by which its rows are found.
+    fn of<L: IntoIterator<Item = Key>>(field: u16, lists: impl Iterator<Item = Result<L>>) -> Result<Self> {
+        let (mut all, mut ends) = (Vec::new(), Vec::new());
+        for list in lists {
+            all.extend(list?);
+            ends.push(all.len());
+        }
+        let keys: KeySet = all.iter().cloned().collect();
+        // Each of them is in the set.
+        let places = all.iter().filter_map(|key| keys.place(key.show()).ok().flatten()).collect();
+        Ok(Self { field, keys, places, ends })
+    }
+
+    fn places(&self, owner: usize) -> &[usize] {
+        let start = owner.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.places[start..self.ends[owner]]
+    }
 }
 
 async fn wanted(
@@ -99,26 +121,15 @@ async fn wanted(
     def: &AssocDef,
 ) -> Result<Wanted> {
     let target = (def.target)();
-    let own = || owners.iter().map(|owner| schema.key_of(&**owner));
-    let by_keys = |lists: Vec<Vec<Key>>| -> Result<Wanted> {
-        let keys = lists.iter().flatten().cloned().collect();
-        Ok(Wanted { field: own_key(target)?, keys, of: lists.into_iter().map(By::Keys).collect() })
-    };
+    let owners = owners.iter().map(|owner| &**owner);
     match def.link {
-        Link::One { field } => {
-            let keys = owners.iter().map(|owner| reference(schema, field, &**owner));
-            by_keys(keys.map(|key| Ok(key?.into_iter().collect())).collect::<Result<_>>()?)
-        }
+        Link::One { field } => Wanted::of(own_key(target)?, owners.map(|row| reference(schema, field, row))),
         Link::Keys { field } => {
-            by_keys(owners.iter().map(|owner| references(schema, field, &**owner)).collect::<Result<_>>()?)
+            Wanted::of(own_key(target)?, owners.map(|row| references(schema, field, row)))
         }
-        Link::Children { field } => {
-            let keys = own().collect::<Result<Vec<_>>>()?;
-            let of = keys.iter().cloned().map(By::Parent).collect();
-            Ok(Wanted { field, keys, of })
-        }
+        Link::Children { field } => Wanted::of(field, owners.map(|row| schema.key_of(row).map(Some))),
         Link::Through { link, from, to } => {
-            let (link, own) = (link(), own().collect::<Result<Vec<_>>>()?);
+            let (link, own) = (link(), owners.map(|row| schema.key_of(row)).collect::<Result<Vec<_>>>()?);
             let of_owners = Predicate::Among { field: from, keys: own.iter().cloned().collect() };
             let mut ends: HashMap<Key, Vec<Key>> = HashMap::new();
             for found in lookup.rows(link, &Query::filter(of_owners)).await? {
@@ -131,9 +142,9 @@ async fn wanted(
                 let mut keys = ends.get(key).cloned().unwrap_or_default();
                 keys.sort_unstable();
                 keys.dedup();
-                keys
+                Ok(keys)
             };
-            by_keys(own.iter().map(list).collect())
+            Wanted::of(own_key(target)?, own.iter().map(list))
         }
         _ => Err(Error::new(ErrorKind::Unsupported, "an association of an unknown form").model(schema.model)),
     }
@@ -141,18 +152,36 @@ async fn wanted(
 
 /// Related rows, with what was loaded into them.
 struct Found {
+    /// In the order in which they came.
     rows: Vec<Arc<dyn AnyModel>>,
-    by_key: HashMap<Key, usize>,
-    by_parent: HashMap<Key, Vec<usize>>,
+    /// Which they are, ordered by the places of their keys, those of one place as they came.
+    by_place: Vec<usize>,
+    /// Where in `by_place` the rows of each place begin; one more at the end.
+    starts: Vec<usize>,
 }
 
 impl Found {
-    fn of(&self, wanted: &By) -> Vec<Arc<dyn AnyModel>> {
-        let row = |place: &usize| Arc::clone(&self.rows[*place]);
-        match wanted {
-            By::Keys(keys) => keys.iter().filter_map(|key| self.by_key.get(key)).map(row).collect(),
-            By::Parent(key) => self.by_parent.get(key).into_iter().flatten().map(row).collect(),
+    /// Sorts rows by their places, of which there are so many: by counting them.
+    fn new(children: Vec<Child>, places: usize) -> Self {
+        let mut starts = vec![0; places + 1];
+        children.iter().for_each(|child| starts[child.place + 1] += 1);
+        for place in 0..places {
+            starts[place + 1] += starts[place];
         }
+        let (mut next, mut by_place) = (starts.clone(), vec![0; children.len()]);
+        for (at, child) in children.iter().enumerate() {
+            by_place[next[child.place]] = at;
+            next[child.place] += 1;
+        }
+        Self { rows: children.into_iter().map(|child| child.row).collect(), by_place, starts }
+    }
+
+    fn of(&self, places: &[usize]) -> impl Iterator<Item = Arc<dyn AnyModel>> {
+        let at = |place: usize| self.starts[place]..self.starts[place + 1];
+        let rows = places.iter().flat_map(move |place| &self.by_place[at(*place)]);
+        // Whoever takes them makes room for all of them at once.
+        let count = places.iter().map(|place| at(*place).len()).sum();
+        rows.map(|at| Arc::clone(&self.rows[*at])).take(count)
     }
 }
 
@@ -162,25 +191,19 @@ async fn targets(
     wanted: &Wanted,
     nested: &Includes,
 ) -> Result<Found> {
-    let mut found = Found { rows: Vec::new(), by_key: HashMap::new(), by_parent: HashMap::new() };
-    if wanted.keys.is_empty() {
-        return Ok(found);
+    let Wanted { field, keys, .. } = wanted;
+    if keys.is_empty() {
+        return Ok(Found::new(Vec::new(), 0));
     }
-    let (decode, keys) = (Decode::of(def), wanted.keys.iter().cloned().collect());
-    let among = Query::filter(Predicate::Among { field: wanted.field, keys });
-    let children = lookup.children(&among, decode).await?;
-    let mut rows = Vec::with_capacity(children.len());
-    for Child { key, parent, row } in children {
-        match (decode.parent, parent) {
-            (None, _) => drop(found.by_key.insert(key, rows.len())),
-            (_, Some(parent)) => found.by_parent.entry(parent).or_default().push(rows.len()),
-            _ => {}
-        }
-        rows.push(row);
+    let decode =
+        Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: keys.clone() };
+    let children = lookup.children(&decode.query(), &decode).await?;
+    let mut found = Found::new(children, keys.len());
+    if !nested.is_empty() {
+        // Nobody else has them yet.
+        let mut owners: Vec<Owner<'_>> = found.rows.iter_mut().filter_map(Arc::get_mut).collect();
+        load(lookup, decode.target, &mut owners, nested).await?;
     }
-    let mut owners: Vec<Owner<'_>> = rows.iter_mut().map(|row| &mut **row).collect();
-    load(lookup, decode.target, &mut owners, nested).await?;
-    found.rows = rows.into_iter().map(AnyModel::share).collect();
     Ok(found)
 }
 

@@ -140,20 +140,16 @@ impl Lookup for Loading<'_> {
 
 #[async_trait]
 impl Source for Loading<'_> {
-    async fn children(&mut self, query: &Query, decode: Decode) -> Result<Vec<Child>> {
+    async fn children(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
         if self.asks_remote() {
-            return self
-                .rows(decode.target, query)
-                .await?
-                .iter()
-                .map(|row| decode.child(&*row.row))
-                .collect();
+            let rows = self.rows(decode.target, query).await?;
+            return rows.iter().filter_map(|row| decode.child(&*row.row).transpose()).collect();
         }
         // Here, rows are decoded where they lie.
+        let own = decode.clone();
         let add = move |(children, print): &mut (Vec<Child>, Vec<_>), meta: MetaRef<'_>, row: &dyn Row| {
-            let child = decode.child(row)?;
-            print.push((decode.target.model, child.key.clone(), meta.revision));
-            children.push(child);
+            print.push((own.target.model, own.target.key_of(row)?, meta.revision));
+            children.extend(own.child(row)?);
             Ok(())
         };
         let (children, print) = self.repo.lent(decode.target, query, add).await?;
