@@ -69,12 +69,8 @@ pub trait Store: Provider {
         cx: &Context,
         schema: &'static Schema,
         query: &Query,
-        mut to: Box<dyn Borrower>,
-    ) -> Result<()> {
-        let page = self.get(cx, schema, query).await?;
-        to.anew();
-        page.rows.iter().try_for_each(|row| to.take(row.meta.show(), &*row.row))
-    }
+        to: Box<dyn Borrower>,
+    ) -> Result<()>;
 
     /// How many rows answer `query`, inside its window. Decodes no more than the fields that the filter looks at, and
     /// keeps no row.

@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 use async_trait::async_trait;
 use larder_core::provider::MockProvider;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Committed, Context, Damage, Delta, Done,
-    Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated, Model, Mutation,
+    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Committed, Context, Damage, Delta,
+    Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated, Model, Mutation,
     MutationId, Op, Operation, OutboxCounts, Outcome, Page, PageRow, Presence, Provider, Query, Realtime,
     Result, Schema, Sink, Store, StoreSize, StoredRow, Tail, Timestamp, Uuid,
 };
@@ -107,6 +107,13 @@ mockall::mock! {
     impl Store for Store {
         async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome>;
         fn read_now<'f>(&self, schema: &'static Schema, query: &Query, sink: Sink<'f>) -> Result<bool>;
+        async fn lend(
+            &self,
+            cx: &Context,
+            schema: &'static Schema,
+            query: &Query,
+            to: Box<dyn Borrower>,
+        ) -> Result<()>;
         async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64>;
         async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>>;
         fn revision(&self) -> u64;

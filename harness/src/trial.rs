@@ -1,11 +1,11 @@
 //! One case at work: an open provider, and what is done with it in every suite.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::{
-    Applied, Batch, Capabilities, CommitOutcome, Committed, Context, Done, Error, ErrorKind, Key, Meta,
-    Mutation, MutationId, Op, Operation, PageRow, Predicate, Provider, Query, Record, Result, Runtime,
-    RuntimeExt, Schema, Store, Tail,
+    Applied, Batch, Borrower, Capabilities, CommitOutcome, Committed, Context, Done, Error, ErrorKind, Key,
+    Meta, MetaRef, Mutation, MutationId, Op, Operation, PageRow, Predicate, Provider, Query, Record, Result,
+    Row, Runtime, RuntimeExt, Schema, Store, Tail,
 };
 
 use crate::differential::Limits;
@@ -30,6 +30,24 @@ pub struct Trial {
     /// What travels with each call.
     pub cx: Context,
     subject: Subject,
+}
+
+/// Copies what it is lent.
+struct Copying {
+    schema: &'static Schema,
+    rows: Arc<Mutex<Vec<(Meta, Record)>>>,
+}
+
+impl Borrower for Copying {
+    fn take(&mut self, meta: MetaRef<'_>, row: &dyn Row) -> Result<()> {
+        let copy = (meta.to_meta(), Record::copy(self.schema, row)?);
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
+        Ok(())
+    }
+
+    fn anew(&mut self) {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// The most pages that an answer may have before it counts as endless.
@@ -103,7 +121,7 @@ impl Trial {
     /// If pages contradict each other or never end, or a store lends other rows than it gives.
     pub async fn select(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let rows = self.gather(schema, query).await?;
-        self.lends_alike(schema, query, &rows);
+        self.lends_alike(schema, query, &rows).await;
         Ok(rows)
     }
 
@@ -132,24 +150,26 @@ impl Trial {
         panic!("the answer has more than {PAGES} pages")
     }
 
-    /// A store lends what it gives, or says that it would have to wait.
-    fn lends_alike(&self, schema: &'static Schema, query: &Query, given: &[PageRow]) {
+    /// A store lends what it gives; on the calling thread it may say that it would have to wait.
+    async fn lends_alike(&self, schema: &'static Schema, query: &Query, given: &[PageRow]) {
         let Some(store) = &self.subject.store else { return };
+        let copy = |row: &PageRow| {
+            (row.meta.clone(), Record::copy(schema, &*row.row).expect("a row that can be read"))
+        };
+        let given: Vec<(Meta, Record)> = given.iter().map(copy).collect();
         let mut lent = Vec::new();
         let answered = store.read_now(schema, query, &mut |meta, row| {
             lent.push((meta.to_meta(), Record::copy(schema, row)?));
             Ok(())
         });
         if answered.expect("what `get` answers, `read_now` answers too") {
-            let copy = |row: &PageRow| {
-                (row.meta.clone(), Record::copy(schema, &*row.row).expect("a row that can be read"))
-            };
-            assert_eq!(
-                lent,
-                given.iter().map(copy).collect::<Vec<_>>(),
-                "`read_now` lends other rows than `get` gives"
-            );
+            assert_eq!(lent, given, "`read_now` lends other rows than `get` gives");
         }
+        let copied = Arc::default();
+        let to = Copying { schema, rows: Arc::clone(&copied) };
+        store.lend(&self.cx, schema, query, Box::new(to)).await.expect("what `get` answers is lent too");
+        let lent = copied.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(*lent, given, "`lend` lends other rows than `get` gives");
     }
 
     /// The keys of the rows that answer `query`, in order.

@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     SeqsAgain,
     /// `read_now` loses the last row.
     LendsLess,
+    /// `lend` lends the first row twice.
+    LendsTwice,
     /// `count` forgets the window.
     CountsAll,
     /// Tombstones are shown as rows.

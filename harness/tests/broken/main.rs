@@ -8,9 +8,9 @@ use std::sync::Arc;
 use faults::Fault;
 use faults::Fault::{
     AppliesTwice, ClaimsFilter, CutsText, DeleteForgets, Expectations, HalfBatches, IgnoresCase, InNothing,
-    IndexOrder, InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Mixup, Names,
-    NotNull, NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates,
-    UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
+    IndexOrder, InsertReplaces, LacksNull, LateObservers, LendsLess, LendsTwice, LosesTail, LostOffset,
+    Mixup, Names, NotNull, NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak,
+    UpdateCreates, UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
 };
 use larder_core::{OpenStore, Result};
 use larder_harness::suites::cases;
@@ -60,6 +60,7 @@ fn found_by(fault: Fault) -> Vec<String> {
 #[case(LateObservers, &["observers::told_before_and_after_readers_see_it"])]
 #[case(SeqsAgain, &["outbox::numbers_are_never_used_again"])]
 #[case(LendsLess, &["operators::equality"])]
+#[case(LendsTwice, &["operators::equality"])]
 #[case(Fault::CountsAll, &["reads::a_count_is_the_number_of_rows"])]
 #[case(ShowsTombstones, &["tombstones::queries_skip_them"])]
 #[case(LosesTail, &["outbox::rows_point_to_their_entries"])]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use larder_core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Damage, Delta,
+    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Damage, Delta,
     Direction, Done, Entry, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, Op, Operation,
     OutboxCounts, Outcome, Page, Predicate, Presence, Provider, Query, Realtime, Record, Result, Row, Schema,
     Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
@@ -13,9 +13,9 @@ use larder_harness::models::SPECIMEN;
 
 use crate::faults::Fault::{
     self, AppliesTwice, ClaimsFilter, CutsText, DeleteForgets, Expectations, HalfBatches, IgnoresCase,
-    InNothing, IndexOrder, InsertReplaces, LacksNull, LateObservers, LendsLess, LosesTail, LostOffset, Mixup,
-    Names, NotNull, NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash, TieBreak, UpdateCreates,
-    UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
+    InNothing, IndexOrder, InsertReplaces, LacksNull, LateObservers, LendsLess, LendsTwice, LosesTail,
+    LostOffset, Mixup, Names, NotNull, NullRule, OffByOne, OpenEnd, SeqsAgain, ShowsTombstones, Slash,
+    TieBreak, UpdateCreates, UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
 };
 
 /// A store in memory with a fault.
@@ -273,6 +273,19 @@ impl Store for Broken {
         let rows = block_on_ready(self.inner.get(&Context::new(), schema, &query))?.rows.len() as u64;
         query.limit = Some(rows.saturating_sub(1));
         self.inner.read_now(schema, &query, sink)
+    }
+
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        mut to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        let page = self.answer(cx, schema, query).await?;
+        to.anew();
+        let twice = page.rows.first().filter(|_| self.fault == LendsTwice);
+        twice.into_iter().chain(&page.rows).try_for_each(|row| to.take(row.meta.show(), &*row.row))
     }
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {

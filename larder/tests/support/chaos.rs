@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use larder::core::query::Query;
 use larder::core::store::{
-    Batch, CommitObserver, CommitOutcome, Loaded, Migrated, OutboxCounts, Sink, StoredRow, Unreadable,
+    Batch, Borrower, CommitObserver, CommitOutcome, Loaded, Migrated, OutboxCounts, Sink, StoredRow,
+    Unreadable,
 };
 use larder::core::{
     Applied, Capabilities, Context, Damage, Delta, Entry, Integrity, Mutation, OpenStore, Opening, Outcome,
@@ -168,6 +169,16 @@ impl Store for Faulty {
 
     fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
         self.inner.read_now(schema, query, sink)
+    }
+
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        self.inner.lend(cx, schema, query, to).await
     }
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {

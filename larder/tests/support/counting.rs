@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use larder::core::{
-    Applied, Batch, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry, Integrity,
-    Loaded, Migrated, Mutation, OpenStore, Opening, OutboxCounts, Page, Presence, Provider, Query, Realtime,
-    Schema, Sink, Store, StoreSize, StoredRow, async_trait,
+    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry,
+    Integrity, Loaded, MetaRef, Migrated, Mutation, OpenStore, Opening, OutboxCounts, Page, Presence,
+    Provider, Query, Realtime, Row, Schema, Sink, Store, StoreSize, StoredRow, async_trait,
 };
 use larder::{Idempotency, Key, Operation, Result};
 
@@ -52,6 +52,24 @@ impl<S: OpenStore> OpenStore for Counting<S> {
     async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Store>> {
         let inner = Box::new(self.store).open(opening).await?;
         Ok(Arc::new(Open { inner, reads: self.reads }))
+    }
+}
+
+/// Counts what it passes on.
+struct Counted {
+    to: Box<dyn Borrower>,
+    rows: Arc<AtomicUsize>,
+}
+
+impl Borrower for Counted {
+    fn take(&mut self, meta: MetaRef<'_>, row: &dyn Row) -> Result<()> {
+        self.rows.fetch_add(1, Ordering::SeqCst);
+        self.to.take(meta, row)
+    }
+
+    fn anew(&mut self) {
+        self.rows.store(0, Ordering::SeqCst);
+        self.to.anew();
     }
 }
 
@@ -118,6 +136,20 @@ impl Store for Open {
             self.reads.note(rows);
         }
         Ok(lent)
+    }
+
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        let rows = Arc::new(AtomicUsize::new(0));
+        let to = Counted { to, rows: Arc::clone(&rows) };
+        self.inner.lend(cx, schema, query, Box::new(to)).await?;
+        self.reads.note(rows.load(Ordering::SeqCst));
+        Ok(())
     }
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use larder_core::{
-    Applied, Batch, Capabilities, Change, CommitObserver, CommitOutcome, Context, Damage, Delta, DeltaAnswer,
-    DeltaPage, DeltaScope, Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta,
-    Migrated, Mutation, Op, Opening, Operation, OutboxCounts, Outcome, Page, PageRow, Plan, Presence,
+    Applied, Batch, Borrower, Capabilities, Change, CommitObserver, CommitOutcome, Context, Damage, Delta,
+    DeltaAnswer, DeltaPage, DeltaScope, Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded,
+    Meta, Migrated, Mutation, Op, Opening, Operation, OutboxCounts, Outcome, Page, PageRow, Plan, Presence,
     Provider, Query, Realtime, Record, Result, Row, Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail,
     Touched,
 };
@@ -309,6 +309,17 @@ impl Store for MemoryStore {
             sink(row.meta.show(), &*row.row)?;
         }
         Ok(true)
+    }
+
+    async fn lend(
+        &self,
+        _: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        mut to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        to.anew();
+        self.read_now(schema, query, &mut |meta, row| to.take(meta, row)).map(drop)
     }
 
     async fn count(&self, _: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {

@@ -4,12 +4,14 @@ use redb::ReadableTableMetadata as _;
 
 use crate::codec;
 use crate::error::Raw;
-use crate::plan::{Candidate, Delivery, Gather, LOOKUP};
-use crate::reads::Halt;
-use crate::scan::{INLINE_LOOKUPS, Mode, Reader, Stop};
+use crate::plan::{Candidate, Delivery, Gather, LOOKUP, Span};
+use crate::reads::{Generation, Halt};
+use crate::scan::{INLINE_LOOKUPS, Mode, Pair, Reader, Stop};
 
 /// How many steps a candidate goes on before it is another's turn.
 const TURN: usize = 64;
+/// After so many sources, it can be told how many steps all of them will take.
+const SOURCES: usize = 16;
 
 /// What was gathered.
 pub(crate) struct Gathered {
@@ -22,13 +24,19 @@ pub(crate) struct Gathered {
 /// A candidate on its way.
 struct Racer<'p> {
     candidate: &'p Candidate,
-    /// How many of its sources have been begun.
-    begun: usize,
-    range: Option<redb::Range<'static, codec::Bytes, codec::Bytes>>,
+    /// Which of its sources it is at.
+    at: usize,
+    /// The last of those that lie behind each other from that one on: one walk goes through them.
+    last: usize,
+    walk: Option<Walk>,
+    /// The pair that was read after the end of a source: the next one may begin with it.
+    ahead: Option<Pair>,
     keys: Vec<Vec<u8>>,
     steps: usize,
     ended: bool,
 }
+
+type Walk = redb::Range<'static, codec::Bytes, codec::Bytes>;
 
 impl Reader<'_> {
     /// Gathers keys; `None`: there are too many.
@@ -42,7 +50,7 @@ impl Reader<'_> {
             if let Some(first) = racers.iter().position(|racer| racer.ended) {
                 break first;
             }
-            if racers.iter().all(|racer| racer.steps > budget) {
+            if racers.iter().all(|racer| racer.steps > budget || racer.expected() / 2 > budget) {
                 return Ok(None);
             }
             if matches!(self.mode, Mode::Inline)
@@ -97,16 +105,8 @@ impl Reader<'_> {
             }
             self.step(1)?;
             racer.steps += 1;
-            let pair = racer.range.as_mut().and_then(Iterator::next).transpose().map_err(Raw::from)?;
-            let Some((key, value)) = pair else {
-                match racer.candidate.sources.get(racer.begun) {
-                    Some((_, span)) => racer.range = Some(self.generation.range(span)?),
-                    None => racer.ended = true,
-                }
-                racer.begun += 1;
-                continue;
-            };
-            racer.keys.push(match racer.candidate.sources[racer.begun - 1].0 {
+            let Some((key, value)) = racer.next(self.generation)? else { continue };
+            racer.keys.push(match racer.candidate.sources[racer.at].0 {
                 Some(_) => self.row_key(codec::split_entry(key.value(), value.value())?.1),
                 None => key.value().to_vec(),
             });
@@ -117,8 +117,60 @@ impl Reader<'_> {
 
 impl<'p> Racer<'p> {
     fn new(candidate: &'p Candidate) -> Self {
-        let ended = candidate.sources.is_empty();
-        Self { candidate, begun: 0, range: None, keys: candidate.keys.clone(), steps: 0, ended }
+        let (keys, ended) = (candidate.keys.clone(), candidate.sources.is_empty());
+        let mut racer = Self { candidate, at: 0, last: 0, walk: None, ahead: None, keys, steps: 0, ended };
+        racer.look_on();
+        racer
+    }
+
+    /// How many steps it is going to take, if its sources are alike.
+    fn expected(&self) -> usize {
+        if self.at < SOURCES { self.steps } else { self.steps * self.candidate.sources.len() / self.at }
+    }
+
+    /// Sees how far one walk goes.
+    fn look_on(&mut self) {
+        let sources = self.candidate.sources.get(self.at..).unwrap_or_default();
+        self.last = self.at + sources.windows(2).take_while(|pair| follows(&pair[0], &pair[1])).count();
+    }
+
+    /// The next pair of the source that it is at; `None` if that has ended, and it is at the next one, or has ended.
+    fn next(&mut self, generation: &Generation) -> Result<Option<Pair>, Halt> {
+        let sources = &self.candidate.sources;
+        let (_, (low, high)) = &sources[self.at];
+        let walk = match &mut self.walk {
+            Some(walk) => walk,
+            None => {
+                let (_, (_, end)) = &sources[self.last];
+                self.walk.insert(generation.range(&(low.clone(), end.clone()))?)
+            }
+        };
+        let pair = match self.ahead.take() {
+            Some(ahead) => Some(ahead),
+            None => walk.next().transpose().map_err(Raw::from)?,
+        };
+        if let Some(pair) = pair {
+            if pair.0.value() < high.as_slice() {
+                return Ok(Some(pair));
+            }
+            self.ahead = Some(pair);
+        }
+        self.at += 1;
+        self.ended = self.at == sources.len();
+        if self.at > self.last {
+            self.look_on();
+            (self.walk, self.ahead) = (None, None);
+        } else if self.is_far() {
+            (self.walk, self.ahead) = (None, None);
+        }
+        Ok(None)
+    }
+
+    /// True if the source that it is at now begins behind the pair that was read ahead: it is gone to, and what lies
+    /// between is not read.
+    fn is_far(&self) -> bool {
+        let (_, (low, _)) = &self.candidate.sources[self.at];
+        self.ahead.as_ref().is_some_and(|(key, _)| key.value() < low.as_slice())
     }
 
     fn into_keys(mut self) -> Vec<Vec<u8>> {
@@ -126,4 +178,9 @@ impl<'p> Racer<'p> {
         self.keys.dedup();
         self.keys
     }
+}
+
+/// True if both are ranges of the same keys, and the second lies behind the first.
+fn follows(one: &(Option<usize>, Span), next: &(Option<usize>, Span)) -> bool {
+    one.0 == next.0 && one.1.1 <= next.1.0
 }

@@ -7,6 +7,9 @@ use larder_core::{CompareOp, Key, KeySet, Kind, Predicate, TextOp, Timestamp, Va
 use crate::codec;
 use crate::paths::Planner;
 
+/// How long an encoded key is that needs no longer buffer.
+const KEY: usize = 24;
+
 /// What the filter says about one field, in encoded values.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
@@ -113,7 +116,7 @@ impl Planner<'_> {
                 }
                 one => one.show(),
             };
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(KEY);
             ordered::encode(value, &mut bytes).ok()?;
             Some(bytes)
         };

@@ -85,6 +85,9 @@ impl<'a> Planner<'a> {
             Predicate::Or(any) if any.is_empty() => Some(Vec::new()),
             Predicate::In { values, .. } if values.is_empty() => Some(Vec::new()),
             Predicate::Among { keys, .. } if keys.is_empty() => Some(Vec::new()),
+            Predicate::Among { field, keys } if self.slot.schema.key.fields == [usize::from(*field)] => {
+                Some(keys.iter().map(encode).collect())
+            }
             _ => None,
         }
     }
@@ -179,13 +182,17 @@ impl<'a> Planner<'a> {
         }
         let rest = &fields[fixed..];
         let limits = rest.first().map(|field| self.limits(*field, key)).unwrap_or_default();
-        let span = |prefix: &Vec<u8>| match (&limits.low, &limits.high) {
+        let start = prefixes.first().cloned().unwrap_or_default();
+        let span = |prefix: Vec<u8>| match (&limits.low, &limits.high) {
             (Some(low), Some(high)) => {
                 ([prefix.as_slice(), low].concat(), [prefix.as_slice(), high].concat())
             }
-            _ => whole(prefix),
+            _ => {
+                let end = codec::after(&prefix);
+                (prefix, end)
+            }
         };
-        let mut spans: Vec<Span> = prefixes.iter().map(span).filter(|(low, high)| low < high).collect();
+        let mut spans: Vec<Span> = prefixes.into_iter().map(span).filter(|(low, high)| low < high).collect();
         spans.sort_unstable();
         let delivery = match key {
             true => self.in_key_order(),
@@ -193,7 +200,6 @@ impl<'a> Planner<'a> {
             false if spans.len() > 1 => None,
             false => self.delivery(rest, self.slot.schema.key.fields),
         };
-        let start = prefixes.into_iter().next().unwrap_or_default();
         Path { spans, head: None, start, fields, fixed, ranged: limits.low.is_some(), delivery, index: None }
     }
 

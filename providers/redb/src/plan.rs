@@ -22,6 +22,7 @@ use larder_core::{Error, ErrorKind, Query, Result};
 use crate::catalog::Slot;
 use crate::codec::PREFIX;
 use crate::paths::{Path, Planner};
+use crate::scan::INLINE;
 
 /// A row that is looked up by its key costs about as much as this many that are scanned.
 pub(crate) const LOOKUP: usize = 4;
@@ -130,6 +131,16 @@ impl Plan {
     /// True if the plan reads all rows of the model at once.
     pub(crate) fn is_scan(&self) -> bool {
         self.gather.is_none() && self.access.is_scan()
+    }
+
+    /// True if the plan reads as many rows as the model has, or as many as are asked for, if that is more than are read
+    /// on the calling thread.
+    pub(crate) fn goes_on(&self, query: &Query) -> bool {
+        let walks = self.gather.is_none() && matches!(self.access, Access::Rows(_));
+        match query.limit.filter(|_| self.delivery.is_some()) {
+            Some(limit) => walks && limit.saturating_add(query.offset) > INLINE as u64,
+            None => self.is_scan(),
+        }
     }
 
     /// Refuses a scan that is denied: the schema's indexes would serve the query, but one of them does not.

@@ -311,9 +311,9 @@ impl Provider for RedbStore {
     }
 }
 
-/// Whether the plan is known to take too long for the calling thread: a scan of a model that once was too large, unless
-/// a limit may end it early.
+/// Whether the plan is known to take too long for the calling thread: keys beyond number, or more rows than are read
+/// there of a model that once had too many.
 pub(crate) fn is_long(slot: &Slot, query: &Query, plan: &Plan) -> bool {
-    let may_end_early = query.limit.is_some() && plan.delivery.is_some();
-    plan.is_scan() && !may_end_early && slot.large.load(Ordering::Relaxed)
+    plan.lookups().is_some_and(|lookups| lookups > INLINE_LOOKUPS)
+        || plan.goes_on(query) && slot.large.load(Ordering::Relaxed)
 }

@@ -24,7 +24,7 @@ pub(crate) enum Mode<'a> {
 }
 
 /// The most steps on the calling thread; about a tenth of a millisecond.
-const INLINE: usize = 512;
+pub(crate) const INLINE: usize = 512;
 /// How often the watch is asked.
 const WATCH_EVERY: usize = 256;
 
@@ -32,7 +32,7 @@ const WATCH_EVERY: usize = 256;
 const GROUP: usize = 16;
 
 /// A key and its value.
-type Pair = (Guard, Guard);
+pub(crate) type Pair = (Guard, Guard);
 
 /// The values of an index entry, with the index's prefix.
 fn values((entry, value): &Pair) -> Result<&[u8]> {

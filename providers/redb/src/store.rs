@@ -21,7 +21,7 @@ use crate::outbox;
 use crate::plan::Plan;
 use crate::provider::{RedbStore, is_long};
 use crate::reads::{Halt, Watch};
-use crate::scan::{self, Found, INLINE_LOOKUPS, Mode};
+use crate::scan::{self, Found, Mode};
 use crate::writer::{Job, lock};
 
 /// The most outbox entries that are read on the calling thread.
@@ -253,7 +253,7 @@ impl RedbStore {
         query.permit_scan(schema)?;
         let plan = Plan::of(slot, query);
         plan.permit(slot, query)?;
-        if is_long(slot, query, &plan) || plan.lookups().is_some_and(|lookups| lookups > INLINE_LOOKUPS) {
+        if is_long(slot, query, &plan) {
             return Ok(false);
         }
         let current = self.shared.reads.load();
@@ -261,7 +261,7 @@ impl RedbStore {
             return Ok(false);
         };
         let Some(answer) = contain(|| scan::run(generation, slot, query, &plan, Mode::Inline))? else {
-            if plan.is_scan() && query.limit.is_none() {
+            if plan.goes_on(query) {
                 slot.large.store(true, Ordering::Relaxed);
             }
             return Ok(false);

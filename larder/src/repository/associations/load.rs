@@ -6,9 +6,7 @@ use std::sync::Arc;
 use larder_core::association::resolve::{own_key, reference, references};
 use larder_core::association::{AnyModel, AssocDef, Includes, Link, Lookup};
 use larder_core::runtime::BoxFuture;
-use larder_core::{
-    Error, ErrorKind, Key, KeySet, Model, Predicate, Query, Result, Row, Schema, async_trait,
-};
+use larder_core::{Error, ErrorKind, Key, KeySet, Model, Predicate, Query, Result, Row, Schema, async_trait};
 
 /// A row that related rows are put into.
 type Owner<'r> = &'r mut (dyn AnyModel + 'static);
@@ -41,6 +39,11 @@ impl Decode {
             Some(place) => Ok(Some(Child { place, row: (self.build)(row)? })),
             None => Ok(None),
         }
+    }
+
+    /// How many keys are asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.keys.len()
     }
 
     fn query(&self) -> Query {
@@ -195,8 +198,7 @@ async fn targets(
     if keys.is_empty() {
         return Ok(Found::new(Vec::new(), 0));
     }
-    let decode =
-        Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: keys.clone() };
+    let decode = Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: keys.clone() };
     let children = lookup.children(&decode.query(), &decode).await?;
     let mut found = Found::new(children, keys.len());
     if !nested.is_empty() {

@@ -109,6 +109,9 @@ impl Repository {
     }
 }
 
+/// So many keys are looked for on the calling thread, if the store does that.
+const FEW: usize = 64;
+
 /// Finds rows as the policy says.
 struct Loading<'a> {
     repo: &'a Repository,
@@ -145,7 +148,18 @@ impl Source for Loading<'_> {
             let rows = self.rows(decode.target, query).await?;
             return rows.iter().filter_map(|row| decode.child(&*row.row).transpose()).collect();
         }
-        // Here, rows are decoded where they lie.
+        // Here, rows are decoded where they lie; a few of them at once.
+        if decode.asked() <= FEW {
+            let (mut children, print, model) = (Vec::new(), &mut self.print, decode.target);
+            let now = self.repo.shared.store.read_now(model, query, &mut |meta, row| {
+                print.push((model.model, model.key_of(row)?, meta.revision));
+                children.extend(decode.child(row)?);
+                Ok(())
+            })?;
+            if now {
+                return Ok(children);
+            }
+        }
         let own = decode.clone();
         let add = move |(children, print): &mut (Vec<Child>, Vec<_>), meta: MetaRef<'_>, row: &dyn Row| {
             print.push((own.target.model, own.target.key_of(row)?, meta.revision));

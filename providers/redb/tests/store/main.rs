@@ -11,6 +11,7 @@ mod damage;
 mod disk;
 mod evolution;
 mod golden;
+mod lending;
 mod migration;
 mod outbox;
 mod paging;
