@@ -6,9 +6,10 @@ use futures_util::FutureExt;
 use larder_core::association::{Lookup, answer, involved, needed, resolved};
 use larder_core::{
     Datum, ErrorKind, Includes, Key, Link, Many, Meta, Model, OnDelete, One, Orphans, PageRow, Position,
-    Predicate, Query, Result, Row, Schema, Select, Timestamp, Value, ValueRef, Where, async_trait,
+    Predicate, Query, Result, Row, Schema, Select, Timestamp, Uuid, Value, ValueRef, Where, async_trait,
 };
 use larder_derive::Model;
+use proptest::prelude::*;
 use rstest::rstest;
 
 use crate::support::{from_json, lend, pack, to_json};
@@ -183,6 +184,42 @@ fn a_key_set_finds_keys_of_every_type() {
     let unsorted = r#"[{"Str":"b"},{"Str":"a"}]"#;
     assert_eq!(serde_json::from_str::<larder_core::KeySet>(&json).unwrap(), keys);
     assert_eq!(serde_json::from_str::<larder_core::KeySet>(unsorted).unwrap(), keys);
+}
+
+/// Keys of every kind, and values that are none of them.
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        (-3..3_i128).prop_map(Value::Int),
+        Just(Value::Int(i128::MAX)),
+        (0..3_u128).prop_map(|more| Value::Uint(i128::MAX as u128 + 1 + more)),
+        (0..4_u128).prop_map(|id| Value::Uuid(Uuid::from_u128(id << 120 | id))),
+        "[ab]{0,2}".prop_map(|text| Value::Str(text.into())),
+        prop::collection::vec(0..3_u8, 0..2).prop_map(|bytes| Value::Bytes(bytes.into())),
+        any::<bool>().prop_map(Value::Bool),
+        (-3..3_i64).prop_map(|ns| Value::Time(Timestamp::from_nanosecond(ns.into()).unwrap())),
+        Just(Value::Null),
+        Just(Value::Float(1.0)),
+    ]
+}
+
+proptest! {
+    // Rules: q-any
+    #[test]
+    fn a_key_stands_where_the_order_of_values_puts_it(
+        values in prop::collection::vec(value(), 0..20),
+        asked in prop::collection::vec(value(), 20),
+    ) {
+        let keys: larder_core::KeySet =
+            values.iter().filter_map(|value| Key::take(value.show()).ok()).collect();
+        for value in &asked {
+            let key = Key::take(value.show()).ok();
+            let expected = keys.iter().position(|one| Some(one) == key.as_ref());
+            prop_assert_eq!(keys.place(value.show()).unwrap(), expected, "{:?} in {:?}", value, keys);
+            if !matches!(value, Value::Bytes(_)) {
+                prop_assert_eq!(keys.holds(value.show()).unwrap(), expected.is_some());
+            }
+        }
+    }
 }
 
 /// Rows in memory; counts what it is asked.

@@ -30,8 +30,8 @@ pub(crate) struct Options {
     /// Few samples: whether the benches run, not what they measure. A missed target is no failure.
     #[arg(long)]
     quick: bool,
-    /// Write a page of today below benches/results, with the facts of this machine.
-    #[arg(long, conflicts_with = "quick")]
+    /// Write a page of today below benches/results, with the facts of this machine and the command.
+    #[arg(long)]
     write: bool,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let verdicts = measured.iter().filter_map(Measured::met).chain(compared.iter().flat_map(Compared::met));
     let (met, missed): (Vec<bool>, Vec<bool>) = verdicts.partition(|met| *met);
     if options.write {
-        write(&measured, &compared, &metadata.target_directory)?;
+        write(options, &measured, &compared, &metadata.target_directory)?;
     }
     println!("{} targets met, {} missed", met.len(), missed.len());
     Ok(success && (options.quick || missed.is_empty()))
@@ -91,10 +91,19 @@ Counts and times are Larder's / raw redb's, per operation (`benches`).
 
 ";
 
-fn write(measured: &[Measured], compared: &[Compared], disk: &Path) -> Result<()> {
+const QUICK: &str =
+    "A first look, of few rounds: only the ratios mean something, and those with a wide spread mean little.
+";
+
+fn write(options: &Options, measured: &[Measured], compared: &[Compared], disk: &Path) -> Result<()> {
     let today = today();
     let mut page = format!("# Bench results of {today}\n\n");
-    page.push_str("Written by `cargo xtask bench --write`.\n\n");
+    let quick = if options.quick { " --quick" } else { "" };
+    let _ = writeln!(page, "Written by `cargo xtask bench{quick} --write`.");
+    if options.quick {
+        page.push_str(QUICK);
+    }
+    page.push('\n');
     for (fact, value) in machine::facts(disk) {
         let _ = writeln!(page, "- {fact}: {value}");
     }

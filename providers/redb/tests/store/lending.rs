@@ -4,8 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use larder_core::{Borrower, ErrorKind, Key, MetaRef, Query, Result, Row, Store};
+use larder_core::{Borrower, ErrorKind, Key, MetaRef, Predicate, Query, Record, Result, Row, Store, Value};
 use larder_redb::{Redb, StorageBackend, backend};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::*;
 
@@ -98,4 +100,39 @@ async fn lending_begins_anew_if_the_store_reopens_itself_in_the_middle() {
     store.lend(&cx(), &PERSON, &Query::all(), Box::new(to)).await.unwrap();
     assert_eq!(begun.load(Ordering::SeqCst), 2, "begun, and once more");
     assert_eq!(*taken.lock().unwrap(), (0..=3_000_u32).map(Key::from).collect::<Vec<_>>());
+}
+
+/// A person of one of the cities, of which there may be more than people.
+fn citizen(id: u32, city: u16) -> Record {
+    let mut citizen = person(id, "x", "", i64::from(city));
+    citizen.set(4, Value::Str(format!("c{city:05}").into()));
+    citizen
+}
+
+// Rules: q-plan-alike
+#[test]
+fn the_rows_of_many_keys_are_found_by_one_walk_over_an_index() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    // From cities with many people to those with none, and keys that lie beside each other or far apart.
+    let cases = (prop::sample::select(vec![1, 3, 40, 2_000_u16]), any::<u64>(), 1..300_u64, 1..6_u64);
+    let checked = runner.run(&cases, |(cities, seed, asked, step)| {
+        let city = |n: u64| (seed.wrapping_add(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as u16 % cities;
+        let wanted = |city: u16| {
+            let after = u64::from(city).wrapping_sub(seed % u64::from(cities));
+            after < asked && after.is_multiple_of(step)
+        };
+        runtime.block_on(async {
+            let store = open_on(TestRuntime::inline(), &Redb::in_memory(), &[&PERSON]).await.unwrap();
+            save(&*store, (0..400).map(|id| citizen(id, city(id.into())))).await;
+            let keys_of =
+                (0..cities).filter(|city| wanted(*city)).map(|city| Key::from(format!("c{city:05}")));
+            let among = Predicate::Among { field: 4, keys: keys_of.collect() };
+            let expected: Vec<Key> =
+                (0..400_u32).filter(|id| wanted(city((*id).into()))).map(Key::from).collect();
+            prop_assert_eq!(keys(&*store, &PERSON, &where_(among)).await, expected);
+            Ok(())
+        })
+    });
+    checked.unwrap();
 }
