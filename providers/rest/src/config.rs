@@ -15,9 +15,10 @@ use tower::Service;
 
 use crate::credentials::Credentials;
 use crate::endpoint::{Action, Endpoint};
-use crate::error::{TRANSIENT, invalid};
+use crate::error::invalid;
 use crate::exchange::Exchange;
 use crate::filters::{Filters, Ordered};
+use crate::meaning::{Meaning, Statuses};
 use crate::origin::Base;
 use crate::provider::RestProvider;
 use crate::route::{Defaults, Route, action_of, default_endpoint};
@@ -68,7 +69,7 @@ pub struct Rest {
     transport: Option<MakeTransport>,
     timeout: Duration,
     body_limit: usize,
-    transient: Vec<u16>,
+    statuses: Statuses,
     idempotency_header: Option<String>,
     unique: bool,
     versions: bool,
@@ -95,7 +96,7 @@ impl Rest {
             transport: None,
             timeout: Self::TIMEOUT,
             body_limit: Self::BODY_LIMIT,
-            transient: TRANSIENT.to_vec(),
+            statuses: Statuses::default(),
             idempotency_header: Some(Self::IDEMPOTENCY_HEADER.to_owned()),
             unique: false,
             versions: false,
@@ -189,10 +190,20 @@ impl Rest {
         self
     }
 
-    /// Sets the statuses after which the same request may succeed later, in place of 408, 425, 429, 500, 502, 503 and 504.
+    /// Says what a status means, where it is not what it usually means.
+    ///
+    /// ```
+    /// use larder_rest::{Meaning, Rest};
+    ///
+    /// // A gateway that answers 403 to an expired token, and a server that locks rows for a while.
+    /// let rest = Rest::at("https://api.example.com")
+    ///     .status(403, Meaning::Unauthorized)
+    ///     .status(423, Meaning::Transient);
+    /// # drop(rest);
+    /// ```
     #[must_use]
-    pub fn transient_statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
-        self.transient = statuses.into_iter().collect();
+    pub fn status(mut self, status: u16, meaning: Meaning) -> Self {
+        self.statuses.set(status, meaning);
         self
     }
 
@@ -239,7 +250,7 @@ impl Rest {
             credentials: self.credentials,
             timeout: self.timeout,
             body_limit: self.body_limit,
-            transient: self.transient,
+            statuses: self.statuses,
         };
         Ok(RestProvider { exchange, routes, capabilities })
     }

@@ -35,6 +35,14 @@ pub trait Credentials: Send + Sync + 'static {
     /// Whatever keeps it from being got; the request is then not sent. `Unauthorized` stops a lane of the outbox until
     /// there are new credentials, without counting as an attempt.
     async fn credential(&self, account: Option<Arc<str>>) -> Result<Credential>;
+
+    /// Is told that the server has refused this credential of `account`. True if [`credential`](Self::credential) gives
+    /// another one now: the request then goes out again, once. [`Refreshing`](crate::Refreshing) does it for many at a
+    /// time.
+    ///
+    /// # Errors
+    /// Whatever keeps another one from being got.
+    async fn renew(&self, account: Option<Arc<str>>, refused: &Credential) -> Result<bool>;
 }
 
 #[async_trait]
@@ -46,6 +54,10 @@ where
     async fn credential(&self, account: Option<Arc<str>>) -> Result<Credential> {
         self(account).await
     }
+
+    async fn renew(&self, _: Option<Arc<str>>, _: &Credential) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// What is added to a request, after everything else and to requests to the configured origin only.
@@ -56,10 +68,10 @@ where
 /// let credential = Credential::bearer("s3cret").and(Credential::header("X-Api-Key", "k3y"));
 /// assert!(!format!("{credential:?}").contains("s3cret"));
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credential(Vec<Part>);
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum Part {
     Bearer(String),
     Header(String, String),
@@ -162,6 +174,10 @@ impl Credentials for BearerToken {
     async fn credential(&self, _: Option<Arc<str>>) -> Result<Credential> {
         Ok(Credential::bearer(&self.0))
     }
+
+    async fn renew(&self, _: Option<Arc<str>>, _: &Credential) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// An API key that does not change, in a header or in the query.
@@ -184,6 +200,10 @@ impl ApiKey {
 impl Credentials for ApiKey {
     async fn credential(&self, _: Option<Arc<str>>) -> Result<Credential> {
         Ok(self.0.clone())
+    }
+
+    async fn renew(&self, _: Option<Arc<str>>, _: &Credential) -> Result<bool> {
+        Ok(false)
     }
 }
 

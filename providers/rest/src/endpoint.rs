@@ -29,6 +29,18 @@ pub enum Action {
     Delete,
 }
 
+/// What a status means as the answer to a write that may have been made before: see [`Endpoint::on_repeat`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnRepeat {
+    /// It was: the write counts as accepted.
+    Done,
+    /// It may have been: the row is read, and what was sent counts as accepted if that is what is there.
+    Compare,
+    /// It was not, and the write is refused.
+    Refused,
+}
+
 /// The endpoint of one model: where each action goes, how, and what the server understands.
 ///
 /// What is not said here has a default: list and create at the collection, everything else at
@@ -77,8 +89,7 @@ pub struct Endpoint {
     /// `None`: as the remote says; `Some(None)`: no header.
     pub(crate) idempotency_header: Option<Option<String>>,
     pub(crate) idempotency: BTreeMap<&'static str, Idempotency>,
-    pub(crate) repeated_create: Vec<u16>,
-    pub(crate) repeated_delete: Vec<u16>,
+    pub(crate) repeats: BTreeMap<(&'static str, u16), OnRepeat>,
 }
 
 impl Endpoint {
@@ -105,8 +116,7 @@ impl Endpoint {
             if_none_match: true,
             idempotency_header: None,
             idempotency: BTreeMap::new(),
-            repeated_create: Vec::new(),
-            repeated_delete: Vec::new(),
+            repeats: BTreeMap::new(),
         }
     }
 
@@ -373,18 +383,22 @@ impl Endpoint {
         self
     }
 
-    /// Declares a status with which the server answers a create that it has done already. It counts as success for a
-    /// mutation that may have been sent before, and for no other.
+    /// Says what a status means as the answer to a write that may have been made before, and for no other. No status says
+    /// by itself that a write was made: a server that answers 409 may have a row of somebody else. Without it, 409 and 412
+    /// are [compared](OnRepeat::Compare), and a delete that finds nothing (404, 410) is done, repeated or not: for a server
+    /// that says 404 to whoever lacks permission, declare them as [`Refused`](OnRepeat::Refused).
+    ///
+    /// ```
+    /// use larder_core::Operation;
+    /// use larder_rest::{Endpoint, OnRepeat};
+    ///
+    /// // A server that answers 400 to a row that is there already.
+    /// let notes = Endpoint::new("/items/notes").on_repeat(Operation::Insert, 400, OnRepeat::Compare);
+    /// # drop(notes);
+    /// ```
     #[must_use]
-    pub fn repeated_create(mut self, status: u16) -> Self {
-        self.repeated_create.push(status);
-        self
-    }
-
-    /// Declares a status, beside 404 and 410, with which the server answers a delete that it has done already.
-    #[must_use]
-    pub fn repeated_delete(mut self, status: u16) -> Self {
-        self.repeated_delete.push(status);
+    pub fn on_repeat(mut self, operation: Operation, status: u16, means: OnRepeat) -> Self {
+        self.repeats.insert((operation.verb(), status), means);
         self
     }
 }

@@ -1,10 +1,10 @@
-//! What an answer or a failure means: one table from status to kind, one from transport error to kind.
+//! The errors that answers and failures are.
 
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -12,25 +12,8 @@ use jiff::tz::TimeZone;
 use larder_core::{Error, ErrorKind, Failure, Sent, Timestamp};
 
 use crate::credentials::Secrets;
+use crate::meaning::{Meaning, kind_of};
 use crate::transport::{BoxError, NotSent, TransportError};
-
-/// The statuses after which the same request may succeed later, unless
-/// [`Rest::transient_statuses`](crate::Rest::transient_statuses) says otherwise.
-pub(crate) const TRANSIENT: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
-
-/// The table. What is in `transient` is [`Http`](ErrorKind::Http), so that it is tried again whatever else it may mean.
-pub(crate) fn kind_of(status: u16, transient: &[u16]) -> ErrorKind {
-    if transient.contains(&status) {
-        return ErrorKind::Http { status };
-    }
-    match status {
-        401 => ErrorKind::Unauthorized,
-        404 | 410 => ErrorKind::NotFound,
-        409 | 412 => ErrorKind::Conflict,
-        400..=499 => ErrorKind::Rejected,
-        _ => ErrorKind::Http { status },
-    }
-}
 
 /// The error that an answer without success is.
 pub(crate) fn of_status(
@@ -38,15 +21,15 @@ pub(crate) fn of_status(
     headers: &HeaderMap,
     body: &[u8],
     secrets: &Secrets,
-    transient: &[u16],
+    meaning: Option<Meaning>,
     now: Timestamp,
 ) -> Error {
     let code = status.as_u16();
     let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
-    let mut error = Error::new(kind_of(code, transient), format!("the server answered {code}{reason}"))
+    let mut error = Error::new(kind_of(code, meaning), format!("the server answered {code}{reason}"))
         .with_status(code)
         .with_sent(Sent::Answered)
-        .with_transient(transient.contains(&code));
+        .with_transient(meaning == Some(Meaning::Transient));
     if !body.is_empty() {
         error = error.with_body(excerpt(body, Failure::BODY_LIMIT, secrets));
     }
@@ -67,13 +50,15 @@ pub(crate) fn excerpt(body: &[u8], limit: usize, secrets: &Secrets) -> String {
     text
 }
 
-/// How long the server asks to wait: seconds, or a date in one of the three forms of RFC 9110, 5.6.7.
+/// How long the server asks to wait: seconds, or a date in one of the three forms of RFC 9110, 5.6.7. A date is compared
+/// with the server's own clock if it tells it, for that of this machine may be wrong.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
     let until = http_date(value)?;
+    let now = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?.trim())).unwrap_or(now);
     Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 

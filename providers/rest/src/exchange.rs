@@ -13,8 +13,9 @@ use http_body_util::BodyExt;
 use larder_core::{Context, Error, ErrorKind, Result, Runtime, Sent};
 use tracing::Instrument;
 
-use crate::credentials::{Credentials, Secrets};
+use crate::credentials::{Credential, Credentials, Secrets};
 use crate::error::{of_body, of_status, of_transport, unfit};
+use crate::meaning::{Meaning, Statuses};
 use crate::origin::{Base, Origin, resolve};
 use crate::query::split;
 use crate::transport::{Body, ResponseBody, Transport};
@@ -27,7 +28,7 @@ pub(crate) struct Exchange {
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
     pub(crate) timeout: Duration,
     pub(crate) body_limit: usize,
-    pub(crate) transient: Vec<u16>,
+    pub(crate) statuses: Statuses,
 }
 
 /// A request before credentials are added.
@@ -52,6 +53,14 @@ pub(crate) struct Answer {
     /// Where it came from, after redirects.
     pub(crate) uri: Uri,
     pub(crate) secrets: Secrets,
+}
+
+/// A request that is complete.
+struct Prepared {
+    request: Request<Body>,
+    secrets: Secrets,
+    /// What of it is the credential, to be told if it is refused.
+    credential: Option<Credential>,
 }
 
 /// Redirects of a read that are followed, within the origin.
@@ -109,9 +118,13 @@ impl Exchange {
 
     /// The error that an answer without success is; nothing of the request's secrets is in it.
     pub(crate) fn refusal(&self, answer: &Answer) -> Error {
+        self.refusal_as(answer, self.statuses.of(answer.status.as_u16()))
+    }
+
+    /// The error that an answer without success is, if it means this.
+    pub(crate) fn refusal_as(&self, answer: &Answer, meaning: Option<Meaning>) -> Error {
         let body = answer.body.as_deref().unwrap_or_default();
-        let now = self.runtime.now();
-        of_status(answer.status, &answer.headers, body, &answer.secrets, &self.transient, now)
+        of_status(answer.status, &answer.headers, body, &answer.secrets, meaning, self.runtime.now())
     }
 
     /// Waits for `work`, until the time is up or the caller withdraws.
@@ -149,13 +162,25 @@ impl Exchange {
         mut call: Call,
         progress: &Progress,
     ) -> Result<(Response<ResponseBody>, Uri, Secrets)> {
-        for _ in 0..=MOST_REDIRECTS {
-            let (request, secrets) = self.request(cx, &call).await?;
+        let mut renewed = false;
+        let mut redirects = 0;
+        while redirects <= MOST_REDIRECTS {
+            let Prepared { request, secrets, credential } = self.request(cx, &call).await?;
             let uri = request.uri().clone();
             progress.reach(Sent::Maybe);
             let response =
                 self.transport.send(request).await.map_err(|error| of_transport(error, &secrets))?;
             let status = response.status();
+            if let Some(refused) = credential.filter(|_| !renewed && self.is_refused(status)) {
+                // Whoever refuses the credentials has done nothing of what was asked.
+                progress.reach(Sent::Never);
+                renewed = true;
+                if self.renew(cx, &refused).await? {
+                    continue;
+                }
+                progress.reach(Sent::Answered);
+            }
+            redirects += 1;
             let Some(place) = response.headers().get(LOCATION).filter(|_| is_redirect(status)) else {
                 return Ok((response, uri, secrets));
             };
@@ -163,6 +188,20 @@ impl Exchange {
             call.target = self.redirected(&call.method, status, place.as_ref(), &secrets)?;
         }
         Err(redirect_error(StatusCode::FOUND, format!("more than {MOST_REDIRECTS} redirects")))
+    }
+
+    fn is_refused(&self, status: StatusCode) -> bool {
+        self.statuses.of(status.as_u16()) == Some(Meaning::Unauthorized)
+    }
+
+    /// True if there are other credentials now than those that were refused.
+    async fn renew(&self, cx: &Context, refused: &Credential) -> Result<bool> {
+        let Some(source) = &self.credentials else { return Ok(false) };
+        match source.renew(cx.account.clone(), refused).await {
+            // The server's own words say more.
+            Err(error) if error.kind() == ErrorKind::Unauthorized => Ok(false),
+            renewed => renewed,
+        }
     }
 
     /// Where a read goes on; a write never does.
@@ -202,15 +241,19 @@ impl Exchange {
     }
 
     /// The request with its credentials, which are asked for each time.
-    async fn request(&self, cx: &Context, call: &Call) -> Result<(Request<Body>, Secrets)> {
+    async fn request(&self, cx: &Context, call: &Call) -> Result<Prepared> {
         let (path, mut params) = split(&call.target);
         let mut headers = call.headers.clone();
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         if let Some((kind, _)) = &call.body {
             headers.insert(CONTENT_TYPE, kind.clone());
         }
-        let secrets = match &self.credentials {
-            Some(source) => source.credential(cx.account.clone()).await?.apply(&mut headers, &mut params)?,
+        let credential = match &self.credentials {
+            Some(source) => Some(source.credential(cx.account.clone()).await?),
+            None => None,
+        };
+        let secrets = match credential.clone() {
+            Some(credential) => credential.apply(&mut headers, &mut params)?,
             None => Secrets::default(),
         };
         let body = call.body.as_ref().map_or_else(Body::empty, |(_, bytes)| bytes.clone().into());
@@ -218,7 +261,7 @@ impl Exchange {
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = self.base.uri(&params.target(path)).map_err(|error| secrets.cleanse(error))?;
         *request.headers_mut() = headers;
-        Ok((request, secrets))
+        Ok(Prepared { request, secrets, credential })
     }
 
     /// Reads a body, and no more of it than is allowed.

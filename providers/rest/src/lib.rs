@@ -18,10 +18,13 @@
 //! |---|---|
 //! | 401 | `Unauthorized` |
 //! | 404, 410 | `NotFound`; of a read by key: no row; of a delete: done |
-//! | 409, 412 | `Conflict` |
-//! | 408, 425, 429, 500, 502, 503, 504 | `Http`, transient ([`Rest::transient_statuses`]); `Retry-After` is kept |
+//! | 409, 412, 428 | `Conflict` |
+//! | 408, 425, 429, and 5xx but 501 and 505 | `Http`, transient; `Retry-After` is kept |
 //! | other 4xx | `Rejected` |
 //! | a redirect that is not followed, and all else | `Http` |
+//!
+//! [`Rest::status`] says otherwise, by number. What a *repeated* write is answered is said by the endpoint
+//! ([`Endpoint::on_repeat`]).
 //!
 //! The server's body is kept in the error, up to 64 KiB.
 //!
@@ -57,11 +60,13 @@ mod error;
 mod exchange;
 mod filters;
 mod link;
+mod meaning;
 mod origin;
 mod paging;
 mod provider;
 mod pushdown;
 mod query;
+mod refreshing;
 mod route;
 mod template;
 mod transport;
@@ -71,9 +76,11 @@ mod write;
 pub use client::{HyperBuilder, HyperTransport};
 pub use config::Rest;
 pub use credentials::{ApiKey, BearerToken, Credential, Credentials};
-pub use endpoint::{Action, Endpoint};
+pub use endpoint::{Action, Endpoint, OnRepeat};
 pub use filters::{FieldRef, FilterOp, OrderStyle};
+pub use meaning::Meaning;
 pub use paging::Paging;
+pub use refreshing::Refreshing;
 pub use transport::{Body, BoxError, NotSent, ResponseBody, Transport, TransportError};
 
 pub use http;

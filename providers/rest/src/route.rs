@@ -8,7 +8,7 @@ use larder_core::{Idempotency, KeyKind, Operation, Result, Schema};
 use serde_json::{Map, Value};
 
 use crate::codec::Version;
-use crate::endpoint::{Action, Endpoint};
+use crate::endpoint::{Action, Endpoint, OnRepeat};
 use crate::error::invalid;
 use crate::filters::{FieldRef, Filters, Ordered};
 use crate::paging::Paging;
@@ -45,8 +45,7 @@ pub(crate) struct Route {
     if_none_match: bool,
     idempotency_header: Option<HeaderName>,
     idempotency: BTreeMap<&'static str, Idempotency>,
-    pub(crate) repeated_create: Vec<u16>,
-    pub(crate) repeated_delete: Vec<u16>,
+    repeats: BTreeMap<(&'static str, u16), OnRepeat>,
 }
 
 impl Route {
@@ -101,8 +100,7 @@ impl Route {
             if_none_match: e.if_none_match,
             idempotency_header: idempotency_header.map(header_name).transpose()?,
             idempotency: e.idempotency,
-            repeated_create: e.repeated_create,
-            repeated_delete: e.repeated_delete,
+            repeats: e.repeats,
         })
     }
 
@@ -129,6 +127,11 @@ impl Route {
             None => method == Method::POST || method == Method::PATCH,
         };
         self.idempotency_header.as_ref().filter(|_| keyed)
+    }
+
+    /// What is declared about a status as the answer to a repeat.
+    pub(crate) fn on_repeat(&self, operation: Operation, status: u16) -> Option<OnRepeat> {
+        self.repeats.get(&(operation.verb(), status)).copied()
     }
 
     /// How an operation stands being sent twice.

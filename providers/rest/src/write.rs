@@ -5,9 +5,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use larder_core::{Applied, Context, Error, ErrorKind, Mutation, Operation, Outcome, PageRow, Result};
 
 use crate::codec;
-use crate::endpoint::Action;
+use crate::endpoint::{Action, OnRepeat};
 use crate::error::invalid;
 use crate::exchange::{Answer, Call};
+use crate::meaning::Meaning;
 use crate::provider::RestProvider;
 use crate::route::{Route, action_of};
 use crate::template::{Hole, key_text};
@@ -23,19 +24,27 @@ impl RestProvider {
             let row = self.row(route, mutation, &answer);
             return Ok(Applied { outcome: outcome(mutation.operation, &method, status), row });
         }
-        let gone = matches!(status.as_u16(), 404 | 410);
-        if mutation.operation == Operation::Delete
-            && (gone || repeated(mutation, status, &route.repeated_delete))
-        {
-            return Ok(Applied { outcome: Outcome::Missing, row: None });
+        let declared = route.on_repeat(mutation.operation, status.as_u16());
+        let finds_nothing = mutation.operation == Operation::Delete && matches!(status.as_u16(), 404 | 410);
+        match declared {
+            None if finds_nothing => Ok(Applied { outcome: Outcome::Missing, row: None }),
+            Some(OnRepeat::Done) if mutation.repeated || finds_nothing => {
+                if mutation.operation == Operation::Delete {
+                    return Ok(Applied { outcome: Outcome::Missing, row: None });
+                }
+                // Some send the row, others an error: only what has the key is taken for the row.
+                let row = self.row(route, mutation, &answer);
+                let row = row.filter(|row| mutation.schema.key_of(&*row.row).is_ok());
+                Ok(Applied { outcome: Outcome::Accepted, row })
+            }
+            Some(OnRepeat::Compare) if mutation.repeated => {
+                Err(self.exchange.refusal_as(&answer, Some(Meaning::Conflict)))
+            }
+            Some(OnRepeat::Refused) if mutation.repeated => {
+                Err(self.exchange.refusal_as(&answer, Some(Meaning::Rejected)))
+            }
+            _ => Err(self.exchange.refusal(&answer)),
         }
-        if mutation.operation == Operation::Insert && repeated(mutation, status, &route.repeated_create) {
-            // Some send the row, others an error: only what has the key is taken for the row.
-            let row = self.row(route, mutation, &answer);
-            let row = row.filter(|row| mutation.schema.key_of(&*row.row).is_ok());
-            return Ok(Applied { outcome: Outcome::Accepted, row });
-        }
-        Err(self.exchange.refusal(&answer))
     }
 
     fn request(&self, route: &Route, mutation: &Mutation) -> Result<Call> {
@@ -77,10 +86,6 @@ impl RestProvider {
             codec::bare(route, mutation, &answer.headers, now)
         })
     }
-}
-
-fn repeated(mutation: &Mutation, status: StatusCode, declared: &[u16]) -> bool {
-    mutation.repeated && declared.contains(&status.as_u16())
 }
 
 fn field_text(mutation: &Mutation, at: usize) -> Result<String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use larder_core::{Context, Error, ErrorKind, Operation, Query, Sent};
 use larder_rest::http::Method;
-use larder_rest::{Endpoint, Rest};
+use larder_rest::{Endpoint, Meaning, Rest};
 use rstest::rstest;
 use serde_json::{Value as Json, json};
 use support::*;
@@ -137,7 +137,7 @@ async fn an_over_long_body_is_refused() {
 #[case(422, ErrorKind::Rejected, false)]
 #[case(423, ErrorKind::Rejected, false)]
 #[case(425, ErrorKind::Http { status: 425 }, true)]
-#[case(428, ErrorKind::Rejected, false)]
+#[case(428, ErrorKind::Conflict, false)]
 #[case(429, ErrorKind::Http { status: 429 }, true)]
 #[case(499, ErrorKind::Rejected, false)]
 #[case(500, ErrorKind::Http { status: 500 }, true)]
@@ -146,7 +146,8 @@ async fn an_over_long_body_is_refused() {
 #[case(503, ErrorKind::Http { status: 503 }, true)]
 #[case(504, ErrorKind::Http { status: 504 }, true)]
 #[case(505, ErrorKind::Http { status: 505 }, false)]
-#[case(520, ErrorKind::Http { status: 520 }, false)]
+#[case(511, ErrorKind::Http { status: 511 }, true)]
+#[case(520, ErrorKind::Http { status: 520 }, true)]
 #[case(999, ErrorKind::Http { status: 999 }, false)]
 #[tokio::test]
 async fn each_status_has_its_kind(#[case] status: u16, #[case] kind: ErrorKind, #[case] transient: bool) {
@@ -163,14 +164,25 @@ async fn each_status_has_its_kind(#[case] status: u16, #[case] kind: ErrorKind, 
     assert_eq!(server.log().len(), 2, "nothing is sent twice");
 }
 
+// Rules: e-transient
+#[rstest]
+#[case(423, Meaning::Transient, ErrorKind::Http { status: 423 }, true)]
+#[case(501, Meaning::Transient, ErrorKind::Http { status: 501 }, true)]
+#[case(503, Meaning::Rejected, ErrorKind::Rejected, false)]
+#[case(403, Meaning::Unauthorized, ErrorKind::Unauthorized, false)]
+#[case(400, Meaning::NotFound, ErrorKind::NotFound, false)]
+#[case(422, Meaning::Conflict, ErrorKind::Conflict, false)]
 #[tokio::test]
-async fn what_is_transient_can_be_said() {
-    for (status, expected) in [(423, true), (520, true), (500, false)] {
-        let rest = Rest::at("https://api.example.com").transport(Server::always(reply(status)));
-        let remote = open(rest.transient_statuses([423, 520])).await;
-        let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
-        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Http { status }, expected));
-    }
+async fn what_a_status_means_can_be_said(
+    #[case] status: u16,
+    #[case] meaning: Meaning,
+    #[case] kind: ErrorKind,
+    #[case] transient: bool,
+) {
+    let rest = Rest::at("https://api.example.com").transport(Server::always(reply(status)));
+    let remote = open(rest.status(status, meaning)).await;
+    let error = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (kind, transient));
 }
 
 #[rstest]
@@ -189,6 +201,10 @@ async fn retry_after_is_kept(#[case] value: &str, #[case] seconds: Option<u64>) 
         Some(seconds) => assert_eq!(wait, Duration::from_secs(seconds)),
         None => assert!(wait > Duration::from_secs(365 * 24 * 60 * 60)),
     }
+    // The server's own clock counts, not that of this machine.
+    let late = reply(503).header("retry-after", "Fri, 01 Jan 2100 00:01:00 GMT");
+    let server = Server::always(late.header("date", "Fri, 01 Jan 2100 00:00:00 GMT"));
+    assert_eq!(fail(&server, users(), &Query::all()).await.retry_after(), Some(Duration::from_secs(60)));
     let server = Server::always(reply(503).header("retry-after", "soon"));
     assert_eq!(fail(&server, users(), &Query::all()).await.retry_after(), None);
 }

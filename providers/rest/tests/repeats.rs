@@ -5,8 +5,8 @@
 mod support;
 
 use larder_core::{Context, ErrorKind, Idempotency, Operation, Outcome, Sent};
-use larder_rest::Endpoint;
 use larder_rest::http::Method;
+use larder_rest::{Endpoint, OnRepeat};
 use rstest::rstest;
 use serde_json::json;
 use support::*;
@@ -91,7 +91,15 @@ async fn what_a_repeat_means_is_declared() {
     let mut insert = mutation(Operation::Insert, Some(ada()), "7");
     insert.repeated = true;
     let plain = remote(&server, users()).await;
-    let declared = remote(&server, users().repeated_create(409).repeated_delete(409)).await;
+    let declared = remote(
+        &server,
+        users().on_repeat(Operation::Insert, 409, OnRepeat::Done).on_repeat(
+            Operation::Delete,
+            409,
+            OnRepeat::Done,
+        ),
+    )
+    .await;
 
     let refused = plain.apply(&Context::new(), &insert).await.unwrap_err();
     assert_eq!(
@@ -116,8 +124,45 @@ async fn what_a_repeat_means_is_declared() {
 #[tokio::test]
 async fn a_repeated_create_may_answer_with_the_row() {
     let server = Server::always(reply(412).json(user_json("7", "Ada", None, "open")));
-    let remote = remote(&server, users().create_with(Method::PUT).repeated_create(412)).await;
+    let remote =
+        remote(&server, users().create_with(Method::PUT).on_repeat(Operation::Insert, 412, OnRepeat::Done))
+            .await;
     let mut insert = mutation(Operation::Insert, Some(ada()), "7");
     insert.repeated = true;
     assert!(remote.apply(&Context::new(), &insert).await.unwrap().row.is_some());
+}
+
+// Rules: o-on-repeat
+#[tokio::test]
+async fn what_a_repeat_is_answered_can_be_compared_or_refused() {
+    let server = Server::always(reply(400).json(json!({ "code": "RECORD_NOT_UNIQUE" })));
+    let endpoint = users().on_repeat(Operation::Insert, 400, OnRepeat::Compare);
+    let compared = remote(&server, endpoint).await;
+    let mut insert = mutation(Operation::Insert, Some(ada()), "7");
+    for (repeated, kind) in [(false, ErrorKind::Rejected), (true, ErrorKind::Conflict)] {
+        insert.repeated = repeated;
+        let error = compared.apply(&Context::new(), &insert).await.unwrap_err();
+        assert_eq!((error.kind(), error.status(), error.is_transient()), (kind, Some(400), false));
+    }
+    let server = Server::always(reply(409));
+    let refused = remote(&server, users().on_repeat(Operation::Insert, 409, OnRepeat::Refused)).await;
+    assert_eq!(refused.apply(&Context::new(), &insert).await.unwrap_err().kind(), ErrorKind::Rejected);
+}
+
+// Rules: o-on-repeat
+#[tokio::test]
+async fn a_delete_that_finds_nothing_is_done_unless_the_endpoint_says_that_it_was_refused() {
+    for status in [404, 410] {
+        let server = Server::always(reply(status));
+        for repeated in [false, true] {
+            let mut delete = mutation(Operation::Delete, None, "7");
+            delete.repeated = repeated;
+            let usual = remote(&server, users()).await;
+            let done = usual.apply(&Context::new(), &delete).await.unwrap();
+            assert_eq!(done.outcome, Outcome::Missing);
+            let hides = users().on_repeat(Operation::Delete, status, OnRepeat::Refused);
+            let refused = remote(&server, hides).await.apply(&Context::new(), &delete).await.unwrap_err();
+            assert!(matches!(refused.kind(), ErrorKind::NotFound | ErrorKind::Rejected));
+        }
+    }
 }
