@@ -56,6 +56,8 @@ pub(crate) enum Turn {
 pub(crate) struct Switches {
     pub(crate) offline: Mutex<bool>,
     pub(crate) turns: Mutex<VecDeque<Turn>>,
+    /// What it says to every write of these rows, for ever.
+    poison: Mutex<std::collections::BTreeMap<String, Turn>>,
     pub(crate) applied: Mutex<Vec<Mutation>>,
     pub(crate) reads: Mutex<usize>,
     /// In whose name the writes came.
@@ -91,6 +93,11 @@ impl Switches {
 
     pub(crate) fn next(&self, turn: Turn) {
         self.turns.lock().unwrap().push_back(turn);
+    }
+
+    /// From now on it does this with every write of the row.
+    pub(crate) fn poison(&self, key: &str, turn: Turn) {
+        self.poison.lock().unwrap().insert(key.to_owned(), turn);
     }
 
     /// The operations that reached the remote, as "verb key".
@@ -234,6 +241,10 @@ impl Provider for OpenNet {
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        let poison = self.switches.poison.lock().unwrap().get(&mutation.key.to_string()).cloned();
+        if let Some(poison) = poison {
+            self.switches.turns.lock().unwrap().push_front(poison);
+        }
         let turn = self.switches.pass()?;
         self.switches.applied.lock().unwrap().push(mutation.clone());
         self.switches.accounts.lock().unwrap().push(cx.account.clone());

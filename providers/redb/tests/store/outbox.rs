@@ -135,6 +135,10 @@ async fn an_entry_of_a_model_that_is_gone_hides_no_other() {
     assert_eq!(loaded.unreadable.iter().map(|unreadable| unreadable.seq).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!(loaded.last, 5);
     let error = &loaded.unreadable[0].error;
+    assert!(
+        loaded.unreadable.iter().all(|unreadable| !unreadable.raw.is_empty()),
+        "it can be taken elsewhere"
+    );
     assert_eq!((error.kind(), error.model_name()), (ErrorKind::Serialization, Some("Note")));
     assert_eq!(store.entry(&cx(), 1).await.unwrap_err().kind(), ErrorKind::Serialization);
     assert_eq!(counts(&*store).await, (5, 0));
