@@ -64,7 +64,7 @@ mod schedule {
         for (kind, status, _) in answers {
             let key = status.to_string();
             net.poison(&key, Turn::Say(kind, status));
-            repo.upsert(&note(&key, "precious", 0)).await.unwrap().accepted().await.unwrap_err();
+            soon(repo.upsert(&note(&key, "precious", 0)).await.unwrap().accepted()).await.unwrap_err();
         }
         let kept = parked(&repo, answers.len()).await;
         for (kept, (kind, status, reason)) in kept.iter().zip(answers) {
