@@ -194,6 +194,24 @@ pub enum Expect {
         /// The revision.
         revision: u64,
     },
+    /// The outbox entry is there, and was sent as often and is marked as little or much as it was when it was read. What
+    /// it *says* changes with its row alone, so that it is the row's revision that tells of that.
+    Entry {
+        /// Its sequence number.
+        seq: u64,
+        /// Whether it has a [`SendMark`](crate::SendMark).
+        marked: bool,
+        /// Its attempts.
+        attempts: u32,
+    },
+}
+
+impl Expect {
+    /// That `entry` is there, and has not been sent since it was read.
+    #[must_use]
+    pub fn entry(entry: &Entry) -> Self {
+        Self::Entry { seq: entry.seq, marked: entry.mark.is_some(), attempts: entry.attempts }
+    }
 }
 
 /// A change within a batch.

@@ -23,6 +23,7 @@ mod driver;
 mod engine;
 mod events;
 mod fates;
+mod given;
 mod repository;
 mod runtime;
 mod status;

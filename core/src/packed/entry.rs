@@ -196,6 +196,12 @@ impl EncodedEntry<'_> {
         })
     }
 
+    /// Whether the entry is marked as sent, and its attempts.
+    #[must_use]
+    pub fn sent(&self) -> (bool, u32) {
+        (self.head.mark.is_some(), self.head.attempts)
+    }
+
     /// The entry for today's model.
     #[must_use]
     pub fn into_entry(

@@ -300,6 +300,7 @@ macro_rules! __cases_of_store {
                 a_part_can_be_loaded: "p-outbox",
                 an_entry_can_be_revised: "p-outbox",
                 revising_what_is_gone_does_nothing: "p-outbox",
+                a_batch_can_rely_on_how_often_an_entry_was_sent: "p-outbox-expect",
                 entries_are_counted: "p-outbox",
                 rows_point_to_their_entries: "p-outbox",
                 what_stands_beside_a_row_comes_back: "m-extra",

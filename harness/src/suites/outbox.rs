@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use larder_core::{
-    Entry, EntryState, ErrorKind, Failure, MutationId, Op, Operation, OutboxCounts, ParkReason, Record, Row,
-    Runtime, RuntimeExt, SendMark, Tail, Within,
+    Batch, CommitOutcome, Entry, EntryState, ErrorKind, Expect, Failure, MutationId, Op, Operation,
+    OutboxCounts, ParkReason, Record, Row, Runtime, RuntimeExt, SendMark, Tail, Within,
 };
 
 use crate::models::{SPECIMEN, specimen, text, with};
@@ -165,6 +165,29 @@ pub(super) async fn revising_what_is_gone_does_nothing(trial: Trial) -> Verdict 
         .await;
     assert!(trial.store().entry(&trial.cx, seq).await.expect("an answer").is_none());
     assert_eq!(trial.store().outbox_counts(&trial.cx).await.expect("counts"), OutboxCounts::default());
+    Verdict::Passed
+}
+
+pub(super) async fn a_batch_can_rely_on_how_often_an_entry_was_sent(trial: Trial) -> Verdict {
+    let seqs = trial.commit(vec![enqueue(entry(&trial, 5)), enqueue(full(&trial))]).await.seqs;
+    let expect = |seq, marked, attempts| Expect::Entry { seq, marked, attempts };
+    let stale = async |expect: Vec<Expect>| {
+        let batch = Batch { expect, ops: vec![trial.op(&SPECIMEN, specimen(9))] };
+        trial.store().commit(&trial.cx, batch).await.expect("an answer") == CommitOutcome::Stale
+    };
+    assert!(!stale(vec![expect(seqs[0], false, 0), expect(seqs[1], true, 9)]).await);
+    assert!(stale(vec![expect(seqs[0], true, 0)]).await, "it is not marked");
+    assert!(stale(vec![expect(seqs[0], false, 1)]).await, "it was not sent");
+    assert!(stale(vec![expect(seqs[1], false, 9)]).await, "it is marked");
+    assert!(stale(vec![expect(seqs[0], false, 0), expect(seqs[1], true, 8)]).await, "it was sent once more");
+    assert!(stale(vec![expect(seqs[1] + 1, false, 0)]).await, "it is not there yet");
+    let stored = trial.store().entry(&trial.cx, seqs[1]).await.expect("an answer").expect("the entry");
+    assert!(!stale(vec![Expect::entry(&stored)]).await);
+    let sent = Entry { seq: seqs[0], mark: stored.mark, attempts: 1, ..entry(&trial, 5) };
+    trial.commit(vec![Op::Revise(Box::new(sent)), Op::Dequeue(seqs[1])]).await;
+    assert!(stale(vec![expect(seqs[0], false, 0)]).await, "it was marked and sent meanwhile");
+    assert!(!stale(vec![expect(seqs[0], true, 1)]).await);
+    assert!(stale(vec![expect(seqs[1], true, 9)]).await, "it is gone");
     Verdict::Passed
 }
 

@@ -9,14 +9,20 @@ use larder_core::{
     Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
     SendMark, Sent, Store, StoredRow, Unreadable,
 };
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use crate::account::Account;
 use crate::changes::Changes;
-use crate::engine::exchange::{self, Exchange};
+use crate::engine::exchange;
+use crate::engine::renames::Rename;
 use crate::engine::settle::{self, View};
 use crate::engine::{Answer, Event, Head, PermanentFailure, Settings, Verdict, enqueue};
 use crate::fates::{Fate, Fates};
+use crate::given::Given;
 use crate::repository::{Since, take_brought};
+
+/// How often a decision is tried while others write, before they have to wait for it.
+const OVERTAKEN: usize = 3;
 
 /// What the calls need.
 #[derive(Debug)]
@@ -30,6 +36,12 @@ pub(crate) struct Acts {
     /// What becomes of a mutation that has failed for good, by model; it is parked unless told otherwise.
     pub(crate) policies: BTreeMap<&'static str, PermanentFailure>,
     pub(crate) settings: Settings,
+    /// The models that are known.
+    pub(crate) schemas: Vec<&'static Schema>,
+    /// The keys that the remote has given in place of temporary ones.
+    pub(crate) given: Arc<Given>,
+    /// Shared by whoever writes; held alone by a decision that has been overtaken too often.
+    pub(crate) turn: Arc<RwLock<()>>,
     /// Raised when the driver stops: what can't be made durable is left to the next start.
     pub(crate) stopping: Cancellation,
     /// Answers that are not settled yet, by sequence number.
@@ -73,11 +85,7 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
-                let head = |entry: &Entry| {
-                    let policy = self.policies.get(entry.schema.model).copied().unwrap_or_default();
-                    Head::of(entry, self.idempotency(entry), policy)
-                };
-                let mut heads: Vec<Head> = loaded.entries.iter().map(head).collect();
+                let mut heads: Vec<Head> = loaded.entries.iter().map(|entry| self.head(entry)).collect();
                 // It holds back what comes after it in its lane.
                 let own = |entry: &Unreadable| Head::unreadable(entry, self.account.get());
                 heads.extend(loaded.unreadable.iter().filter_map(own));
@@ -102,35 +110,64 @@ impl Acts {
         }
     }
 
-    /// Notes durably that the entries may have been sent, before the first byte goes out.
-    pub(crate) async fn mark(&self, seqs: Vec<u64>) -> Event {
+    /// Notes durably that the entries may have been sent, before the first byte goes out. One that is not any more what
+    /// the schedule knows of it is not marked: the schedule learns what it is now.
+    pub(crate) async fn mark(&self, heads: Vec<Head>) -> Event {
         let at = self.runtime.now();
-        match self.try_mark(&seqs, SendMark { first: at }).await {
-            Ok(()) => Event::Marked { seqs, at },
+        match self.try_mark(&heads, SendMark { first: at }).await {
+            Ok(Marking { revised, gone }) => {
+                let moved = |seq: &u64| gone.contains(seq) || revised.iter().any(|head| head.seq == *seq);
+                let seqs = heads.iter().map(|head| head.seq).filter(|seq| !moved(seq)).collect();
+                Event::Marked { seqs, at, revised, gone }
+            }
             Err(error) => {
                 tracing::error!(%error, "entries can't be marked as sent, so they are not sent");
+                let seqs = heads.iter().map(|head| head.seq).collect();
                 Event::MarkFailed { seqs, jitter: self.runtime.random() }
             }
         }
     }
 
-    async fn try_mark(&self, seqs: &[u64], mark: SendMark) -> Result<()> {
-        let mut batch = Batch::default();
-        for seq in seqs {
-            match self.store.entry(&self.cx(), *seq).await {
-                Ok(Some(mut entry)) => {
-                    entry.mark.get_or_insert(mark);
-                    batch.ops.push(Op::Revise(Box::new(entry)));
+    async fn try_mark(&self, heads: &[Head], mark: SendMark) -> Result<Marking> {
+        for attempt in 0.. {
+            let _turn = self.turn(attempt).await;
+            let (mut batch, mut marking) = (Batch::default(), Marking::default());
+            for known in heads {
+                match self.look(known.seq).await {
+                    Ok(Some((mut entry, stored))) => {
+                        let head = self.head(&entry);
+                        if !head.is_as(known) {
+                            marking.revised.push(head);
+                            continue;
+                        }
+                        // What the entry says changes with its row alone.
+                        batch.expect.push(settle::expect(&entry, stored.as_ref()));
+                        entry.mark.get_or_insert(mark);
+                        batch.ops.push(Op::Revise(Box::new(entry)));
+                    }
+                    Ok(None) => marking.gone.push(known.seq),
+                    // It can't be sent either, and does not keep the others.
+                    Err(error) if is_damage(&error) => {
+                        tracing::error!(seq = known.seq, %error, "an outbox entry can't be read");
+                    }
+                    Err(error) => return Err(error),
                 }
-                Ok(None) => {}
-                // It can't be sent either, and does not keep the others.
-                Err(error) if is_damage(&error) => {
-                    tracing::error!(seq, %error, "an outbox entry can't be read");
-                }
-                Err(error) => return Err(error),
+            }
+            if batch.ops.is_empty() || self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+                return Ok(marking);
             }
         }
-        self.store.commit(&self.cx(), batch).await.map(drop)
+        Ok(Marking::default())
+    }
+
+    /// What is waited for before a decision is tried once more: after some attempts, that nobody writes meanwhile.
+    async fn turn(&self, attempt: usize) -> Option<RwLockWriteGuard<'_, ()>> {
+        if attempt < OVERTAKEN { None } else { Some(self.turn.write().await) }
+    }
+
+    pub(crate) fn head(&self, entry: &Entry) -> Head {
+        let policy = self.policies.get(entry.schema.model).copied().unwrap_or_default();
+        Head::of(entry, self.idempotency(entry), policy)
     }
 
     #[tracing::instrument(name = "larder::send", skip(self))]
@@ -249,26 +286,30 @@ impl Acts {
             answer,
             ids: Vec::new(),
             given: None,
+            renames: Vec::new(),
+            key_alone: false,
             reverted: Vec::new(),
         };
         let mut failures = 0;
         loop {
             match self.try_settle(&mut decision).await {
                 Ok(()) => {
-                    return match decision.given {
-                        Some(key) => Event::Exchanged { seq, key },
-                        // It was gone already, or can't be read.
-                        None if verdict == Verdict::Revert && decision.reverted.is_empty() => {
-                            Event::Discarded(seq)
+                    // It was gone already, or can't be read.
+                    let nothing = decision.reverted.is_empty();
+                    return match verdict {
+                        _ if !decision.renames.is_empty() => {
+                            let places = decision.renames.into_iter();
+                            let places = places.map(|rename| (rename.place(), rename.to)).collect();
+                            Event::Exchanged { seq, renames: places }
                         }
-                        None if verdict == Verdict::Revert => Event::Reverted(decision.reverted),
-                        None => Event::Settled { seq, verdict },
+                        Verdict::Revert if nothing => Event::Discarded(seq),
+                        Verdict::Revert => Event::Reverted(decision.reverted),
+                        verdict => Event::Settled { seq, verdict },
                     };
                 }
                 // The remote has the mutation, whatever it said about it.
-                Err(error) if is_unfit(&error) && matches!(decision.answer, Some(Ok(Some(_)))) => {
+                Err(error) if is_unfit(&error) && decision.leave_out() => {
                     tracing::warn!(seq, %error, "the remote accepted, and its answer can't be stored: it is left out");
-                    decision.answer = Some(Ok(None));
                 }
                 Err(error) => {
                     failures += 1;
@@ -292,7 +333,8 @@ impl Acts {
             let wait = error.and_then(Error::retry_after)?.min(self.settings.longest_wait);
             self.runtime.now().checked_add(wait).ok()
         };
-        loop {
+        for attempt in 0.. {
+            let _turn = self.turn(attempt).await;
             let (entry, stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
@@ -316,16 +358,24 @@ impl Acts {
                         .and_then(|answer| answer.as_ref().ok())
                         .and_then(Option::as_ref);
                     let given = exchange::given(&entry, row);
-                    let mut batch = match (stored, row, &given) {
+                    decision.renames.clear();
+                    decision.given.clone_from(&given);
+                    let mut batch = match (stored, row, given) {
                         (Some(stored), Some(row), Some(key)) => {
-                            self.exchanged(&entry, stored, row, key.clone()).await?
+                            let mut alone = None;
+                            if decision.key_alone {
+                                alone = Some(exchange::key_alone(entry.schema, row)?);
+                            }
+                            let row = alone.as_ref().unwrap_or(row);
+                            let (batch, renames) = self.exchanged(&entry, stored, row, key).await?;
+                            decision.renames = renames;
+                            batch
                         }
                         _ => {
                             let next = self.next(&entry, stored, decision.next).await?;
                             settle::accepted(&entry, stored, next.as_ref(), row, now)?
                         }
                     };
-                    decision.given = given;
                     self.accept_nested(&mut batch, &entry, row, now).await?;
                     let since = Since { revision: decision.asked, own: &[], touches: None, now };
                     take_brought(&mut batch, row, &*self.store, &self.cx(), since).await?;
@@ -367,25 +417,6 @@ impl Acts {
         Ok(())
     }
 
-    /// The batch that moves a row from its temporary key to `key`.
-    async fn exchanged(
-        &self,
-        entry: &Entry,
-        stored: &StoredRow,
-        answer: &PageRow,
-        key: Key,
-    ) -> Result<Batch> {
-        let there = self.store.load(&self.cx(), entry.schema, &key).await?;
-        if there.as_ref().is_some_and(|there| there.meta.tail != 0) {
-            let what = "the row has been written under its new key already";
-            return Err(Error::new(ErrorKind::Conflict, what).model(entry.schema.model).key(&key));
-        }
-        let mut later = self.chain(entry.schema, &entry.key, stored.meta.tail).await?;
-        later.retain(|other| other.seq > entry.seq);
-        let exchange = Exchange { entry, stored, later, answer, key, there };
-        exchange::exchanged(exchange, self.runtime.now())
-    }
-
     /// An entry and its row. The entry is read after the row: a batch that relies on the row's revision relies on the
     /// entry as well, because whatever is decided about an entry touches its row.
     pub(super) async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
@@ -419,7 +450,7 @@ impl Acts {
     }
 
     /// The entries of a row, oldest first. Those that can't be read are left out.
-    pub(super) async fn chain(&self, schema: &'static Schema, key: &Key, tail: u64) -> Result<Vec<Entry>> {
+    pub(crate) async fn chain(&self, schema: &'static Schema, key: &Key, tail: u64) -> Result<Vec<Entry>> {
         let (mut chain, mut at) = (Vec::new(), tail);
         while at != 0 {
             match self.store.entry(&self.cx(), at).await {
@@ -478,8 +509,35 @@ struct Decision {
     ids: Vec<MutationId>,
     /// The key that the remote has given in place of a temporary one.
     given: Option<Key>,
+    /// The keys that rows have got by it.
+    renames: Vec<Rename>,
+    /// Of what the remote said about a row with a new key, nothing but the key can be stored.
+    key_alone: bool,
     /// The entries whose rows have gone back.
     reverted: Vec<u64>,
+}
+
+impl Decision {
+    /// Leaves out what can be left out of the answer; `false` if that is nothing. The key that a remote has given can't
+    /// be: all that refers to the row waits for it.
+    fn leave_out(&mut self) -> bool {
+        if self.given.is_some() {
+            return !std::mem::replace(&mut self.key_alone, true);
+        }
+        let said = matches!(self.answer, Some(Ok(Some(_))));
+        if said {
+            self.answer = Some(Ok(None));
+        }
+        said
+    }
+}
+
+/// What came of marking entries, beside the marks.
+#[derive(Default)]
+struct Marking {
+    /// Entries that are other than the schedule knows them.
+    revised: Vec<Head>,
+    gone: Vec<u64>,
 }
 
 /// A record can't be read, and will not be by trying again.

@@ -2,9 +2,11 @@
 
 mod act;
 mod decide;
+mod exchange;
 mod nested;
 mod task;
 mod tell;
 
 pub(crate) use act::Acts;
+pub(crate) use exchange::left;
 pub(crate) use task::{Handle, start};

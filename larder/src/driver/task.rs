@@ -283,7 +283,10 @@ impl Task {
             let acts = Arc::clone(&self.acts);
             self.work.push(match effect {
                 Effect::Load { after, limit } => Box::pin(async move { acts.load(after, limit).await }),
-                Effect::Mark(seqs) => Box::pin(async move { acts.mark(seqs).await }),
+                Effect::Mark(seqs) => {
+                    let heads = seqs.iter().filter_map(|seq| self.engine.head(*seq).cloned()).collect();
+                    Box::pin(async move { acts.mark(heads).await })
+                }
                 Effect::Send { seq, repeated } => Box::pin(async move { acts.send(seq, repeated).await }),
                 Effect::Probe(seq) => Box::pin(async move { acts.probe(seq).await }),
                 Effect::Settle(seq, verdict) => {

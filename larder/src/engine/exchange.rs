@@ -1,15 +1,19 @@
-//! Keys that the server gives: the row leaves its temporary key in the transaction that records the server's answer, and
-//! the entries that are queued behind it go along.
+//! Keys that the server gives: in the transaction that records the server's answer the row leaves its temporary key, and
+//! so does everything that names it: what is queued for the row, rows that refer to it or have it in their own keys, and
+//! what is queued for those.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
     Batch, Entry, Expect, Key, KeyKind, Meta, Op, Operation, PageRow, Record, Result, Row, RowState, Schema,
-    StoredRow, SyncState, Tail, Timestamp, ValueRef,
+    StoredRow, SyncState, Timestamp,
 };
 
 use super::enqueue::differences;
-use super::settle::{on_top, overlaid, rewritten};
+use super::renames::{Rename, Renamed, among, rekeyed, rename_in, renamed};
+use super::settle::{Ground, on_top, overlaid, restack, rewritten};
+use super::ties::Place;
 
 /// True if the remote does not know the key of the entry: it is temporary, and the remote will give another.
 pub(crate) fn is_temporary(entry: &Entry) -> bool {
@@ -23,75 +27,200 @@ pub(crate) fn given(entry: &Entry, answer: Option<&PageRow>) -> Option<Key> {
     entry.schema.key_of(&*answer.row).ok().filter(|key| *key != entry.key)
 }
 
-/// What an exchange is made from.
-#[derive(Debug)]
-pub(crate) struct Exchange<'a> {
-    pub(crate) entry: &'a Entry,
-    pub(crate) stored: &'a StoredRow,
-    /// The entries of the row that come after, oldest first.
-    pub(crate) later: Vec<Entry>,
-    pub(crate) answer: &'a PageRow,
-    pub(crate) key: Key,
-    /// What is stored under that key already: a pull may have been faster than the answer.
-    pub(crate) there: Option<StoredRow>,
+/// What an answer says of the key alone.
+pub(crate) fn key_alone(schema: &'static Schema, answer: &PageRow) -> Result<PageRow> {
+    let nothing = Record::new(vec![None; schema.fields.len()]);
+    let meta = Meta { version: answer.meta.version.clone(), ..Meta::synced(answer.meta.sync.since) };
+    Ok(PageRow::new(meta, rekeyed(schema, &nothing, &*answer.row)?))
 }
 
-/// The remote has the row under `key`: it moves there, with what was changed since and what is queued for it.
+/// A row, and what is queued for it, oldest first.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) schema: &'static Schema,
+    pub(crate) key: Key,
+    pub(crate) stored: StoredRow,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// Everything that names a row which gets another key.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// The row, and those whose own keys contain its key.
+    pub(crate) renames: Vec<Rename>,
+    /// The rows that name one of them, now or in what is queued for them; the first one itself is not among them.
+    pub(crate) others: Vec<Queued>,
+    /// What is stored under the new keys already, by the former ones: a pull may have been faster than the answer.
+    pub(crate) there: BTreeMap<Place, Queued>,
+    /// What all of that relies on.
+    pub(crate) expect: Vec<Expect>,
+    /// Notes that have served.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The remote has accepted `entry` and given the row another key: it moves there, with what was changed since, and
+/// everything that names it learns the new key. `row` has the entries that come after.
 ///
 /// # Errors
 /// `Serialization` or `Corrupt` if a row can't be shown.
-pub(crate) fn exchanged(exchange: Exchange<'_>, now: Timestamp) -> Result<Batch> {
-    let Exchange { entry, stored, later, answer, key, there } = exchange;
-    let schema = entry.schema;
-    let expect = |key: &Key, revision| Expect::Row { schema, key: key.clone(), revision };
-    let there = there.map_or(0, |there| there.meta.revision);
-    let mut batch = Batch {
-        expect: vec![expect(&entry.key, stored.meta.revision), expect(&key, there)],
-        ops: vec![Op::Dequeue(entry.seq)],
-    };
+pub(crate) fn exchanged(
+    entry: &Entry,
+    row: Queued,
+    answer: &PageRow,
+    mut named: Named,
+    now: Timestamp,
+) -> Result<Batch> {
+    let mut batch = Batch { expect: Vec::new(), ops: vec![Op::Dequeue(entry.seq)] };
+    let (schema, new) = (entry.schema, among(&named.renames));
+    let Queued { key: former, stored, entries, .. } = row;
     let Some(sent) = &entry.row else { return Ok(batch) };
     let merged = overlaid(schema, &**sent, answer)?;
-    let version = answer.meta.version.clone();
-    for (nth, mut later) in later.into_iter().enumerate() {
-        later.key = key.clone();
-        if nth == 0 {
-            later.base_version = version.clone();
-            later.row = match &later.row {
-                Some(intent) => Some(on_top(schema, &*merged, &**intent, &later.changed)?),
-                None => None,
-            };
-            later.base = Some(Arc::clone(&merged));
-        }
-        later.row = later.row.map(|row| rekeyed(schema, &*row, &*merged)).transpose()?;
-        later.base = later.base.map(|row| rekeyed(schema, &*row, &*merged)).transpose()?;
-        batch.ops.push(Op::Revise(Box::new(later)));
-    }
+    let merged = renamed(schema, &*merged, &new)?.unwrap_or(merged);
+    let key = schema.key_of(&*merged)?;
+    let there = named.there.remove(&(schema.model, former.clone()));
     let extra = answer.meta.extra.clone().or_else(|| stored.meta.extra.clone());
-    let mut meta = Meta { version, extra, ..stored.meta.clone() };
-    batch.ops.push(Op::Remove { schema, key: entry.key.clone() });
-    if meta.tail > entry.seq {
-        let row = match &stored.row {
-            Some(top) => {
-                let row = on_top(schema, &*merged, &**top, &differences(schema, &**sent, &**top)?)?;
-                Some(rekeyed(schema, &*row, &*merged)?)
-            }
-            None => None,
-        };
-        batch.ops.push(rewritten(schema, key, row, meta));
-    } else {
-        meta.tail = 0;
-        meta.sync = SyncState { state: RowState::Synced, since: now };
-        batch.ops.push(Op::Put { schema, key, row: merged, meta, tail: Tail::At(0) });
+    let mut meta = Meta { version: answer.meta.version.clone(), extra, ..stored.meta.clone() };
+    if let (true, Some(there)) = (entries.is_empty(), &there) {
+        meta.sync = there.stored.meta.sync;
     }
+    let mut later = Vec::with_capacity(entries.len());
+    for mut entry in entries {
+        entry.row = entry.row.map(|row| rekeyed(schema, &*row, &*merged)).transpose()?;
+        entry.base = entry.base.map(|row| rekeyed(schema, &*row, &*merged)).transpose()?;
+        later.push(moved(&mut batch, entry, &key, &new)?);
+    }
+    let ground = Ground { row: Some(merged), version: meta.version.clone(), remote: true };
+    batch.ops.push(Op::Remove { schema, key: former });
+    // What was written here alone stands on what is queued.
+    let intent = later.last().map_or(Some(sent), |last| last.row.as_ref());
+    let alone = match (&stored.row, intent) {
+        (Some(top), Some(intent)) if !later.is_empty() => {
+            Some((top, differences(schema, &**intent, &**top)?))
+        }
+        _ => None,
+    };
+    let mut row = stack(&mut batch, schema, ground, &mut meta, later, there, now)?;
+    if let (Some(under), Some((top, alone))) = (&row, alone) {
+        let top = renamed(schema, &**top, &new)?.unwrap_or_else(|| Arc::clone(top));
+        let alone = alone.iter().filter(|at| !schema.key.fields.contains(at)).collect();
+        row = Some(on_top(schema, &**under, &*top, &alone)?);
+    }
+    batch.ops.push(placed(schema, key, row, meta));
+    followed(&mut batch, named, now)?;
     Ok(batch)
 }
 
-/// `row` with the key of `keyed`.
-fn rekeyed(schema: &'static Schema, row: &dyn Row, keyed: &dyn Row) -> Result<Arc<dyn Row>> {
-    let mut record = Record::copy(schema, row)?;
-    for at in schema.key.fields {
-        let value = keyed.field(*at).and_then(ValueRef::to_value);
-        record.set(*at, value.map_err(|fault| schema.fault(*at, fault))?);
+/// Adds to `batch` what the rows that are named come to.
+///
+/// # Errors
+/// As [`exchanged`].
+pub(crate) fn followed(batch: &mut Batch, mut named: Named, now: Timestamp) -> Result<()> {
+    let new = among(&named.renames);
+    batch.expect.append(&mut named.expect);
+    for other in named.others {
+        let to = named.renames.iter().find(|rename| rename.is_of(other.schema, &other.key));
+        match to {
+            None => learns(batch, other, &new)?,
+            Some(rename) => {
+                let there = named.there.remove(&rename.place());
+                moves(batch, other, rename.to.clone(), there, &new, now)?;
+            }
+        }
     }
-    Ok(Arc::new(record))
+    batch.ops.extend(named.notes.into_iter().map(|scope| Op::Cursor { scope, value: None }));
+    Ok(())
+}
+
+/// `entry` under the key `to`, with the new keys in what it refers to.
+fn moved(batch: &mut Batch, mut entry: Entry, to: &Key, new: Renamed<'_>) -> Result<Entry> {
+    batch.expect.push(Expect::entry(&entry));
+    rename_in(&mut entry, new)?;
+    entry.key = to.clone();
+    Ok(entry)
+}
+
+/// A row that names others, and keeps its own key.
+fn learns(batch: &mut Batch, other: Queued, new: Renamed<'_>) -> Result<()> {
+    let Queued { schema, key, stored, entries } = other;
+    let mut told = false;
+    for mut entry in entries {
+        let expect = Expect::entry(&entry);
+        if rename_in(&mut entry, new)? {
+            batch.expect.push(expect);
+            batch.ops.push(Op::Revise(Box::new(entry)));
+            told = true;
+        }
+    }
+    let row = stored.row.as_ref().map(|row| renamed(schema, &**row, new)).transpose()?.flatten();
+    if told || row.is_some() {
+        batch.ops.push(rewritten(schema, key, row.or(stored.row), stored.meta));
+    }
+    Ok(())
+}
+
+/// A row whose own key contains that of another.
+fn moves(
+    batch: &mut Batch,
+    other: Queued,
+    to: Key,
+    there: Option<Queued>,
+    new: Renamed<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let Queued { schema, key, stored, entries } = other;
+    batch.ops.push(Op::Remove { schema, key });
+    let entries =
+        entries.into_iter().map(|entry| moved(batch, entry, &to, new)).collect::<Result<Vec<_>>>()?;
+    let Some(there) = there else {
+        let row = stored.row.as_ref().map(|row| renamed(schema, &**row, new)).transpose()?.flatten();
+        batch.ops.push(rewritten(schema, to, row.or(stored.row), stored.meta));
+        batch.ops.extend(entries.into_iter().map(|entry| Op::Revise(Box::new(entry))));
+        return Ok(());
+    };
+    if entries.is_empty() {
+        // What the remote has stands.
+        return Ok(());
+    }
+    let oldest = entries.iter().chain(&there.entries).min_by_key(|entry| entry.seq);
+    let ground = match (&there.stored.row, oldest) {
+        (Some(_), Some(oldest)) if there.stored.meta.tail != 0 => Ground::of(oldest),
+        (row, _) => {
+            let remote = row.is_some() && there.stored.meta.sync.state != RowState::Local;
+            Ground { row: row.clone(), version: there.stored.meta.version.clone(), remote }
+        }
+    };
+    let mut meta = Meta { sync: stored.meta.sync, ..there.stored.meta.clone() };
+    let row = stack(batch, schema, ground, &mut meta, entries, Some(there), now)?;
+    batch.ops.push(placed(schema, to, row, meta));
+    Ok(())
+}
+
+/// Puts what is queued for a row, and what is queued under its new key already, on `ground`; gives the row on top.
+fn stack(
+    batch: &mut Batch,
+    schema: &'static Schema,
+    ground: Ground,
+    meta: &mut Meta,
+    mut queued: Vec<Entry>,
+    there: Option<Queued>,
+    now: Timestamp,
+) -> Result<Option<Arc<dyn Row>>> {
+    if let Some(there) = there {
+        batch.expect.extend(there.entries.iter().map(Expect::entry));
+        queued.extend(there.entries);
+        queued.sort_by_key(|entry| entry.seq);
+    }
+    meta.tail = queued.last().map_or(0, |last| last.seq);
+    if meta.tail == 0 {
+        meta.sync = SyncState { state: RowState::Synced, since: now };
+    }
+    restack(batch, schema, ground, queued.iter())
+}
+
+/// A row under its new key; a trace of it, if it is deleted and the remote has not confirmed that.
+fn placed(schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>, meta: Meta) -> Op {
+    match row {
+        None if meta.tail == 0 => Op::Remove { schema, key },
+        row => rewritten(schema, key, row, meta),
+    }
 }

@@ -73,27 +73,32 @@ impl Engine {
                     self.loaded = self.loaded.max(last);
                 }
                 heads.into_iter().for_each(|head| self.add(now, head));
+                self.window.loaded();
             }
             Event::LoadFailed { jitter } => {
                 self.loading = false;
+                self.window.loaded();
                 self.more = true;
                 let wait = self.settings.backoff.wait(1, jitter).max(Duration::from_millis(10));
                 self.load_at = Some(now.mono + wait);
             }
-            Event::Marked { seqs, at } => {
+            Event::Marked { seqs, at, revised, gone } => {
                 for seq in seqs {
                     self.window.update(seq, |tracked| {
                         tracked.head.marked.get_or_insert(at);
-                        tracked.stage = Stage::Ready;
+                        if tracked.stage == Stage::Marking {
+                            tracked.stage = Stage::Ready;
+                        }
                     });
                 }
+                self.window.revise(revised, gone, self.loading);
             }
             Event::MarkFailed { seqs, jitter } => {
                 seqs.into_iter().for_each(|seq| self.postpone(seq, now.mono, None, jitter));
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),
-            Event::Exchanged { seq, key } => self.window.exchange(seq, key),
+            Event::Exchanged { seq, renames } => self.window.exchange(seq, renames, self.loading),
             Event::Connectivity(connected) => {
                 self.connected = connected;
                 if connected {
@@ -116,7 +121,7 @@ impl Engine {
                 self.edited(seq, id);
                 self.hurry(true);
             }
-            Event::Discarded(seq) => self.window.forget(seq),
+            Event::Discarded(seq) => self.window.revise(Vec::new(), vec![seq], self.loading),
             Event::Kept(seq) => self.window.restore(seq),
             Event::Reverted(seqs) => seqs.into_iter().for_each(|seq| self.window.revert(seq)),
             Event::Account(account) => {
@@ -406,6 +411,11 @@ impl Engine {
             self.loaded = 0;
             self.more = true;
         }
+    }
+
+    /// What the engine knows of an entry.
+    pub(crate) fn head(&self, seq: u64) -> Option<&Head> {
+        self.window.get(seq).map(|tracked| &tracked.head)
     }
 
     /// Whether the engine looks at the entry.

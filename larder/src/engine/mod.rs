@@ -9,6 +9,7 @@ pub(crate) mod backoff;
 pub(crate) mod enqueue;
 pub(crate) mod exchange;
 mod machine;
+pub(crate) mod renames;
 mod schedule;
 pub(crate) mod settle;
 mod terms;

@@ -18,7 +18,8 @@ pub(crate) struct View {
     pub(crate) later: Vec<Entry>,
 }
 
-fn expect(entry: &Entry, stored: Option<&StoredRow>) -> Expect {
+/// That the row of `entry` is as it was read, and so is what the entry says.
+pub(crate) fn expect(entry: &Entry, stored: Option<&StoredRow>) -> Expect {
     let revision = stored.map_or(0, |stored| stored.meta.revision);
     Expect::Row { schema: entry.schema, key: entry.key.clone(), revision }
 }
@@ -318,15 +319,15 @@ pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Ba
 }
 
 /// What the oldest entry of a row stands on.
-struct Ground {
-    row: Option<Arc<dyn Row>>,
-    version: Option<RemoteVersion>,
+pub(super) struct Ground {
+    pub(super) row: Option<Arc<dyn Row>>,
+    pub(super) version: Option<RemoteVersion>,
     /// The remote has it as well.
-    remote: bool,
+    pub(super) remote: bool,
 }
 
 impl Ground {
-    fn of(oldest: &Entry) -> Self {
+    pub(super) fn of(oldest: &Entry) -> Self {
         let remote = oldest.operation != Operation::Insert;
         Self { row: oldest.base.clone(), version: oldest.base_version.clone(), remote }
     }
@@ -334,7 +335,7 @@ impl Ground {
 
 /// Puts `entries` on another ground: each keeps what it changes and takes the rest from what is under it; one that may
 /// have been sent stays as it is. Gives the row on top; `None` if it is deleted.
-fn restack<'e>(
+pub(super) fn restack<'e>(
     batch: &mut Batch,
     schema: &'static Schema,
     ground: Ground,
@@ -362,6 +363,10 @@ fn restack<'e>(
                 entry.changed = (0..schema.fields.len()).collect();
             }
             entry.base = under;
+            batch.ops.push(Op::Revise(Box::new(entry.clone())));
+        } else if entry.prev != prev {
+            entry.prev = prev;
+            batch.expect.push(Expect::entry(&entry));
             batch.ops.push(Op::Revise(Box::new(entry.clone())));
         }
         prev = entry.seq;

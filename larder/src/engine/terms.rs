@@ -9,7 +9,7 @@ use larder_core::{
 };
 
 use super::backoff::Backoff;
-use super::ties::Tied;
+use super::ties::{Place, Tied};
 
 /// What the engine is configured with.
 #[derive(Clone, Debug)]
@@ -110,6 +110,15 @@ impl Head {
         })
     }
 
+    /// True if the schedule would not treat the entry otherwise than the one that it knows.
+    pub(crate) fn is_as(&self, known: &Self) -> bool {
+        self.key == known.key
+            && self.id == known.id
+            && self.idempotency == known.idempotency
+            && self.parked == known.parked
+            && self.tied == known.tied
+    }
+
     pub(crate) fn of(entry: &Entry, idempotency: Idempotency, on_failure: PermanentFailure) -> Self {
         Self {
             seq: entry.seq,
@@ -142,16 +151,16 @@ pub(crate) enum Event {
     Loaded { heads: Vec<Head>, last: u64, more: bool, wipes: u64 },
     /// Entries could not be read from the store.
     LoadFailed { jitter: u64 },
-    /// The marks are durable.
-    Marked { seqs: Vec<u64>, at: Timestamp },
+    /// The marks of `seqs` are durable. The others were not marked: they are other than they were known, or gone.
+    Marked { seqs: Vec<u64>, at: Timestamp, revised: Vec<Head>, gone: Vec<u64> },
     /// The marks are not durable.
     MarkFailed { seqs: Vec<u64>, jitter: u64 },
     /// A request came to an end.
     Answered { seq: u64, answer: Answer, jitter: u64 },
     /// What was decided about an entry is durable.
     Settled { seq: u64, verdict: Verdict },
-    /// It is durable that the remote has an entry, and under which key its row and what is queued for it stand now.
-    Exchanged { seq: u64, key: Key },
+    /// It is durable that the remote has an entry, and under which keys its row and others stand now.
+    Exchanged { seq: u64, renames: Vec<(Place, Key)> },
     /// The device is connected, or no longer.
     Connectivity(bool),
     /// New credentials are there.

@@ -50,8 +50,12 @@ pub(super) fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effe
     effects
 }
 
+fn marks(seqs: Vec<u64>, now: Instants) -> Event {
+    Event::Marked { seqs, at: now.wall, revised: Vec::new(), gone: Vec::new() }
+}
+
 pub(super) fn marked(engine: &mut Engine, now: Instants, seqs: &[u64]) -> Vec<Effect> {
-    tell(engine, now, Event::Marked { seqs: seqs.to_vec(), at: now.wall })
+    tell(engine, now, marks(seqs.to_vec(), now))
 }
 
 pub(super) fn answered(engine: &mut Engine, now: Instants, seq: u64, answer: Answer) -> Vec<Effect> {
@@ -308,7 +312,7 @@ impl World {
             Effect::Mark(seqs) if !self.calm && jitter.is_multiple_of(5) => {
                 self.tell(Event::MarkFailed { seqs, jitter });
             }
-            Effect::Mark(seqs) => self.tell(Event::Marked { seqs, at: at(self.now).wall }),
+            Effect::Mark(seqs) => self.tell(marks(seqs, at(self.now))),
             Effect::Send { seq, .. } => {
                 *self.sent.entry(seq).or_default() += 1;
                 let waits = waits_for(heads, seq);
@@ -511,10 +515,10 @@ fn what_is_queued_behind_a_new_row_keeps_its_place_under_the_key_that_was_given(
         assert_eq!(answered(engine, at(0), seq, Answer::Accepted), [Effect::Settle(seq, Verdict::Accept)]);
         tell(engine, at(0), event)
     };
-    let given = Event::Exchanged { seq: 1, key: Key::from("17") };
-    assert_eq!(accept(&mut engine, 1, given), [Effect::Mark(vec![2])]);
+    let given = Event::Exchanged { seq: 1, renames: vec![(("Note", Key::from("new")), Key::from("17"))] };
     // Written to the given key, and read before the exchange was known.
     tell(&mut engine, at(0), Event::Stored);
+    assert_eq!(accept(&mut engine, 1, given), [Effect::Mark(vec![2])]);
     let heads = vec![head(3, "17", KEYED), head(4, "new", KEYED)];
     assert_eq!(tell(&mut engine, at(0), Event::Loaded { heads, last: 4, more: false, wipes: 0 }), []);
     let settled = |seq| Event::Settled { seq, verdict: Verdict::Accept };

@@ -12,7 +12,7 @@ use larder_core::{Entry, Key, MutationId, Operation, Result, Row};
 pub(crate) type Place = (&'static str, Key);
 
 /// What an entry has to do with other rows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tied {
     /// It creates its row.
     pub(crate) creates: bool,
@@ -53,6 +53,15 @@ impl Tied {
             referred,
             carries: (!entry.carries.is_empty()).then_some(entry.id),
             carrier: entry.within.as_ref().map(|within| within.carrier),
+        }
+    }
+
+    /// A row has got another key.
+    pub(super) fn rename(&mut self, from: &Place, to: &Place) {
+        for place in self.refers.iter_mut().chain(&mut self.referred) {
+            if place == from {
+                place.clone_from(to);
+            }
         }
     }
 
@@ -142,11 +151,14 @@ impl Ties {
         held
     }
 
-    /// The row of an entry has got another key.
-    pub(super) fn rename(&mut self, seq: u64, from: &Place, to: &Place) {
-        if self.creators.get_mut(from).is_some_and(|seqs| seqs.remove(&seq)) {
-            self.creators.entry(to.clone()).or_default().insert(seq);
+    /// A row has got another key; gives the entries that name it.
+    pub(super) fn rename(&mut self, from: &Place, to: &Place) -> BTreeSet<u64> {
+        if let Some(creators) = self.creators.remove(from) {
+            self.creators.entry(to.clone()).or_default().extend(creators);
         }
+        let Some(namers) = self.namers.remove(from) else { return BTreeSet::new() };
+        self.namers.entry(to.clone()).or_default().extend(&namers);
+        namers
     }
 
     /// The entries that an entry waits for.

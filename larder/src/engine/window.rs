@@ -84,8 +84,15 @@ pub(super) struct Window {
     conflicts: usize,
     /// Entries that are about to be given up, loaded or not.
     withdrawn: BTreeSet<u64>,
-    /// The keys that the remote gave in place of temporary ones: what was read before, has the former.
+    meanwhile: Meanwhile,
+}
+
+/// What happened while a load was under way, which may have read what was before.
+#[derive(Debug, Default)]
+struct Meanwhile {
+    /// The keys that the remote gave in place of temporary ones.
     given: BTreeMap<Place, Key>,
+    gone: BTreeSet<u64>,
 }
 
 fn place(head: &Head) -> Place {
@@ -187,11 +194,15 @@ impl Window {
 
     pub(super) fn add(&mut self, mut head: Head) {
         let seq = head.seq;
-        if let Some(given) = self.given.get(&place(&head)) {
-            head.key = given.clone();
-        }
-        if self.entries.contains_key(&seq) {
+        if self.entries.contains_key(&seq) || self.meanwhile.gone.contains(&seq) {
             return;
+        }
+        for (from, given) in &self.meanwhile.given {
+            let to = (from.0, given.clone());
+            head.tied.rename(from, &to);
+            if place(&head) == *from {
+                head.key = to.1;
+            }
         }
         let stage = match head.parked {
             _ if self.withdrawn.contains(&seq) => Stage::Withdrawn,
@@ -231,32 +242,64 @@ impl Window {
         self.weigh(seq);
     }
 
-    /// Lets an entry go whose row the remote has, and puts the entries behind it under the key that it has given.
-    pub(super) fn exchange(&mut self, seq: u64, key: Key) {
-        let Some(tracked) = self.entries.get(&seq) else {
-            return;
-        };
-        let from = place(&tracked.head);
-        let to = (from.0, key);
+    /// Lets an entry go whose row the remote has, and puts the entries of the rows that got other keys by it under those;
+    /// what names those rows, learns them. What a load brings that is under way may be of before.
+    pub(super) fn exchange(&mut self, seq: u64, renames: Vec<(Place, Key)>, loading: bool) {
         self.forget(seq);
-        let moved = self.lanes.remove(&from).unwrap_or_default();
-        let first = self.lanes.get(&to).and_then(|lane| lane.first().copied());
+        for (from, to) in renames {
+            let to = (from.0, to);
+            for seq in self.ties.rename(&from, &to) {
+                if let Some(tracked) = self.entries.get_mut(&seq) {
+                    tracked.head.tied.rename(&from, &to);
+                }
+            }
+            self.move_lane(&from, &to);
+            if loading {
+                self.meanwhile.given.insert(from, to.1);
+            }
+        }
+    }
+
+    fn move_lane(&mut self, from: &Place, to: &Place) {
+        let moved = self.lanes.remove(from).unwrap_or_default();
+        let first = self.lanes.get(to).and_then(|lane| lane.first().copied());
         for seq in &moved {
             self.leave(*seq);
             if let Some(tracked) = self.entries.get_mut(seq) {
                 tracked.head.key = to.1.clone();
-                self.ties.rename(*seq, &from, &to);
             }
         }
-        self.lanes.entry(to.clone()).or_default().extend(&moved);
+        if !moved.is_empty() {
+            self.lanes.entry(to.clone()).or_default().extend(&moved);
+        }
         for seq in moved.into_iter().chain(first) {
             self.reenter(seq);
             self.weigh(seq);
         }
-        if self.lanes.get(&to).is_some_and(BTreeSet::is_empty) {
-            self.lanes.remove(&to);
+    }
+
+    /// Takes in entries that are other than they were known, and forgets those that are gone. What a load brings that is
+    /// under way may be of before.
+    pub(super) fn revise(&mut self, revised: Vec<Head>, gone: Vec<u64>, loading: bool) {
+        for seq in gone {
+            self.forget(seq);
+            if loading {
+                self.meanwhile.gone.insert(seq);
+            }
         }
-        self.given.insert(from, to.1);
+        for head in revised {
+            // One that is on its way is what it was when it was marked.
+            let open = |tracked: &Tracked| !tracked.stage.is_busy() || tracked.stage == Stage::Marking;
+            if self.entries.get(&head.seq).is_some_and(open) {
+                self.forget(head.seq);
+                self.add(head);
+            }
+        }
+    }
+
+    /// What was loaded has been taken in.
+    pub(super) fn loaded(&mut self) {
+        self.meanwhile = Meanwhile::default();
     }
 
     pub(super) fn forget(&mut self, seq: u64) {

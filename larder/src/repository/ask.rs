@@ -131,7 +131,9 @@ impl Repository {
                 self.find_all_here(schema, &unknown, &mut found).await?;
             }
         }
-        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+        let held =
+            |key: &Key| self.shared.given.get(schema, key).and_then(|given| found.get(&given).cloned());
+        Ok(keys.iter().map(|key| found.get(key).cloned().or_else(|| held(key))).collect())
     }
 
     /// Adds what is stored of `keys`, by one read.

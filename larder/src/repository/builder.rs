@@ -18,6 +18,7 @@ use crate::changes::Changes;
 use crate::driver::{self, Acts};
 use crate::engine::Settings;
 use crate::fates::Fates;
+use crate::given::Given;
 use crate::runtime::TokioRuntime;
 
 /// How many rows of each model the memory cache keeps, unless told otherwise.
@@ -162,6 +163,7 @@ impl Builder {
         }
         let settings = Settings { account: self.account.clone(), ..engine };
         let account = Arc::new(Account::new(self.account));
+        let (given, turn) = (Arc::<Given>::default(), Arc::<tokio::sync::RwLock<()>>::default());
         let remote = match self.remote {
             None => None,
             Some(remote) => {
@@ -172,6 +174,9 @@ impl Builder {
                     runtime: Arc::clone(&runtime),
                     fates: Arc::clone(&fates),
                     changes: Arc::clone(&changes),
+                    schemas: schemas.clone(),
+                    given: Arc::clone(&given),
+                    turn: Arc::clone(&turn),
                     stopping: larder_core::Cancellation::default(),
                     account: Arc::clone(&account),
                     policies,
@@ -192,6 +197,8 @@ impl Builder {
             caches,
             changes,
             fates,
+            given,
+            turn,
             flights: fetch::Flights::default(),
             known: super::known::Known::default(),
             pulls: super::pull::Pulls::new(&schemas),

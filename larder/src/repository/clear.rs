@@ -107,6 +107,7 @@ impl Repository {
 
     /// The keys of the rows that answer here; no row is decoded.
     async fn keys_here(&self, schema: &'static Schema, query: &Query) -> Result<Vec<Key>> {
+        let query = &*self.shared.given.widened(schema, query);
         if query.is_related() {
             let rows = self.rows_here(schema, query).await?.rows;
             return rows.iter().map(|stored| schema.key_of(&*stored.row)).collect();

@@ -115,6 +115,8 @@ impl Repository {
 
     /// Fetches a query of one model; joins a fetch of the same query that is under way.
     pub(super) async fn fetch_alone(&self, schema: &'static Schema, query: &Query) -> Result<()> {
+        let Some(query) = self.askable(schema, query).await? else { return Ok(()) };
+        let query = &*query;
         let id = (schema.model, query.clone(), self.options.deadline);
         let flight = self.shared.flights.join(id.clone(), |number| {
             let (query, airborne) = (query.clone(), Airborne { repo: self.clone(), id, number });

@@ -103,6 +103,7 @@ impl Repository {
         schema: &'static Schema,
         query: &Query,
     ) -> Result<Option<Timestamp>> {
+        let query = &*self.shared.given.renewed(schema, query);
         if query.is_related() {
             return Box::pin(self.parts_known_since(schema, query)).await;
         }

@@ -2,6 +2,7 @@
 
 mod arrive;
 mod ask;
+mod askable;
 mod associations;
 mod builder;
 mod capacity;
@@ -18,6 +19,7 @@ mod nesting;
 mod outbox;
 mod pull;
 mod read;
+mod renewal;
 mod rows;
 mod settings;
 mod soundness;
@@ -65,6 +67,7 @@ use crate::cache::Caches;
 use crate::changes::Changes;
 use crate::driver::{Acts, Handle};
 use crate::fates::Fates;
+use crate::given::Given;
 use crate::status::{Status, StatusWatch};
 use capacity::Capacity;
 
@@ -135,6 +138,9 @@ struct Shared {
     caches: Arc<Caches>,
     changes: Arc<Changes>,
     fates: Arc<Fates>,
+    given: Arc<Given>,
+    /// Shared by whoever writes; held alone by a decision that has been overtaken too often.
+    turn: Arc<tokio::sync::RwLock<()>>,
     flights: fetch::Flights,
     known: known::Known,
     pulls: pull::Pulls,
@@ -283,7 +289,8 @@ impl Repository {
     /// # Errors
     /// `Invalid` if the model is not registered; `Storage` or `Corrupt`.
     pub async fn sync_state<M: Model>(&self, key: impl Into<Key>) -> Result<Option<SyncState>> {
-        let (schema, key) = (self.schema::<M>()?, key.into());
+        let schema = self.schema::<M>()?;
+        let key = self.current(schema, key.into()).await?;
         let Some(stored) = self.shared.store.load(&self.cx(), schema, &key).await? else {
             return Ok(None);
         };

@@ -72,6 +72,10 @@ impl Repository {
 
     /// The row is not here, or the policy asks the remote first.
     async fn find_beyond<M: Model>(&self, key: Key) -> Result<Option<Arc<M>>> {
+        // A temporary key stands for the one that was given in its place.
+        if let Some(given) = self.shared.given.get(self.schema::<M>()?, &key) {
+            return Box::pin(self.find(given)).await;
+        }
         let mut rows = self.get(Select::<M>::new(Query::key(key))).await?.into_vec();
         Ok(rows.pop())
     }
@@ -208,7 +212,11 @@ impl Repository {
             }
         }
         let remote = &self.remote()?.provider;
-        let presence = match remote.exists(&self.cx(), schema, &query.widened()).await {
+        let widened = query.widened();
+        let Some(asked) = self.askable(schema, &widened).await? else {
+            return self.exists_here(schema, &query).await;
+        };
+        let presence = match remote.exists(&self.cx(), schema, &asked).await {
             // It was asked for more.
             Ok(Presence::Present) if query.is_related() => Presence::Unknown,
             Ok(presence) => presence,
@@ -266,6 +274,7 @@ impl Repository {
     /// What the local side answers, decoded on the way.
     pub(super) async fn local<M: Model>(&self, schema: &'static Schema, query: &Query) -> Result<Local<M>> {
         let mut local = Local::default();
+        let query = &*self.shared.given.widened(schema, query);
         if query.is_related() {
             let answer = self.rows_here(schema, query).await?;
             for PageRow { meta, row, .. } in &answer.rows {

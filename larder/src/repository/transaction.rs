@@ -137,6 +137,10 @@ impl Transaction<'_> {
             return Ok(row.clone());
         }
         let store = &self.repo.shared.store;
+        let key = block_on(self.repo.current(schema, key))?;
+        if let Some(Pending { row, .. }) = self.writes.get(&(schema.model, key.clone())) {
+            return Ok(row.clone());
+        }
         let stored = block_on(store.load(&self.repo.cx(), schema, &key))?;
         let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
         self.expect.push(Expect::Row { schema, key, revision });
@@ -168,6 +172,7 @@ impl Transaction<'_> {
         let store = &self.repo.shared.store;
         // Taken before the read: a write in between makes the transaction run again.
         self.expect.push(Expect::Model { schema, revision: store.revision() });
+        let query = &*self.repo.shared.given.widened(schema, query);
         let mut rows = block_on(store.get(&self.repo.cx(), schema, &query.unlimited()))?.rows;
         let own = |key: &Key| self.writes.contains_key(&(schema.model, key.clone()));
         let mut kept = Vec::with_capacity(rows.len());

@@ -41,6 +41,7 @@ impl Repository {
         let _alone = self.shared.wiping.write().await;
         // The observers of the store's commits tell the driver.
         self.shared.store.wipe(&self.cx()).await?;
+        self.shared.given.clear();
         if self.shared.remote.is_some() {
             let given_up = || Error::new(ErrorKind::Cancelled, "the repository was wiped");
             self.shared.fates.give_up(given_up);

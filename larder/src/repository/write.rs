@@ -11,9 +11,12 @@ use larder_core::{
 use super::arrive::{Since, take_brought};
 use super::clear::Chosen;
 use super::nesting::Within;
+use super::renewal::Renewed;
 use super::target::{Aim, Target};
 use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
+use crate::engine::exchange;
+use crate::engine::renames::Rename;
 use crate::engine::settle::overlaid;
 use crate::fates::{Awaited, Fate};
 
@@ -78,6 +81,8 @@ impl<M: Model> Stored<M> {
         for awaited in self.others {
             wait(awaited).await?;
         }
+        // Its key may have changed with that of a row that it names.
+        let key = self.repo.current(M::schema(), key).await?;
         Ok(self.repo.find_stored(M::schema(), &key).await?.unwrap_or(self.row))
     }
 }
@@ -152,6 +157,9 @@ pub(super) struct Change {
 /// What a commit of changes came to.
 pub(super) struct Written {
     pub(super) revision: u64,
+    /// The changes whose rows are written otherwise than they were given, with the keys of the rows: they named
+    /// temporary keys, and others have been given since.
+    pub(super) moved: BTreeMap<usize, Key>,
     /// Per change: whether anything changed here, and who waits for its fate.
     pub(super) changes: Vec<(bool, Option<Awaited>)>,
 }
@@ -185,6 +193,10 @@ impl Repository {
         }
         let mut written = self.write(vec![change], Vec::new()).await?.ok_or_else(moving)?;
         let (changed, awaited) = written.changes.pop().unwrap_or_default();
+        if let Some(key) = written.moved.get(&0) {
+            let row = self.find_stored(schema, key).await?.unwrap_or(row);
+            return Ok(Stored::new(row, self, awaited));
+        }
         if let (true, Some(cache)) = (changed, self.shared.caches.of::<M>()) {
             cache.insert(key, Arc::clone(&row), written.revision);
         }
@@ -216,8 +228,14 @@ impl Repository {
         };
         let changes = rows.iter().map(change).collect();
         let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
-        let stored = |(row, (_, awaited))| Stored::new(row, self, awaited);
-        Ok(rows.into_values().zip(written.changes).map(stored).collect())
+        let mut stored = Vec::with_capacity(rows.len());
+        for (at, (mut row, (_, awaited))) in rows.into_values().zip(written.changes).enumerate() {
+            if let Some(key) = written.moved.get(&at) {
+                row = self.find_stored(schema, key).await?.unwrap_or(row);
+            }
+            stored.push(Stored::new(row, self, awaited));
+        }
+        Ok(stored)
     }
 
     /// Edits the row that has the key of `model`, as it is stored now: what others have changed meanwhile stays.
@@ -246,6 +264,7 @@ impl Repository {
     ) -> Result<Stored<A::Model>> {
         let (schema, key) = (self.schema::<A::Model>()?, model.as_model().key()?);
         for _ in 0..ATTEMPTS {
+            let key = self.current(schema, key.clone()).await?;
             let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
             let (revision, row) = match stored {
                 Some(StoredRow { meta, row: Some(row) }) => (meta.revision, row),
@@ -276,7 +295,11 @@ impl Repository {
             let expect = Expect::Row { schema, key: key.clone(), revision };
             if let Some(mut written) = self.write(vec![change], vec![expect]).await? {
                 let (_, awaited) = written.changes.pop().unwrap_or_default();
-                return Ok(Stored::new(edited, self, awaited));
+                let row = match written.moved.get(&0) {
+                    Some(key) => self.find_stored(schema, key).await?.unwrap_or(edited),
+                    None => edited,
+                };
+                return Ok(Stored::new(row, self, awaited));
             }
         }
         Err(moving())
@@ -329,7 +352,11 @@ impl Repository {
 
     /// Commits `changes` in one transaction. With expectations of the caller's own, `None` says that they don't hold;
     /// without, a row that moves is read again.
-    pub(super) async fn write(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Option<Written>> {
+    pub(super) async fn write(
+        &self,
+        mut changes: Vec<Change>,
+        expect: Vec<Expect>,
+    ) -> Result<Option<Written>> {
         changes.iter().try_for_each(validate)?;
         let queued = match (&self.shared.remote, self.options.write) {
             (Some(remote), WritePolicy::OptimisticLocal) => Some(remote),
@@ -339,16 +366,21 @@ impl Repository {
             }
             _ => None,
         };
+        let mut renewed = Renewed::default();
         for _ in 0..ATTEMPTS {
+            let _turn = self.shared.turn.read().await;
+            self.renew(&mut changes, &mut renewed).await?;
             let mut stored = Vec::with_capacity(changes.len());
             for change in &changes {
                 stored.push(self.shared.store.load(&self.cx(), change.schema, &change.key).await?);
             }
             let nests = queued.is_some_and(|remote| remote.provider.capabilities().nests);
-            let (order, nesting) = self.arranged(&changes, &stored, nests).await?;
+            let (mut order, nesting) = self.arranged(&changes, &stored, nests).await?;
+            order.retain(|at| !renewed.superseded.contains(at));
             let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
             batch.expect.extend_from_slice(&nesting.expect);
-            let mut written = Written { revision: 0, changes: Vec::new() };
+            self.bind(&mut batch, &changes, &stored).await?;
+            let mut written = Written { revision: 0, moved: renewed.moved.clone(), changes: Vec::new() };
             written.changes.resize_with(changes.len(), Default::default);
             for at in order {
                 let change = &changes[at];
@@ -398,7 +430,10 @@ impl Repository {
     async fn write_through(&self, change: Change) -> Result<Key> {
         validate(&change)?;
         let remote = self.remote()?;
-        let Change { schema, key, write, .. } = change;
+        let Change { schema, key, write, .. } = self.renewed(change).await?;
+        if let Write::Put(row) = &write {
+            self.refuse_temporary(schema, &**row).await?;
+        }
         let wipes = self.shared.changes.wipes();
         let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
         let meta = stored.as_ref().map(|stored| stored.meta.clone());
@@ -464,9 +499,8 @@ impl Repository {
             let mut left = None;
             if let Some(former) = &former {
                 let stored = self.shared.store.load(&self.cx(), schema, former).await?;
-                left = stored
-                    .filter(|stored| stored.meta.tail == 0)
-                    .map(|_| Op::Remove { schema, key: former.clone() });
+                let free = stored.is_none_or(|stored| stored.meta.tail == 0);
+                left = free.then(|| Rename { schema, from: former.clone(), to: key.clone() });
             }
             let op = match &sent {
                 None => Ok(Op::Remove { schema, key: key.clone() }),
@@ -477,8 +511,8 @@ impl Repository {
             let expect = vec![Expect::Row { schema, key: key.clone(), revision }];
             let committed = match op {
                 Ok(op) => {
-                    let ops = left.into_iter().chain([op]).collect();
-                    let mut batch = Batch { expect, ops };
+                    let mut batch = Batch { expect, ops: vec![op] };
+                    self.leave(&mut batch, left).await?;
                     let since = Since { revision: asked, own: &[], touches: None, now: self.now() };
                     take_brought(&mut batch, answer.as_ref(), &*self.shared.store, &self.cx(), since).await?;
                     self.commit_fetched(batch, wipes).await
@@ -497,6 +531,17 @@ impl Repository {
             }
         }
         Err(moving())
+    }
+}
+
+impl Repository {
+    /// Adds that a row leaves its former key, and that what names it learns the new one.
+    async fn leave(&self, batch: &mut Batch, left: Option<Rename>) -> Result<()> {
+        let Some(rename) = left else { return Ok(()) };
+        batch.ops.push(Op::Remove { schema: rename.schema, key: rename.from.clone() });
+        let named = self.remote()?.acts.named(rename).await?;
+        self.shared.given.note(&named.renames);
+        exchange::followed(batch, named, self.now())
     }
 }
 

@@ -171,6 +171,10 @@ impl State {
                     self.stored(schema, key)?.map_or(0, |stored| stored.meta.revision) == *revision
                 }
                 Expect::Model { schema, revision } => self.table(schema)?.written <= *revision,
+                Expect::Entry { seq, marked, attempts } => self
+                    .outbox
+                    .get(seq)
+                    .is_some_and(|entry| entry.mark.is_some() == *marked && entry.attempts == *attempts),
             };
             if !holds {
                 return Ok(false);

@@ -170,6 +170,11 @@ impl Applying<'_, '_> {
                 found.map_err(|error| error.model(schema.model).key(key))? == *revision
             }
             Expect::Model { schema, revision } => self.changed[self.catalog.slot(schema)?.at] <= *revision,
+            Expect::Entry { seq, marked, attempts } => {
+                let sent = |entry: &[u8]| decode_entry(entry).map(|entry| entry.sent());
+                let found = self.overlay.look(&codec::outbox_key(*seq), sent)?.transpose();
+                found.map_err(|error| error.during("commit"))? == Some((*marked, *attempts))
+            }
         };
         if holds { Ok(()) } else { Err(Refusal::Stale) }
     }

@@ -228,7 +228,7 @@ fn outcome(effect: Effect, answer: Answer, jitter: u64, now: Instants) -> Option
     Some(match effect {
         Effect::Load { after, .. } => Event::Loaded { heads: Vec::new(), last: after, more: false, wipes: 0 },
         Effect::Mark(seqs) if jitter.is_multiple_of(7) => Event::MarkFailed { seqs, jitter },
-        Effect::Mark(seqs) => Event::Marked { seqs, at: now.wall },
+        Effect::Mark(seqs) => Event::Marked { seqs, at: now.wall, revised: Vec::new(), gone: Vec::new() },
         Effect::Send { seq, .. } if answer == Answer::NotThere || answer == Answer::Unknowable => {
             Event::Answered { seq, answer: Answer::Accepted, jitter }
         }

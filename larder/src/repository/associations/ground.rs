@@ -33,16 +33,17 @@ impl Lookup for Committed<'_> {
         let store = &self.repo.shared.store;
         // Taken before the read: a write in between makes the plan be made again.
         self.expect.push(Expect::Model { schema, revision: store.revision() });
-        Ok(store.get(&self.repo.cx(), schema, query).await?.rows)
+        Ok(store.get(&self.repo.cx(), schema, &self.repo.shared.given.widened(schema, query)).await?.rows)
     }
 }
 
 #[async_trait]
 impl Ground for Committed<'_> {
     async fn row(&mut self, schema: &'static Schema, key: &Key) -> Result<Option<Arc<dyn Row>>> {
-        let stored = self.repo.shared.store.load(&self.repo.cx(), schema, key).await?;
+        let key = self.repo.current(schema, key.clone()).await?;
+        let stored = self.repo.shared.store.load(&self.repo.cx(), schema, &key).await?;
         let revision = stored.as_ref().map_or(0, |stored| stored.meta.revision);
-        self.expect.push(Expect::Row { schema, key: key.clone(), revision });
+        self.expect.push(Expect::Row { schema, key, revision });
         Ok(stored.and_then(|stored| stored.row))
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use larder_core::{Error, ErrorKind, Key, Kind, Record, Result, Row, Schema, Value};
+use larder_core::{Error, ErrorKind, Key, Record, Result, Row, Schema, Value};
 
 use super::super::nesting::Within;
 use super::super::write::Change;
 use super::graph::Edges;
 use crate::engine::enqueue::Write;
+use crate::engine::renames::shown;
 
 /// The writes of one transaction; each row is written once.
 #[derive(Default)]
@@ -97,14 +98,7 @@ pub(super) fn with_value(
 
 /// The value with which a field refers to the row with this key.
 pub(super) fn reference(schema: &'static Schema, field: u16, key: &Key) -> Result<Value> {
-    let kind = schema.field(usize::from(field))?.kind;
-    // As a key, a moment is a number.
-    Ok(match (kind.inner(), key) {
-        (Kind::Time, Key::Int(nanoseconds)) => {
-            larder_core::Timestamp::from_nanosecond(*nanoseconds).map_or(Value::Null, Value::Time)
-        }
-        _ => key.to_value(),
-    })
+    Ok(shown(key, schema.field(usize::from(field))?.kind.inner()))
 }
 
 /// True if the field can be null.

@@ -27,7 +27,7 @@ impl Lookup for Here<'_> {
 impl Repository {
     /// What is stored that answers `query`, whatever it asks of related rows.
     pub(in super::super) async fn rows_here(&self, schema: &'static Schema, query: &Query) -> Result<Answer> {
-        answer(&mut Here(self), schema, query).await
+        answer(&mut Here(self), schema, &self.shared.given.widened(schema, query)).await
     }
 
     /// A query that asks nothing of related rows, and lets through as many rows as `query`; their order is of no
@@ -37,10 +37,11 @@ impl Repository {
         schema: &'static Schema,
         query: &'q Query,
     ) -> Result<Cow<'q, Query>> {
+        let query = self.shared.given.widened(schema, query);
         if !query.is_related() {
-            return Ok(Cow::Borrowed(query));
+            return Ok(query);
         }
-        let mut query = resolved(&mut Here(self), schema, query).await?;
+        let mut query = resolved(&mut Here(self), schema, &query).await?;
         query.order.retain(|order| order.through.is_none());
         Ok(Cow::Owned(query))
     }

@@ -64,7 +64,11 @@ struct Deleting(Vec<(&'static Schema, Key)>);
 impl Intention for Deleting {
     async fn plan(&self, repo: &Repository, ground: &mut dyn Ground) -> Result<Plan> {
         let mut plan = Plan::default();
-        super::delete(&mut plan, ground, &repo.shared.referrers, self.0.clone()).await?;
+        let mut doomed = Vec::with_capacity(self.0.len());
+        for (schema, key) in &self.0 {
+            doomed.push((*schema, repo.current(schema, key.clone()).await?));
+        }
+        super::delete(&mut plan, ground, &repo.shared.referrers, doomed).await?;
         Ok(plan)
     }
 }
@@ -98,6 +102,10 @@ impl Repository {
         for Given { key, row, .. } in saving.rows {
             let place = places.get(&(schema.model, key));
             let awaited = place.and_then(|place| written.changes[*place].1.take());
+            let row = match place.and_then(|place| written.moved.get(place)) {
+                Some(key) => self.find_stored(schema, key).await?.unwrap_or(row),
+                None => row,
+            };
             stored.push(Stored::new(row, self, awaited));
         }
         // What waits for the first one waits for the related rows as well.

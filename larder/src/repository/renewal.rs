@@ -1,0 +1,207 @@
+//! Temporary keys in writes: one that the application still holds stands for the key that was given in its place, and a
+//! write that names a row whose key is still to come relies on that row.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use larder_core::association::references;
+use larder_core::{
+    Batch, Error, ErrorKind, Expect, Key, KeyKind, Op, Operation, Record, Result, Row, RowState, Schema,
+    StoredRow,
+};
+
+use super::Repository;
+use super::write::Change;
+use crate::driver::left;
+use crate::engine::enqueue::Write;
+use crate::engine::renames::{Rename, among, renamed, shown, with_new_parts};
+
+/// How often a row can have got another key: it was deleted and created again.
+const KEYS: usize = 16;
+
+/// What became of changes that named temporary keys.
+#[derive(Debug, Default)]
+pub(super) struct Renewed {
+    /// The changes whose rows are written otherwise than they were given, with the keys of the rows.
+    pub(super) moved: BTreeMap<usize, Key>,
+    /// The changes that a later one of the same row takes the place of.
+    pub(super) superseded: Vec<usize>,
+}
+
+impl Repository {
+    /// The key under which a row stands that once had this one.
+    pub(super) async fn current(&self, schema: &'static Schema, key: Key) -> Result<Key> {
+        let mut key = key;
+        for _ in 0..KEYS {
+            let Some(given) = self.shared.given.get(schema, &key) else { break };
+            if self.shared.store.load(&self.cx(), schema, &key).await?.is_some() {
+                break;
+            }
+            key = given;
+        }
+        Ok(key)
+    }
+
+    /// Puts the keys that were given since in place of temporary ones.
+    pub(super) async fn renew(&self, changes: &mut [Change], renewed: &mut Renewed) -> Result<()> {
+        if self.shared.given.is_empty() {
+            return Ok(());
+        }
+        for (at, change) in changes.iter_mut().enumerate() {
+            if let Some(key) = self.renew_one(change).await? {
+                renewed.moved.insert(at, key);
+            }
+            if let Some(within) = &mut change.within {
+                within.key = self.current(within.schema, within.key.clone()).await?;
+            }
+        }
+        let mut last = HashMap::new();
+        renewed.superseded.clear();
+        for (at, change) in changes.iter().enumerate() {
+            renewed.superseded.extend(last.insert((change.schema.model, &change.key), at));
+        }
+        Ok(())
+    }
+
+    /// A change with the keys that were given since in place of temporary ones.
+    pub(super) async fn renewed(&self, mut change: Change) -> Result<Change> {
+        self.renew(std::slice::from_mut(&mut change), &mut Renewed::default()).await?;
+        Ok(change)
+    }
+
+    /// The key of the row, if anything of the change is another.
+    async fn renew_one(&self, change: &mut Change) -> Result<Option<Key>> {
+        let schema = change.schema;
+        let mut key = self.current(schema, change.key.clone()).await?;
+        if key == change.key {
+            let renames = self.renames(schema, change).await?;
+            if renames.is_empty() {
+                return Ok(None);
+            }
+            let new = among(&renames);
+            key = with_new_parts(schema, &key, &new).unwrap_or(key);
+        }
+        let renames = self.renames(schema, change).await?;
+        if let Write::Put(row) = &mut change.write {
+            if let Some(other) = renamed(schema, &**row, &among(&renames))? {
+                *row = other;
+            }
+            if key != change.key {
+                *row = with_key(schema, &**row, &key)?;
+            }
+        }
+        change.key = key.clone();
+        Ok(Some(key))
+    }
+
+    /// The rows with new keys that a change names.
+    async fn renames(&self, schema: &'static Schema, change: &Change) -> Result<Vec<Rename>> {
+        let mut named = match &change.write {
+            Write::Put(row) => references(schema, &**row)?,
+            Write::Delete => Vec::new(),
+        };
+        for (at, part) in schema.key.fields.iter().zip(change.key.parts()) {
+            let def = schema.associations.iter().find(|def| def.is_one() && usize::from(def.at) == *at);
+            named.extend(def.map(|def| ((def.target)(), part.clone())));
+        }
+        let mut renames = Vec::new();
+        for (schema, from) in named {
+            let to = self.current(schema, from.clone()).await?;
+            if to != from {
+                renames.push(Rename { schema, from, to });
+            }
+        }
+        Ok(renames)
+    }
+
+    /// Lets the batch rely on the rows that `changes` begin to refer to and that wait for their keys; and notes of those
+    /// that they stop referring to that what is queued may name them.
+    ///
+    /// The exchange of a key looks at every row that refers to it and relies on what it saw: so either it sees the write,
+    /// or the write sees that the row is gone, and is made again.
+    pub(super) async fn bind(
+        &self,
+        batch: &mut Batch,
+        changes: &[Change],
+        stored: &[Option<StoredRow>],
+    ) -> Result<()> {
+        if self.shared.remote.is_none() {
+            return Ok(());
+        }
+        for (change, stored) in changes.iter().zip(stored).filter(|(change, _)| may_wait(change.schema)) {
+            let before = stored.as_ref().and_then(|stored| stored.row.as_deref());
+            let before = before.map_or_else(|| Ok(Vec::new()), |row| waiting(change.schema, row))?;
+            let after = match &change.write {
+                Write::Put(row) => waiting(change.schema, &**row)?,
+                Write::Delete => Vec::new(),
+            };
+            for (schema, key) in after.iter().filter(|named| !before.contains(named)) {
+                let target = self.shared.store.load(&self.cx(), schema, key).await?;
+                if target.as_ref().is_none_or(may_be_temporary) {
+                    let revision = target.map_or(0, |target| target.meta.revision);
+                    batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
+                }
+            }
+            for (schema, key) in before.iter().filter(|named| !after.contains(named)) {
+                if self.is_temporary(schema, key).await? {
+                    batch.ops.push(Op::Cursor { scope: left(schema, key), value: Some(String::new()) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True if the row has a temporary key: it is to be created at the remote, or was never meant to be.
+    pub(super) async fn is_temporary(&self, schema: &'static Schema, key: &Key) -> Result<bool> {
+        let (KeyKind::Server, Some(remote)) = (schema.key.kind, &self.shared.remote) else {
+            return Ok(false);
+        };
+        let Some(stored) = self.shared.store.load(&self.cx(), schema, key).await? else { return Ok(false) };
+        if !may_be_temporary(&stored) || stored.meta.sync.state == RowState::Local {
+            return Ok(may_be_temporary(&stored));
+        }
+        let chain = remote.acts.chain(schema, key, stored.meta.tail).await?;
+        Ok(chain.first().is_some_and(|oldest| oldest.operation == Operation::Insert))
+    }
+
+    /// Refuses a row for the remote that refers to one which the remote does not know yet.
+    pub(super) async fn refuse_temporary(&self, schema: &'static Schema, row: &dyn Row) -> Result<()> {
+        for (target, key) in waiting(schema, row)? {
+            if self.is_temporary(target, &key).await? {
+                let what = format!(
+                    "it refers to the {} {key}, whose key the remote is still to give: sync first",
+                    target.model
+                );
+                return Err(Error::new(ErrorKind::Conflict, what).model(schema.model));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True if rows of the model can refer to rows whose keys are still to come.
+fn may_wait(schema: &'static Schema) -> bool {
+    let server = |schema: &'static Schema| schema.key.kind == KeyKind::Server;
+    schema.associations.iter().any(|def| def.is_stored() && server((def.target)()))
+}
+
+/// The rows that `row` refers to whose keys the remote gives.
+fn waiting(schema: &'static Schema, row: &dyn Row) -> Result<Vec<(&'static Schema, Key)>> {
+    let mut named = references(schema, row)?;
+    named.retain(|(target, _)| target.key.kind == KeyKind::Server);
+    Ok(named)
+}
+
+/// False for a row that the remote knows by its key.
+fn may_be_temporary(stored: &StoredRow) -> bool {
+    stored.meta.tail != 0 || stored.meta.sync.state == RowState::Local
+}
+
+/// `row` with another key.
+fn with_key(schema: &'static Schema, row: &dyn Row, key: &Key) -> Result<Arc<dyn Row>> {
+    let mut record = Record::copy(schema, row)?;
+    for (at, part) in schema.key.fields.iter().zip(key.parts()) {
+        record.set(*at, shown(part, schema.field(*at)?.kind.inner()));
+    }
+    Ok(Arc::new(record))
+}
