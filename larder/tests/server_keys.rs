@@ -192,7 +192,11 @@ async fn the_answer_brings_the_key_and_the_temporary_one_is_gone() {
     let accepted = stored.accepted().await.unwrap();
     assert_eq!((accepted.number, accepted.title.as_str()), (17, "leaks"));
     assert_eq!(local(&repo).await, [(*accepted).clone()]);
-    assert!(repo.reading(ReadPolicy::LocalOnly).find::<Ticket>(temporary).await.unwrap().is_none());
+    assert_eq!(
+        repo.find::<Ticket>(temporary).await.unwrap(),
+        Some(accepted.clone()),
+        "who holds it finds the row"
+    );
     assert_eq!(repo.sync_state::<Ticket>(17).await.unwrap().unwrap().state, RowState::Synced);
     let edited = repo.update(&accepted, |ticket| ticket.votes = 3).await.unwrap();
     assert_eq!(edited.accepted().await.unwrap().votes, 3);

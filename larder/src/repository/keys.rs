@@ -1,7 +1,7 @@
 //! Keys of new rows.
 
 use larder_core::{
-    Datum, Error, ErrorKind, Field, IntKind, KeyKind, Kind, Model, Result, RuntimeExt, Schema, Value,
+    Datum, Error, ErrorKind, Field, IntKind, Key, KeyKind, Kind, Model, Result, RuntimeExt, Schema, Value,
 };
 
 use super::Repository;
@@ -83,6 +83,20 @@ fn number(of: IntKind, random: u64) -> Value {
         IntKind::U128 => (1 << 126) + whole,
         _ => -1 - whole,
     })
+}
+
+/// True if the key has the form of those that [`Repository::new_key`] makes and no server gives. A UUID does not tell.
+pub(super) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
+    let [at] = schema.key.fields else { return false };
+    let kind = schema.fields.get(*at).map(|field| field.kind.inner());
+    match (key, kind) {
+        (Key::Int(number), Some(Kind::Int(of))) => {
+            let (least, greatest) = of.range();
+            if least < 0 { *number < 0 } else { *number > greatest / 2 }
+        }
+        (Key::Str(text), _) => text.starts_with("new-"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use larder_core::association::references;
 use larder_core::{
     Batch, Error, ErrorKind, Expect, Key, KeyKind, Op, Operation, Record, Result, Row, RowState, Schema,
-    StoredRow,
+    StoredRow, WritePolicy,
 };
 
 use super::Repository;
+use super::keys::looks_temporary;
 use super::write::Change;
 use crate::driver::left;
 use crate::engine::enqueue::Write;
@@ -124,22 +125,30 @@ impl Repository {
         batch: &mut Batch,
         changes: &[Change],
         stored: &[Option<StoredRow>],
+        order: &[usize],
     ) -> Result<()> {
-        if self.shared.remote.is_none() {
+        if self.shared.remote.is_none() || !changes.iter().any(|change| may_wait(change.schema)) {
             return Ok(());
         }
-        for (change, stored) in changes.iter().zip(stored).filter(|(change, _)| may_wait(change.schema)) {
-            let before = stored.as_ref().and_then(|stored| stored.row.as_deref());
-            let before = before.map_or_else(|| Ok(Vec::new()), |row| waiting(change.schema, row))?;
+        let ranked = order.iter().enumerate().map(|(rank, at)| (changes[*at].place(), (rank, *at)));
+        let ranks: HashMap<_, _> = ranked.collect();
+        for (rank, at) in order.iter().enumerate().filter(|(_, at)| may_wait(changes[**at].schema)) {
+            let (change, stored_row) = (&changes[*at], stored[*at].as_ref());
+            let before = match stored_row.and_then(|stored| stored.row.as_deref()) {
+                Some(row) if !is_new(stored_row) => waiting(change.schema, row)?,
+                _ => Vec::new(),
+            };
             let after = match &change.write {
                 Write::Put(row) => waiting(change.schema, &**row)?,
                 Write::Delete => Vec::new(),
             };
-            for (schema, key) in after.iter().filter(|named| !before.contains(named)) {
-                let target = self.shared.store.load(&self.cx(), schema, key).await?;
-                if target.as_ref().is_none_or(may_be_temporary) {
-                    let revision = target.map_or(0, |target| target.meta.revision);
-                    batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
+            for named in after.iter().filter(|named| !before.contains(named)) {
+                match ranks.get(&(named.0.model, named.1.clone())) {
+                    Some((other, to)) if *other >= rank && is_new(stored[*to].as_ref()) => {
+                        return Err(circle(change, named));
+                    }
+                    Some(_) => {}
+                    None => self.rely(batch, change, named).await?,
                 }
             }
             for (schema, key) in before.iter().filter(|named| !after.contains(named)) {
@@ -148,6 +157,32 @@ impl Repository {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Lets the batch rely on a row that a change begins to refer to, unless the remote knows that row by its key.
+    async fn rely(&self, batch: &mut Batch, change: &Change, named: &(&'static Schema, Key)) -> Result<()> {
+        let (schema, key) = named;
+        let target = self.shared.store.load(&self.cx(), schema, key).await?;
+        let queued = self.options.write == WritePolicy::OptimisticLocal;
+        match &target {
+            Some(target) if !may_be_temporary(target) => return Ok(()),
+            Some(target) if queued && is_new(Some(target)) => {
+                let what =
+                    "is kept here alone, and the server is still to give it its key: write that row first";
+                return Err(unsendable(change, named, what));
+            }
+            None if queued && looks_temporary(schema, key) => {
+                return Err(unsendable(
+                    change,
+                    named,
+                    "is not here, and its key is a temporary one: write that row first",
+                ));
+            }
+            _ => {}
+        }
+        let revision = target.map_or(0, |target| target.meta.revision);
+        batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
         Ok(())
     }
 
@@ -177,6 +212,23 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// True if a write of the row creates it at the remote.
+fn is_new(stored: Option<&StoredRow>) -> bool {
+    let kept = |stored: &StoredRow| stored.meta.sync.state == RowState::Local && stored.meta.tail == 0;
+    stored.is_none_or(|stored| kept(stored) || stored.row.is_none())
+}
+
+fn unsendable(change: &Change, (schema, key): &(&'static Schema, Key), what: &str) -> Error {
+    let what = format!("it refers to the {} {key}, which {what}", schema.model);
+    Error::new(ErrorKind::Invalid, what).model(change.schema.model).key(&change.key)
+}
+
+fn circle(change: &Change, named: &(&'static Schema, Key)) -> Error {
+    let what = "is no earlier than it, and the server is still to give it its key: leave one reference empty and fill \
+                it in by another write";
+    unsendable(change, named, what)
 }
 
 /// True if rows of the model can refer to rows whose keys are still to come.

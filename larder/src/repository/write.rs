@@ -154,6 +154,12 @@ pub(super) struct Change {
     pub(super) within: Option<Within>,
 }
 
+impl Change {
+    pub(super) fn place(&self) -> (&'static str, Key) {
+        (self.schema.model, self.key.clone())
+    }
+}
+
 /// What a commit of changes came to.
 pub(super) struct Written {
     pub(super) revision: u64,
@@ -379,7 +385,7 @@ impl Repository {
             order.retain(|at| !renewed.superseded.contains(at));
             let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
             batch.expect.extend_from_slice(&nesting.expect);
-            self.bind(&mut batch, &changes, &stored).await?;
+            self.bind(&mut batch, &changes, &stored, &order).await?;
             let mut written = Written { revision: 0, moved: renewed.moved.clone(), changes: Vec::new() };
             written.changes.resize_with(changes.len(), Default::default);
             for at in order {

@@ -1,0 +1,284 @@
+//! A club whose server numbers everything, and short ways to say things.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use larder::core::association::references;
+use larder::core::{
+    Applied, Capabilities, Context, Delta, KeyKind, Mutation, OpenProvider, Opening, Outcome, Page, PageRow,
+    Plan, Presence, Provider, Query, Realtime, Record, Row, Schema, Sent, Value, async_trait,
+};
+use larder::{
+    Builder, Error, ErrorKind, Idempotency, Key, Many, Memory, Model, MutationId, One, Operation, ReadPolicy,
+    Repository, Result, Select, Uuid,
+};
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Team {
+    #[model(key(server))]
+    pub(crate) number: i64,
+    pub(crate) name: String,
+    /// Its own kind.
+    pub(crate) parent: Option<One<Team>>,
+    #[model(children = "team")]
+    pub(crate) members: Many<Member>,
+    #[model(through = "Seat", from = "team", to = "member")]
+    pub(crate) board: Many<Member>,
+}
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    #[model(key(server))]
+    pub(crate) number: i64,
+    pub(crate) name: String,
+    #[model(index)]
+    pub(crate) team: Option<One<Team>>,
+    /// A list of keys.
+    #[model(keys)]
+    pub(crate) friends: Many<Member>,
+}
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Task {
+    #[model(key)]
+    pub(crate) id: Uuid,
+    pub(crate) title: String,
+    pub(crate) member: One<Member>,
+}
+
+/// Its own key is made of the keys of others.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Seat {
+    #[model(key)]
+    #[model(on_delete = "cascade")]
+    pub(crate) team: One<Team>,
+    #[model(key)]
+    #[model(on_delete = "cascade")]
+    pub(crate) member: One<Member>,
+    #[model(default)]
+    pub(crate) since: i64,
+}
+
+/// Numbers new rows, remembers what it was sent, and takes nothing that refers to what it does not have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server {
+    pub(crate) offline: Arc<AtomicBool>,
+    /// This many requests are answered before it is offline again; negative: all.
+    pub(crate) budget: Arc<AtomicI64>,
+    /// Loses this many replies.
+    pub(crate) lose: Arc<AtomicI64>,
+    pub(crate) next: Arc<AtomicI64>,
+    seen: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    done: Arc<Mutex<HashMap<MutationId, Option<PageRow>>>>,
+    inner: Arc<Mutex<Option<Arc<dyn Provider>>>>,
+}
+
+#[async_trait]
+impl OpenProvider for Server {
+    async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Provider>> {
+        let known = self.inner.lock().unwrap().clone();
+        if known.is_none() {
+            let inner = OpenProvider::open(Box::new(Memory::new()), opening).await?;
+            *self.inner.lock().unwrap() = Some(inner);
+            self.next.store(17, Ordering::Relaxed);
+            self.budget.store(-1, Ordering::Relaxed);
+        }
+        Ok(Arc::new(*self))
+    }
+}
+
+impl Server {
+    pub(crate) fn inner(&self) -> Arc<dyn Provider> {
+        self.inner.lock().unwrap().clone().unwrap()
+    }
+
+    pub(crate) fn offline(&self, offline: bool) {
+        self.offline.store(offline, Ordering::Relaxed);
+    }
+
+    /// What it was sent: the verb, the model, the key, and what the row refers to.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// What it was asked.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn pass(&self) -> Result<()> {
+        let spent = self.budget.load(Ordering::Relaxed) == 0;
+        if spent || self.offline.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Offline, "the switch is off").with_sent(Sent::Never));
+        }
+        if self.budget.load(Ordering::Relaxed) > 0 {
+            self.budget.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn has(&self, schema: &'static Schema, key: &Key) -> bool {
+        let query = Query::key(key.clone());
+        let there = self.inner().exists(&Context::new(), schema, &query).await.unwrap();
+        there == Presence::Present
+    }
+
+    /// All rows that it has of a model.
+    pub(crate) async fn rows<M: Model>(&self) -> Vec<M> {
+        let page = self.inner().get(&Context::new(), M::schema(), &Query::all()).await.unwrap();
+        page.rows.iter().map(|row| M::from_row(&*row.row).unwrap()).collect()
+    }
+}
+
+fn named(schema: &'static Schema, row: Option<&dyn Row>) -> Vec<(&'static Schema, Key)> {
+    row.map(|row| references(schema, row).unwrap()).unwrap_or_default()
+}
+
+#[async_trait]
+impl Provider for Server {
+    fn name(&self) -> &str {
+        "club"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner().capabilities()
+    }
+
+    fn idempotency(&self, _: &'static Schema, _: Operation) -> Idempotency {
+        Idempotency::Keyed { life: Duration::from_secs(3600) }
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.inner().explain(schema, query)
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.asked.lock().unwrap().push(format!("{} {:?}", schema.model, query.filter));
+        self.pass()?;
+        self.inner().get(cx, schema, query).await
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.asked.lock().unwrap().push(format!("{} {:?}", schema.model, query.filter));
+        self.pass()?;
+        self.inner().exists(cx, schema, query).await
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        self.pass()?;
+        // A server takes its time.
+        tokio::task::yield_now().await;
+        let repeated = self.done.lock().unwrap().get(&mutation.id).cloned();
+        if let Some(row) = repeated {
+            return Ok(Applied { outcome: Outcome::Updated, row });
+        }
+        let mut mutation = mutation.clone();
+        let refers = named(mutation.schema, mutation.row.as_deref());
+        for (schema, key) in &refers {
+            if !self.has(schema, key).await {
+                let what = format!("there is no {} {key}", schema.model);
+                self.seen.lock().unwrap().push(format!("refused: {what}"));
+                return Err(Error::new(ErrorKind::Rejected, what).with_status(422).with_sent(Sent::Answered));
+            }
+        }
+        if mutation.operation == Operation::Insert && mutation.schema.key.kind == KeyKind::Server {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let mut record = Record::copy(mutation.schema, &**mutation.row.as_ref().unwrap())?;
+            record.set(0, Value::Int(number.into()));
+            mutation.row = Some(Arc::new(record));
+            mutation.key = Key::from(number);
+        }
+        let refers: String = refers.iter().map(|(schema, key)| format!(" {}:{key}", schema.model)).collect();
+        let (verb, model, key) = (mutation.operation.verb(), mutation.schema.model, &mutation.key);
+        self.seen.lock().unwrap().push(format!("{verb} {model} {key}{refers}"));
+        let applied = self.inner().apply(cx, &mutation).await?;
+        self.done.lock().unwrap().insert(mutation.id, applied.row.clone());
+        if self.lose.load(Ordering::Relaxed) > 0 {
+            self.lose.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::new(ErrorKind::Transport, "the reply was lost").with_sent(Sent::Maybe));
+        }
+        Ok(applied)
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        None
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+}
+
+pub(crate) fn builder(server: &Server) -> Builder {
+    Repository::builder()
+        .remote(server.clone())
+        .model::<Team>()
+        .model::<Member>()
+        .model::<Task>()
+        .model::<Seat>()
+        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+}
+
+pub(crate) async fn memory(server: &Server) -> Repository {
+    builder(server).store(Memory::new()).build().await.unwrap()
+}
+
+pub(crate) async fn team(repo: &Repository, name: &str, parent: Option<i64>) -> Team {
+    let number = repo.new_key(Team::NUMBER).await.unwrap();
+    let parent = parent.map(One::to);
+    Team { number, name: name.into(), parent, members: Many::new(), board: Many::new() }
+}
+
+pub(crate) async fn member(repo: &Repository, name: &str, team: Option<i64>) -> Member {
+    let number = repo.new_key(Member::NUMBER).await.unwrap();
+    Member { number, name: name.into(), team: team.map(One::to), friends: Many::new() }
+}
+
+pub(crate) fn task(title: &str, member: i64) -> Task {
+    static NEXT: AtomicI64 = AtomicI64::new(1);
+    let id = Uuid::from_u64_pair(0, NEXT.fetch_add(1, Ordering::Relaxed).unsigned_abs());
+    Task { id, title: title.into(), member: One::to(member) }
+}
+
+pub(crate) fn seat(team: i64, member: i64) -> Seat {
+    Seat { team: One::to(team), member: One::to(member), since: 0 }
+}
+
+/// All rows that are here.
+pub(crate) async fn local<M: Model>(repo: &Repository) -> Vec<Arc<M>> {
+    repo.reading(ReadPolicy::LocalOnly).get(Select::<M>::all()).await.unwrap().into_vec()
+}
+
+/// What a row names by keys that a server would not give.
+pub(crate) fn temporary<M: Model>(row: &M) -> Vec<String> {
+    let own = row.key().unwrap();
+    let mut keys = named(M::schema(), Some(row));
+    keys.push((M::schema(), own));
+    let shown = keys.into_iter().map(|(schema, key)| format!("{} {key}", schema.model));
+    shown.filter(|key| key.contains('-') && !key.starts_with("Task")).collect()
+}
+
+/// Here and there are the same, and no temporary key is left anywhere.
+pub(crate) async fn at_peace(repo: &Repository, server: &Server) {
+    async fn same<M: Model + PartialEq + Clone + std::fmt::Debug>(repo: &Repository, server: &Server) {
+        let here: Vec<M> = local::<M>(repo).await.iter().map(|row| (**row).clone()).collect();
+        for row in &here {
+            assert_eq!(temporary(row), [""; 0], "{row:?}");
+        }
+        assert_eq!(here, server.rows::<M>().await, "here and there are the same");
+    }
+    let queued = repo.outbox().list(0, 1000).await.unwrap();
+    assert!(queued.is_empty(), "{queued:?} {:?}", server.seen());
+    same::<Team>(repo, server).await;
+    same::<Member>(repo, server).await;
+    same::<Task>(repo, server).await;
+    same::<Seat>(repo, server).await;
+    let leaked: Vec<_> =
+        server.seen().into_iter().filter(|line| line.contains(":-") || line.contains(" -")).collect();
+    assert_eq!(leaked, [""; 0], "{:?}", server.seen());
+    let asked: Vec<_> = server.asked().into_iter().filter(|line| line.contains("Int(-")).collect();
+    assert_eq!(asked, [""; 0]);
+}
