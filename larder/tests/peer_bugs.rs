@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
+#[cfg(feature = "redb")]
+#[path = "exchange/club.rs"]
+mod club;
 mod support;
 
 /// The outbox's schedule and what is done about failures.
@@ -432,5 +435,30 @@ mod over_rest {
         soon(stored.accepted()).await.unwrap();
         assert_eq!(turns.load(Ordering::SeqCst), 4);
         assert!(!repo.status().unauthorized);
+    }
+}
+
+/// Keys that the server gives.
+#[cfg(feature = "redb")]
+mod keys {
+    use crate::club::{Server, at_peace, member, memory, seat, task, team};
+    use crate::support::settled;
+
+    // Rules: m-key-server-refs
+    #[tokio::test]
+    async fn temporary_ids_leak_into_later_requests() {
+        let server = Server::default();
+        let repo = memory(&server).await;
+        server.offline(true);
+        let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap();
+        let ada = repo.upsert(&member(&repo, "Ada", Some(blue.number)).await).await.unwrap();
+        let _ = repo.upsert(&task("before", ada.number)).await.unwrap();
+        server.offline(false);
+        blue.accepted().await.unwrap();
+        // The application has not looked since.
+        let _ = repo.upsert(&task("after", ada.number)).await.unwrap();
+        let _ = repo.upsert(&seat(-1, 1)).await.unwrap_err();
+        settled(&repo).await;
+        at_peace(&repo, &server).await;
     }
 }

@@ -89,7 +89,11 @@ pub(crate) fn exchanged(
         entry.base = entry.base.map(|row| rekeyed(schema, &*row, &*merged)).transpose()?;
         later.push(moved(&mut batch, entry, &key, &new)?);
     }
-    let ground = Ground { row: Some(merged), version: meta.version.clone(), remote: true };
+    let mut ground = Ground { row: Some(merged), version: meta.version.clone(), remote: true };
+    if let Some(pulled) = there.as_ref().and_then(pulled) {
+        meta.version.clone_from(&pulled.version);
+        ground = pulled;
+    }
     batch.ops.push(Op::Remove { schema, key: former });
     // What was written here alone stands on what is queued.
     let intent = later.last().map_or(Some(sent), |last| last.row.as_ref());
@@ -129,6 +133,19 @@ pub(crate) fn followed(batch: &mut Batch, mut named: Named, now: Timestamp) -> R
     }
     batch.ops.extend(named.notes.into_iter().map(|scope| Op::Cursor { scope, value: None }));
     Ok(())
+}
+
+/// What a pull has brought of a row before the answer that gave its key: it is no older than that.
+fn pulled(there: &Queued) -> Option<Ground> {
+    let Meta { sync, version, .. } = &there.stored.meta;
+    match there.entries.first() {
+        Some(oldest) => Some(Ground::of(oldest)).filter(|ground| ground.remote && ground.row.is_some()),
+        None if sync.state == RowState::Synced => {
+            let row = Some(Arc::clone(there.stored.row.as_ref()?));
+            Some(Ground { row, version: version.clone(), remote: true })
+        }
+        None => None,
+    }
 }
 
 /// `entry` under the key `to`, with the new keys in what it refers to.

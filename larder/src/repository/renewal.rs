@@ -119,16 +119,16 @@ impl Repository {
     /// that they stop referring to that what is queued may name them.
     ///
     /// The exchange of a key looks at every row that refers to it and relies on what it saw: so either it sees the write,
-    /// or the write sees that the row is gone, and is made again.
+    /// or the write sees that the row is gone, and is made again: then this is `false`.
     pub(super) async fn bind(
         &self,
         batch: &mut Batch,
         changes: &[Change],
         stored: &[Option<StoredRow>],
         order: &[usize],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if self.shared.remote.is_none() || !changes.iter().any(|change| may_wait(change.schema)) {
-            return Ok(());
+            return Ok(true);
         }
         let ranked = order.iter().enumerate().map(|(rank, at)| (changes[*at].place(), (rank, *at)));
         let ranks: HashMap<_, _> = ranked.collect();
@@ -148,7 +148,8 @@ impl Repository {
                         return Err(circle(change, named));
                     }
                     Some(_) => {}
-                    None => self.rely(batch, change, named).await?,
+                    None if self.rely(batch, change, named).await? => {}
+                    None => return Ok(false),
                 }
             }
             for (schema, key) in before.iter().filter(|named| !after.contains(named)) {
@@ -157,21 +158,24 @@ impl Repository {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Lets the batch rely on a row that a change begins to refer to, unless the remote knows that row by its key.
-    async fn rely(&self, batch: &mut Batch, change: &Change, named: &(&'static Schema, Key)) -> Result<()> {
+    /// Lets the batch rely on a row that a change begins to refer to, unless the remote knows that row by its key;
+    /// `false` if it stands under another key now.
+    async fn rely(&self, batch: &mut Batch, change: &Change, named: &(&'static Schema, Key)) -> Result<bool> {
         let (schema, key) = named;
         let target = self.shared.store.load(&self.cx(), schema, key).await?;
         let queued = self.options.write == WritePolicy::OptimisticLocal;
         match &target {
-            Some(target) if !may_be_temporary(target) => return Ok(()),
+            Some(target) if !may_be_temporary(target) => return Ok(true),
             Some(target) if queued && is_new(Some(target)) => {
                 let what =
                     "is kept here alone, and the server is still to give it its key: write that row first";
                 return Err(unsendable(change, named, what));
             }
+            // It has got another key this moment.
+            None if self.shared.given.get(schema, key).is_some() => return Ok(false),
             None if queued && looks_temporary(schema, key) => {
                 return Err(unsendable(
                     change,
@@ -183,7 +187,7 @@ impl Repository {
         }
         let revision = target.map_or(0, |target| target.meta.revision);
         batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
-        Ok(())
+        Ok(true)
     }
 
     /// True if the row has a temporary key: it is to be created at the remote, or was never meant to be.
@@ -197,6 +201,22 @@ impl Repository {
         }
         let chain = remote.acts.chain(schema, key, stored.meta.tail).await?;
         Ok(chain.first().is_some_and(|oldest| oldest.operation == Operation::Insert))
+    }
+
+    /// True if no row of the remote can have the key: it is a temporary one, or contains one.
+    pub(super) async fn is_of_temporary(&self, schema: &'static Schema, key: &Key) -> Result<bool> {
+        if schema.key.kind == KeyKind::Server && looks_temporary(schema, key) {
+            return Ok(true);
+        }
+        for (at, part) in schema.key.fields.iter().zip(key.parts()) {
+            let def = schema.associations.iter().find(|def| def.is_one() && usize::from(def.at) == *at);
+            if let Some(def) = def
+                && self.is_temporary((def.target)(), part).await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Refuses a row for the remote that refers to one which the remote does not know yet.

@@ -385,12 +385,19 @@ impl Repository {
             order.retain(|at| !renewed.superseded.contains(at));
             let mut batch = Batch { expect: expect.clone(), ops: Vec::new() };
             batch.expect.extend_from_slice(&nesting.expect);
-            self.bind(&mut batch, &changes, &stored, &order).await?;
+            if !self.bind(&mut batch, &changes, &stored, &order).await? {
+                continue;
+            }
             let mut written = Written { revision: 0, moved: renewed.moved.clone(), changes: Vec::new() };
             written.changes.resize_with(changes.len(), Default::default);
             for at in order {
                 let change = &changes[at];
-                let id = queued.map(|_| nesting.id(at).unwrap_or_else(|| self.mint()));
+                let mut id = queued.map(|_| nesting.id(at).unwrap_or_else(|| self.mint()));
+                let unknown = matches!(change.write, Write::Delete) && stored[at].is_none();
+                if unknown && self.is_of_temporary(change.schema, &change.key).await? {
+                    // The remote can't have it.
+                    id = None;
+                }
                 let intent = Intent {
                     schema: change.schema,
                     key: change.key.clone(),

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder::core::{OpenStore, Opening, Query, Schema};
-use larder::{ErrorKind, Key, Many, Memory, Model, One, Redb, RowState, TokioRuntime, WritePolicy};
+use larder::{
+    ErrorKind, Key, Many, Memory, Model, One, ReadPolicy, Redb, RowState, TokioRuntime, WritePolicy,
+};
 use rstest::rstest;
 use support::settled;
 
@@ -107,24 +109,27 @@ async fn after_a_crash_at_any_step_everything_learns_the_key() {
 async fn a_pull_may_be_faster_than_the_answer() {
     let server = Server::default();
     let repo = memory(&server).await;
-    repo.outbox().pause();
+    server.lose.store(1, Ordering::Relaxed);
+    server.budget.store(1, Ordering::Relaxed);
     let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap();
+    repo.outbox().drain().await;
+    repo.outbox().pause();
+    server.budget.store(-1, Ordering::Relaxed);
+    let pulled = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+    assert_eq!(local::<Team>(&repo).await.len(), 2, "it has come by a pull as well");
     let ada = repo.upsert(&member(&repo, "Ada", Some(blue.number)).await).await.unwrap().into_row();
-    let _ = repo.update(blue.row(), |blue| blue.name = "azure".into()).await.unwrap();
-    // As a pull leaves them, and then edited here.
-    let pulled = Team { number: 17, name: "pulled".into(), ..(**blue.row()).clone() };
-    let local_only = repo.writing(WritePolicy::LocalOnly);
-    let _ = local_only.upsert(&pulled).await.unwrap();
-    let edited = repo.update(&pulled, |team| team.parent = None).await.unwrap();
-    drop(edited);
-    let _ = repo.update(&pulled, |team| team.name = "edited".into()).await.unwrap();
+    let bob = repo.upsert(&member(&repo, "Bob", Some(17)).await).await.unwrap().into_row();
+    let _ = repo.update(&pulled, |team| team.parent = Some(One::to(17))).await.unwrap();
+    let _ = repo.upsert(&seat(17, bob.number)).await.unwrap();
+    let _ = repo.upsert(&seat(blue.number, bob.number)).await.unwrap();
     repo.outbox().resume();
     assert_eq!(blue.accepted().await.unwrap().number, 17);
     settled(&repo).await;
+    at_peace(&repo, &server).await;
     let teams = local::<Team>(&repo).await;
-    assert_eq!(teams.len(), 1);
-    assert_eq!((teams[0].number, teams[0].name.as_str()), (17, "edited"));
+    assert_eq!((teams.len(), teams[0].name.as_str(), &teams[0].parent), (1, "blue", &Some(One::to(17))));
     assert_eq!(repo.find::<Member>(ada.number).await.unwrap().unwrap().team, Some(One::to(17)));
+    assert_eq!(local::<Seat>(&repo).await.len(), 1);
 }
 
 // Rules: m-key-server-refs
