@@ -413,11 +413,6 @@ impl Engine {
         }
     }
 
-    /// What the engine knows of an entry.
-    pub(crate) fn head(&self, seq: u64) -> Option<&Head> {
-        self.window.get(seq).map(|tracked| &tracked.head)
-    }
-
     /// Whether the engine looks at the entry.
     pub(crate) fn tracks(&self, seq: u64) -> bool {
         self.window.get(seq).is_some()

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use larder_core::{Expect, Key, Model, Query, Result, Schema, WritePolicy};
 
 use super::Repository;
+use super::stored::Deleted;
 use super::target::{Aim, Target};
-use super::write::{ATTEMPTS, Deleted, moving};
+use super::write::{ATTEMPTS, moving};
 
 /// Which rows are deleted. It is no closure: what a call gives has to be `Send`.
 pub(super) enum Chosen<M> {

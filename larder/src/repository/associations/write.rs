@@ -8,7 +8,8 @@ use larder_core::{
 };
 
 use super::super::Repository;
-use super::super::write::{ATTEMPTS, Deleted, Stored, Written, moving};
+use super::super::stored::{Deleted, Stored};
+use super::super::write::{ATTEMPTS, Written, moving};
 use super::ground::{Committed, Ground};
 use super::plan::Plan;
 use super::save::Root;
