@@ -82,5 +82,5 @@ mod guide {
     #[doc = include_str!("../../docs/src/guide/custom-provider.md")]
     mod custom_provider {}
 
-    chapters! { associations_remote, evolution, models, queries, reading, writing, associations, outbox, rest, testing, tracing }
+    chapters! { associations_remote, damage, evolution, models, queries, reading, writing, associations, outbox, rest, testing, tracing }
 }

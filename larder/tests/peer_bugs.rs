@@ -8,6 +8,9 @@
 #[cfg(feature = "redb")]
 #[path = "exchange/club.rs"]
 mod club;
+#[cfg(feature = "redb")]
+#[path = "peer_bugs/store.rs"]
+mod store;
 mod support;
 
 /// The outbox's schedule and what is done about failures.

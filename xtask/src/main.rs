@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask test`, `tidy`, `suites`, `fixtures` and `bench`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `suites`, `fixtures`, `crash` and `bench`.
 //!
 //! They need nothing but the toolchain. Each command has a module; what is pure in it (parsing, merging, rules,
 //! rendering) is kept apart from what runs cargo, and is unit-tested.
 
 mod bench;
 mod clock;
+mod crash;
 mod diff;
 mod fixtures;
 mod libtest;
@@ -43,6 +44,8 @@ enum Command {
     Suites(suites::Options),
     /// Write the golden files of the store, or check them.
     Fixtures(fixtures::Options),
+    /// Run the crash campaigns and print what they found.
+    Crash(crash::Options),
     /// Run the benches and print the ratios against raw redb.
     Bench(bench::Options),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Suites(options) => suites::run(&options),
         Command::Fixtures(options) => fixtures::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -21,6 +21,8 @@ pub(crate) struct Writer {
     pub(crate) database: Option<Database>,
     /// True after an error that redb recovers from by being reopened.
     pub(crate) broken: bool,
+    /// True if the database is open for reading alone.
+    pub(crate) shadow: bool,
     pub(crate) counters: Counters,
     /// Slot by slot, the revision of the last change, or that of the opening.
     pub(crate) changed: Vec<u64>,
@@ -109,6 +111,7 @@ impl Shared {
         let result = contain(|| -> Result<()> {
             let mut transaction = database.begin_write().map_err(Raw::from)?;
             transaction.set_durability(Durability::Immediate).map_err(Raw::from)?;
+            transaction.set_quick_repair(self.medium.quick_repair);
             change(&transaction, next)?;
             if next.touched.is_empty() {
                 return Ok(transaction.abort().map_err(Raw::from)?);
@@ -119,7 +122,7 @@ impl Shared {
             Ok(transaction.commit().map_err(Raw::from)?)
         });
         result.map_err(|error| {
-            tracing::warn!(%error, "a commit failed; the store reopens itself with the next write");
+            tracing::warn!(%error, "a commit failed; the store reopens itself");
             writer.broken = true;
             writer.limbo = std::mem::take(&mut next.touched);
             error.during("commit")
@@ -163,18 +166,44 @@ impl Shared {
     }
 
     /// Reopens the database after an error. Readers of the generation before fail then, so it is retired first.
+    ///
+    /// # Errors
+    /// What keeps it from being written to; reads go on then if they can.
     pub(crate) fn ensure_open(&self, writer: &mut Writer) -> Result<()> {
         if writer.database.is_some() && !writer.broken {
             return Ok(());
         }
         let _entered = tracing::info_span!("larder_redb::reopen").entered();
         self.shut(writer);
-        let (database, counters) = contain(|| {
-            let database = self.medium.open()?;
-            let counters = crate::upkeep::counters(&database)?;
-            Ok::<_, Error>((database, counters))
-        })?;
+        writer.shadow = false;
+        let Err(error) = self.open_again(writer, || self.medium.open()) else { return Ok(()) };
+        if error.kind() != ErrorKind::Corrupt
+            && let Err(unread) = self.open_again(writer, || self.medium.open_shadow())
+        {
+            tracing::warn!(error = %unread, "the store can't be read either");
+        }
+        writer.shadow = writer.database.is_some();
+        writer.broken = true;
+        Err(error)
+    }
+
+    /// Makes the store readable again.
+    ///
+    /// # Errors
+    /// What keeps it from being read.
+    pub(crate) fn revive(&self, writer: &mut Writer) -> Result<()> {
+        match self.ensure_open(writer) {
+            // A shadow is enough to read.
+            Err(_) if writer.shadow => Ok(()),
+            done => done,
+        }
+    }
+
+    fn open_again(&self, writer: &mut Writer, open: impl FnOnce() -> Result<Database>) -> Result<()> {
+        let database = contain(open)?;
+        let counters = contain(|| crate::upkeep::counters(&database));
         writer.database = Some(database);
+        let counters = counters.inspect_err(|_| self.shut(writer))?;
         let mut touched = std::mem::take(&mut writer.limbo);
         if counters.revision > writer.counters.revision {
             // The commit that failed was durable after all.

@@ -1,6 +1,7 @@
 //! How a store is configured and opened.
 
 use std::io;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,10 +11,13 @@ use redb::{Database, StorageBackend};
 use tokio::sync::oneshot;
 
 use crate::backend::{self, Boxed, Factory};
+use crate::codec;
 use crate::error::{self, contain};
+use crate::pages;
 use crate::provider::RedbStore;
 use crate::quarantine;
 use crate::salvage::Known;
+use crate::shadow::Shadow;
 use crate::upkeep::{self, Prepared};
 use crate::writer::Shared;
 
@@ -79,6 +83,15 @@ impl Redb {
         self
     }
 
+    /// Makes each commit note which pages are free, so that opening after a kill need not go through the file to find out.
+    /// Off unless asked for: a commit writes more and syncs once more, and opening is paid for once (see
+    /// `docs/decisions/quick-repair.md`).
+    #[must_use]
+    pub fn quick_repair(mut self, quick: bool) -> Self {
+        self.medium.quick_repair = quick;
+        self
+    }
+
     /// Replaces the medium: to inject faults, to count, to slow down. It is opened again when the store reopens itself
     /// after a write error, and has to show what was written then. What lies on it is not moved aside if it is damaged.
     #[must_use]
@@ -122,7 +135,7 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
         return Err(error);
     };
     let held = quarantine::hold(&path)?;
-    let known = Known { now: opening.runtime.now(), ..Known::default() };
+    let known = Known { now: opening.runtime.now(), schemas: opening.schemas.to_vec(), ..Known::default() };
     let damage = match contain(|| quarantine::salvage(&path, known, &error)) {
         Ok(damage) => damage,
         // Nothing can be made out of it, or it is none of ours: the first word says more.
@@ -196,6 +209,7 @@ pub(crate) struct Medium {
     pub(crate) path: Option<PathBuf>,
     pub(crate) on_corrupt: OnCorrupt,
     pub(crate) compact_above: u64,
+    pub(crate) quick_repair: bool,
 }
 
 impl Medium {
@@ -207,14 +221,49 @@ impl Medium {
             path: None,
             on_corrupt: OnCorrupt::default(),
             compact_above: Redb::COMPACT_ABOVE,
+            quick_repair: false,
         }
     }
 
     /// Opens the database, or makes it where there is nothing.
     pub(crate) fn open(&self) -> Result<Database> {
+        match self.open_over(self.backend()?) {
+            Err(error) if error.kind() == ErrorKind::Corrupt && self.clear_unfinished() => {
+                tracing::warn!(%error, "the file was never finished, and is made anew");
+                self.open_over(self.backend()?)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Empties a file whose making was cut short by a loss of power: what marks it as a database is written last, and of
+    /// a store that ever was one, the name of its table is there. False if it is not such a file.
+    fn clear_unfinished(&self) -> bool {
+        let clear = || -> Result<bool> {
+            let backend = self.backend()?;
+            let whole = (Bound::Unbounded, Bound::Unbounded);
+            let failed = |error| error::unreachable_medium(&self.name, error);
+            let is_free = !matches!(backend.try_lock_range(whole.0, whole.1), Ok(false));
+            let is_unfinished = is_free && pages::is_unfinished(&*backend, codec::NAME).map_err(failed)?;
+            if is_unfinished {
+                backend.set_len(0).and_then(|()| backend.sync_data()).map_err(failed)?;
+            }
+            drop(backend.unlock_range(whole.0, whole.1));
+            Ok(is_unfinished)
+        };
+        clear().unwrap_or(false)
+    }
+
+    /// Opens the database for reading alone: whatever is written to it is forgotten with it.
+    pub(crate) fn open_shadow(&self) -> Result<Database> {
+        let shadow = Shadow::of(self.backend()?);
+        self.open_over(Box::new(shadow.map_err(|error| error::unreachable_medium(&self.name, error))?))
+    }
+
+    fn open_over(&self, backend: Box<dyn StorageBackend>) -> Result<Database> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
-        builder.create_with_backend(Boxed(self.backend()?)).map_err(|error| error::opening(&self.name, error))
+        builder.create_with_backend(Boxed(backend)).map_err(|error| error::opening(&self.name, error))
     }
 
     pub(crate) fn backend(&self) -> Result<Box<dyn StorageBackend>> {

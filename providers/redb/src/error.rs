@@ -19,9 +19,9 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    /// True if the handle was closed under the reader, because the store reopened itself.
+    /// True if the handle was closed under the reader, because the store reopened itself or is about to.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, Self::Storage(StorageError::DatabaseClosed))
+        matches!(self, Self::Storage(StorageError::DatabaseClosed | StorageError::PreviousIo))
     }
 
     /// True if the value was refused and the transaction is as it was.

@@ -16,6 +16,7 @@
 //!   is closed (`catalog`): reads take no lock.
 //! - A panic of redb over a damaged page becomes `Corrupt` for the caller (`error`). What a damaged file holds is read
 //!   without redb (`pages`); what verifies goes into a new file (`salvage`), which takes its place (`quarantine`).
+//! - A store that can't be written to is opened over a shadow, so that reads go on (`shadow`).
 //! - A check goes through everything that is committed (`check`); the writer mends and compacts (`mend`).
 //!
 //! [`Runtime::blocking`]: larder_core::Runtime::blocking
@@ -49,6 +50,7 @@ mod rekey;
 mod salvage;
 mod scan;
 mod seek;
+mod shadow;
 mod store;
 mod upkeep;
 mod writer;

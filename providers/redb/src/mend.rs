@@ -110,6 +110,7 @@ impl Shared {
             notes: Some(self.notes.clone()),
             counters: Some(writer.counters),
             now: self.runtime.now(),
+            schemas: self.catalog.slots().iter().map(|slot| slot.schema).collect(),
         };
         self.shut(writer);
         let salvaged = contain(|| quarantine::salvage(&path, known, &cause));

@@ -23,6 +23,8 @@ const BRANCH: u8 = 2;
 const PAIRS: u8 = 3;
 /// The most bytes that are read for a page whose number is not verified.
 const UNVERIFIED: u64 = 1 << 20;
+/// How many bytes are read at a time where all of a file is looked through.
+const CHUNK: usize = 1 << 20;
 /// No tree is this deep.
 const DEEPEST: usize = 64;
 
@@ -424,6 +426,30 @@ impl<'a> Branch<'a> {
             Some((u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
         })
     }
+}
+
+/// True for what is left of a database whose making was cut short: without the first mark, and without `name` anywhere.
+///
+/// # Errors
+/// Those of the medium.
+pub(crate) fn is_unfinished(medium: &dyn StorageBackend, name: &str) -> io::Result<bool> {
+    let len = medium.len()?;
+    let mut before: Vec<u8> = Vec::new();
+    for at in (0..len).step_by(CHUNK) {
+        let mut chunk = vec![0; usize::try_from(len - at).unwrap_or(CHUNK).min(CHUNK)];
+        medium.read(at, &mut chunk)?;
+        if at == 0 && chunk.iter().take(MAGIC.len()).any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        // It may lie across the border of two chunks.
+        before.extend_from_slice(&chunk);
+        if before.windows(name.len()).any(|window| window == name.as_bytes()) {
+            return Ok(false);
+        }
+        let tail = before.len().saturating_sub(name.len());
+        before.drain(..tail);
+    }
+    Ok(true)
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {

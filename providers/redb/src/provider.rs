@@ -55,7 +55,8 @@ impl RedbStore {
             match contain(|| read(&generation)) {
                 Ok(found) => return Ok(found),
                 Err(Halt::Failed(error)) => return Err(error),
-                Err(Halt::Closed) => {}
+                // It is about to reopen itself, or has just done so.
+                Err(Halt::Closed) => self.shared.ask(Job::Revive).await?,
             }
         }
         Err(moving())
@@ -72,7 +73,8 @@ impl RedbStore {
             match self.off_thread(move || contain(|| read(&shared, &generation))).await? {
                 Ok(found) => return Ok(found),
                 Err(Halt::Failed(error)) => return Err(error),
-                Err(Halt::Closed) => {}
+                // It is about to reopen itself, or has just done so.
+                Err(Halt::Closed) => self.shared.ask(Job::Revive).await?,
             }
         }
         Err(moving())

@@ -15,17 +15,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use larder_core::packed::{Stored, decode_entry, parse_body, write_meta};
 use larder_core::{
-    Damage, Error, ErrorKind, Integrity, Key, MetaRef, Operation, Result, RowState, SyncState, Timestamp,
-    ordered,
+    Damage, Error, ErrorKind, Integrity, Key, MetaRef, Operation, Result, RowState, Schema, SyncState,
+    Timestamp, ordered,
 };
-use redb::{Database, Durability, ReadableTable, Table};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table};
 
+use crate::catalog::Catalog;
 use crate::codec::{
     self, Bytes, COUNTERS, CURSORS, Counters, FORMAT, INDEXES, KEYS, MODELS, OUTBOX, PREFIX, ROWS, SHAPES,
     TABLE,
 };
 use crate::error::{Raw, foreign};
-use crate::notes::{IndexRecord, IndexState};
+use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::pages::{Pages, Root, Walked};
 
 /// How many records one transaction takes.
@@ -46,6 +47,8 @@ pub(crate) struct Known {
     pub(crate) counters: Option<Counters>,
     /// What goes into rows that are made again.
     pub(crate) now: Timestamp,
+    /// The models as they are today.
+    pub(crate) schemas: Vec<&'static Schema>,
 }
 
 /// Copies what verifies from `from` to the empty database `to`.
@@ -71,8 +74,9 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
     salvage.damage.pages = verified.damaged;
     salvage.mirror = from.table(&slot, codec::MIRROR_NAME);
     let counters = salvage.notes()?;
+    let catalog = salvage.catalog()?;
     salvage.entries()?;
-    salvage.rows()?;
+    salvage.rows(&catalog)?;
     salvage.agree()?;
     salvage.count(counters)?;
     let mut damage = salvage.damage;
@@ -199,6 +203,15 @@ impl Salvage<'_> {
         Ok(counters)
     }
 
+    /// What is known of the models now; nothing of it is written.
+    ///
+    /// # Errors
+    /// `Unsupported` if a newer version of the application has written the file.
+    fn catalog(&self) -> Result<Catalog> {
+        let table = self.to.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+        Notes::read(&table)?.register(&self.known.schemas)
+    }
+
     /// Whether it is known how a body is read.
     fn reads(&self, body: &[u8]) -> bool {
         parse_body(body).is_ok_and(|(shape, _)| self.shapes.contains(&shape))
@@ -224,12 +237,14 @@ impl Salvage<'_> {
         })
     }
 
-    fn rows(&mut self) -> Result<()> {
-        self.copy(&[ROWS], &[codec::ENTRIES], |salvage, table, (key, value, _)| {
+    fn rows(&mut self, catalog: &Catalog) -> Result<()> {
+        self.copy(&[ROWS], &[codec::ENTRIES], |salvage, table, (key, value, sound)| {
             let known = key.get(1..PREFIX).and_then(id).is_some_and(|id| salvage.models.contains(&id));
             let place = key.get(PREFIX..).and_then(|key| ordered::decode_key(key).ok()).filter(|_| known);
             let stored = Stored::parse(&value).ok();
             let stored = stored.filter(|stored| stored.body.is_none_or(|body| salvage.reads(body)));
+            // The checksum is of the row and not of its key.
+            let stored = stored.filter(|stored| sound || in_place(catalog, &key, *stored));
             let (Some(stored), Some(_)) = (stored, place) else {
                 salvage.damage.lost += 1;
                 return Ok(());
@@ -404,6 +419,15 @@ fn kept_note(key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         }
         _ => None,
     }
+}
+
+/// False if the row has another key than its place says, as far as that can be told.
+fn in_place(catalog: &Catalog, at: &[u8], stored: Stored<'_>) -> bool {
+    let slot =
+        at.get(1..PREFIX).and_then(id).and_then(|id| catalog.slots().iter().find(|slot| slot.model == id));
+    let (Some(slot), Some(body)) = (slot, stored.body) else { return true };
+    let own = slot.row(body).and_then(|row| slot.schema.key_of(&row));
+    own.is_ok_and(|own| codec::row_key(slot.model, &own) == at)
 }
 
 fn id(bytes: &[u8]) -> Option<u16> {

@@ -133,6 +133,7 @@ impl Shared {
             writer: Mutex::new(Writer {
                 database: Some(database),
                 broken: false,
+                shadow: false,
                 counters,
                 changed,
                 limbo: Vec::new(),
@@ -234,7 +235,7 @@ impl Shared {
                 Job::Commit(batch, to) => batches.push((batch, to)),
                 Job::Migrate(limit, to) => return vec![Answer::Migrated(to, self.migrate(writer, limit))],
                 Job::Wipe(to) => return vec![Answer::Done(to, self.wipe(writer))],
-                Job::Revive(to) => return vec![Answer::Done(to, self.ensure_open(writer))],
+                Job::Revive(to) => return vec![Answer::Done(to, self.revive(writer))],
                 Job::Snapshot(to) => return vec![Answer::Snapshot(to, Box::new(self.snapshot(writer)))],
                 Job::Mend(cause, to) => return vec![Answer::Mended(to, Box::new(self.mend(writer, &cause)))],
                 Job::Compact(to) => return vec![Answer::Compacted(to, self.compact(writer))],
@@ -274,6 +275,10 @@ impl Turn {
                 return;
             }
             let answers = self.shared.work(&mut writer, jobs);
+            if writer.broken && !writer.shadow && writer.database.is_some() {
+                // At once, so that reads go on: redb reads nothing more after an error.
+                drop(self.shared.ensure_open(&mut writer));
+            }
             // Whoever gets the answer may close the store and open the file again.
             drop(writer);
             let answered = answers.len();

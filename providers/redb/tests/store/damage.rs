@@ -460,7 +460,7 @@ async fn a_commit_that_failed_and_was_durable_after_all_is_told_when_it_shows() 
     save(&*store, [person(1, "x", "", 1)]).await;
     faults.mode.store(2, Ordering::SeqCst);
     assert_eq!(kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await), ErrorKind::Storage);
-    assert_eq!((all(&*store).await.len(), store.revision()), (1, 1));
+    assert_eq!(all(&*store).await.len() as u64, store.revision(), "it has reopened itself");
     faults.mode.store(0, Ordering::SeqCst);
     save(&*store, [person(3, "x", "", 1)]).await;
     let count = all(&*store).await.len() as u64;
@@ -486,7 +486,6 @@ async fn a_medium_that_is_gone_fails_reads_until_it_is_back() {
     faults.mode.store(1, Ordering::SeqCst);
     gone.store(1, Ordering::SeqCst);
     assert_eq!(kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await), ErrorKind::Full);
-    assert_eq!(all(&*store).await.len(), 1, "the old state still serves reads");
     assert_eq!(kind(commit(&*store, [put(&PERSON, person(2, "x", "", 1))]).await), ErrorKind::Storage);
     assert!(lent(&*store, &PERSON, &Query::all()).unwrap().is_none(), "not without waiting");
     assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Storage);

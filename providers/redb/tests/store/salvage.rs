@@ -380,3 +380,18 @@ async fn a_check_does_not_let_go_of_the_file() {
     store.size(&cx()).await.unwrap();
     assert_eq!(kind(open(&Redb::at(&path), &[&PERSON]).await), ErrorKind::Storage);
 }
+
+// Rules: d-unfinished
+#[tokio::test]
+async fn a_file_whose_making_was_cut_short_is_made_anew_and_a_lost_header_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    std::fs::write(&path, vec![0; 64 << 10]).unwrap();
+    drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+    filled(&path, 10, 0).await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[..4096].fill(0);
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(kind(open(&Redb::at(&path), &[&PERSON]).await), ErrorKind::Corrupt);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left alone");
+}

@@ -1,0 +1,104 @@
+//! Runs the campaigns and prints what they found; `cargo xtask crash` builds and starts it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use larder_crash::report::{self, Outcome};
+use larder_crash::{damaged, faults, full, kill, power, queue, world};
+
+/// Crash campaigns against a whole data layer.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Sizes that take about two minutes.
+    #[arg(long)]
+    short: bool,
+    /// Only this campaign.
+    #[arg(long)]
+    campaign: Option<Campaign>,
+    /// What everything but the kills follows from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes a page of Markdown there.
+    #[arg(long)]
+    page: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The life of a process that is about to be killed.
+    #[command(hide = true)]
+    Child {
+        /// The phase that it hurries to.
+        mode: String,
+        /// The store.
+        file: PathBuf,
+        /// Where the server listens.
+        address: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Campaign {
+    Faults,
+    Compound,
+    Power,
+    Damaged,
+    Full,
+    Kill,
+    Queue,
+}
+
+impl Campaign {
+    fn run(self, program: &Path, short: bool, seed: u64) -> Outcome {
+        let size = |long: u64, small: u64| if short { small } else { long };
+        match self {
+            Self::Faults => faults::each(seed, size(1, 20)),
+            Self::Compound => faults::compound(seed, size(1000, 100)),
+            Self::Power => power::cut(seed, size(120, 12)),
+            Self::Damaged => damaged::files(seed, size(10_000, 500)),
+            Self::Full => full::disk(seed),
+            Self::Kill => kill::processes(program, seed, size(1000, 60)),
+            Self::Queue => queue::pending(size(100_000, 2000)),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Some(Command::Child { mode, file, address }) = &options.command {
+        return kill::live(mode, file, address);
+    }
+    world::count_panics();
+    let Ok(program) = std::env::current_exe() else { return ExitCode::FAILURE };
+    let mut outcomes = Vec::new();
+    for campaign in Campaign::value_variants() {
+        if options.campaign.is_none_or(|only| only == *campaign) {
+            let (before, _) = world::panics();
+            let mut outcome = campaign.run(&program, options.short, options.seed);
+            let (after, _) = world::panics();
+            if after > before && outcome.panics == 0 {
+                outcome.panic(format!("{} panics in tasks", after - before));
+            }
+            eprintln!("{}: {} runs", outcome.name, outcome.runs);
+            for told in &outcome.first {
+                eprintln!("  {told}");
+            }
+            outcomes.push(outcome);
+        }
+    }
+    println!("{}\n{}", report::table(&outcomes), report::histogram(&outcomes));
+    for note in outcomes.iter().flat_map(|outcome| &outcome.notes) {
+        println!("- {note}");
+    }
+    if let Some(page) = &options.page {
+        let command = if options.short { "cargo xtask crash --short" } else { "cargo xtask crash" };
+        if let Err(error) = std::fs::write(page, report::page(&outcomes, command, options.seed)) {
+            eprintln!("{} can't be written: {error}", page.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    if outcomes.iter().all(Outcome::is_clean) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
