@@ -27,7 +27,7 @@ fn tell(seed: u64, fault: Fault) -> Result<Run, Broken> {
         let hit = Arc::new(Mutex::new(Phase::Open));
         let (noted, there) = (hit.clone(), server.clone());
         disk.on_failure(move || {
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = there.snapshot().phase
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = there.snapshot().phase;
         });
         story.run(|| disk.store(), || disk.fail(Fault::None)).await;
         let (operations, _) = disk.operations();

@@ -91,7 +91,9 @@ pub fn disk(seed: u64) -> Outcome {
     judge(&mut outcome, "in memory", run);
     match Mounted::new() {
         Err(why) => {
-            outcome.notes.push(format!("full: no tmpfs could be mounted, so no real disk was filled ({why})"))
+            outcome
+                .notes
+                .push(format!("full: no tmpfs could be mounted, so no real disk was filled ({why})"));
         }
         Ok(mounted) => {
             let (path, ballast) = (mounted.0.path().join("a.redb"), mounted.0.path().join("ballast"));

@@ -180,7 +180,7 @@ impl larder::core::OpenProvider for Server {
 }
 
 /// A row as the version of the application that asks has it: the server knows how long a text is.
-fn page_row(schema: &Schema, record: Record, version: u64) -> PageRow {
+fn page_row(schema: &Schema, record: &Record, version: u64) -> PageRow {
     let value =
         |(at, field): (usize, &larder::core::FieldDef)| match (record.get(at), field.name, record.get(1)) {
             (None, "length", Some(Value::Str(text))) => Some(Value::Int(text.len() as i128)),
@@ -211,7 +211,7 @@ impl Provider for Server {
         let rows = {
             let state = self.state();
             let of_model = state.rows.iter().filter(|((model, _), _)| *model == schema.model);
-            of_model.map(|(_, (record, version))| page_row(schema, record.clone(), *version)).collect()
+            of_model.map(|(_, (record, version))| page_row(schema, record, *version)).collect()
         };
         Ok(Page { rows, ..Page::default() })
     }
@@ -237,7 +237,7 @@ impl Provider for Server {
             };
             answer
         };
-        let row = answer.map(|(record, version)| page_row(mutation.schema, record, version));
+        let row = answer.map(|(record, version)| page_row(mutation.schema, &record, version));
         Ok(Applied { outcome: Outcome::Accepted, row })
     }
 

@@ -67,15 +67,15 @@ async fn reopening_after_a_reset_fails() {
     let file = folder.path().join("app.redb");
     let repo = open(&file, &net).await;
     for round in 0..3 {
-        let _ = repo.upsert(&note("1", "a", round)).await.unwrap();
+        let _ = repo.upsert(&note(&format!("a{round}"), "a", round)).await.unwrap();
         settled(&repo).await;
         repo.wipe().await.unwrap();
         assert!(local(&repo).await.is_empty());
-        let _ = repo.upsert(&note("2", "b", round)).await.unwrap();
+        let _ = repo.upsert(&note(&format!("b{round}"), "b", round)).await.unwrap();
     }
     repo.close().await;
     let repo = open(&file, &net).await;
-    assert_eq!(local(&repo).await, ["2"]);
+    assert_eq!(local(&repo).await, ["b2"]);
     assert!(repo.check().await.unwrap().is_sound());
     settled(&repo).await;
     repo.close().await;

@@ -101,6 +101,7 @@ impl Provider for Line {
 }
 
 /// Lives until it is killed, or comes to rest if that is its mode; otherwise the mode is the phase that it hurries to.
+#[must_use]
 pub fn live(mode: &str, file: &Path, address: &str) -> std::process::ExitCode {
     let lived = || -> std::io::Result<()> {
         let line = Line::to(address)?;
@@ -155,7 +156,8 @@ async fn enqueue(repo: &Repository, line: &Line, runtime: &TokioRuntime) -> Resu
     for _ in 0..8 {
         let chance = runtime.random();
         let key = format!("n{}", chance % 40);
-        let text = (chance % 7 != 0).then(|| format!("{:x} {}", chance, "x".repeat((chance % 900) as usize)));
+        let text = (!chance.is_multiple_of(7))
+            .then(|| format!("{:x} {}", chance, "x".repeat((chance % 900) as usize)));
         line.say(&Said::Wants(key.clone(), text.clone()))?;
         match text {
             Some(text) => drop(repo.upsert(&Note { id: key.clone(), text, seen: 0 }).await?),
