@@ -13,6 +13,7 @@
 //! instead, which re-exports what they need.
 
 pub mod association;
+pub mod conflict;
 pub mod connectivity;
 pub mod context;
 pub mod damage;
@@ -44,6 +45,7 @@ pub use association::{
     Assoc, AssocDef, AssocDialect, Brought, Embedded, Include, Includes, Including, Keyed, Link, LookupBy,
     Many, OnDelete, One, Orphans, Related, SendAs, ToOne, Wanted,
 };
+pub use conflict::{Conflict, ConflictDef, Resolution, Resolve, Sides, Strategy};
 pub use connectivity::{AlwaysOnline, Connectivity};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
 pub use damage::{Damage, Finding, FindingKind, Integrity, StoreSize};
@@ -56,7 +58,7 @@ pub use kind::{AsDef, EnumDef, IntKind, Kind, StructDef, Tagging, VariantDef};
 pub use meta::{Meta, MetaRef, RemoteVersion, RowState, SyncState};
 pub use migration::{Migration, OldRow};
 pub use mutation::{Enclosed, FieldSet, Mutation, MutationId, Operation};
-pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark, Within};
+pub use outbox::{Entry, EntryState, Failure, ParkReason, SendMark, Theirs, Within};
 pub use provider::{
     Applied, Capabilities, Done, Idempotency, Misfit, OpenProvider, Opening, Outcome, Page, PageRow,
     PageToken, Presence, Provider, Pushdown,

@@ -63,6 +63,21 @@ pub struct Entry {
     pub carries: Vec<MutationId>,
     /// Whose request it goes in; `None` if it has one of its own. Should the other be gone, it has one after all.
     pub within: Option<Within>,
+    /// What the remote has now, where the entry can't be put on that yet: it may be on its way, or waits for a decision.
+    pub theirs: Option<Box<Theirs>>,
+}
+
+/// A row as the remote has it, kept beside an entry.
+#[derive(Clone, Debug)]
+pub struct Theirs {
+    /// The row; `None`: it is gone there.
+    pub row: Option<Arc<dyn Row>>,
+    /// The server's version of it.
+    pub version: Option<RemoteVersion>,
+    /// What the remote has and the model has not, as a JSON object.
+    pub extra: Option<Arc<str>>,
+    /// When that was heard, for people.
+    pub at: Timestamp,
 }
 
 /// Where a mutation goes that has no request of its own.

@@ -1,6 +1,7 @@
 //! A model as static data: what the derive writes and everything below the typed face reads.
 
 use crate::association::AssocDef;
+use crate::conflict::ConflictDef;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::key::Key;
 use crate::kind::{Kind, same};
@@ -35,6 +36,8 @@ pub struct Schema {
     pub migrations: &'static [Migration],
     /// How the model hangs together with others, by rising number: those that are stored first.
     pub associations: &'static [AssocDef],
+    /// What becomes of a row that was changed here and at the remote.
+    pub conflict: ConflictDef,
     /// The application's own checks of a row; see [`validate`](Self::validate()).
     pub validate: Option<fn(&dyn Row) -> Result<()>>,
     /// Whether a row is one of the model; see [`fits`](Self::fits()).
@@ -57,6 +60,7 @@ impl Schema {
             indexes: &[],
             migrations: &[],
             associations: &[],
+            conflict: ConflictDef::DEFAULT,
             validate: None,
             fits: None,
             computed: &[],
@@ -95,6 +99,13 @@ impl Schema {
     #[must_use]
     pub const fn associations(mut self, associations: &'static [AssocDef]) -> Self {
         self.associations = associations;
+        self
+    }
+
+    /// Sets what becomes of a row that was changed here and at the remote.
+    #[must_use]
+    pub const fn conflict(mut self, conflict: ConflictDef) -> Self {
+        self.conflict = conflict;
         self
     }
 

@@ -8,6 +8,7 @@ use syn::{Expr, ExprLit, Ident, Lit, Member, Meta, Path, Type, Visibility};
 
 use crate::association::{Association, Said};
 use crate::attr::{Words, flag, parsed, within};
+use crate::conflict::{self, Declared};
 use crate::dialect::{self, Collisions, Names, PerDialect, Rules, SPECIAL, Special};
 use crate::errors::Errors;
 use crate::{association, case, types};
@@ -38,6 +39,7 @@ impl Place {
                     "with",
                     "skip",
                     "validate",
+                    "conflict",
                     "json",
                     "row",
                     "children",
@@ -128,6 +130,8 @@ pub(crate) struct Field {
     pub(crate) skip: Option<Span>,
     /// The application's check of its value.
     pub(crate) validate: Option<Path>,
+    /// What becomes of it if both sides changed it.
+    pub(crate) conflict: Option<Declared>,
     pub(crate) default: Option<DefaultValue>,
     /// The converter to the stored representation.
     pub(crate) with: Option<Type>,
@@ -153,6 +157,7 @@ impl Field {
             index: None,
             skip: None,
             validate: None,
+            conflict: None,
             default: None,
             with: None,
             special: PerDialect::default(),
@@ -165,6 +170,7 @@ impl Field {
             "index" => this.index = flag(meta, errors),
             "skip" => this.skip = flag(meta, errors),
             "validate" => this.validate = parsed(meta, errors),
+            "conflict" => this.conflict = Declared::read(meta, errors),
             "default" => this.default = DefaultValue::read(meta, errors),
             "with" => this.with = parsed(meta, errors),
             "rename" | "alias" => this.special.any.read(dialect::ANY, word, meta, errors),
@@ -207,6 +213,7 @@ impl Field {
                 ("index", self.index),
                 ("with", self.with.as_ref().map(Spanned::span)),
                 ("validate", self.validate.as_ref().map(Spanned::span)),
+                ("conflict", self.conflict.as_ref().map(Declared::span)),
                 ("rename", self.special.any.rename.as_ref().map(Spanned::span)),
                 ("alias", self.special.any.alias.first().map(Spanned::span)),
             ];
@@ -220,6 +227,7 @@ impl Field {
                 );
             }
         }
+        conflict::check_field(self, errors);
         for (dialect, special) in &self.special.own {
             self.check_special(place, dialect, special, errors);
         }

@@ -7,6 +7,7 @@
 mod association;
 mod attr;
 mod case;
+mod conflict;
 mod container;
 mod convert;
 mod datum;
@@ -83,6 +84,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `unique(a, b)`, `index(a, b)`, either with `name = "…"` | a composite unique constraint, a composite index |
 /// | `tokens = "prefix_"` | `User::PREFIX_CITY` instead of `User::CITY` |
 /// | `validate = "path"` | `fn(&User) -> Result<(), larder::Invalid>` (or `String`, `&'static str`), asked before the application's writes are stored; `validate` alone is `User::validate` |
+/// | `conflict = "server_wins"` | what becomes of a row that was changed here and at the remote: `merge_fields` (unless told otherwise), `server_wins`, `client_wins`, `ask`; `conflict(last_write_wins = updated_at)` by the field that says when |
 /// | `crate = "path"` | where Larder is, `::larder` unless given |
 ///
 /// # On a field
@@ -97,6 +99,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `default`, `default = "…"` | what a reader gets where the field is missing: a constant. A path is a function that is called, anything else an expression |
 /// | `with = "Converter"` | a type with `larder::Convert<FieldType>`: the representation that is stored, sent and compared |
 /// | `validate = "path"` | `fn(&FieldType) -> Result<(), larder::Invalid>` (or `String`, `&'static str`), asked before the application's writes are stored |
+/// | `conflict = "server_wins"` | what becomes of the field if both sides changed it and the rest is merged: `client_wins` (unless told otherwise), `server_wins`, `ask`, or `conflict(last_write_wins = updated_at)` |
 /// | `children = "field"`, with `orphans = "delete"` | on a `Many<T>`: the rows whose `field` refers to this one; a path, `"T::TOKEN"`, where tokens are named otherwise |
 /// | `through = "Link", from = "field", to = "field"` | on a `Many<T>`: the rows that rows of the link model join to this one |
 /// | `keys` | on a `Many<T>`: a list of keys, stored here |

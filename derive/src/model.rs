@@ -6,6 +6,7 @@ use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, LitStr, Meta};
 
 use crate::association::{self, Association};
 use crate::attr::{Composite, Step, Words, flag, list, string, suggest};
+use crate::conflict::{self, Declared};
 use crate::container::{Computed, Container, Of, refuse_generics};
 use crate::convert::Conversion;
 use crate::dialect;
@@ -16,7 +17,18 @@ use crate::{case, types, wire};
 
 const WORDS: Words = Words {
     place: "a model",
-    once: &["crate", "name", "version", "rename_all", "json", "row", "singleton", "tokens", "validate"],
+    once: &[
+        "crate",
+        "name",
+        "version",
+        "rename_all",
+        "json",
+        "row",
+        "singleton",
+        "tokens",
+        "validate",
+        "conflict",
+    ],
     often: &["dialect", "unique", "index", "migrate", "rekey"],
 };
 
@@ -29,6 +41,7 @@ struct Model<'a> {
     singleton: Option<Span>,
     tokens: Option<LitStr>,
     validate: Option<Check>,
+    conflict: Option<Declared>,
     /// Unique or not.
     composites: Vec<(bool, Composite)>,
     steps: Vec<Step>,
@@ -60,6 +73,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         singleton: None,
         tokens: None,
         validate: None,
+        conflict: None,
         composites: Vec::new(),
         steps: Vec::new(),
         fields: Vec::new(),
@@ -70,6 +84,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         "singleton" => model.singleton = flag(meta, errors),
         "tokens" => model.tokens = string(meta, errors),
         "validate" => model.validate = Check::of_model(meta, errors),
+        "conflict" => model.conflict = Declared::read(meta, errors),
         "unique" | "index" => {
             model
                 .composites
@@ -103,6 +118,9 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let indexes = model.indexes(&mut errors);
     let tokens = model.token_names(&mut errors);
     model.check_steps(&mut errors);
+    for by in conflict::check(model.conflict.as_ref(), &model.fields, &mut errors) {
+        model.position(by, &mut errors);
+    }
     errors.or(|| model.expand(&key, &indexes, &tokens))
 }
 
@@ -361,6 +379,7 @@ impl Model<'_> {
         let migrations = self.steps.iter().map(|step| step.expand(larder));
         let checks = self.checks(&key_kind, larder);
         let stored: Vec<_> = self.stored().collect();
+        let conflict = conflict::expand(self.conflict.as_ref(), &stored, larder);
         let flat = dialect::flat_checks(&stored, &quote!(__SCHEMA), larder);
         let (computed, via) = (self.computed(larder), self.via(larder));
         let (validate, validates) = validate::expand(ident, self.validate.as_ref(), &self.fields, larder);
@@ -400,6 +419,7 @@ impl Model<'_> {
                     indexes: &[#(#index_defs),*],
                     migrations: &[#(#migrations),*],
                     associations: &[#(#associations),*],
+                    conflict: #conflict,
                     validate: #validates,
                     fits: #larder::Some(|__row| #larder::with_model::<#ident, ()>(__row, |_| #larder::Ok(()))),
                     computed: &[#(#computed),*],

@@ -28,6 +28,7 @@
 
 mod conformance;
 pub mod differential;
+pub mod laws;
 pub mod models;
 pub mod oracle;
 pub mod outcome;

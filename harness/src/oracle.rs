@@ -141,7 +141,7 @@ fn all_same(a: &[Value], b: &[Value]) -> bool {
 
 /// The total order of a type: null first, floats as IEEE 754 orders them in total, text by code point, enums by the
 /// variant's name, composites element by element and the shorter first.
-fn total(a: &Value, b: &Value) -> Ordering {
+pub(crate) fn total(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Null, Value::Null) => Ordering::Equal,
         (Value::Null, _) => Ordering::Less,

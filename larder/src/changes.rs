@@ -1,6 +1,6 @@
 //! Tells live queries and the outbox's driver that something was committed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -26,13 +26,20 @@ impl Changes {
 
     /// Notes the rows of these models that are touched from now on, for as long as what is given lives.
     pub(crate) fn touches(&self, schemas: &[&'static Schema]) -> Arc<Touches> {
-        let of_model = |schema: &&'static Schema| (schema.model, HashMap::new());
+        let of_model = |schema: &&'static Schema| (schema.model, Noted::default());
         let touches = Arc::new(Touches(Mutex::new(schemas.iter().map(of_model).collect())));
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         fetches.retain(|fetch| fetch.strong_count() > 0);
         fetches.push(Arc::downgrade(&touches));
         drop(fetches);
         touches
+    }
+
+    /// Notes, before it is stored, that the remote has said something of a row: what a fetch under way brings of it may be
+    /// older.
+    pub(crate) fn confirm(&self, schema: &Schema, key: &Key) {
+        let fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        fetches.iter().filter_map(Weak::upgrade).for_each(|fetch| fetch.confirm(schema, key));
     }
 
     /// How many watch a model.
@@ -55,31 +62,51 @@ impl Changes {
 /// The rows that others have touched while a fetch that may bring them was under way, removed ones included, by model,
 /// with the revision: what its pages say about them may be older.
 #[derive(Debug)]
-pub(crate) struct Touches(Mutex<HashMap<&'static str, HashMap<Key, u64>>>);
+pub(crate) struct Touches(Mutex<HashMap<&'static str, Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    touched: HashMap<Key, u64>,
+    /// The rows of which the remote has said something meanwhile, beside what the fetch brings.
+    confirmed: HashSet<Key>,
+}
 
 impl Touches {
     fn note(&self, touched: &Touched) {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (schema, key) in &touched.rows {
-            if let Some(keys) = models.get_mut(schema.model) {
-                keys.insert(key.clone(), touched.revision);
+            if let Some(noted) = models.get_mut(schema.model) {
+                noted.touched.insert(key.clone(), touched.revision);
             }
         }
     }
 
     pub(crate) fn contains(&self, schema: &Schema, key: &Key) -> bool {
         let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        models.get(schema.model).is_some_and(|keys| keys.contains_key(key))
+        models.get(schema.model).is_some_and(|noted| noted.touched.contains_key(key))
+    }
+
+    fn confirm(&self, schema: &Schema, key: &Key) {
+        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(noted) = models.get_mut(schema.model) {
+            noted.confirmed.insert(key.clone());
+        }
+    }
+
+    /// Whether the remote has said something of the row meanwhile.
+    pub(crate) fn is_confirmed(&self, schema: &Schema, key: &Key) -> bool {
+        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        models.get(schema.model).is_some_and(|noted| noted.confirmed.contains(key))
     }
 
     /// Forgets what the fetch itself has touched by the commit `revision`: however many rows it brings, none is kept.
     pub(crate) fn forget<'a>(&self, revision: u64, own: impl Iterator<Item = (&'static Schema, &'a Key)>) {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (schema, key) in own {
-            if let Some(keys) = models.get_mut(schema.model)
-                && keys.get(key) == Some(&revision)
+            if let Some(noted) = models.get_mut(schema.model)
+                && noted.touched.get(key) == Some(&revision)
             {
-                keys.remove(key);
+                noted.touched.remove(key);
             }
         }
     }

@@ -62,6 +62,10 @@ pub enum Happened {
     Retried,
     /// It was given up.
     Discarded,
+    /// It was put on what the remote has now, and goes on.
+    Rebased,
+    /// The remote's row has changed as well, and stands.
+    Overruled,
 }
 
 /// Tells whoever listens.

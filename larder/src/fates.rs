@@ -51,6 +51,14 @@ impl Fates {
         }
     }
 
+    /// The mutation goes on under another identity.
+    pub(crate) fn rename(&self, former: MutationId, id: MutationId) {
+        let mut waiting = self.waiting();
+        if let Some(sender) = waiting.senders.remove(&former) {
+            waiting.senders.insert(id, sender);
+        }
+    }
+
     /// Tells everybody that there will be no answer.
     pub(crate) fn give_up(&self, why: impl Fn() -> Error) {
         let senders = std::mem::take(&mut self.waiting().senders);

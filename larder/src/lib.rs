@@ -31,19 +31,19 @@ mod status;
 pub use engine::PermanentFailure;
 pub use events::{Happened, OutboxEvent, OutboxEvents};
 pub use repository::{
-    Answers, Budget, Builder, Cleared, Deleted, Exported, ExportedMutation, InState, Iterate,
-    MigrationReport, Origin, Outbox, OutboxSettings, Progress, QueuedMutation, Raw, Remark, Repository, Rows,
-    Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction, UnreadableMutation, Watch,
-    WouldLose,
+    Answers, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation, InState,
+    Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, QueuedMutation, Raw, Remark,
+    Repository, Rows, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction,
+    UnreadableMutation, Watch, WatchConflicts, WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::{Status, StatusWatch};
 
 pub use larder_core::{
-    AlwaysOnline, Assoc, Connectivity, Convert, Cursor, Damage, Datum, Decimal, Error, ErrorKind, Failure,
-    Field, Finding, FindingKind, Idempotency, Integrity, Invalid, Key, Keyed, Many, Model, MutationId,
-    OldRow, One, Operation, ParkReason, ReadPolicy, Result, RowState, Runtime, Select, StoreSize, SyncState,
-    Timestamp, Uuid, Value, Where, WritePolicy,
+    AlwaysOnline, Assoc, Conflict, Connectivity, Convert, Cursor, Damage, Datum, Decimal, Error, ErrorKind,
+    Failure, Field, Finding, FindingKind, Idempotency, Integrity, Invalid, Key, Keyed, Many, Model,
+    MutationId, OldRow, One, Operation, ParkReason, ReadPolicy, Resolution, Result, RowState, Runtime,
+    Select, StoreSize, Strategy, SyncState, Timestamp, Uuid, Value, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 
@@ -82,5 +82,5 @@ mod guide {
     #[doc = include_str!("../../docs/src/guide/custom-provider.md")]
     mod custom_provider {}
 
-    chapters! { associations_remote, damage, evolution, models, queries, reading, writing, associations, outbox, rest, testing, tracing }
+    chapters! { associations_remote, conflicts, damage, evolution, models, queries, reading, writing, associations, outbox, rest, testing, tracing }
 }

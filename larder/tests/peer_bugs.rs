@@ -465,3 +465,65 @@ mod keys {
         at_peace(&repo, &server).await;
     }
 }
+
+/// Rows that were changed here and at the remote.
+mod conflicts {
+    use std::time::Duration;
+
+    use crate::support::{Note, Switches, local, note, repo, settled, soon};
+    use larder::{ReadPolicy, Select};
+
+    // Rules: s-pending, s-rebase
+    #[tokio::test]
+    async fn a_pull_overwrites_an_edit_that_is_still_queued() {
+        let net = Switches::new();
+        let repo = repo(&net).await;
+        net.elsewhere(note("1", "as it was", 1)).await;
+        repo.sync().await.unwrap();
+        repo.outbox().pause();
+        let _ = repo.upsert(&note("1", "edited", 1)).await.unwrap();
+        net.elsewhere(note("1", "as it was", 5)).await;
+        repo.sync().await.unwrap();
+        let row = repo.reading(ReadPolicy::LocalOnly).find::<Note>("1").await.unwrap().unwrap();
+        assert_eq!(*row, note("1", "edited", 5), "the edit stands, on the row that came");
+        repo.outbox().resume();
+        settled(&repo).await;
+        assert_eq!(net.notes().await, [("1".to_owned(), "edited".to_owned())]);
+    }
+
+    // Rules: w-merge
+    #[tokio::test]
+    async fn the_acknowledgement_of_one_write_clears_another() {
+        let net = Switches::new();
+        let repo = repo(&net).await;
+        net.hang(true);
+        let first = repo.upsert(&note("1", "first", 1)).await.unwrap();
+        while net.applied.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let second = repo.upsert(&note("1", "second", 2)).await.unwrap();
+        net.hang(false);
+        soon(first.accepted()).await.unwrap();
+        assert_eq!(soon(second.accepted()).await.unwrap().text, "second");
+        settled(&repo).await;
+        assert_eq!(net.seen(), ["insert 1", "update 1"], "both have gone");
+        assert_eq!(net.notes().await, [("1".to_owned(), "second".to_owned())]);
+    }
+
+    // Rules: s-delete, s-pending
+    #[tokio::test]
+    async fn a_destructive_sync_deletes_rows_that_were_created_offline() {
+        let net = Switches::new();
+        let repo = repo(&net).await;
+        net.elsewhere(note("1", "old", 1)).await;
+        repo.sync().await.unwrap();
+        repo.outbox().pause();
+        let _ = repo.upsert(&note("2", "created offline", 1)).await.unwrap();
+        net.delete_elsewhere("1").await;
+        repo.reading(ReadPolicy::RemoteOnly).get(Select::<Note>::all()).await.unwrap();
+        assert_eq!(local(&repo).await, ["2"], "what is gone there goes, and what was never there stays");
+        repo.outbox().resume();
+        settled(&repo).await;
+        assert_eq!(net.notes().await, [("2".to_owned(), "created offline".to_owned())]);
+    }
+}

@@ -152,7 +152,7 @@ async fn a_discarded_delete_brings_the_row_back() {
 #[tokio::test]
 async fn a_conflict_is_kept_with_the_servers_answer() {
     let net = Switches::new();
-    let repo = repo(&net).await;
+    let repo = support::builder(&net).conflict_strategy::<Note>(larder::Strategy::Ask).build().await.unwrap();
     let row = repo.upsert(&note("1", "mine", 1)).await.unwrap().accepted().await.unwrap();
     net.elsewhere(note("1", "theirs", 1)).await;
     repo.update(&row, |note| note.text = "mine again".into()).await.unwrap().accepted().await.unwrap_err();

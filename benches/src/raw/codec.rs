@@ -108,6 +108,7 @@ impl Codec {
             failure: None,
             carries: Vec::new(),
             within: None,
+            theirs: None,
         };
         Ok(encode_entry(&entry, SHAPE)?)
     }

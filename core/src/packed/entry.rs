@@ -1,4 +1,5 @@
-//! Outbox entries as they are stored: a checksum, a head as named MessagePack, and two bodies.
+//! Outbox entries as they are stored: a checksum, a head as named MessagePack, and two bodies; a third one behind them
+//! if the head says so.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::{FORMAT, write_body};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::mutation::{FieldSet, MutationId, Operation};
-use crate::outbox::{Entry, EntryState, Failure, SendMark, Within};
+use crate::outbox::{Entry, EntryState, Failure, SendMark, Theirs, Within};
 use crate::row::Row;
 use crate::schema::{FieldDef, Schema};
 use crate::value::ValueRef;
@@ -42,6 +43,16 @@ struct Head<'a> {
     carries: Vec<MutationId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     within: Option<Within>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    theirs: Option<Beside>,
+}
+
+/// What stands beside the remote's row. A body of nothing is no row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Beside {
+    version: Option<Arc<str>>,
+    extra: Option<Arc<str>>,
+    at: i64,
 }
 
 /// Encodes `entry`; its rows have the shape `shape`. The sequence number is the store's key and not part of it.
@@ -76,9 +87,15 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         failure: entry.failure.as_ref().map(Cow::Borrowed),
         carries: entry.carries.clone(),
         within: entry.within.clone(),
+        theirs: entry.theirs.as_ref().map(|theirs| Beside {
+            version: theirs.version.clone(),
+            extra: theirs.extra.clone(),
+            at: theirs.at.as_microsecond(),
+        }),
     };
     encode_sections(&head, |out| {
-        for row in [&entry.row, &entry.base] {
+        let theirs = entry.theirs.as_ref().map(|theirs| &theirs.row);
+        for row in [&entry.row, &entry.base].into_iter().chain(theirs) {
             section(out, |out| {
                 row.as_ref().map_or(Ok(()), |row| write_body(out, entry.schema, shape, &**row))
             })?;
@@ -124,6 +141,19 @@ pub struct EncodedEntry<'a> {
     pub row: Option<&'a [u8]>,
     /// The body of the base.
     pub base: Option<&'a [u8]>,
+    /// The body of the remote's row that is kept beside them.
+    pub theirs: Option<&'a [u8]>,
+}
+
+/// The rows of an entry, for today's model.
+#[derive(Debug, Default)]
+pub struct EntryRows {
+    /// The intent.
+    pub row: Option<Arc<dyn Row>>,
+    /// The base.
+    pub base: Option<Arc<dyn Row>>,
+    /// The remote's row that is kept beside them.
+    pub theirs: Option<Arc<dyn Row>>,
 }
 
 /// Takes a stored entry apart and verifies its checksum.
@@ -141,10 +171,13 @@ pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
     };
     let mut next = || take().ok_or_else(|| corrupt("an outbox entry ends too early"));
     let (head, row, base) = (next()?, next()?, next()?);
-    let head = rmp_serde::from_slice(head)
+    let head: Head<'static> = rmp_serde::from_slice(head)
         .map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
-    let body = |bytes: &'_ [u8]| -> Option<()> { (!bytes.is_empty()).then_some(()) };
-    Ok(EncodedEntry { head, row: body(row).map(|()| row), base: body(base).map(|()| base) })
+    let theirs = if head.theirs.is_some() { next()? } else { &[] };
+    fn body(bytes: &[u8]) -> Option<&[u8]> {
+        (!bytes.is_empty()).then_some(bytes)
+    }
+    Ok(EncodedEntry { head, row: body(row), base: body(base), theirs: body(theirs) })
 }
 
 impl EncodedEntry<'_> {
@@ -186,7 +219,8 @@ impl EncodedEntry<'_> {
         let mut head = self.head.clone();
         let _ = head.mark.get_or_insert(head.created);
         encode_sections(&head, |out| {
-            for body in [self.row, self.base] {
+            let theirs = self.head.theirs.is_some().then_some(self.theirs);
+            for body in [self.row, self.base].into_iter().chain(theirs) {
                 section(out, |out| {
                     out.extend_from_slice(body.unwrap_or_default());
                     Ok(())
@@ -208,8 +242,7 @@ impl EncodedEntry<'_> {
         self,
         seq: u64,
         schema: &'static Schema,
-        row: Option<Arc<dyn Row>>,
-        base: Option<Arc<dyn Row>>,
+        EntryRows { row, base, theirs }: EntryRows,
     ) -> Entry {
         let moment = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
         let head = self.head;
@@ -247,6 +280,10 @@ impl EncodedEntry<'_> {
             failure: head.failure.map(Cow::into_owned),
             carries: head.carries,
             within: head.within,
+            theirs: head.theirs.map(|beside| {
+                let Beside { version, extra, at } = beside;
+                Box::new(Theirs { row: theirs, version, extra, at: moment(at) })
+            }),
         }
     }
 }

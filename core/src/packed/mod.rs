@@ -32,7 +32,7 @@ mod shape;
 mod write;
 
 pub use bind::{Bound, Slot};
-pub use entry::{EncodedEntry, decode_entry, encode_entry};
+pub use entry::{EncodedEntry, EntryRows, decode_entry, encode_entry};
 pub use read::PackedView;
 pub use record::{
     PackedBuf, PackedRow, Stored, parse_body, write_body, write_meta, write_record, write_tombstone,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use larder_core::packed::{Bound, Stored, decode_entry, encode_entry, write_record, write_tombstone};
+use larder_core::packed::{
+    Bound, EntryRows, Stored, decode_entry, encode_entry, write_record, write_tombstone,
+};
 use larder_core::{
     Entry, EntryState, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp,
     Uuid, ordered,
@@ -186,6 +188,7 @@ fn entry(schema: &'static Schema, row: &Everything) -> Entry {
         failure: None,
         carries: Vec::new(),
         within: None,
+        theirs: None,
     }
 }
 
@@ -198,7 +201,7 @@ fn no_altered_outbox_entry_is_ever_returned() {
     assert_eq!(decoded.model(), "Everything");
     assert_eq!(decoded.row, Some(&pack(row)[..]));
     assert_eq!(decoded.base, decoded.row);
-    let again = decoded.into_entry(5, Everything::schema(), None, None);
+    let again = decoded.into_entry(5, Everything::schema(), EntryRows::default());
     assert_eq!((again.seq, again.prev, again.key), (5, 3, Key::from("k")));
     assert_eq!(again.changed, [1, 3].into_iter().collect());
     spoil(&bytes, |spoilt| {

@@ -13,6 +13,7 @@ mod values;
 pub use generate::{Focus, Limits, query, query_within, rows};
 pub use related::world;
 pub use triple::{Triple, replay};
+pub(crate) use values::{key_part, value};
 
 use larder_core::Schema;
 use larder_core::association::{self, Asking};

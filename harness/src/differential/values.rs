@@ -12,7 +12,7 @@ use crate::oracle::FOLDINGS;
 use crate::random::Random;
 
 /// A value of a type, out of few.
-pub(super) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
+pub(crate) fn value(kind: &Kind, limits: Limits, random: &mut Random) -> Value {
     match kind {
         Kind::Option(_) if random.chance(30) => Value::Null,
         Kind::Option(inner) => value(inner, limits, random),
@@ -112,7 +112,7 @@ fn moment(random: &mut Random) -> Timestamp {
 }
 
 /// A value for a field of the key: out of more, so that there are enough, and nothing that a path can't hold.
-pub(super) fn key_part(kind: &Kind, random: &mut Random) -> Value {
+pub(crate) fn key_part(kind: &Kind, random: &mut Random) -> Value {
     match kind {
         Kind::Int(IntKind::I32) => Value::Int((random.draw() % 7) as i128 - 3),
         Kind::Int(int) => Value::Int(if random.chance(20) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use larder_core::{
     Batch, CommitOutcome, Entry, EntryState, ErrorKind, Expect, Failure, MutationId, Op, Operation,
-    OutboxCounts, ParkReason, Record, Row, Runtime, RuntimeExt, SendMark, Tail, Within,
+    OutboxCounts, ParkReason, Record, Row, Runtime, RuntimeExt, SendMark, Tail, Theirs, Within,
 };
 
 use crate::models::{SPECIMEN, specimen, text, with};
@@ -38,6 +38,7 @@ pub(super) fn entry(trial: &Trial, id: i64) -> Entry {
         failure: None,
         carries: Vec::new(),
         within: None,
+        theirs: None,
     }
 }
 
@@ -73,6 +74,12 @@ fn full(trial: &Trial) -> Entry {
             parent: MutationId(trial.runtime.uuid()),
             association: "lines".into(),
         }),
+        theirs: Some(Box::new(Theirs {
+            row: Some(Arc::new(with(&SPECIMEN, specimen(5), "title", text("theirs")))),
+            version: Some("W/\"b\"".into()),
+            extra: Some(r#"{"more":[2]}"#.into()),
+            at: at(1_700_000_005),
+        })),
         ..entry(trial, 5)
     }
 }
@@ -80,10 +87,13 @@ fn full(trial: &Trial) -> Entry {
 /// An entry as text, its rows as plain values.
 pub(super) fn shown(entry: &Entry) -> String {
     let row = |row: &Option<Arc<dyn Row>>| row.as_ref().map(|row| plain(entry.schema, &**row));
-    let rows = (row(&entry.row), row(&entry.base));
+    let theirs = entry.theirs.as_ref();
+    let rows = (row(&entry.row), row(&entry.base), theirs.map(|theirs| row(&theirs.row)));
+    let beside = theirs.map(|theirs| (&theirs.version, &theirs.extra, theirs.at));
     let changed: Vec<usize> = entry.changed.iter().collect();
-    let bare = Entry { row: None, base: None, changed: [].into_iter().collect(), ..entry.clone() };
-    format!("{bare:?} {changed:?} {rows:?}")
+    let changed_by_name = [].into_iter().collect();
+    let bare = Entry { row: None, base: None, theirs: None, changed: changed_by_name, ..entry.clone() };
+    format!("{bare:?} {changed:?} {rows:?} {beside:?}")
 }
 
 fn enqueue(entry: Entry) -> Op {
@@ -101,13 +111,15 @@ async fn seqs(trial: &Trial, after: u64, limit: usize) -> Vec<u64> {
 
 pub(super) async fn entries_come_back_as_they_were_stored(trial: Trial) -> Verdict {
     let delete = Entry { operation: Operation::Delete, row: None, ..entry(&trial, 6) };
-    for mut stored in [entry(&trial, 4), full(&trial), delete] {
+    let gone = Theirs { row: None, version: None, extra: None, at: trial.runtime.now() };
+    let gone = Entry { theirs: Some(Box::new(gone)), ..entry(&trial, 7) };
+    for mut stored in [entry(&trial, 4), full(&trial), delete, gone] {
         stored.seq = trial.commit(vec![enqueue(stored.clone())]).await.seqs[0];
         let found = trial.store().entry(&trial.cx, stored.seq).await.expect("an answer").expect("the entry");
         assert_eq!(shown(&found), shown(&stored));
     }
     let loaded = trial.store().outbox(&trial.cx, 0, 9).await.expect("the outbox");
-    assert_eq!(loaded.entries.len(), 3);
+    assert_eq!(loaded.entries.len(), 4);
     Verdict::Passed
 }
 

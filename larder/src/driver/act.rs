@@ -5,18 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{
-    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, Error, ErrorKind, Failure, Idempotency, Key,
-    Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Query, Result, Runtime, Schema,
-    SendMark, Sent, Store, StoredRow, Unreadable,
+    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure,
+    Idempotency, Key, Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Result, Runtime,
+    Schema, SendMark, Sent, Store, StoredRow, Unreadable,
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
+use super::resolve::Resolvers;
 use crate::account::Account;
 use crate::changes::Changes;
 use crate::engine::exchange;
 use crate::engine::renames::Rename;
 use crate::engine::settle::{self, View};
-use crate::engine::{Answer, Event, Head, PermanentFailure, Settings, Verdict, enqueue};
+use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, Verdict, enqueue};
 use crate::fates::{Fate, Fates};
 use crate::given::Given;
 use crate::repository::{Since, take_brought};
@@ -42,10 +43,18 @@ pub(crate) struct Acts {
     pub(crate) given: Arc<Given>,
     /// Shared by whoever writes; held alone by a decision that has been overtaken too often.
     pub(crate) turn: Arc<RwLock<()>>,
+    /// Held while entries are marked, and while what is queued is put on what the remote has now.
+    pub(crate) marking: tokio::sync::Mutex<()>,
     /// Raised when the driver stops: what can't be made durable is left to the next start.
     pub(crate) stopping: Cancellation,
+    /// What becomes of rows that were changed on both sides.
+    pub(crate) resolvers: Resolvers,
     /// Answers that are not settled yet, by sequence number.
     pub(crate) answers: Mutex<BTreeMap<u64, Kept>>,
+    /// What the remote has of rows that are in conflict; `None`: nothing.
+    pub(crate) heard: Mutex<BTreeMap<u64, Option<PageRow>>>,
+    /// What rebases have done to the queues of rows that stood in answers, until the engine is told.
+    pub(crate) beside: Mutex<Vec<Moved>>,
 }
 
 /// An answer that is not settled yet.
@@ -131,6 +140,7 @@ impl Acts {
     async fn try_mark(&self, heads: &[Head], mark: SendMark) -> Result<Marking> {
         for attempt in 0.. {
             let _turn = self.turn(attempt).await;
+            let _alone = self.marking.lock().await;
             let (mut batch, mut marking) = (Batch::default(), Marking::default());
             for known in heads {
                 match self.look(known.seq).await {
@@ -173,27 +183,42 @@ impl Acts {
     #[tracing::instrument(name = "larder::send", skip(self))]
     pub(crate) async fn send(&self, seq: u64, repeated: bool) -> Event {
         let asked = self.store.revision();
-        let answer = match self.try_send(seq, repeated).await {
-            Ok(None) => Answer::Accepted,
-            Ok(Some(applied)) => {
+        let entry = self.store.entry(&self.cx(), seq).await.map_err(unreadable);
+        let operation = entry.as_ref().ok().and_then(Option::as_ref).map(|entry| entry.operation);
+        let applied = match entry {
+            Ok(None) => return self.answered(seq, Answer::Accepted),
+            Ok(Some(Entry { state: EntryState::Parked(reason), .. })) => {
+                return self.answered(seq, Answer::Waits(reason));
+            }
+            Ok(Some(entry)) => self.try_send(entry, repeated).await,
+            Err(error) => Err(error),
+        };
+        let answer = match applied {
+            Ok(applied) => {
                 self.keep(seq, asked, Ok(applied.row));
                 Answer::Accepted
             }
             Err(error) => {
-                let answer = Answer::of(&error);
+                let answer = match operation {
+                    // What was to be changed is gone.
+                    Some(Operation::Update | Operation::Delete) if error.kind() == ErrorKind::NotFound => {
+                        Answer::Conflict
+                    }
+                    _ => Answer::of(&error),
+                };
                 tracing::debug!(%error, ?answer, "the remote did not accept");
                 self.keep(seq, asked, Err(error));
                 answer
             }
         };
+        self.answered(seq, answer)
+    }
+
+    fn answered(&self, seq: u64, answer: Answer) -> Event {
         Event::Answered { seq, answer, jitter: self.runtime.random() }
     }
 
-    /// `None` if the entry is gone.
-    async fn try_send(&self, seq: u64, repeated: bool) -> Result<Option<Applied>> {
-        let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else {
-            return Ok(None);
-        };
+    async fn try_send(&self, entry: Entry, repeated: bool) -> Result<Applied> {
         let (cx, nested) = (Self::cx_of(&entry), self.nested(&entry).await?);
         let mutation = Mutation {
             id: entry.id,
@@ -207,7 +232,7 @@ impl Acts {
             repeated,
             nested,
         };
-        self.remote.apply(&cx, &mutation).await.map(Some)
+        self.remote.apply(&cx, &mutation).await
     }
 
     /// Asks the remote whether it has what an entry wants.
@@ -221,7 +246,7 @@ impl Acts {
                 answer
             }
         };
-        Event::Answered { seq, answer, jitter: self.runtime.random() }
+        self.answered(seq, answer)
     }
 
     async fn try_probe(&self, seq: u64) -> Result<Answer> {
@@ -232,13 +257,9 @@ impl Acts {
         if exchange::is_temporary(&entry) {
             return Ok(Answer::Unknowable);
         }
-        let (asked, query) = (self.store.revision(), Query::key(entry.key.clone()));
-        let is_it = |row: &PageRow| entry.schema.key_of(&*row.row).is_ok_and(|key| key == entry.key);
-        let there = match self.remote.get(&Self::cx_of(&entry), entry.schema, &query).await {
-            Ok(page) => query.finish(entry.schema, page.done, page.rows)?.into_iter().find(is_it),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let asked = self.store.revision();
+        let there = self.there(&entry).await?;
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, there.clone());
         let Some(there) = there else {
             return Ok(if entry.operation == Operation::Delete {
                 Answer::Accepted
@@ -278,33 +299,40 @@ impl Acts {
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
         let (asked, answer) = self.answer(seq).map(|kept| (kept.asked, kept.answer)).unzip();
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
         let mut decision = Decision {
             seq,
             verdict,
             next,
             asked: asked.unwrap_or_default(),
             answer,
+            heard,
             ids: Vec::new(),
             given: None,
             renames: Vec::new(),
             key_alone: false,
             reverted: Vec::new(),
+            moved: None,
         };
         let mut failures = 0;
         loop {
             match self.try_settle(&mut decision).await {
                 Ok(()) => {
+                    let (jitter, verdict) = (self.runtime.random(), decision.verdict);
                     // It was gone already, or can't be read.
                     let nothing = decision.reverted.is_empty();
-                    return match verdict {
+                    return match (verdict, decision.moved) {
                         _ if !decision.renames.is_empty() => {
                             let places = decision.renames.into_iter();
                             let places = places.map(|rename| (rename.place(), rename.to)).collect();
                             Event::Exchanged { seq, renames: places }
                         }
-                        Verdict::Revert if nothing => Event::Discarded(seq),
-                        Verdict::Revert => Event::Reverted(decision.reverted),
-                        verdict => Event::Settled { seq, verdict },
+                        (Verdict::Resolve, Some(moved)) => Event::Resolved { seq, moved, jitter },
+                        (_, Some(moved)) => Event::Rebased(moved),
+                        (Verdict::Resolve, None) => Event::Discarded(seq),
+                        (Verdict::Revert, None) if nothing => Event::Discarded(seq),
+                        (Verdict::Revert, None) => Event::Reverted(decision.reverted),
+                        (verdict, None) => Event::Settled { seq, verdict },
                     };
                 }
                 // The remote has the mutation, whatever it said about it.
@@ -333,8 +361,12 @@ impl Acts {
             let wait = error.and_then(Error::retry_after)?.min(self.settings.longest_wait);
             self.runtime.now().checked_add(wait).ok()
         };
+        let (mut rebased, mut brought) = (None, Vec::new());
+        // A mark, a rebase and a note of the same entry must not undo each other.
+        let mut alone = matches!(verdict, Verdict::Note | Verdict::Defer | Verdict::Unmark);
         for attempt in 0.. {
             let _turn = self.turn(attempt).await;
+            let _alone = if alone { Some(self.marking.lock().await) } else { None };
             let (entry, stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
@@ -371,17 +403,47 @@ impl Acts {
                             decision.renames = renames;
                             batch
                         }
-                        _ => {
-                            let next = self.next(&entry, stored, decision.next).await?;
-                            settle::accepted(&entry, stored, next.as_ref(), row, now)?
-                        }
+                        _ => match self.overtaken(&entry, stored, row).await? {
+                            Some(mut overtaken) => {
+                                let batch = std::mem::take(&mut overtaken.batch);
+                                rebased = Some(overtaken);
+                                batch
+                            }
+                            None => {
+                                let next = self.next(&entry, stored, decision.next).await?;
+                                settle::accepted(&entry, stored, next.as_ref(), row, now)?
+                            }
+                        },
                     };
                     self.accept_nested(&mut batch, &entry, row, now).await?;
                     let since = Since { revision: decision.asked, own: &[], touches: None, now };
-                    take_brought(&mut batch, row, &*self.store, &self.cx(), since).await?;
+                    match take_brought(&mut batch, row, self, since, alone).await? {
+                        Some(more) => brought = more,
+                        None => {
+                            alone = true;
+                            continue;
+                        }
+                    }
                     batch
                 }
-                Verdict::Park(reason) => settle::parked(&entry, stored, reason, error.map(failure), now),
+                Verdict::Park(reason) => {
+                    let entry = self.with_theirs(&entry, decision.heard.as_ref());
+                    settle::parked(&entry, stored, reason, error.map(failure), now)
+                }
+                Verdict::Resolve => {
+                    let heard = decision.heard.as_ref();
+                    match self.resolved(&entry, stored, heard, error.map(failure)).await? {
+                        Some(mut resolved) => {
+                            let batch = std::mem::take(&mut resolved.batch);
+                            rebased = Some(resolved);
+                            batch
+                        }
+                        None => {
+                            decision.verdict = Verdict::Park(ParkReason::Conflict);
+                            settle::parked(&entry, stored, ParkReason::Conflict, error.map(failure), now)
+                        }
+                    }
+                }
                 Verdict::Note => settle::noted(&entry, stored, error.map(failure), until(error), now),
                 Verdict::Defer => settle::deferred(&entry, stored, error.map(failure), until(error)),
                 Verdict::Unmark => settle::unmarked(&entry, stored, until(error)),
@@ -392,15 +454,22 @@ impl Acts {
                     batch
                 }
             };
+            if matches!(verdict, Verdict::Accept | Verdict::Resolve) {
+                self.changes.confirm(entry.schema, &entry.key);
+            }
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
                 break;
             }
+            rebased = None;
         }
+        decision.moved = rebased.map(|rebased| self.tell(&rebased));
+        let brought = brought.iter().map(|rebased| self.tell(rebased));
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner).extend(brought);
         // An entry that was gone already has its fate, unless a commit of ours has succeeded and said that it failed.
-        let given = decision.given.take();
+        let given = decision.given.clone();
         let own = decision.ids.last().copied();
         for id in decision.ids.drain(..) {
-            match verdict {
+            match decision.verdict {
                 Verdict::Accept => {
                     self.fates.settle(id, Fate::Accepted(given.clone().filter(|_| Some(id) == own)));
                 }
@@ -411,7 +480,7 @@ impl Acts {
                     let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
                     self.fates.settle(id, Fate::Failed(error));
                 }
-                Verdict::Note | Verdict::Defer | Verdict::Unmark => {}
+                Verdict::Note | Verdict::Defer | Verdict::Unmark | Verdict::Resolve => {}
             }
         }
         Ok(())
@@ -505,6 +574,8 @@ struct Decision {
     /// The revision of the store when the remote was asked.
     asked: u64,
     answer: Option<Result<Option<PageRow>>>,
+    /// What the remote has, if it was asked.
+    heard: Option<Option<PageRow>>,
     /// The mutation and those that go with it, once its entry has been read.
     ids: Vec<MutationId>,
     /// The key that the remote has given in place of a temporary one.
@@ -515,6 +586,8 @@ struct Decision {
     key_alone: bool,
     /// The entries whose rows have gone back.
     reverted: Vec<u64>,
+    /// What a rebase has done to the row's queue.
+    moved: Option<Moved>,
 }
 
 impl Decision {
@@ -546,7 +619,7 @@ pub(super) fn is_damage(error: &Error) -> bool {
 }
 
 /// The data is at fault and not the medium.
-fn is_unfit(error: &Error) -> bool {
+pub(super) fn is_unfit(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Serialization | ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Unsupported
@@ -560,7 +633,7 @@ fn unreadable(error: Error) -> Error {
     Error::new(kind, "the outbox entry can't be read").with_sent(Sent::Never).because(error)
 }
 
-fn parked_error(reason: ParkReason) -> Error {
+pub(super) fn parked_error(reason: ParkReason) -> Error {
     match reason {
         ParkReason::Uncertain => Error::new(
             ErrorKind::Transport,

@@ -2,37 +2,53 @@
 
 use std::sync::Arc;
 
+use larder_core::conflict::Outcome;
 use larder_core::{
     Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Meta, MutationId, Op,
     Operation, ParkReason, Result, Row, RowState, Schema, StoredRow, SyncState, Unreadable,
 };
 
 use super::act::{Acts, is_damage};
-use crate::engine::settle;
+use crate::engine::{Moved, settle};
 use crate::fates::Fate;
+
+/// What has become of an entry that shall go again.
+#[derive(Debug)]
+pub(crate) enum Retry {
+    /// It was parked, and goes as it is.
+    Again,
+    /// It was put on what the remote has now.
+    Moved(Moved),
+    /// It was not parked.
+    Waiting,
+}
 
 /// What makes another row of the one that an entry wants.
 pub(crate) type Edit<'f> = &'f mut (dyn FnMut(&dyn Row) -> Result<Arc<dyn Row>> + Send);
 
 impl Acts {
-    /// Lets a parked entry go again; `None` if there is none, `false` if it is not parked.
+    /// Lets a parked entry go again; `None` if there is none.
     ///
     /// # Errors
     /// `Conflict` if its row has gone back already.
-    pub(crate) async fn retry(&self, seq: u64) -> Result<Option<bool>> {
+    pub(crate) async fn retry(&self, seq: u64) -> Result<Option<Retry>> {
         loop {
             let Some((entry, stored)) = self.look(seq).await? else {
                 return Ok(None);
             };
             match entry.state {
-                EntryState::Ready => return Ok(Some(false)),
+                EntryState::Ready => return Ok(Some(Retry::Waiting)),
                 EntryState::Parked(ParkReason::Reverted) => return Err(gone_back(&entry).during("retry")),
+                EntryState::Parked(ParkReason::Conflict) if entry.theirs.is_some() => {
+                    let moved = self.settle_conflict(seq, &Outcome::Mine).await?;
+                    return Ok(Some(Retry::Moved(moved)));
+                }
                 _ => {}
             }
             let idempotency = self.idempotency(&entry);
             let batch = settle::retried(&entry, stored.as_ref(), idempotency, self.runtime.now());
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
-                return Ok(Some(true));
+                return Ok(Some(Retry::Again));
             }
         }
     }

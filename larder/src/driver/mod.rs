@@ -4,9 +4,12 @@ mod act;
 mod decide;
 mod exchange;
 mod nested;
+mod resolve;
 mod task;
 mod tell;
 
 pub(crate) use act::Acts;
+pub(crate) use decide::Retry;
 pub(crate) use exchange::left;
+pub(crate) use resolve::Resolvers;
 pub(crate) use task::{Handle, start};

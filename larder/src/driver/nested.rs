@@ -15,7 +15,7 @@ const READ: usize = 64;
 
 impl Acts {
     /// The entries that go in the request of `entry`, in order.
-    async fn carried(&self, entry: &Entry) -> Result<Vec<Entry>> {
+    pub(super) async fn carried(&self, entry: &Entry) -> Result<Vec<Entry>> {
         let (mut found, mut after) = (Vec::new(), entry.seq);
         while found.len() < entry.carries.len() {
             let loaded = self.store.outbox(&self.cx(), after, entry.carries.len().max(READ)).await?;

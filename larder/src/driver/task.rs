@@ -256,6 +256,8 @@ impl Task {
     }
 
     fn feed(&mut self, event: Event) {
+        let beside = std::mem::take(&mut *self.acts.beside.lock().unwrap_or_else(PoisonError::into_inner));
+        beside.into_iter().for_each(|moved| self.feed(Event::Rebased(moved)));
         let accepted =
             matches!(event, Event::Settled { verdict: Verdict::Accept, .. } | Event::Exchanged { .. });
         self.accepted.fetch_add(u64::from(accepted), Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::engine::rebase::Ended;
 use crate::engine::{Answer, Effect, Engine, Event, Verdict};
 use crate::events::{Happened, OutboxEvent};
 
@@ -15,6 +16,14 @@ pub(super) fn before(engine: &Engine, event: &Event) -> Vec<OutboxEvent> {
             engine.carried(*seq).into_iter().for_each(|carried| say(carried, Happened::Accepted));
         }
         Event::Settled { seq, verdict: Verdict::Park(reason) } => say(*seq, Happened::Parked(*reason)),
+        Event::Rebased(moved) | Event::Resolved { moved, .. } => {
+            for (seq, ended) in &moved.ended {
+                say(*seq, if *ended == Ended::Done { Happened::Accepted } else { Happened::Overruled });
+            }
+            for head in &moved.heads {
+                say(head.seq, head.parked.map_or(Happened::Rebased, Happened::Parked));
+            }
+        }
         Event::Reverted(seqs) => seqs.iter().for_each(|seq| say(*seq, Happened::Reverted)),
         Event::Retried(seq) | Event::Edited { seq, .. } => say(*seq, Happened::Retried),
         Event::Discarded(seq) => say(*seq, Happened::Discarded),
@@ -64,7 +73,8 @@ pub(super) fn after(
 fn decided(effects: &[Effect], seq: u64) -> bool {
     let decides = |effect: &Effect| {
         let Effect::Settle(of, verdict) = effect else { return false };
-        *of == seq && matches!(verdict, Verdict::Accept | Verdict::Park(_) | Verdict::Revert)
+        *of == seq
+            && matches!(verdict, Verdict::Accept | Verdict::Park(_) | Verdict::Revert | Verdict::Resolve)
     };
     effects.iter().any(decides)
 }

@@ -1,9 +1,8 @@
 //! From a write to the batch that makes it durable: row, outbox entry and base in one transaction.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use larder_core::query::eval;
+pub(crate) use larder_core::conflict::differences;
 use larder_core::{
     Batch, Entry, EntryState, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState,
     Schema, StoredRow, SyncState, Tail, Timestamp, Within,
@@ -106,6 +105,7 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
         failure: None,
         carries,
         within,
+        theirs: None,
     })));
     batch.ops.push(match write {
         Write::Put(row) => Op::Put { schema, key, row, meta, tail },
@@ -142,19 +142,4 @@ fn unsent(schema: &'static Schema, key: Key, write: Write, before: Option<Meta>,
             _ => Op::Remove { schema, key },
         },
     }
-}
-
-/// The fields in which two rows differ.
-///
-/// # Errors
-/// `Serialization` or `Corrupt`, with model and field, if a field can't be shown.
-pub(crate) fn differences(schema: &'static Schema, a: &dyn Row, b: &dyn Row) -> Result<FieldSet> {
-    let mut changed = FieldSet::default();
-    for at in 0..schema.fields.len() {
-        let same = a.field(at).and_then(|a| Ok((a, b.field(at)?))).and_then(|(a, b)| eval::order(a, b));
-        if same.map_err(|fault| schema.fault(at, fault))? != Ordering::Equal {
-            changed.insert(at);
-        }
-    }
-    Ok(changed)
 }

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent};
 
-use super::terms::{Answer, Counts, Effect, Event, Head, Instants, PermanentFailure, Settings, Verdict};
+use super::terms::{
+    Answer, Counts, Effect, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
+};
 use super::window::{Stage, Window};
+
+/// How many conflicts of an entry are resolved one after the other before it waits for the application.
+const CONFLICTS: u32 = 8;
 
 /// The outbox's schedule.
 #[derive(Debug)]
@@ -130,6 +135,8 @@ impl Engine {
                 self.credentials += 1;
                 self.nudge(false);
             }
+            Event::Rebased(moved) => self.rebased(moved),
+            Event::Resolved { seq, moved, jitter } => self.resolved(now.mono, seq, moved, jitter),
             Event::Tick => {}
             Event::Pause => self.paused = true,
             Event::Resume => self.paused = false,
@@ -209,8 +216,8 @@ impl Engine {
             return;
         };
         let probing = tracked.stage == Stage::Probing;
-        let disputed = std::mem::take(&mut tracked.disputed);
-        let (repeated, reconciled) = (tracked.maybe_sent, tracked.reconciled);
+        let disputed = tracked.disputed;
+        let repeated = tracked.maybe_sent;
         tracked.maybe_sent |= answer.may_have_arrived();
         // What the remote was found not to have, it may have now.
         tracked.reconciled &= !answer.may_have_arrived();
@@ -223,7 +230,14 @@ impl Engine {
         }
         let verdict = match answer {
             Answer::Accepted => Verdict::Accept,
-            Answer::NotThere if disputed => Verdict::Park(ParkReason::Conflict),
+            // The remote's row is other than it was, or can't be asked for: a conflict all the same.
+            Answer::NotThere | Answer::Conflict | Answer::Refused | Answer::Unsendable if disputed => {
+                if tracked.conflicts < CONFLICTS {
+                    Verdict::Resolve
+                } else {
+                    Verdict::Park(ParkReason::Conflict)
+                }
+            }
             Answer::NotThere => {
                 // Asked, and told that it never arrived: send it.
                 tracked.reconciled = true;
@@ -231,8 +245,9 @@ impl Engine {
                 out.push(Effect::Send { seq, repeated: true });
                 return;
             }
-            Answer::Conflict if repeated && !probing && !reconciled => {
-                // Our own success, whose answer was lost, looks like a conflict as well.
+            Answer::Conflict if !probing => {
+                // Our own success, whose answer was lost, looks like a conflict as well; and of a conflict it has to be
+                // known what the remote has now.
                 tracked.disputed = true;
                 self.window.set(seq, Stage::Probing);
                 out.push(Effect::Probe(seq));
@@ -240,12 +255,17 @@ impl Engine {
             }
             Answer::Conflict => Verdict::Park(ParkReason::Conflict),
             // Not even the question is answered.
-            Answer::Refused if probing && !disputed => Verdict::Park(ParkReason::Uncertain),
+            Answer::Refused if probing => Verdict::Park(ParkReason::Uncertain),
             Answer::Unknowable if !disputed => Verdict::Park(ParkReason::Uncertain),
             Answer::Unknowable => Verdict::Park(ParkReason::Conflict),
             Answer::Refused if reverts => Verdict::Revert,
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
+            Answer::Waits(reason) => {
+                tracked.head.parked = Some(reason);
+                self.window.set(seq, Stage::Parked);
+                return;
+            }
             // The credentials that were refused have been replaced while the answer was on its way.
             Answer::Unauthorized if tracked.credentials < self.credentials => {
                 self.window.set(seq, Stage::Ready);
@@ -359,13 +379,53 @@ impl Engine {
                     self.retried(seq);
                 }
             }
-            // A reverted entry may take others with it: see `Event::Reverted`.
-            Verdict::Note | Verdict::Defer | Verdict::Revert => {}
+            // A reverted entry may take others with it, and what came of a conflict is told by an event of its own.
+            Verdict::Note | Verdict::Defer | Verdict::Revert | Verdict::Resolve => {}
             Verdict::Unmark => self.window.update(seq, |tracked| {
                 tracked.head.marked = None;
                 tracked.stage = Stage::Ready;
             }),
         }
+    }
+
+    /// Takes over what a rebase has done.
+    fn rebased(&mut self, Moved { ended, heads }: Moved) {
+        for (seq, _) in ended {
+            self.window.carried(seq).into_iter().for_each(|carried| self.window.forget(carried));
+            self.window.forget(seq);
+        }
+        for head in heads {
+            if let Some(tracked) =
+                self.window.get_mut(head.seq).filter(|tracked| tracked.stage == Stage::Settling)
+            {
+                // The application may see that an entry is parked before the engine does, and settle it.
+                tracked.revived |= head.parked.is_none();
+            }
+            self.window.replace(&head);
+        }
+    }
+
+    /// The same for an entry that was refused: the first time it goes again at once, then it waits longer and longer.
+    fn resolved(&mut self, mono: Duration, seq: u64, moved: Moved, jitter: u64) {
+        let revived = self.window.get(seq).is_some_and(|tracked| tracked.revived);
+        self.rebased(moved);
+        let Some(tracked) = self.window.get_mut(seq) else {
+            return;
+        };
+        tracked.conflicts += 1;
+        tracked.failures += 1;
+        if std::mem::take(&mut tracked.revived) && revived {
+            tracked.head.parked = None;
+        }
+        (tracked.disputed, tracked.reconciled, tracked.maybe_sent) = (false, false, false);
+        (tracked.head.strikes, tracked.head.first_strike, tracked.struck) = (0, None, None);
+        tracked.head.marked = None;
+        let stage = match tracked.conflicts {
+            _ if tracked.head.parked.is_some() => Stage::Parked,
+            1 => Stage::Ready,
+            again => Stage::Waiting { until: mono + self.settings.backoff.wait(again - 1, jitter) },
+        };
+        self.window.set(seq, stage);
     }
 
     /// A parked entry goes again. The application may see that an entry is parked before the engine does.
@@ -377,7 +437,8 @@ impl Engine {
                 tracked.stage = Stage::Ready;
                 tracked.revived = false;
                 tracked.failures = 0;
-                tracked.reconciled = false;
+                (tracked.reconciled, tracked.disputed) = (false, false);
+                tracked.conflicts = 0;
                 tracked.head.parked = None;
                 if tracked.head.idempotency == Idempotency::AtMostOnce {
                     tracked.maybe_sent = false;

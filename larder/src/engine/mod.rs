@@ -9,6 +9,7 @@ pub(crate) mod backoff;
 pub(crate) mod enqueue;
 pub(crate) mod exchange;
 mod machine;
+pub(crate) mod rebase;
 pub(crate) mod renames;
 mod schedule;
 pub(crate) mod settle;
@@ -18,7 +19,7 @@ mod window;
 
 pub(crate) use machine::Engine;
 pub use terms::PermanentFailure;
-pub(crate) use terms::{Answer, Effect, Event, Head, Instants, Settings, Verdict};
+pub(crate) use terms::{Answer, Effect, Event, Head, Instants, Moved, Settings, Verdict};
 
 #[cfg(test)]
 mod tests;

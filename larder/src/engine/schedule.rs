@@ -128,6 +128,9 @@ fn step(tracked: &Tracked, now: Instants) -> Step {
     if !tracked.maybe_sent {
         return Step::Send { repeated: false };
     }
+    if tracked.disputed {
+        return Step::Probe;
+    }
     if tracked.reconciled {
         return Step::Send { repeated: true };
     }

@@ -59,11 +59,16 @@ pub(crate) fn accepted(
     let mut meta = Meta { version: version.clone(), extra, ..stored.meta.clone() };
     if let Some(next) = next {
         let mut next = next.clone();
-        next.base_version = version;
-        if let Some(intent) = &next.row {
-            next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
+        if let Some(theirs) = &mut next.theirs {
+            // It waits for a decision about this: what the remote has now.
+            (theirs.row, theirs.version) = (Some(Arc::clone(&merged)), version);
+        } else {
+            next.base_version = version;
+            if let Some(intent) = &next.row {
+                next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
+            }
+            next.base = Some(Arc::clone(&merged));
         }
-        next.base = Some(Arc::clone(&merged));
         batch.ops.push(Op::Revise(Box::new(next)));
     }
     if meta.tail > entry.seq {
@@ -327,7 +332,12 @@ pub(super) struct Ground {
 }
 
 impl Ground {
+    /// What was heard since the intent was made is newer than its base.
     pub(super) fn of(oldest: &Entry) -> Self {
+        if let Some(theirs) = &oldest.theirs {
+            let remote = theirs.row.is_some();
+            return Self { row: theirs.row.clone(), version: theirs.version.clone(), remote };
+        }
         let remote = oldest.operation != Operation::Insert;
         Self { row: oldest.base.clone(), version: oldest.base_version.clone(), remote }
     }
@@ -362,6 +372,7 @@ pub(super) fn restack<'e>(
             if entry.operation == Operation::Insert {
                 entry.changed = (0..schema.fields.len()).collect();
             }
+            entry.theirs = None;
             entry.base = under;
             batch.ops.push(Op::Revise(Box::new(entry.clone())));
         } else if entry.prev != prev {

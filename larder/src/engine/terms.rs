@@ -9,6 +9,7 @@ use larder_core::{
 };
 
 use super::backoff::Backoff;
+use super::rebase::Ended;
 use super::ties::{Place, Tied};
 
 /// What the engine is configured with.
@@ -177,6 +178,10 @@ pub(crate) enum Event {
     Kept(u64),
     /// It is durable that the rows of these entries have gone back, after the remote had refused the first of them.
     Reverted(Vec<u64>),
+    /// What is queued for a row was put on what the remote has now.
+    Rebased(Moved),
+    /// An entry that was refused has been put on what the remote has now.
+    Resolved { seq: u64, moved: Moved, jitter: u64 },
     /// Another account is signed in, or none.
     Account(Option<Arc<str>>),
     /// The time that was asked for has come.
@@ -187,6 +192,13 @@ pub(crate) enum Event {
     Resume,
     /// Everything was removed from the store, for the time that is given: what was loaded before is gone.
     Wiped(u64),
+}
+
+/// What a rebase has done to the queue of a row: entries that are gone, and entries that are other than before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moved {
+    pub(crate) ended: Vec<(u64, Ended)>,
+    pub(crate) heads: Vec<Head>,
 }
 
 /// What a request came to, as far as the schedule is concerned.
@@ -210,6 +222,8 @@ pub(crate) enum Answer {
     Unknowable,
     /// The entry can't be sent as the application is today.
     Unsendable,
+    /// Nothing was asked: the entry waits for a decision, and that was not known here yet.
+    Waits(ParkReason),
 }
 
 impl Answer {
@@ -222,6 +236,7 @@ impl Answer {
                 | Self::Unsendable
                 | Self::NotThere
                 | Self::Unknowable
+                | Self::Waits(_)
         )
     }
 
@@ -268,6 +283,8 @@ pub(crate) enum Verdict {
     Defer,
     /// Note that it was not sent after all.
     Unmark,
+    /// Put it on what the remote has now.
+    Resolve,
 }
 
 /// What is to be done.

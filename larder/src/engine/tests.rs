@@ -7,8 +7,9 @@ use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent, Timestamp, Uui
 use proptest::prelude::*;
 use rstest::rstest;
 
+use super::rebase::Ended;
 use super::ties::Tied;
-use super::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
+use super::{Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -253,8 +254,53 @@ fn our_own_success_after_a_lost_reply_is_no_conflict() {
 fn a_conflict_at_the_first_attempt_is_a_conflict() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Conditional)]);
     marked(&mut engine, at(0), &[1]);
-    let parked = answered(&mut engine, at(0), 1, Answer::Conflict);
-    assert_eq!(parked, [Effect::Settle(1, Verdict::Park(ParkReason::Conflict))]);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Conflict), [Effect::Probe(1)], "what is there now?");
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::NotThere), [Effect::Settle(1, Verdict::Resolve)]);
+}
+
+// Rules: c-detect
+#[test]
+fn what_the_remote_has_is_asked_until_it_is_known() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::AtMostOnce)]);
+    marked(&mut engine, at(0), &[1]);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Conflict), [Effect::Probe(1)]);
+    assert_eq!(answered(&mut engine, at(0), 1, LOST), []);
+    assert_eq!(
+        tell(&mut engine, at(600), Event::Tick),
+        [Effect::Probe(1)],
+        "it was refused, and is not sent again"
+    );
+    assert_eq!(answered(&mut engine, at(600), 1, Answer::Refused), [Effect::Settle(1, Verdict::Resolve)]);
+}
+
+// Rules: c-again
+#[test]
+fn conflict_after_conflict_is_resolved_slower_and_slower_and_then_parked() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    let (mut now, mut waits) = (at(0), Vec::new());
+    let mut effects = vec![Effect::Mark(vec![1])];
+    loop {
+        effects = match effects[..] {
+            [Effect::Mark(_)] => marked(&mut engine, now, &[1]),
+            [Effect::Send { seq: 1, repeated: false }] => answered(&mut engine, now, 1, Answer::Conflict),
+            [Effect::Probe(1)] => answered(&mut engine, now, 1, Answer::NotThere),
+            [Effect::Settle(1, Verdict::Resolve)] => {
+                let moved = Moved { ended: Vec::new(), heads: vec![head(1, "a", KEYED)] };
+                let resolved = Event::Resolved { seq: 1, moved, jitter: u64::MAX };
+                let effects = tell(&mut engine, now, resolved);
+                waits.extend(engine.wait_until().map(|until| until.saturating_sub(now.mono).as_millis()));
+                effects
+            }
+            [] => {
+                now = at(engine.wait_until().unwrap().as_secs() + 1);
+                tell(&mut engine, now, Event::Tick)
+            }
+            [Effect::Settle(1, Verdict::Park(ParkReason::Conflict))] => break,
+            ref other => panic!("{other:?}"),
+        };
+    }
+    assert_eq!(waits.len(), 7, "the first one goes again at once, the ninth is parked");
+    assert!(waits.is_sorted() && waits[0] < 1_000 && waits[6] > 10_000, "{waits:?}");
 }
 
 #[test]
@@ -334,6 +380,22 @@ impl World {
                     Verdict::Accept => self.gone.push(seq),
                     Verdict::Park(_) => drop(self.parked.insert(seq)),
                     Verdict::Note | Verdict::Defer | Verdict::Unmark | Verdict::Revert => {}
+                    // It is absorbed, asks, or goes again.
+                    Verdict::Resolve => {
+                        let (mut moved, head) = (Moved::default(), heads[&seq].clone());
+                        match jitter % 3 {
+                            0 => {
+                                self.gone.push(seq);
+                                moved.ended.push((seq, Ended::Done));
+                            }
+                            1 => {
+                                self.parked.insert(seq);
+                                moved.heads.push(Head { parked: Some(ParkReason::Conflict), ..head });
+                            }
+                            _ => moved.heads.push(head),
+                        }
+                        return self.tell(Event::Resolved { seq, moved, jitter });
+                    }
                 }
                 self.tell(Event::Settled { seq, verdict });
             }

@@ -118,6 +118,19 @@ impl Ties {
         }
     }
 
+    /// Takes over what has become of an entry. What waits for it goes on doing so, and so does it.
+    pub(super) fn revise(&mut self, seq: u64, place: &Place, tied: &mut Tied, now: &Tied) {
+        if now.creates && !tied.creates {
+            tied.creates = true;
+            self.creators.entry(place.clone()).or_default().insert(seq);
+        }
+        if let Some(former) = tied.carries.filter(|former| now.carries != Some(*former)) {
+            self.carriers.remove(&former);
+            self.carriers.extend(now.carries.map(|id| (id, seq)));
+            tied.carries = now.carries;
+        }
+    }
+
     /// Removes an entry, and gives those that waited for it.
     pub(super) fn remove(&mut self, seq: u64, place: &Place, tied: &Tied) -> BTreeSet<u64> {
         fn take(index: &mut BTreeMap<Place, BTreeSet<u64>>, place: &Place, seq: u64) {

@@ -50,8 +50,10 @@ pub(super) struct Tracked {
     pub(super) maybe_sent: bool,
     /// The remote was asked about that, and does not have it.
     pub(super) reconciled: bool,
-    /// The probe that is under way was caused by a conflict.
+    /// The remote said that there is a conflict, and is asked what it has.
     pub(super) disputed: bool,
+    /// How many conflicts of it were resolved.
+    pub(super) conflicts: u32,
     /// Which credentials the request on its way was begun with: see [`Engine::credentials`](super::Engine).
     pub(super) credentials: u64,
     /// The application lets it go again, and did so before the engine knew that it was parked.
@@ -227,6 +229,7 @@ impl Window {
             maybe_sent,
             reconciled: false,
             disputed: false,
+            conflicts: 0,
             credentials: 0,
             revived: false,
         };
@@ -300,6 +303,32 @@ impl Window {
     /// What was loaded has been taken in.
     pub(super) fn loaded(&mut self) {
         self.meanwhile = Meanwhile::default();
+    }
+
+    /// Takes over what has become of an entry that was put on what the remote has now. One on its way was marked after
+    /// that, and goes on.
+    pub(super) fn replace(&mut self, head: &Head) {
+        let seq = head.seq;
+        let Some(tracked) = self.entries.get_mut(&seq) else {
+            return;
+        };
+        let place = place(&tracked.head);
+        self.ties.revise(seq, &place, &mut tracked.head.tied, &head.tied);
+        self.update(seq, |tracked| {
+            tracked.head.idempotency = head.idempotency;
+            tracked.head.parked = head.parked;
+            if !tracked.stage.is_busy() {
+                tracked.head.marked = head.marked;
+                tracked.maybe_sent = head.marked.is_some();
+                tracked.head.id = head.id;
+                tracked.stage = match (tracked.stage, head.parked) {
+                    (Stage::Withdrawn, _) => Stage::Withdrawn,
+                    (_, Some(_)) => Stage::Parked,
+                    (Stage::Parked, None) => Stage::Ready,
+                    (stage, None) => stage,
+                };
+            }
+        });
     }
 
     pub(super) fn forget(&mut self, seq: u64) {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Brought, Embedded, Error, ErrorKind, Expect, Key, Meta, Op, PageRow, Record, Result, Row,
-    RowState, Schema, Store, StoredRow, SyncState, Tail, Timestamp,
+    Batch, Brought, Embedded, Entry, Error, ErrorKind, Expect, Key, Meta, Op, PageRow, Record, Result, Row,
+    RowState, Schema, StoredRow, SyncState, Tail, Theirs, Timestamp,
 };
 
 use crate::changes::Touches;
+use crate::driver::Acts;
 use crate::engine::enqueue::differences;
+use crate::engine::rebase::Rebased;
 
 /// The rows that came together, by model and key.
 #[derive(Debug, Default)]
@@ -35,6 +37,29 @@ pub(crate) struct Since<'a> {
     /// What was touched since.
     pub(crate) touches: Option<&'a Touches>,
     pub(crate) now: Timestamp,
+}
+
+/// What becomes of the store when rows enter it.
+#[derive(Debug, Default)]
+pub(crate) struct Entering {
+    pub(crate) batch: Batch,
+    /// How many rows are new or different.
+    pub(crate) changed: u64,
+    /// Rows that were asked for and stay as they are, though something else may have come: what is queued for them was
+    /// confirmed meanwhile.
+    pub(crate) left: Vec<Key>,
+    /// What was queued for rows, put on what came.
+    pub(crate) rebased: Vec<Rebased>,
+}
+
+impl Entering {
+    pub(crate) fn take(&mut self, mut rebased: Rebased) {
+        let Batch { expect, ops } = std::mem::take(&mut rebased.batch);
+        self.batch.expect.extend(expect);
+        self.batch.ops.extend(ops);
+        self.changed += 1;
+        self.rebased.push(rebased);
+    }
 }
 
 impl Arrivals {
@@ -76,59 +101,85 @@ impl Arrivals {
         Some((schema, place.1, embedded.is_none().then(|| PageRow::new(meta, row))))
     }
 
-    /// Adds to `batch` what is new or different. A row with pending changes stays as it is, and so does one that was
-    /// written since. Gives the rows that were asked for and whose pending changes have kept the remote's word out.
+    /// Adds to `batch` what is new or different. What is queued for a row is put on what came; a row that was written
+    /// since stays as it is, and is [left](Entering::left) if something is queued for it.
+    ///
+    /// `None` if something is queued for one of the rows, and [`marking`](Acts::marking) is not held: `alone` says that it
+    /// is.
     ///
     /// # Errors
     /// `Storage` or `Corrupt`; an error that names a row is about what came of it.
     pub(crate) async fn enter(
         &self,
-        batch: &mut Batch,
-        store: &dyn Store,
+        acts: &Acts,
         cx: &larder_core::Context,
         since: Since<'_>,
-    ) -> Result<Vec<Key>> {
-        let mut left = Vec::new();
+        alone: bool,
+    ) -> Result<Option<Entering>> {
+        let mut entering = Entering::default();
         for ((_, key), arrival) in &self.0 {
-            let stored = store.load(cx, arrival.schema, key).await?;
+            let stored = acts.store.load(cx, arrival.schema, key).await?;
+            let about = |error: Error| error.model(arrival.schema.model).key(key);
+            if let Some(stored) = stored.as_ref().filter(|stored| stored.meta.tail != 0) {
+                let confirmed = match since.touches {
+                    Some(touches) => touches.is_confirmed(arrival.schema, key),
+                    None => stored.meta.revision > since.revision,
+                };
+                if confirmed {
+                    if arrival.embedded.is_none() {
+                        entering.left.push(key.clone());
+                    }
+                    continue;
+                }
+                if !alone {
+                    return Ok(None);
+                }
+                let heard = |first: &Entry| arrival.heard(first, since.now);
+                if let Some(rebased) =
+                    acts.heard_of(arrival.schema, key, stored, heard).await.map_err(about)?
+                {
+                    entering.take(rebased);
+                }
+                continue;
+            }
             // A row that was removed while it was on its way does not come back by it.
             let touched = since.touches.is_some_and(|touches| touches.contains(arrival.schema, key));
             if stored.is_none() && touched {
                 continue;
             }
-            let about = |error: Error| error.model(arrival.schema.model).key(key);
             let merged = arrival.merged(key, stored.as_ref(), since).map_err(about)?;
-            let pending = stored.as_ref().is_some_and(|stored| stored.meta.tail != 0);
-            if merged.is_none() && pending && arrival.embedded.is_none() {
-                left.push(key.clone());
-            }
             if let Some(op) = merged {
                 if let Op::Put { row, .. } = &op {
                     arrival.schema.fits(&**row).map_err(about)?;
                 }
                 let revision = stored.map_or(0, |stored| stored.meta.revision);
-                batch.expect.push(Expect::Row { schema: arrival.schema, key: key.clone(), revision });
-                batch.ops.push(op);
+                let expect = Expect::Row { schema: arrival.schema, key: key.clone(), revision };
+                entering.batch.expect.push(expect);
+                entering.batch.ops.push(op);
+                entering.changed += 1;
             }
         }
-        Ok(left)
+        Ok(Some(entering))
     }
 }
 
 /// Adds to `batch` what stood in the answer to a write, as if it had been pulled, unless the batch writes it anyway. It was
 /// not asked for: a row that can't be stored is left out, and so is one that refers to others by what would have to be
-/// looked up.
+/// looked up. Gives what was queued for such rows, put on what came; `None` if that needs
+/// [`marking`](Acts::marking), and `alone` says that it is not held.
 ///
 /// # Errors
 /// `Storage` or `Corrupt`.
 pub(crate) async fn take_brought(
     batch: &mut Batch,
     answer: Option<&PageRow>,
-    store: &dyn Store,
-    cx: &larder_core::Context,
+    acts: &Acts,
     since: Since<'_>,
-) -> Result<()> {
-    let Some(brought) = answer.and_then(|answer| answer.brought.as_deref()) else { return Ok(()) };
+    alone: bool,
+) -> Result<Option<Vec<Rebased>>> {
+    let Some(brought) = answer.and_then(|answer| answer.brought.as_deref()) else {
+        return Ok(Some(Vec::new()));
+    };
     let written = |one: &Embedded| {
         let key = one.schema.key_of(&one.row).ok();
         batch.ops.iter().any(|op| match op {
@@ -141,17 +192,17 @@ pub(crate) async fn take_brought(
     let rows = brought.rows.iter().filter(|one| one.lookups.is_empty() && !written(one));
     let mut arrivals = Arrivals::default();
     arrivals.add_brought(Brought { rows: rows.cloned().collect(), lookups: Vec::new() });
-    let mut entered = Batch::default();
-    match arrivals.enter(&mut entered, store, cx, since).await {
+    let entered = match arrivals.enter(acts, &larder_core::Context::new(), since, alone).await {
         Err(error) if matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Invalid) => {
             tracing::warn!(%error, "what stood in the answer to a write can't be stored: it is left out");
-            return Ok(());
+            return Ok(Some(Vec::new()));
         }
-        other => drop(other?),
-    }
-    batch.expect.extend(entered.expect);
-    batch.ops.extend(entered.ops);
-    Ok(())
+        other => other?,
+    };
+    let Some(entered) = entered else { return Ok(None) };
+    batch.expect.extend(entered.batch.expect);
+    batch.ops.extend(entered.batch.ops);
+    Ok(Some(entered.rebased))
 }
 
 /// What two places said about one row: where both say something, the later one counts.
@@ -172,6 +223,24 @@ fn joined(earlier: &Embedded, later: Embedded) -> Embedded {
 }
 
 impl Arrival {
+    /// What the remote has, beside what is queued for the row; `first` is the oldest of that. `None` if it tells too little.
+    fn heard(&self, first: &Entry, now: Timestamp) -> Result<Option<Theirs>> {
+        let schema = self.schema;
+        let beside = first.theirs.as_ref().and_then(|theirs| theirs.row.as_ref());
+        let row: Arc<dyn Row> = match beside.or(first.base.as_ref()) {
+            // A field that this remote does not show keeps its value.
+            Some(known) => Arc::new(Record::overlay(schema, &**known, &*self.row)?),
+            None if self.embedded.is_some() => return Ok(None),
+            None => match &first.row {
+                Some(mine) => Arc::new(Record::overlay(schema, &**mine, &*self.row)?),
+                None => Arc::clone(&self.row),
+            },
+        };
+        schema.fits(&*row)?;
+        let (version, extra) = (self.meta.version.clone(), self.meta.extra.clone());
+        Ok(Some(Theirs { row: Some(row), version, extra, at: now }))
+    }
+
     /// What becomes of the row; `None` if nothing changes.
     fn merged(&self, key: &Key, stored: Option<&StoredRow>, since: Since<'_>) -> Result<Option<Op>> {
         let schema = self.schema;
@@ -180,9 +249,9 @@ impl Arrival {
             let meta = Meta { tail: 0, sync, ..meta };
             Some(Op::Put { schema, key: key.clone(), row, meta, tail: Tail::At(0) })
         };
-        // Pending changes stand; what was confirmed while the row was on its way is newer than it.
+        // What was confirmed while the row was on its way is newer than it.
         let newer = |revision: u64| revision > since.revision && since.own.binary_search(&revision).is_err();
-        if stored.is_some_and(|stored| stored.meta.tail != 0 || newer(stored.meta.revision)) {
+        if stored.is_some_and(|stored| newer(stored.meta.revision)) {
             return Ok(None);
         }
         let Some((stored, old)) = stored.and_then(|stored| Some((stored, stored.row.as_ref()?))) else {

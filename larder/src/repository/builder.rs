@@ -6,16 +6,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use larder_core::conflict::custom;
 use larder_core::{
-    AlwaysOnline, Connectivity, Error, ErrorKind, Model, OpenProvider, OpenStore, Opening, Result, Runtime,
-    Schema,
+    AlwaysOnline, Conflict, ConflictDef, Connectivity, Error, ErrorKind, Model, OpenProvider, OpenStore,
+    Opening, Resolution, Result, Runtime, Schema, Strategy,
 };
 
 use super::{Options, OutboxSettings, Remote, Repository, Shared, associations, fetch};
 use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
-use crate::driver::{self, Acts};
+use crate::driver::{self, Acts, Resolvers};
 use crate::engine::Settings;
 use crate::fates::Fates;
 use crate::given::Given;
@@ -36,6 +37,7 @@ pub struct Builder {
     cache: Option<usize>,
     outbox: OutboxSettings,
     account: Option<Arc<str>>,
+    resolvers: Resolvers,
     paused: bool,
 }
 
@@ -113,6 +115,46 @@ impl Builder {
         self
     }
 
+    /// What becomes of rows of `M` that were changed here and at the remote, in place of what the model declares. Of the
+    /// fields, what is declared holds on.
+    ///
+    /// ```
+    /// # use larder::{Memory, Model, Repository, Strategy};
+    /// # #[derive(Model, Debug)]
+    /// # struct Label { #[model(key)] name: String, color: String }
+    /// let builder = Repository::builder().store(Memory::new()).model::<Label>();
+    /// let builder = builder.conflict_strategy::<Label>(Strategy::ServerWins);
+    /// ```
+    pub fn conflict_strategy<M: Model>(mut self, strategy: Strategy) -> Self {
+        let fields = M::schema().conflict.fields;
+        self.resolvers.set(M::schema(), Arc::new(ConflictDef { strategy, fields }));
+        self
+    }
+
+    /// Asks `resolve` what becomes of rows of `M` that were changed here and at the remote. The same sides have to have
+    /// the same outcome, whenever they are asked about. A function that panics, or answers with another key or with a row
+    /// that the model's own checks refuse, leaves the conflict to [`Repository::conflicts`].
+    ///
+    /// ```
+    /// # use larder::{Conflict, Memory, Model, Repository, Resolution};
+    /// # #[derive(Model, Clone, Debug)]
+    /// # struct Record { #[model(key)] player: String, best: i64 }
+    /// let builder = Repository::builder().store(Memory::new()).model::<Record>();
+    /// let builder = builder.on_conflict(|sides: Conflict<Record>| match (sides.mine, sides.theirs) {
+    ///     (Some(mine), Some(theirs)) => {
+    ///         Resolution::Merged(Record { best: mine.best.max(theirs.best), ..theirs })
+    ///     }
+    ///     _ => Resolution::Ask,
+    /// });
+    /// ```
+    pub fn on_conflict<M: Model>(
+        mut self,
+        resolve: impl Fn(Conflict<M>) -> Resolution<M> + Send + Sync + 'static,
+    ) -> Self {
+        self.resolvers.set(M::schema(), custom(resolve));
+        self
+    }
+
     /// Sends nothing before [`Outbox::resume`](super::Outbox::resume).
     pub fn paused(mut self) -> Self {
         self.paused = true;
@@ -181,7 +223,11 @@ impl Builder {
                     account: Arc::clone(&account),
                     policies,
                     settings: settings.clone(),
+                    marking: tokio::sync::Mutex::default(),
+                    resolvers: self.resolvers,
                     answers: Mutex::default(),
+                    heard: Mutex::default(),
+                    beside: Mutex::default(),
                 });
                 let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(AlwaysOnline));
                 let driver = driver::start(Arc::clone(&acts), connectivity, settings, self.paused);

@@ -7,6 +7,7 @@ mod associations;
 mod builder;
 mod capacity;
 mod clear;
+mod conflicts;
 mod export;
 mod fetch;
 mod iterate;
@@ -37,6 +38,7 @@ mod write;
 
 pub(crate) use arrive::{Since, take_brought};
 pub use builder::Builder;
+pub use conflicts::{Conflicted, Conflicts, WatchConflicts};
 pub use export::{Exported, ExportedMutation, Raw};
 pub use iterate::Iterate;
 pub use migrate::MigrationReport;

@@ -11,6 +11,7 @@ use larder_core::{
 use tokio::sync::oneshot;
 
 use super::{Remote, Repository};
+use crate::driver::Retry;
 use crate::engine::Event;
 #[cfg(doc)]
 use crate::events::OutboxEvent;
@@ -150,7 +151,8 @@ impl Outbox<'_> {
         }
     }
 
-    /// Lets a parked mutation go again, with the same identity. The wait of one that is not parked is cut short.
+    /// Lets a parked mutation go again, with the same identity. One in a conflict goes as if that had been settled with
+    /// [`Resolution::Mine`](crate::Resolution::Mine). The wait of one that is not parked is cut short.
     ///
     /// # Errors
     /// `NotFound` if there is no such mutation; `Conflict` if its row has gone back; `Offline` without a remote;
@@ -161,9 +163,13 @@ impl Outbox<'_> {
         let retry = async move {
             match acts.retry(seq).await? {
                 None => return Err(gone(seq)),
-                Some(true) => driver.tell(Event::Retried(seq)),
+                Some(Retry::Again) => driver.tell(Event::Retried(seq)),
+                Some(Retry::Moved(moved)) => {
+                    driver.tell(Event::Rebased(moved));
+                    driver.tell(Event::Nudge);
+                }
                 // It goes by itself; its wait is cut short.
-                Some(false) => driver.tell(Event::Nudge),
+                Some(Retry::Waiting) => driver.tell(Event::Nudge),
             }
             Ok(())
         };
@@ -333,7 +339,11 @@ impl Outbox<'_> {
     }
 
     /// Carries a decision out even if the caller stops waiting: what is durable, the driver has to learn.
-    async fn decide(&self, name: &'static str, decision: BoxFuture<'static, Result<()>>) -> Result<()> {
+    pub(super) async fn decide(
+        &self,
+        name: &'static str,
+        decision: BoxFuture<'static, Result<()>>,
+    ) -> Result<()> {
         let (done, decided) = oneshot::channel();
         let task = async move {
             // The caller may have stopped waiting.

@@ -406,8 +406,15 @@ impl Repository {
                     let mut batch = Batch { expect, ops: vec![op] };
                     self.leave(&mut batch, left).await?;
                     let since = Since { revision: asked, own: &[], touches: None, now: self.now() };
-                    take_brought(&mut batch, answer.as_ref(), &*self.shared.store, &self.cx(), since).await?;
-                    self.commit_fetched(batch, wipes).await
+                    let acts = &self.remote()?.acts;
+                    // Held for no longer than it takes to store what is known.
+                    let _alone = acts.marking.lock().await;
+                    let brought = take_brought(&mut batch, answer.as_ref(), acts, since, true).await?;
+                    let committed = self.commit_fetched(batch, wipes).await;
+                    if let Ok(CommitOutcome::Committed(_)) = &committed {
+                        self.tell_rebased(&brought.unwrap_or_default())?;
+                    }
+                    committed
                 }
                 Err(error) => Err(error),
             };

@@ -144,9 +144,9 @@ fn is_old(catalog: &Catalog, key: &[u8], record: &[u8]) -> bool {
         };
     }
     let Ok(entry) = decode_entry(record) else { return true };
-    let EncodedEntry { row, base, .. } = &entry;
+    let EncodedEntry { row, base, theirs, .. } = &entry;
     let slot = catalog.named(entry.model());
-    slot.is_some_and(|slot| [row, base].into_iter().flatten().any(|body| differs(slot, body)))
+    slot.is_some_and(|slot| [row, base, theirs].into_iter().flatten().any(|body| differs(slot, body)))
 }
 
 fn model_of<'c>(catalog: &'c Catalog, key: &[u8]) -> Option<&'c Slot> {

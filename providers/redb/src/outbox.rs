@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder_core::packed::{EncodedEntry, PackedBuf, decode_entry, parse_body};
+use larder_core::packed::{EncodedEntry, EntryRows, PackedBuf, decode_entry, parse_body};
 use larder_core::{
     Entry, Error, ErrorKind, Fault, Item, Key, Loaded, Result, Row, Schema, Unreadable, ValueRef,
 };
@@ -71,8 +71,11 @@ pub(crate) fn open(catalog: &Catalog, seq: u64, encoded: EncodedEntry<'_>) -> Re
         return Err(unreadable(seq, None, error));
     }
     let show = |body: Option<&[u8]>| body.map(|body| show(slot, body)).transpose();
-    match show(encoded.row).and_then(|row| Ok((row, show(encoded.base)?))) {
-        Ok((row, base)) => Ok(encoded.into_entry(seq, slot.schema, row, base)),
+    let rows = || -> Result<EntryRows> {
+        Ok(EntryRows { row: show(encoded.row)?, base: show(encoded.base)?, theirs: show(encoded.theirs)? })
+    };
+    match rows() {
+        Ok(rows) => Ok(encoded.into_entry(seq, slot.schema, rows)),
         Err(error) => {
             let row = Some((slot.schema, encoded.key().clone()));
             Err(unreadable(seq, row, error))

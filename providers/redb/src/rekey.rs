@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_core::packed::{Stored, decode_entry, encode_entry};
+use larder_core::packed::{EntryRows, Stored, decode_entry, encode_entry};
 use larder_core::{Error, ErrorKind, Key, Result, ordered};
 use redb::Table;
 
@@ -176,7 +176,7 @@ fn entry(
         }
     } else {
         let Some(new) = moved.get(encoded.key()).cloned() else { return Ok(None) };
-        (encoded.into_entry(seq, slot.schema, None, None), new)
+        (encoded.into_entry(seq, slot.schema, EntryRows::default()), new)
     };
     moved.insert(std::mem::replace(&mut entry.key, new.clone()), new);
     entry.model_version = slot.schema.version;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use larder_core::association::reached;
 use larder_core::{
-    Batch, CommitOutcome, Error, ErrorKind, Expect, Key, Misfit, Op, PageRow, Result, RowState, Schema,
-    StoredRow, Timestamp,
+    CommitOutcome, Entry, Error, ErrorKind, Expect, Key, Misfit, Op, Operation, PageRow, Result, RowState,
+    Schema, StoredRow, Theirs, Timestamp,
 };
 
 use crate::changes::Touches;
+use crate::engine::Event;
+use crate::engine::rebase::Rebased;
 use crate::repository::Repository;
-use crate::repository::arrive::{Arrivals, Since};
+use crate::repository::arrive::{Arrivals, Entering, Since};
 use crate::repository::lookup::Above;
 
 /// How many rows that could not be stored are kept to be tried again; more are counted.
@@ -74,7 +76,7 @@ impl Asides {
 pub(in crate::repository) struct Kept {
     /// Rows that are new, different or gone.
     pub(in crate::repository) changed: u64,
-    /// Rows that have stayed as they are because something is pending for them.
+    /// Rows that have stayed as they are because something that is pending for them was confirmed meanwhile.
     pub(in crate::repository) left: Vec<Key>,
     /// Rows that could not be stored.
     pub(in crate::repository) asides: Vec<Aside>,
@@ -114,8 +116,8 @@ impl Repository {
         Asked { at, started, ..self.asking(schema) }
     }
 
-    /// Stores a page in one transaction, with the rows that stood within its rows and with its note. A row with pending
-    /// changes stays as it is; one that can't be stored is set aside, and the others are.
+    /// Stores a page in one transaction, with the rows that stood within its rows and with its note. What is
+    /// queued for a row is put on what came; one that can't be stored is set aside, and the others are.
     pub(in crate::repository) async fn store_page(
         &self,
         schema: &'static Schema,
@@ -163,28 +165,47 @@ impl Repository {
         asked: &mut Asked,
         note: Note<'_>,
     ) -> Result<Option<Kept>> {
-        let mut batch = Batch::default();
+        let acts = &self.remote()?.acts;
         let since = Since {
             revision: asked.started,
             own: &asked.own,
             touches: Some(&asked.touches),
             now: self.now(),
         };
-        let (store, cx) = (&*self.shared.store, self.cx());
-        let left = page.arrivals.enter(&mut batch, store, &cx, since).await?;
+        let (cx, mut alone) = (self.cx(), None);
+        let mut entering = loop {
+            match page.arrivals.enter(acts, &cx, since, alone.is_some()).await? {
+                Some(entering) => break entering,
+                None => alone = Some(acts.marking.lock().await),
+            }
+        };
+        let left = std::mem::take(&mut entering.left);
         let mut kept = Kept { left, asides: page.asides.to_vec(), ..Kept::default() };
         for key in page.deleted {
-            match store.load(&cx, schema, key).await? {
-                Some(stored) if stored.meta.tail != 0 => kept.left.push(key.clone()),
+            match acts.store.load(&cx, schema, key).await? {
+                Some(stored) if stored.meta.tail != 0 => {
+                    if asked.touches.is_confirmed(schema, key) {
+                        kept.left.push(key.clone());
+                        continue;
+                    }
+                    if alone.is_none() {
+                        alone = Some(acts.marking.lock().await);
+                    }
+                    if let Some(rebased) = self.gone_there(schema, key, &stored).await? {
+                        entering.take(rebased);
+                    }
+                }
                 Some(stored) if asked.may_go(&stored) => {
                     let revision = stored.meta.revision;
-                    batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
-                    batch.ops.push(Op::Remove { schema, key: key.clone() });
+                    entering.batch.expect.push(Expect::Row { schema, key: key.clone(), revision });
+                    entering.batch.ops.push(Op::Remove { schema, key: key.clone() });
+                    entering.changed += 1;
                 }
                 _ => {}
             }
         }
-        kept.changed = batch.ops.len() as u64;
+        let Entering { mut batch, changed, rebased, .. } = entering;
+        kept.changed = changed;
         let touched: Vec<(&'static Schema, Key)> = batch.ops.iter().filter_map(row_of).collect();
         let own = touched.iter().filter(|(of, _)| *of == schema);
         kept.written = own.map(|(_, key)| key.clone()).collect();
@@ -200,10 +221,34 @@ impl Repository {
                 asked.own.push(committed.revision);
                 let touched = touched.iter().map(|(schema, key)| (*schema, key));
                 asked.touches.forget(committed.revision, touched);
+                self.tell_rebased(&rebased)?;
                 Ok(Some(kept))
             }
             CommitOutcome::Stale => Ok(None),
         }
+    }
+
+    /// What is queued for a row that is gone at the remote, put on that. To be committed while
+    /// [`marking`](crate::driver::Acts::marking) is held.
+    pub(in crate::repository) async fn gone_there(
+        &self,
+        schema: &'static Schema,
+        key: &Key,
+        stored: &StoredRow,
+    ) -> Result<Option<Rebased>> {
+        let gone = Theirs { row: None, version: None, extra: None, at: self.now() };
+        // What is still to be created was not there before either.
+        let heard = |first: &Entry| Ok((first.operation != Operation::Insert).then_some(gone));
+        self.remote()?.acts.heard_of(schema, key, stored, heard).await
+    }
+
+    /// Tells whoever has to know what became of queued mutations.
+    pub(in crate::repository) fn tell_rebased(&self, rebased: &[Rebased]) -> Result<()> {
+        let remote = self.remote()?;
+        for rebased in rebased {
+            remote.driver.tell(Event::Rebased(remote.acts.tell(rebased)));
+        }
+        Ok(())
     }
 
     /// The rows with their references looked up. Where that fails for the page, each row is looked at by itself.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use larder_core::query::Position;
-use larder_core::{Batch, CommitOutcome, Expect, Key, Op, Query, Result, RowState, Schema};
+use larder_core::{Batch, CommitOutcome, Expect, Key, Op, Predicate, Query, Result, RowState, Schema};
 
 use super::page::Asked;
 use super::seen::Seen;
@@ -25,13 +25,16 @@ pub(in crate::repository) type Trace<'a> = &'a (dyn Fn(Option<&Key>) -> Result<V
 #[derive(Default)]
 struct Stretch {
     suspects: Vec<(Key, u64)>,
+    /// Those for which something is queued.
+    pending: Vec<Key>,
     last: Option<Key>,
     rows: u64,
 }
 
 impl Repository {
-    /// Removes the rows of `scope` that are here and were not seen, from the key `after` on, unless something is pending
-    /// for them, they were never sent, or they were written after the remote was asked. Gives how many.
+    /// Removes the rows of `scope` that are here and were not seen, from the key `after` on, unless they were never sent,
+    /// or were written after the remote was asked. What is queued for a row that is gone is put on that. Gives how many
+    /// are removed.
     pub(in crate::repository) async fn sweep(
         &self,
         schema: &'static Schema,
@@ -42,13 +45,20 @@ impl Repository {
         trace: Trace<'_>,
     ) -> Result<u64> {
         let mut removed = 0;
+        // A row that was changed here may be elsewhere than where a filter looked.
+        let proven = scope.filter == Predicate::All || scope.as_key().is_some();
         loop {
             let stretch = self.stretch(schema, scope, after.take(), asked.started).await?;
-            let keys: HashSet<Key> = stretch.suspects.iter().map(|(key, _)| key.clone()).collect();
+            let pending = stretch.pending.iter().filter(|_| proven);
+            let keys = stretch.suspects.iter().map(|(key, _)| key).chain(pending);
+            let keys: HashSet<Key> = keys.cloned().collect();
             let missing = match keys.is_empty() {
                 true => keys,
                 false => seen.missing(&*self.shared.store, schema, keys).await?,
             };
+            for key in stretch.pending.iter().filter(|key| missing.contains(key)) {
+                self.rebase_gone(schema, key, asked).await?;
+            }
             let mut gone = stretch.suspects;
             gone.retain(|(key, _)| missing.contains(key));
             for piece in gone.chunks(TOGETHER) {
@@ -70,7 +80,7 @@ impl Repository {
         mut after: Option<Key>,
         started: u64,
     ) -> Result<Stretch> {
-        let mut suspects = Vec::new();
+        let (mut suspects, mut pending) = (Vec::new(), Vec::new());
         loop {
             let after_here = after.take().map(|key| Box::new(Position { values: Vec::new(), key }));
             let query = Query { after: after_here, limit: Some(LOOK), ..scope.clone() };
@@ -80,20 +90,39 @@ impl Repository {
                     let settled = meta.sync.state == RowState::Synced && meta.tail == 0;
                     if settled && meta.revision <= started {
                         stretch.suspects.push((key.clone(), meta.revision));
+                    } else if meta.tail != 0 && meta.revision <= started {
+                        stretch.pending.push(key.clone());
                     }
                     (stretch.last, stretch.rows) = (Some(key), stretch.rows + 1);
                     Ok(())
                 })
                 .await?;
             suspects.extend(looked.suspects);
+            pending.extend(looked.pending);
             if looked.rows < LOOK {
-                return Ok(Stretch { suspects, ..Stretch::default() });
+                return Ok(Stretch { suspects, pending, ..Stretch::default() });
             }
-            if suspects.len() >= SUSPECTS {
-                return Ok(Stretch { suspects, last: looked.last, rows: 0 });
+            if suspects.len() + pending.len() >= SUSPECTS {
+                return Ok(Stretch { suspects, pending, last: looked.last, rows: 0 });
             }
             after = looked.last;
         }
+    }
+
+    /// Puts what is queued for a row on that it is gone there, unless it was written since the remote was asked.
+    async fn rebase_gone(&self, schema: &'static Schema, key: &Key, asked: &Asked) -> Result<()> {
+        let _alone = self.remote()?.acts.marking.lock().await;
+        let Some(stored) = self.shared.store.load(&self.cx(), schema, key).await? else { return Ok(()) };
+        if stored.meta.tail == 0 || stored.meta.revision > asked.started {
+            return Ok(());
+        }
+        let Some(mut rebased) = self.gone_there(schema, key, &stored).await? else { return Ok(()) };
+        let batch = std::mem::take(&mut rebased.batch);
+        // A row that moves meanwhile is left to the next pull.
+        if let CommitOutcome::Committed(_) = self.commit_fetched(batch, asked.wipes).await? {
+            self.tell_rebased(&[rebased])?;
+        }
+        Ok(())
     }
 
     /// Removes these rows in one transaction, those that have moved meanwhile excepted.

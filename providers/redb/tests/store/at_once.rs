@@ -44,6 +44,7 @@ fn update(
         failure: None,
         carries: Vec::new(),
         within: None,
+        theirs: None,
     }))
 }
 

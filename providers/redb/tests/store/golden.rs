@@ -71,6 +71,7 @@ fn entry(schema: &'static Schema, id: u32, nth: u128, operation: Operation) -> E
         failure: None,
         carries: Vec::new(),
         within: None,
+        theirs: None,
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn entry(schema: &'static Schema, row: Record) -> Box<Entry> {
         failure: None,
         carries: Vec::new(),
         within: None,
+        theirs: None,
     })
 }
 

@@ -96,6 +96,7 @@ fn entry(id: u32, base: Option<Record>, row: Option<Record>) -> Op {
         failure: None,
         carries: Vec::new(),
         within: None,
+        theirs: None,
     }))
 }
 

@@ -1,0 +1,388 @@
+//! Puts what is queued for a row on what the remote has now: three-way, entry by entry, as the model's strategy says.
+//!
+//! - An entry that was never sent moves at once: its base, its version and what it changes follow the remote's row, and
+//!   one that has nothing left to say is gone.
+//! - An entry that may have been sent is never altered. The remote's newest row is kept beside it until its fate is
+//!   known, and so it is beside one that waits for a decision.
+//! - What was changed here and never sent stays on top.
+
+use std::sync::Arc;
+
+use larder_core::conflict::{self, Outcome, differences, same};
+use larder_core::{
+    Batch, Entry, EntryState, Expect, Failure, FieldSet, Key, KeyKind, MutationId, Op, Operation, ParkReason,
+    Record, Resolve, Result, Row, RowState, Schema, Sides, StoredRow, SyncState, Theirs, Timestamp, ValueRef,
+};
+
+use super::settle::{on_top, rewritten};
+
+/// What is queued for a row, and what it is put on.
+#[derive(Debug)]
+pub(crate) struct Rebase<'a> {
+    pub(crate) schema: &'static Schema,
+    pub(crate) key: &'a Key,
+    pub(crate) stored: &'a StoredRow,
+    /// The entries that are put on it, oldest first.
+    pub(crate) queue: Vec<Entry>,
+    pub(crate) theirs: Theirs,
+    pub(crate) start: Start,
+    pub(crate) now: Timestamp,
+}
+
+/// What is known of the oldest entry.
+#[derive(Debug)]
+pub(crate) enum Start {
+    /// Nothing but what stands in it.
+    Heard,
+    /// It was refused for what the remote has now: it goes on under this identity.
+    Refused { id: MutationId, failure: Option<Failure> },
+    /// The application has decided about it: it goes on under this identity, if at all. `before` is the entry of the row
+    /// before it, 0 if there is none.
+    Settled { id: MutationId, outcome: Outcome, before: u64 },
+    /// The entry before it, which was this, has been accepted, and what the remote has now is newer than the answer.
+    Accepted(Box<Entry>),
+}
+
+/// What became of an entry that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The remote has what it wanted.
+    Done,
+    /// The remote's side stands.
+    Overruled,
+}
+
+/// What a rebase comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Rebased {
+    pub(crate) batch: Batch,
+    /// The entries that are gone.
+    pub(crate) ended: Vec<(Entry, Ended)>,
+    /// The entries that are other than before, as they are now.
+    pub(crate) moved: Vec<Entry>,
+    /// The identity of the oldest entry, and the one under which it goes on.
+    pub(crate) renewed: Option<(MutationId, MutationId)>,
+}
+
+/// True if the entry may be on its way, or waits for a decision: it is not to be altered by what is heard.
+fn is_frozen(entry: &Entry) -> bool {
+    entry.mark.is_some() || entry.state != EntryState::Ready
+}
+
+/// Puts the queue on what the remote has now; `None` if that is nothing new.
+///
+/// # Errors
+/// `Serialization` or `Corrupt` if a row can't be shown.
+pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Option<Rebased>> {
+    let Rebase { schema, key, stored, .. } = rebase;
+    let expect = Expect::Row { schema, key: key.clone(), revision: stored.meta.revision };
+    if let (Start::Heard, Some(first)) = (&rebase.start, rebase.queue.first()) {
+        if is_frozen(first) {
+            return beside(&rebase, first, expect);
+        }
+        let known = same(schema, ground(first), rebase.theirs.row.as_deref())?;
+        let version = rebase.theirs.version.is_none() || rebase.theirs.version == first.base_version;
+        if known && version {
+            return Ok(None);
+        }
+    }
+    let mut run = Run::begin(&rebase, expect);
+    let Rebase { queue, start, theirs, now, .. } = rebase;
+    let mut fixed = match start {
+        Start::Settled { outcome, .. } => Some(outcome),
+        _ => None,
+    };
+    for entry in queue {
+        run.entry(entry, fixed.take(), resolver)?;
+    }
+    run.finish(stored, theirs, now).map(Some)
+}
+
+/// What the remote had when the entry was made: of a row that it is to be told of, nothing.
+fn ground(entry: &Entry) -> Option<&dyn Row> {
+    entry.base.as_deref().filter(|_| entry.operation != Operation::Insert)
+}
+
+/// Keeps the remote's row beside an entry that is not to be altered; `None` if it says nothing new.
+fn beside(rebase: &Rebase<'_>, first: &Entry, expect: Expect) -> Result<Option<Rebased>> {
+    let schema = rebase.schema;
+    let theirs = rebase.theirs.row.as_deref();
+    let known = match &first.theirs {
+        Some(known) => same(schema, known.row.as_deref(), theirs)? && known.version == rebase.theirs.version,
+        None => same(schema, ground(first), theirs)? || same(schema, first.row.as_deref(), theirs)?,
+    };
+    if known {
+        return Ok(None);
+    }
+    let mut first = first.clone();
+    first.theirs = Some(Box::new(rebase.theirs.clone()));
+    // Whatever is decided about the entry relies on its row: it is written again, so that it is read again.
+    let (stored, key) = (rebase.stored, rebase.key.clone());
+    let touched = rewritten(schema, key, stored.row.clone(), stored.meta.clone());
+    let ops = vec![Op::Revise(Box::new(first)), touched];
+    Ok(Some(Rebased { batch: Batch { expect: vec![expect], ops }, ..Rebased::default() }))
+}
+
+/// Goes through the entries.
+struct Run {
+    schema: &'static Schema,
+    key: Key,
+    out: Rebased,
+    /// What the next entry was made from.
+    old: Option<Arc<dyn Row>>,
+    /// What it is put on.
+    under: Option<Arc<dyn Row>>,
+    /// Of what the oldest entry is put on.
+    version: Option<Arc<str>>,
+    extra: Option<Arc<str>>,
+    /// The entry before it.
+    prev: u64,
+    /// The first entry that is put on the remote's row is still to come.
+    first: bool,
+    /// The identity that the first entry gets.
+    id: Option<MutationId>,
+    failure: Option<Failure>,
+    /// What was refused may have been our own creation.
+    refused: bool,
+    /// The last entry asks: what comes after it waits.
+    asks: bool,
+    now: Timestamp,
+}
+
+impl Run {
+    fn begin(rebase: &Rebase<'_>, expect: Expect) -> Self {
+        let theirs = &rebase.theirs;
+        let first = rebase.queue.first();
+        let mut run = Self {
+            schema: rebase.schema,
+            key: rebase.key.clone(),
+            out: Rebased { batch: Batch { expect: vec![expect], ops: Vec::new() }, ..Rebased::default() },
+            old: first.filter(|first| ground(first).is_some()).and_then(|first| first.base.clone()),
+            under: theirs.row.clone(),
+            version: theirs.version.clone(),
+            extra: theirs.extra.clone(),
+            prev: 0,
+            first: true,
+            id: None,
+            failure: None,
+            refused: false,
+            asks: false,
+            now: rebase.now,
+        };
+        match &rebase.start {
+            Start::Heard => {}
+            Start::Refused { id, failure } => {
+                run.id = Some(*id);
+                run.failure.clone_from(failure);
+                run.refused = true;
+            }
+            Start::Settled { id, before, .. } => {
+                run.id = Some(*id);
+                run.prev = *before;
+            }
+            Start::Accepted(before) => {
+                run.old.clone_from(&before.row);
+                run.out.batch.ops.push(Op::Dequeue(before.seq));
+            }
+        }
+        run
+    }
+
+    /// What the row was like with `entry`.
+    fn with(&self, entry: &Entry) -> Result<Option<Arc<dyn Row>>> {
+        Ok(match (&entry.row, &self.old) {
+            (Some(row), Some(old)) if entry.operation != Operation::Insert => {
+                Some(on_top(self.schema, &**old, &**row, &entry.changed)?)
+            }
+            (row, _) => row.clone(),
+        })
+    }
+
+    fn entry(&mut self, entry: Entry, fixed: Option<Outcome>, resolver: &dyn Resolve) -> Result<()> {
+        let mine = self.with(&entry)?;
+        if self.asks {
+            self.prev = entry.seq;
+            self.old = mine;
+            return Ok(());
+        }
+        // Whoever makes keys makes each once: a row that is there already is our own, and was changed since.
+        let own = self.refused
+            && self.first
+            && entry.operation == Operation::Insert
+            && self.schema.key.kind == KeyKind::Client
+            && self.under.is_some();
+        let base = if own { mine.clone() } else { self.old.clone() };
+        let (base, theirs) = (base.as_deref(), self.under.as_deref());
+        let sides = Sides { schema: self.schema, base, mine: mine.as_deref(), theirs };
+        // A row that is deleted unseen has no base; it shall be gone whatever it is.
+        let unseen = sides.base.is_none() && sides.mine.is_none() && sides.theirs.is_some();
+        // Nothing has changed there, and the entry is refused all the same: another attempt would be as well.
+        let baseless = self.refused
+            && self.first
+            && self.version == entry.base_version
+            && same(self.schema, sides.base, sides.theirs)?;
+        let outcome = match fixed {
+            Some(outcome) => Ok(outcome),
+            None if baseless => Ok(Outcome::Ask),
+            None if unseen => Ok(Outcome::Mine),
+            None => conflict::resolve(resolver, sides),
+        };
+        match outcome {
+            Ok(Outcome::Theirs) => {
+                let ended = if own || same(self.schema, mine.as_deref(), self.under.as_deref())? {
+                    Ended::Done
+                } else {
+                    Ended::Overruled
+                };
+                self.end(entry, ended);
+            }
+            Ok(Outcome::Mine) => self.keep(entry, mine.clone())?,
+            Ok(Outcome::Row(row)) => self.keep(entry, Some(Arc::new(row)))?,
+            Ok(Outcome::Delete) => self.keep(entry, None)?,
+            Ok(Outcome::Ask) => self.ask(entry, None),
+            Err(error) => {
+                let failure = Failure::of(&error, self.now);
+                self.ask(entry, Some(failure));
+            }
+        }
+        self.old = mine;
+        Ok(())
+    }
+
+    /// The entry has nothing left to say.
+    fn end(&mut self, mut entry: Entry, ended: Ended) {
+        // Others go in its request, or it in that of another: that request is made all the same.
+        if !entry.carries.is_empty() || entry.within.is_some() {
+            entry.row.clone_from(&self.under);
+            self.put(entry, FieldSet::default());
+            return;
+        }
+        self.out.batch.ops.push(Op::Dequeue(entry.seq));
+        self.out.ended.push((entry, ended));
+        // Its identity went with it.
+        self.id = None;
+        self.refused = false;
+    }
+
+    /// The entry goes on, and wants `row`.
+    fn keep(&mut self, mut entry: Entry, row: Option<Arc<dyn Row>>) -> Result<()> {
+        let changed = match (&self.under, &row) {
+            (Some(under), Some(row)) => differences(self.schema, &**under, &**row)?,
+            (None, Some(_)) => (0..self.schema.fields.len()).collect(),
+            (_, None) => FieldSet::default(),
+        };
+        entry.row = row;
+        self.put(entry, changed);
+        Ok(())
+    }
+
+    fn put(&mut self, mut entry: Entry, changed: FieldSet) {
+        entry.operation = match (&entry.row, &self.under) {
+            (None, _) => Operation::Delete,
+            (Some(_), Some(_)) => Operation::Update,
+            (Some(_), None) => Operation::Insert,
+        };
+        entry.changed = changed;
+        entry.base.clone_from(&self.under);
+        entry.base_version = self.version.take();
+        if self.extra.is_some() {
+            entry.extra.clone_from(&self.extra);
+        }
+        entry.theirs = None;
+        entry.prev = self.prev;
+        if let Some(id) = self.id.take() {
+            self.out.renewed = Some((entry.id, id));
+            entry.id = id;
+            entry.mark = None;
+            entry.state = EntryState::Ready;
+            entry.attempts += u32::from(self.refused);
+            entry.strikes = 0;
+            entry.first_strike = None;
+            entry.failure = self.failure.take().or(entry.failure);
+        }
+        self.first = false;
+        self.refused = false;
+        self.prev = entry.seq;
+        self.under.clone_from(&entry.row);
+        self.out.batch.ops.push(Op::Revise(Box::new(entry.clone())));
+        self.out.moved.push(entry);
+    }
+
+    /// The entry waits for the application, with what the remote has beside it; so does what comes after it.
+    fn ask(&mut self, mut entry: Entry, found: Option<Failure>) {
+        let (row, version, extra) = (self.under.clone(), self.version.take(), self.extra.clone());
+        entry.theirs = Some(Box::new(Theirs { row, version, extra, at: self.now }));
+        entry.state = EntryState::Parked(ParkReason::Conflict);
+        entry.attempts += u32::from(self.refused);
+        entry.failure = found.or(self.failure.take()).or(entry.failure);
+        entry.prev = self.prev;
+        self.prev = entry.seq;
+        self.asks = true;
+        self.out.batch.ops.push(Op::Revise(Box::new(entry.clone())));
+        self.out.moved.push(entry);
+    }
+
+    /// The row, on top of what is left of the queue.
+    fn finish(mut self, stored: &StoredRow, theirs: Theirs, now: Timestamp) -> Result<Rebased> {
+        let schema = self.schema;
+        let row = match (self.asks, &stored.row) {
+            // As it was: nothing that is shown here goes away before it is decided.
+            (true, row) => row.clone(),
+            (false, Some(top)) => match (&self.old, &self.under) {
+                (Some(old), Some(under)) => {
+                    Some(on_top(schema, &**under, &**top, &differences(schema, &**old, &**top)?)?)
+                }
+                // Put here alone, over a row that is deleted.
+                (None, _) if self.prev != 0 => Some(Arc::clone(top)),
+                (_, under) => under.clone(),
+            },
+            // Deleted here alone.
+            (false, None) if self.old.is_some() && self.prev != 0 => None,
+            (false, None) => self.under.clone(),
+        };
+        let mut meta = stored.meta.clone();
+        meta.tail = self.prev;
+        if theirs.version.is_some() || theirs.row.is_none() {
+            meta.version = theirs.version;
+        }
+        meta.extra = theirs.extra.or(meta.extra);
+        let state = match self.prev {
+            _ if self.asks => RowState::Conflicted,
+            0 => RowState::Synced,
+            _ => RowState::Pending,
+        };
+        if state != meta.sync.state {
+            meta.sync = SyncState { state, since: now };
+        }
+        self.out.batch.ops.push(match row {
+            None if self.prev == 0 => Op::Remove { schema, key: self.key },
+            row => rewritten(schema, self.key, row, meta),
+        });
+        Ok(self.out)
+    }
+}
+
+/// What the remote has after it has accepted `entry` with the answer `merged`, if something else was heard of the row
+/// meanwhile: field by field what is newer. `None` if that can't be told.
+///
+/// # Errors
+/// `Serialization` or `Corrupt` if a row can't be shown.
+pub(crate) fn combined(entry: &Entry, merged: &dyn Row, theirs: &dyn Row) -> Result<Option<Record>> {
+    let schema = entry.schema;
+    let mut row = Record::copy(schema, merged)?;
+    let differ = differences(schema, merged, theirs)?;
+    let Some(base) = ground(entry) else { return Ok(differ.is_empty().then_some(row)) };
+    let (here, there) = (differences(schema, base, merged)?, differences(schema, base, theirs)?);
+    for at in differ.iter() {
+        match (here.contains(at), there.contains(at)) {
+            // Heard before the entry had arrived.
+            (true, false) => {}
+            (false, true) if !entry.changed.contains(at) => {
+                let value = theirs.field(at).and_then(ValueRef::to_value);
+                row.set(at, value.map_err(|fault| schema.fault(at, fault))?);
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(row))
+}

@@ -1,0 +1,195 @@
+//! Conflicts that wait for the application, and how it settles them.
+
+use larder::{ErrorKind, Memory, Resolution, RowState, Strategy};
+use rstest::rstest;
+
+use super::*;
+use crate::support::{Turn, parked, settled, soon};
+
+/// A repository in which the row `1` is in conflict: "mine" here, "theirs" with five stars there.
+async fn disputed(net: &Arc<Switches>) -> Repository {
+    let repo = with_row(net, |builder| builder.conflict_strategy::<Note>(Strategy::Ask)).await;
+    repo.outbox().pause();
+    let _ = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    net.elsewhere(note("1", "theirs", 5)).await;
+    repo.outbox().resume();
+    parked(&repo, 1).await;
+    repo
+}
+
+// Rules: c-ask, c-kept
+#[tokio::test]
+async fn a_conflict_waits_with_its_three_sides() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    let [conflict] = &conflicts[..] else { panic!("{conflicts:?}") };
+    assert_eq!(conflict.key, "1".into());
+    assert_eq!(conflict.sides.base, Some(note("1", "base", 1)));
+    assert_eq!(conflict.sides.mine, Some(note("1", "mine", 1)));
+    assert_eq!(conflict.sides.theirs, Some(note("1", "theirs", 5)));
+    assert!(conflict.asked);
+    assert_eq!(conflict.failure.as_ref().unwrap().kind, ErrorKind::Conflict);
+    assert_eq!(here(&repo).await, Some(note("1", "mine", 1)), "what was written here is read here");
+    let state = repo.sync_state::<Note>("1").await.unwrap().unwrap().state;
+    assert_eq!((state, repo.status().conflicts), (RowState::Conflicted, 1));
+}
+
+// Rules: c-settle
+#[rstest]
+#[case::mine(Resolution::Mine, Some(note("1", "mine", 1)))]
+#[case::theirs(Resolution::Theirs, Some(note("1", "theirs", 5)))]
+#[case::merged(Resolution::Merged(note("1", "both", 6)), Some(note("1", "both", 6)))]
+#[case::deleted(Resolution::Delete, None)]
+#[tokio::test]
+async fn the_application_settles_it(#[case] resolution: Resolution<Note>, #[case] expected: Option<Note>) {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let seq = repo.conflicts::<Note>().list().await.unwrap()[0].seq;
+    repo.conflicts::<Note>().settle(seq, resolution).await.unwrap();
+    settled(&repo).await;
+    assert_eq!((here(&repo).await, there(&net).await), (expected.clone(), expected));
+    assert!(repo.conflicts::<Note>().list().await.unwrap().is_empty());
+    let again = repo.conflicts::<Note>().settle(seq, Resolution::Mine).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotFound);
+}
+
+// Rules: c-settle
+#[tokio::test]
+async fn what_was_changed_since_stays_on_top() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let _ = repo.upsert(&tagged("mine", 1, "later")).await.unwrap();
+    let seq = repo.conflicts::<Note>().list().await.unwrap()[0].seq;
+    repo.conflicts::<Note>().settle(seq, Resolution::Merged(note("1", "both", 6))).await.unwrap();
+    // The later change was made from what was here before: it asks again.
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert_eq!(conflicts.len(), 1);
+    assert_eq!(conflicts[0].sides.mine, Some(tagged("mine", 1, "later")));
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "both", 6)));
+    assert_eq!(here(&repo).await, Some(tagged("mine", 1, "later")), "nothing goes away before it is decided");
+    repo.conflicts::<Note>().settle(conflicts[0].seq, Resolution::Mine).await.unwrap();
+    settled(&repo).await;
+    assert_eq!(there(&net).await, Some(tagged("mine", 1, "later")));
+}
+
+// Rules: c-settle
+#[tokio::test]
+async fn a_settlement_that_makes_no_sense_changes_nothing() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let conflicts = repo.conflicts::<Note>();
+    let seq = conflicts.list().await.unwrap()[0].seq;
+    let renamed = conflicts.settle(seq, Resolution::Merged(note("2", "both", 1))).await.unwrap_err();
+    assert_eq!(renamed.kind(), ErrorKind::Invalid);
+    conflicts.settle(seq, Resolution::Ask).await.unwrap();
+    assert_eq!(conflicts.settle(77, Resolution::Mine).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(conflicts.list().await.unwrap().len(), 1);
+}
+
+// Rules: c-ask, s-rebase
+#[tokio::test]
+async fn a_pull_brings_the_newest_side() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    net.elsewhere(note("1", "theirs again", 7)).await;
+    repo.sync().await.unwrap();
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "theirs again", 7)));
+    assert_eq!(here(&repo).await, Some(note("1", "mine", 1)));
+    repo.outbox().discard(conflicts[0].seq).await.unwrap();
+    assert_eq!(here(&repo).await, Some(note("1", "theirs again", 7)), "it is given up for what is there now");
+}
+
+// Rules: c-ask, s-rebase
+#[tokio::test]
+async fn a_pull_that_finds_a_changed_row_asks_as_well() {
+    let net = Switches::new();
+    let repo = with_row(&net, |builder| builder.conflict_strategy::<Note>(Strategy::Ask)).await;
+    repo.outbox().pause();
+    let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    net.elsewhere(note("1", "theirs", 5)).await;
+    pull(&repo).await;
+    assert_eq!(soon(stored.accepted()).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "theirs", 5)));
+    repo.outbox().resume();
+    repo.outbox().retry(conflicts[0].seq).await.unwrap();
+    settled(&repo).await;
+    assert_eq!(there(&net).await, Some(note("1", "mine", 1)), "a retry goes on top of what is there");
+    assert_eq!(net.applied.lock().unwrap().len(), 1, "and is not refused");
+}
+
+// Rules: c-ask
+#[tokio::test]
+async fn conflicts_are_watched() {
+    let net = Switches::new();
+    let repo = with_row(&net, |builder| builder.conflict_strategy::<Note>(Strategy::Ask)).await;
+    let mut watch = repo.conflicts::<Note>().watch().unwrap();
+    assert!(within(watch.next()).await.unwrap().unwrap().is_empty());
+    repo.outbox().pause();
+    let _ = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    net.elsewhere(note("1", "theirs", 5)).await;
+    pull(&repo).await;
+    let one = within(watch.next()).await.unwrap().unwrap();
+    assert_eq!(one.len(), 1);
+    repo.conflicts::<Note>().settle(one[0].seq, Resolution::Theirs).await.unwrap();
+    assert!(within(watch.next()).await.unwrap().unwrap().is_empty());
+}
+
+// Rules: c-kept
+#[tokio::test]
+async fn a_remote_that_can_not_be_asked_leaves_a_conflict_without_its_side() {
+    let net = Switches::new();
+    let repo = plain(&net).await;
+    net.next(Turn::Say(ErrorKind::Conflict, 412));
+    net.next(Turn::Say(ErrorKind::Unsupported, 405));
+    let _ = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    parked(&repo, 1).await;
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert!(!conflicts[0].asked);
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "base", 1)), "what is known");
+    assert_eq!(conflicts[0].failure.as_ref().unwrap().status, Some(412));
+    repo.conflicts::<Note>().settle(conflicts[0].seq, Resolution::Theirs).await.unwrap();
+    assert_eq!(here(&repo).await, Some(note("1", "base", 1)));
+}
+
+// Rules: c-kept
+#[cfg(feature = "redb")]
+#[tokio::test]
+async fn a_conflict_is_there_after_a_restart() {
+    let net = Switches::new();
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        builder(&net)
+            .store(larder::Redb::at(folder.path().join("app.redb")))
+            .conflict_strategy::<Note>(Strategy::Ask)
+            .paused()
+            .build()
+    };
+    let repo = open().await.unwrap();
+    net.elsewhere(note("1", "base", 1)).await;
+    repo.sync().await.unwrap();
+    let _ = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    net.elsewhere(note("1", "theirs", 5)).await;
+    repo.sync().await.unwrap();
+    repo.close().await;
+    let repo = open().await.unwrap();
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert_eq!(conflicts[0].sides.mine, Some(note("1", "mine", 1)));
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "theirs", 5)));
+    repo.conflicts::<Note>()
+        .settle(conflicts[0].seq, Resolution::Merged(note("1", "both", 6)))
+        .await
+        .unwrap();
+    repo.outbox().resume();
+    settled(&repo).await;
+    assert_eq!(there(&net).await, Some(note("1", "both", 6)));
+}
+
+// Rules: c-ask
+#[tokio::test]
+async fn a_model_that_nobody_registered_has_no_conflicts() {
+    let repo = Repository::builder().store(Memory::new()).build().await.unwrap();
+    assert_eq!(repo.conflicts::<Note>().list().await.unwrap_err().kind(), ErrorKind::Invalid);
+}
