@@ -284,6 +284,7 @@ impl Repository {
             self.show_in_flight(schema, &mut local);
             return Ok(local);
         }
+        local.make_room(query);
         let now = self
             .shared
             .store
@@ -340,7 +341,17 @@ impl<M> Default for Local<M> {
     }
 }
 
+/// So much room is made for a limited answer at once.
+const ROOM: u64 = 256;
+
 impl<M: Model> Local<M> {
+    fn make_room(&mut self, query: &Query) {
+        let room = query.limit.unwrap_or_default().min(ROOM) as usize;
+        self.rows.reserve(room);
+        self.states.reserve(room);
+        self.print.reserve(room);
+    }
+
     fn add(
         &mut self,
         schema: &Schema,

@@ -4,6 +4,7 @@ use redb::ReadableTableMetadata as _;
 
 use crate::codec;
 use crate::error::Raw;
+use crate::keys::Keys;
 use crate::plan::{Candidate, Delivery, Gather, LOOKUP, Span};
 use crate::reads::{Generation, Halt};
 use crate::scan::{INLINE_LOOKUPS, Mode, Pair, Reader, Stop};
@@ -16,7 +17,7 @@ const SOURCES: usize = 16;
 /// What was gathered.
 pub(crate) struct Gathered {
     /// The keys, sorted, each with the model's prefix.
-    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) keys: Keys,
     /// Which of the candidates had all of them.
     pub(crate) used: Vec<usize>,
 }
@@ -31,7 +32,7 @@ struct Racer<'p> {
     walk: Option<Walk>,
     /// The pair that was read after the end of a source: the next one may begin with it.
     ahead: Option<Pair>,
-    keys: Vec<Vec<u8>>,
+    keys: Keys,
     steps: usize,
     ended: bool,
 }
@@ -71,7 +72,7 @@ impl Reader<'_> {
             }
             if racer.ended {
                 let keys = racer.into_keys();
-                gathered.keys.retain(|key| keys.binary_search(key).is_ok());
+                gathered.keys.retain_in(&keys);
                 gathered.used.push(if at == first { last } else { at });
             }
         }
@@ -80,10 +81,8 @@ impl Reader<'_> {
         }
         if let (Some(place), Some(delivery)) = (&gather.place, gather.delivery) {
             match delivery {
-                Delivery::Backward => {
-                    gathered.keys.truncate(gathered.keys.partition_point(|key| key < place));
-                }
-                _ => drop(gathered.keys.drain(..gathered.keys.partition_point(|key| key <= place))),
+                Delivery::Backward => gathered.keys.end_before(place),
+                _ => gathered.keys.begin_after(place),
             }
         }
         gathered.used.sort_unstable();
@@ -99,6 +98,7 @@ impl Reader<'_> {
 
     /// Lets a candidate go on for so many steps.
     fn turn(&mut self, racer: &mut Racer<'_>, steps: usize) -> Result<(), Stop> {
+        let prefix = codec::prefix(codec::ROWS, self.slot.model);
         for _ in 0..steps {
             if racer.ended {
                 return Ok(());
@@ -106,10 +106,10 @@ impl Reader<'_> {
             self.step(1)?;
             racer.steps += 1;
             let Some((key, value)) = racer.next(self.generation)? else { continue };
-            racer.keys.push(match racer.candidate.sources[racer.at].0 {
-                Some(_) => self.row_key(codec::split_entry(key.value(), value.value())?.1),
-                None => key.value().to_vec(),
-            });
+            match racer.candidate.sources[racer.at].0 {
+                Some(_) => racer.keys.push([&prefix, codec::split_entry(key.value(), value.value())?.1]),
+                None => racer.keys.push([key.value(), &[]]),
+            }
         }
         Ok(())
     }
@@ -117,7 +117,8 @@ impl Reader<'_> {
 
 impl<'p> Racer<'p> {
     fn new(candidate: &'p Candidate) -> Self {
-        let (keys, ended) = (candidate.keys.clone(), candidate.sources.is_empty());
+        let (mut keys, ended) = (Keys::default(), candidate.sources.is_empty());
+        candidate.keys.iter().for_each(|key| keys.push([key, &[]]));
         let mut racer = Self { candidate, at: 0, last: 0, walk: None, ahead: None, keys, steps: 0, ended };
         racer.look_on();
         racer
@@ -173,9 +174,8 @@ impl<'p> Racer<'p> {
         self.ahead.as_ref().is_some_and(|(key, _)| key.value() < low.as_slice())
     }
 
-    fn into_keys(mut self) -> Vec<Vec<u8>> {
-        self.keys.sort_unstable();
-        self.keys.dedup();
+    fn into_keys(mut self) -> Keys {
+        self.keys.sort();
         self.keys
     }
 }

@@ -33,6 +33,7 @@ mod entries;
 mod error;
 mod explain;
 mod gather;
+mod keys;
 mod limits;
 mod mend;
 mod migrate;

@@ -111,7 +111,7 @@ impl Repository {
 }
 
 /// So many keys are looked for on the calling thread, if the store does that.
-const FEW: usize = 64;
+const FEW: usize = 256;
 
 /// Finds rows as the policy says.
 struct Loading<'a> {
