@@ -1,8 +1,8 @@
 //! Larder, raw redb and SQLite in turn, for `cargo xtask bench`.
 //!
 //! - `cargo bench -p larder-benches-engines -- scan` runs the workloads whose names contain "scan".
-//! - `LARDER_BENCH_ROWS=100000` is how many rows there are; 10,000 and then 100,000 unless it is set.
-//! - `LARDER_BENCH_QUICK=1` takes few rounds, and 10,000 rows alone.
+//! - `LARDER_BENCH_ROWS=10000,100000` is how many rows there are, one after the other: these unless it is set.
+//! - `LARDER_BENCH_QUICK=1` takes few rounds, and 10,000 rows alone unless others are named.
 //! - `LARDER_BENCH_DIR` names the directory of the results; `target/larder-bench` unless it is set.
 
 use std::env;
@@ -25,7 +25,11 @@ fn main() -> Result<()> {
         (true, false) => Effort::Whole,
     };
     let sizes = match env::var("LARDER_BENCH_ROWS") {
-        Ok(rows) => vec![rows.parse().map_err(|_| "LARDER_BENCH_ROWS is not a number")?],
+        Ok(rows) => {
+            let sizes =
+                rows.split(',').map(|rows| rows.trim().parse()).collect::<std::result::Result<_, _>>();
+            sizes.map_err(|_| "LARDER_BENCH_ROWS is no list of numbers")?
+        }
         Err(_) if !measure => vec![100],
         Err(_) if quick => vec![ROWS[0]],
         Err(_) => ROWS.to_vec(),

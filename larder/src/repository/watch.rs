@@ -238,7 +238,7 @@ impl<M: Model> Live<M> {
             goes_on,
         };
         let here = self.repo.reading(ReadPolicy::LocalOnly);
-        let related = here.load_related(schema, &mut rows, self.select.includes()).await?;
+        let related = here.load_compared(schema, &mut rows, self.select.includes()).await?;
         let seen = Some(Seen { print, related, states, known: known_since.is_some() });
         if self.seen == seen {
             return Ok(None);

@@ -90,18 +90,38 @@ impl Repository {
         Ok(())
     }
 
-    /// Loads what `includes` asks for into the rows of an answer; gives what a live query compares: the related rows
-    /// and their revisions.
+    /// Loads what `includes` asks for into the rows of an answer.
     pub(in super::super) async fn load_related<M: Model>(
         &self,
         schema: &'static Schema,
         rows: &mut Rows<M>,
         includes: &Includes,
-    ) -> Result<Vec<(&'static str, Key, u64)>> {
+    ) -> Result<()> {
+        self.load_with(schema, rows, includes, None).await.map(drop)
+    }
+
+    /// The same; gives what a live query compares: the related rows and their revisions.
+    pub(in super::super) async fn load_compared<M: Model>(
+        &self,
+        schema: &'static Schema,
+        rows: &mut Rows<M>,
+        includes: &Includes,
+    ) -> Result<Print> {
+        let print = self.load_with(schema, rows, includes, Some(Print::new())).await?;
+        Ok(print.unwrap_or_default())
+    }
+
+    async fn load_with<M: Model>(
+        &self,
+        schema: &'static Schema,
+        rows: &mut Rows<M>,
+        includes: &Includes,
+        print: Option<Print>,
+    ) -> Result<Option<Print>> {
         if includes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(print);
         }
-        let mut loading = Loading { repo: self, stale: None, print: Vec::new() };
+        let mut loading = Loading { repo: self, stale: None, print };
         load_typed(&mut loading, schema, &mut rows.rows, includes).await?;
         if rows.stale.is_none() {
             rows.stale = loading.stale;
@@ -109,6 +129,9 @@ impl Repository {
         Ok(loading.print)
     }
 }
+
+/// Related rows: model, key and revision of each.
+pub(in super::super) type Print = Vec<(&'static str, Key, u64)>;
 
 /// So many keys are looked for on the calling thread, if the store does that.
 const FEW: usize = 256;
@@ -118,7 +141,8 @@ struct Loading<'a> {
     repo: &'a Repository,
     /// Why the rows are not as fresh as was asked for.
     stale: Option<Error>,
-    print: Vec<(&'static str, Key, u64)>,
+    /// What was found, if somebody wants to compare it.
+    print: Option<Print>,
 }
 
 #[async_trait]
@@ -135,8 +159,10 @@ impl Lookup for Loading<'_> {
             }
             _ => self.here(schema, query).await?,
         };
-        for row in &rows {
-            self.print.push((schema.model, schema.key_of(&*row.row)?, row.meta.revision));
+        if let Some(print) = &mut self.print {
+            for row in &rows {
+                print.push((schema.model, schema.key_of(&*row.row)?, row.meta.revision));
+            }
         }
         Ok(rows)
     }
@@ -150,10 +176,17 @@ impl Source for Loading<'_> {
             return rows.iter().filter_map(|row| decode.child(&*row.row).transpose()).collect();
         }
         // Here, rows are decoded where they lie; a few of them at once.
+        let target = decode.target;
+        let found = |print: &mut Option<Print>, meta: MetaRef<'_>, row: &dyn Row| {
+            if let Some(print) = print {
+                print.push((target.model, target.key_of(row)?, meta.revision));
+            }
+            Ok::<_, Error>(())
+        };
         if decode.asked() <= FEW {
-            let (mut children, print, model) = (Vec::new(), &mut self.print, decode.target);
-            let now = self.repo.shared.store.read_now(model, query, &mut |meta, row| {
-                print.push((model.model, model.key_of(row)?, meta.revision));
+            let (mut children, print) = (Vec::new(), &mut self.print);
+            let now = self.repo.shared.store.read_now(target, query, &mut |meta, row| {
+                found(print, meta, row)?;
                 children.extend(decode.child(row)?);
                 Ok(())
             })?;
@@ -161,14 +194,20 @@ impl Source for Loading<'_> {
                 return Ok(children);
             }
         }
-        let own = decode.clone();
-        let add = move |(children, print): &mut (Vec<Child>, Vec<_>), meta: MetaRef<'_>, row: &dyn Row| {
-            print.push((own.target.model, own.target.key_of(row)?, meta.revision));
-            children.extend(own.child(row)?);
-            Ok(())
-        };
-        let (children, print) = self.repo.lent(decode.target, query, add).await?;
-        self.print.extend(print);
+        let (own, prints) = (decode.clone(), self.print.is_some());
+        let add =
+            move |(children, print): &mut (Vec<Child>, Option<Print>), meta: MetaRef<'_>, row: &dyn Row| {
+                if prints {
+                    print.get_or_insert_default();
+                }
+                found(print, meta, row)?;
+                children.extend(own.child(row)?);
+                Ok(())
+            };
+        let (children, print) = self.repo.lent(target, query, add).await?;
+        if let (Some(all), Some(print)) = (&mut self.print, print) {
+            all.extend(print);
+        }
         Ok(children)
     }
 }
