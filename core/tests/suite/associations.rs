@@ -196,7 +196,7 @@ fn value() -> impl Strategy<Value = Value> {
         "[ab]{0,2}".prop_map(|text| Value::Str(text.into())),
         prop::collection::vec(0..3_u8, 0..2).prop_map(|bytes| Value::Bytes(bytes.into())),
         any::<bool>().prop_map(Value::Bool),
-        (-3..3_i64).prop_map(|ns| Value::Time(Timestamp::from_nanosecond(ns.into()).unwrap())),
+        (-3..3_i64).prop_map(|ns| Value::Time(Timestamp::from_nanosecond(ns.into()).expect("a moment"))),
         Just(Value::Null),
         Just(Value::Float(1.0)),
     ]
