@@ -1,4 +1,4 @@
-//! Whether the remote is worth trying.
+//! Whether the remote is worth trying, and what the device can afford.
 
 use std::fmt;
 
@@ -9,7 +9,10 @@ pub trait Connectivity: fmt::Debug + Send + Sync + 'static {
     /// False if a request is known to be hopeless.
     fn is_online(&self) -> bool;
 
-    /// Ends when the answer of [`is_online`](Self::is_online) is no longer `seen`.
+    /// True if what is sent and received is paid for by volume, as far as that is known.
+    fn is_metered(&self) -> bool;
+
+    /// Ends when the answer of [`is_online`](Self::is_online) is no longer `seen`, or has been another one meanwhile.
     fn changed(&self, seen: bool) -> BoxFuture<'static, ()>;
 }
 
@@ -22,7 +25,27 @@ impl Connectivity for AlwaysOnline {
         true
     }
 
+    fn is_metered(&self) -> bool {
+        false
+    }
+
     fn changed(&self, seen: bool) -> BoxFuture<'static, ()> {
         if seen { Box::pin(std::future::pending()) } else { Box::pin(std::future::ready(())) }
+    }
+}
+
+/// Tells what the device runs on.
+pub trait Power: fmt::Debug + Send + Sync + 'static {
+    /// How full the battery is, in percent; `None` if there is none, or it is being charged.
+    fn battery(&self) -> Option<u8>;
+}
+
+/// Runs on mains.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mains;
+
+impl Power for Mains {
+    fn battery(&self) -> Option<u8> {
+        None
     }
 }

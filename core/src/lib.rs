@@ -7,7 +7,7 @@
 //! - What it asks: [`Query`] (object-safe) and its typed face, [`Field`], [`Where`] and [`Select`].
 //! - Who answers: [`Provider`], and [`Store`] for a local side that commits [`Batch`]es atomically.
 //! - How a row meets bytes: [`Serdes`], with the dialects [`json`](dialect::json) and [`packed`].
-//! - What the outside world supplies: [`Runtime`] (time, randomness, tasks) and [`Connectivity`].
+//! - What the outside world supplies: [`Runtime`] (time, randomness, tasks), [`Connectivity`] and [`Power`].
 //!
 //! Implementors of providers start at [`Provider`] and [`Store`]; users of Larder depend on the crate `larder`
 //! instead, which re-exports what they need.
@@ -46,7 +46,7 @@ pub use association::{
     Many, OnDelete, One, Orphans, Related, SendAs, ToOne, Wanted,
 };
 pub use conflict::{Conflict, ConflictDef, Resolution, Resolve, Sides, Strategy};
-pub use connectivity::{AlwaysOnline, Connectivity};
+pub use connectivity::{AlwaysOnline, Connectivity, Mains, Power};
 pub use context::{Cancellation, Context, ReadPolicy, WritePolicy};
 pub use damage::{Damage, Finding, FindingKind, Integrity, StoreSize};
 pub use datum::{Convert, Converted, Datum};

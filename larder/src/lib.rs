@@ -24,16 +24,18 @@ mod engine;
 mod events;
 mod fates;
 mod given;
+mod passive;
 mod repository;
 mod runtime;
 mod status;
 
 pub use engine::PermanentFailure;
 pub use events::{Happened, OutboxEvent, OutboxEvents};
+pub use passive::PassiveConnectivity;
 pub use repository::{
-    Answers, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation, InState,
-    Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, QueuedMutation, Raw, Remark,
-    Repository, Rows, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction,
+    Answers, AutoSync, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation,
+    InState, Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, Pushed, QueuedMutation, Raw,
+    Remark, Repository, Rows, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction,
     UnreadableMutation, Watch, WatchConflicts, WouldLose,
 };
 pub use runtime::TokioRuntime;
@@ -41,8 +43,8 @@ pub use status::{Status, StatusWatch};
 
 pub use larder_core::{
     AlwaysOnline, Assoc, Conflict, Connectivity, Convert, Cursor, Damage, Datum, Decimal, Error, ErrorKind,
-    Failure, Field, Finding, FindingKind, Idempotency, Integrity, Invalid, Key, Keyed, Many, Model,
-    MutationId, OldRow, One, Operation, ParkReason, ReadPolicy, Resolution, Result, RowState, Runtime,
+    Failure, Field, Finding, FindingKind, Idempotency, Integrity, Invalid, Key, Keyed, Mains, Many, Model,
+    MutationId, OldRow, One, Operation, ParkReason, Power, ReadPolicy, Resolution, Result, RowState, Runtime,
     Select, StoreSize, Strategy, SyncState, Timestamp, Uuid, Value, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
@@ -82,5 +84,5 @@ mod guide {
     #[doc = include_str!("../../docs/src/guide/custom-provider.md")]
     mod custom_provider {}
 
-    chapters! { associations_remote, conflicts, damage, evolution, models, queries, reading, writing, associations, outbox, rest, testing, tracing }
+    chapters! { associations_remote, conflicts, damage, evolution, models, queries, reading, writing, associations, outbox, rest, sync, testing, tracing }
 }

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use larder_core::conflict::custom;
 use larder_core::{
-    AlwaysOnline, Conflict, ConflictDef, Connectivity, Error, ErrorKind, Model, OpenProvider, OpenStore,
-    Opening, Resolution, Result, Runtime, Schema, Strategy,
+    Conflict, ConflictDef, Connectivity, Error, ErrorKind, Mains, Model, OpenProvider, OpenStore, Opening, Power,
+    Provider, Resolution, Result, Runtime, Schema, Strategy,
 };
 
-use super::{Options, OutboxSettings, Remote, Repository, Shared, associations, fetch};
+use super::auto::Syncing;
+use super::background::Lease;
+use super::live::Listening;
+use super::{AutoSync, Options, OutboxSettings, Remote, Repository, Shared, associations, fetch};
 use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
@@ -20,6 +23,7 @@ use crate::driver::{self, Acts, Resolvers};
 use crate::engine::Settings;
 use crate::fates::Fates;
 use crate::given::Given;
+use crate::passive::{Heard, Listened};
 use crate::runtime::TokioRuntime;
 
 /// How many rows of each model the memory cache keeps, unless told otherwise.
@@ -39,6 +43,9 @@ pub struct Builder {
     account: Option<Arc<str>>,
     resolvers: Resolvers,
     paused: bool,
+    power: Option<Arc<dyn Power>>,
+    auto: AutoSync,
+    live: bool,
 }
 
 struct Registration {
@@ -78,9 +85,29 @@ impl Builder {
         self
     }
 
-    /// What tells whether the device is connected; unless told otherwise, only the outcome of requests counts.
+    /// What tells whether the device is connected; unless told otherwise, the outcome of requests does: see
+    /// [`PassiveConnectivity`](crate::PassiveConnectivity).
     pub fn connectivity(mut self, connectivity: Arc<dyn Connectivity>) -> Self {
         self.connectivity = Some(connectivity);
+        self
+    }
+
+    /// What tells how full the battery is; unless told otherwise, the device runs on mains.
+    pub fn power(mut self, power: Arc<dyn Power>) -> Self {
+        self.power = Some(power);
+        self
+    }
+
+    /// When it syncs by itself; never, unless told so.
+    pub fn auto_sync(mut self, auto: AutoSync) -> Self {
+        self.auto = auto;
+        self
+    }
+
+    /// Listens to a remote that pushes its changes, from where it has listened last, and pulls what it may have missed.
+    /// Of a remote that does not push, nothing comes of it.
+    pub fn live(mut self) -> Self {
+        self.live = true;
         self
     }
 
@@ -206,6 +233,11 @@ impl Builder {
         let settings = Settings { account: self.account.clone(), ..engine };
         let account = Arc::new(Account::new(self.account));
         let (given, turn) = (Arc::<Given>::default(), Arc::<tokio::sync::RwLock<()>>::default());
+        let (heard, backoff) = (Heard::default(), settings.backoff);
+        let connectivity = |given: &Option<Arc<dyn Connectivity>>| match given {
+            Some(given) => Arc::clone(given),
+            None => Arc::new(heard.monitor()),
+        };
         let remote = match self.remote {
             None => None,
             Some(remote) => {
@@ -229,8 +261,10 @@ impl Builder {
                     heard: Mutex::default(),
                     beside: Mutex::default(),
                 });
-                let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(AlwaysOnline));
+                let connectivity = connectivity(&self.connectivity);
                 let driver = driver::start(Arc::clone(&acts), connectivity, settings, self.paused);
+                let provider: Arc<dyn Provider> =
+                    Arc::new(Listened { inner: provider, heard: heard.clone() });
                 Some(Remote { provider, acts, driver })
             }
         };
@@ -248,12 +282,33 @@ impl Builder {
             flights: fetch::Flights::default(),
             known: super::known::Known::default(),
             pulls: super::pull::Pulls::new(&schemas),
+            tasks: super::background::Tasks::default(),
             wiping: tokio::sync::RwLock::default(),
             account,
             capacity: super::capacity::Capacity::new(capacity),
             last_pulled: Mutex::new(None),
         };
-        Ok(Repository { shared: Arc::new(shared), options: Options::default() })
+        let lease = Lease::new();
+        let repo = Repository { shared: Arc::new(shared), options: Options::default(), lease };
+        if self.auto.is_set() && repo.shared.remote.is_some() {
+            let connectivity = connectivity(&self.connectivity);
+            let power = self.power.unwrap_or_else(|| Arc::new(Mains));
+            let syncing = Syncing { auto: self.auto, connectivity, power, backoff };
+            repo.behind("larder sync", |repo| syncing.run(repo));
+        }
+        for schema in schemas.into_iter().filter(|schema| self.live && repo.is_pushed(schema)) {
+            let listening = Listening { schema, backoff };
+            repo.behind("larder live", |repo| listening.run(repo));
+        }
+        Ok(repo)
+    }
+}
+
+impl Repository {
+    /// Whether the remote pushes changes of the model.
+    fn is_pushed(&self, schema: &'static Schema) -> bool {
+        let remote = self.shared.remote.as_ref().and_then(|remote| remote.provider.realtime());
+        remote.is_some_and(|remote| remote.carries(schema))
     }
 }
 

@@ -4,6 +4,8 @@ mod arrive;
 mod ask;
 mod askable;
 mod associations;
+mod auto;
+mod background;
 mod builder;
 mod capacity;
 mod clear;
@@ -14,11 +16,13 @@ mod iterate;
 mod keys;
 mod known;
 mod lend;
+mod live;
 mod lookup;
 mod migrate;
 mod nesting;
 mod outbox;
 mod pull;
+mod pushed;
 mod read;
 mod renewal;
 mod rows;
@@ -37,6 +41,7 @@ mod wipe;
 mod write;
 
 pub(crate) use arrive::{Since, take_brought};
+pub use auto::AutoSync;
 pub use builder::Builder;
 pub use conflicts::{Conflicted, Conflicts, WatchConflicts};
 pub use export::{Exported, ExportedMutation, Raw};
@@ -44,6 +49,7 @@ pub use iterate::Iterate;
 pub use migrate::MigrationReport;
 pub use outbox::{Cleared, Outbox, QueuedMutation, UnreadableMutation};
 pub use pull::{Budget, Progress, Remark};
+pub use pushed::Pushed;
 pub use rows::{Origin, Rows};
 pub use settings::OutboxSettings;
 pub use standing::InState;
@@ -120,6 +126,8 @@ use capacity::Capacity;
 pub struct Repository {
     shared: Arc<Shared>,
     options: Options,
+    /// `None` in a handle that the application does not have.
+    lease: Option<Arc<background::Lease>>,
 }
 
 /// How this handle reads and writes.
@@ -147,6 +155,7 @@ struct Shared {
     flights: fetch::Flights,
     known: known::Known,
     pulls: pull::Pulls,
+    tasks: background::Tasks,
     /// Held by a wipe, and shared by whatever stores what the remote said: nothing of before comes in after.
     wiping: tokio::sync::RwLock<()>,
     account: Arc<Account>,
@@ -314,8 +323,10 @@ impl Repository {
         }
     }
 
-    /// Stops sending, once nothing is on its way, and lets go of the store as soon as every handle is dropped.
+    /// Stops syncing and listening at once, and sending once nothing is on its way, and lets go of the store as soon as
+    /// every handle is dropped.
     pub async fn close(self) {
+        self.end_tasks().await;
         if let Some(remote) = &self.shared.remote {
             remote.driver.close().await;
         }

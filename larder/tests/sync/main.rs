@@ -5,7 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auto;
+mod clock;
 mod delta;
 mod limits;
+mod live;
+mod peer_bugs;
 mod resuming;
 mod server;

@@ -175,7 +175,11 @@ impl Run<'_, '_> {
         if at.source == Source::Delta {
             // What can't be asked for again is told by everything alone.
             ops.push(delta_op(schema, at.cursor.take().filter(|_| !strays.lost)));
-            ops.push(strays_op(schema, &strays)?);
+        }
+        // Without a delta everything comes again, and those with it.
+        let to_ask = if at.source == Source::Delta { strays.clone() } else { Strays::default() };
+        if repo.strays(schema).await? != to_ask {
+            ops.push(strays_op(schema, &to_ask)?);
         }
         at.stage = Stage::Clear;
         if at.pages > 0 {

@@ -20,7 +20,8 @@ pub use state::Remark;
 pub use steps::Progress;
 
 pub(super) use limits::Limits;
-pub(super) use page::{Asides, Asked, Part};
+pub(super) use page::{Asides, Asked, Kept, Part};
 pub(super) use run::{Pulling, Pulls};
 pub(super) use seen::Seen;
+pub(super) use state::stray;
 pub(super) use steps::Steps;

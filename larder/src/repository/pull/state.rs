@@ -53,7 +53,7 @@ pub(super) struct Course {
 
 /// Rows that the remote has told of and that are not here as it has them: they are asked for again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Strays {
+pub(in crate::repository) struct Strays {
     pub(super) keys: Vec<Key>,
     /// Those that something was pending for: what the remote said was left out.
     #[serde(default)]
@@ -134,6 +134,13 @@ pub(super) fn strays_op(schema: &Schema, strays: &Strays) -> Result<Op> {
     Ok(Op::Cursor { scope: format!("strays/{}/{}", schema.model, schema.version), value })
 }
 
+/// What writes down that rows of a page are to be asked for again; nothing if none is.
+pub(in crate::repository) fn stray(schema: &Schema, known: &Strays, kept: &Kept) -> Result<Vec<Op>> {
+    let mut strays = known.clone();
+    strays.add(schema, kept);
+    if strays == *known { Ok(Vec::new()) } else { Ok(vec![strays_op(schema, &strays)?]) }
+}
+
 /// What writes down after which cursor the changes go on.
 pub(super) fn delta_op(schema: &Schema, cursor: Option<String>) -> Op {
     Op::Cursor { scope: delta_scope(schema), value: cursor }
@@ -171,7 +178,7 @@ impl Repository {
     }
 
     /// The rows that are to be asked for again. Where that can't be read, everything has to be pulled.
-    pub(super) async fn strays(&self, schema: &'static Schema) -> Result<Strays> {
+    pub(in crate::repository) async fn strays(&self, schema: &'static Schema) -> Result<Strays> {
         let scope = format!("strays/{}/{}", schema.model, schema.version);
         let written = self.shared.store.cursor(&self.cx(), &scope).await?;
         let lost = Strays { lost: true, ..Strays::default() };

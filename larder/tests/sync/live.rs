@@ -1,0 +1,139 @@
+//! What a remote pushes, by messages that the application gets and by a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use larder::core::Store;
+use larder::{ErrorKind, Memory, Pushed, ReadPolicy, Repository, RowState, Select};
+
+use crate::server::{Server, name, opened};
+use crate::support::{Note, note};
+
+async fn here(repo: &Repository) -> Vec<(String, String)> {
+    let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
+    rows.iter().map(|note| (note.id.clone(), note.text.clone())).collect()
+}
+
+async fn alike(repo: &Repository, server: &Server) {
+    for _ in 0..2_000 {
+        if here(repo).await == server.notes().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(here(repo).await, server.notes().await);
+}
+
+fn live(server: &Arc<Server>, store: &Arc<dyn Store>) -> larder::Builder {
+    server.pushes.store(true, Ordering::SeqCst);
+    server.builder(Arc::clone(store)).backoff(Duration::from_millis(1), Duration::from_millis(5)).live()
+}
+
+// Rules: s-pushed, s-pending
+#[tokio::test]
+async fn what_is_pushed_is_merged_like_a_page() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(4).await;
+    let repo = server.builder(opened(Memory::new()).await).paused().build().await.unwrap();
+    repo.sync().await.unwrap();
+    server.asked();
+    for id in [0, 1] {
+        drop(repo.upsert(&note(&name(id), "mine", 1)).await.unwrap());
+    }
+    let rows = [note(&name(0), "pushed", 2), note(&name(2), "pushed", 2), note(&name(8), "pushed", 2)];
+    assert_eq!(repo.pushed(Pushed::rows(rows)).await.unwrap(), 2);
+    assert_eq!(repo.pushed(Pushed::<Note>::deleted([name(1), name(3), name(99)])).await.unwrap(), 1);
+    let texts: Vec<_> = here(&repo).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["mine", "mine", "pushed", "pushed"]);
+    let state = repo.sync_state::<Note>(name(2)).await.unwrap().unwrap();
+    assert_eq!(state.state, RowState::Synced, "nothing of it is sent back");
+    assert_eq!(repo.safe_to_wipe().await.unwrap().entries, 2);
+    assert!(server.asked().is_empty());
+}
+
+// Rules: s-pushed
+#[tokio::test]
+async fn a_hint_leads_to_a_pull() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(4).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
+    repo.sync().await.unwrap();
+    server.write(&name(1), None).await;
+    server.asked();
+    assert_eq!(repo.pushed(Pushed::<Note>::hint()).await.unwrap(), 1);
+    assert_eq!((server.asked(), here(&repo).await.len()), (vec!["changes Note".to_owned()], 3));
+    server.write(&name(2), None).await;
+    repo.pushed(Pushed::hint_of(Note::ID.eq(name(2)))).await.unwrap();
+    assert_eq!(here(&repo).await.len(), 2);
+}
+
+// Rules: s-pushed, s-aside
+#[tokio::test]
+async fn of_json_that_can_not_be_read_the_rest_is_stored() {
+    let repo = Repository::builder().store(Memory::new()).model::<Note>().build().await.unwrap();
+    let row = |id: &str| serde_json::json!({ "id": id, "text": "pushed", "stars": 1, "tag": null });
+    let odd = serde_json::json!({ "id": "2", "text": 7, "stars": 1 });
+    let error = repo.pushed(Pushed::<Note>::json([row("1"), odd, row("3")])).await.unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Serialization, Some("text")));
+    assert_eq!(here(&repo).await.len(), 2);
+    let many = (0..2_500).map(|id| note(&name(id), "pushed", 1));
+    assert_eq!(repo.pushed(Pushed::rows(many)).await.unwrap(), 2_500);
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn a_repository_that_listens_hears_every_change() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(4).await;
+    let store = opened(Memory::new()).await;
+    let repo = live(&server, &store).build().await.unwrap();
+    alike(&repo, &server).await;
+    server.write(&name(7), Some(note(&name(7), "new", 1))).await;
+    server.write(&name(1), None).await;
+    server.write(&name(7), Some(note(&name(7), "newer", 1))).await;
+    alike(&repo, &server).await;
+    assert!(server.asked().iter().all(|what| !what.starts_with("changes Note")), "nothing was pulled for it");
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn it_goes_on_from_the_last_position_and_pulls_for_a_gap() {
+    // The server remembers five changes; the client is away for three, and then for ten.
+    for missed in [3, 10] {
+        let server = Server::telling(Memory::new().changes(5)).await;
+        server.fill(4).await;
+        let store = opened(Memory::new()).await;
+        let repo = live(&server, &store).build().await.unwrap();
+        alike(&repo, &server).await;
+        server.write(&name(0), Some(note(&name(0), "heard", 1))).await;
+        alike(&repo, &server).await;
+        repo.close().await;
+        for id in 0..missed {
+            server.write(&name(id), None).await;
+            server.write(&name(20 + id), Some(note(&name(20 + id), "missed", 1))).await;
+        }
+        server.asked();
+        let repo = live(&server, &store).build().await.unwrap();
+        alike(&repo, &server).await;
+        assert!(server.asked().contains(&"listen Note on".to_owned()));
+        server.write(&name(50), Some(note(&name(50), "later", 1))).await;
+        alike(&repo, &server).await;
+    }
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn it_listens_again_after_an_outage() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(4).await;
+    server.offline.store(true, Ordering::SeqCst);
+    let store = opened(Memory::new()).await;
+    let repo = live(&server, &store).build().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(here(&repo).await.is_empty());
+    server.offline.store(false, Ordering::SeqCst);
+    alike(&repo, &server).await;
+    server.write(&name(1), None).await;
+    alike(&repo, &server).await;
+}
