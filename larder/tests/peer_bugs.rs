@@ -31,7 +31,7 @@ mod schedule {
         OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20))
     }
 
-    /// Brick's queue, PowerSync's and amplify-android's stood still behind it.
+    /// Brick's queue, `PowerSync`'s and amplify-android's stood still behind it.
     // Rules: o-parked
     #[tokio::test]
     async fn one_permanently_failing_write_at_the_head_blocks_every_later_one_for_ever() {
@@ -82,7 +82,7 @@ mod schedule {
         }
     }
 
-    /// After a failed round the backlog slept until the next local write (PowerSync, Store, TanStack Query).
+    /// After a failed round the backlog slept until the next local write (`PowerSync`, Store, `TanStack` Query).
     // Rules: o-next-step
     #[tokio::test]
     async fn the_retry_never_comes() {
@@ -177,7 +177,7 @@ mod schedule {
         repo.close().await;
     }
 
-    /// RxDB 7259.
+    /// `RxDB` 7259.
     // Rules: o-lanes
     #[tokio::test]
     async fn pausing_while_a_retry_runs_marks_unsent_documents_as_sent() {
@@ -244,7 +244,7 @@ mod schedule {
         (support::builder(net).runtime(runtime).build().await.unwrap(), clock)
     }
 
-    /// Milliseconds of the wall clock decided (TanStack DB, Brick).
+    /// Milliseconds of the wall clock decided (`TanStack` DB, Brick).
     // Rules: o-order
     #[tokio::test]
     async fn order_by_wall_clock_milliseconds() {
@@ -419,7 +419,7 @@ mod over_rest {
         assert!(!repo.status().unauthorized);
     }
 
-    /// matrix-rust-sdk 6843; `message.includes("401")` in TanStack DB.
+    /// matrix-rust-sdk 6843; `message.includes("401")` in `TanStack` DB.
     // Rules: e-transient
     #[tokio::test]
     async fn a_520_was_read_as_permanent_by_matching_text() {
