@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use larder_core::conflict::custom;
 use larder_core::{
-    Conflict, ConflictDef, Connectivity, Error, ErrorKind, Mains, Model, OpenProvider, OpenStore, Opening, Power,
-    Provider, Resolution, Result, Runtime, Schema, Strategy,
+    Conflict, ConflictDef, Connectivity, Error, ErrorKind, Mains, Model, OpenProvider, OpenStore, Opening,
+    Power, Provider, Resolution, Result, Runtime, Schema, Strategy,
 };
 
 use super::auto::Syncing;
