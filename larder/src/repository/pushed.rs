@@ -74,7 +74,7 @@ impl Repository {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` if the model is not registered; `Serialization` or `Conflict` if a row can't be read or stored, upon
+    /// `Invalid` if the model is not registered; `Offline` without a remote; `Serialization` or `Conflict` if a row can't be read or stored, upon
     /// which the others are stored; `Storage`, `Full` or `Corrupt`; of a hint, what a pull gives.
     pub async fn pushed<M: Model>(&self, pushed: Pushed<M>) -> Result<u64> {
         let schema = self.schema::<M>()?;

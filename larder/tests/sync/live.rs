@@ -42,7 +42,8 @@ async fn what_is_pushed_is_merged_like_a_page() {
         drop(repo.upsert(&note(&name(id), "mine", 1)).await.unwrap());
     }
     let rows = [note(&name(0), "pushed", 2), note(&name(2), "pushed", 2), note(&name(8), "pushed", 2)];
-    assert_eq!(repo.pushed(Pushed::rows(rows)).await.unwrap(), 2);
+    // Two rows are new or different, and what is queued for the third is put on what was pushed.
+    assert_eq!(repo.pushed(Pushed::rows(rows)).await.unwrap(), 3);
     assert_eq!(repo.pushed(Pushed::<Note>::deleted([name(1), name(3), name(99)])).await.unwrap(), 1);
     let texts: Vec<_> = here(&repo).await.into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["mine", "mine", "pushed", "pushed"]);
@@ -71,7 +72,8 @@ async fn a_hint_leads_to_a_pull() {
 // Rules: s-pushed, s-aside
 #[tokio::test]
 async fn of_json_that_can_not_be_read_the_rest_is_stored() {
-    let repo = Repository::builder().store(Memory::new()).model::<Note>().build().await.unwrap();
+    let server = Server::telling(Memory::new()).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
     let row = |id: &str| serde_json::json!({ "id": id, "text": "pushed", "stars": 1, "tag": null });
     let odd = serde_json::json!({ "id": "2", "text": 7, "stars": 1 });
     let error = repo.pushed(Pushed::<Note>::json([row("1"), odd, row("3")])).await.unwrap_err();
