@@ -9,10 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::{ErrorKind, ReadPolicy, Redb, Repository, RowState, Select};
+use larder::{
+    ErrorKind, OutboxSettings, ParkReason, PermanentFailure, ReadPolicy, Redb, Repository, RowState, Select,
+};
 use support::{Net, Note, Switches, Turn, User, note, settled};
 
 async fn open(file: &Path, net: &Arc<Switches>, account: &str) -> Repository {
+    builder(file, net, account).build().await.unwrap()
+}
+
+fn builder(file: &Path, net: &Arc<Switches>, account: &str) -> larder::Builder {
     Repository::builder()
         .store(Redb::at(file))
         .remote(Net(Arc::clone(net)))
@@ -20,9 +26,6 @@ async fn open(file: &Path, net: &Arc<Switches>, account: &str) -> Repository {
         .model::<User>()
         .account(account)
         .backoff(Duration::from_millis(1), Duration::from_millis(20))
-        .build()
-        .await
-        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,5 +143,81 @@ async fn transactions_and_scans_work_on_a_file_as_well() {
     let local = repo.reading(ReadPolicy::LocalOnly);
     assert_eq!(local.get(Select::<Note>::all()).await.unwrap().len(), 251);
     assert_eq!(local.find::<Note>("sum").await.unwrap().unwrap().stars, (250..500).sum::<i64>());
+    repo.close().await;
+}
+
+// Rules: o-retry-after
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_asked_to_be_left_alone_is_left_alone_after_a_restart() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let repo = open(&file, &net, "ada").await;
+    net.next(Turn::Later(Duration::from_secs(1800)));
+    let _ = repo.upsert(&note("1", "put off", 0)).await.unwrap();
+    let noted = async {
+        while repo.outbox().list(0, 1).await.unwrap()[0].failure.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    support::soon(noted).await;
+    repo.close().await;
+
+    let repo = open(&file, &net, "ada").await;
+    let _ = repo.upsert(&note("2", "waits as well", 0)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(net.seen().is_empty(), "{:?}", net.seen());
+    // Somebody insists.
+    support::drained(&repo).await;
+    assert_eq!(net.notes().await.len(), 2);
+    repo.close().await;
+}
+
+// Rules: o-halt, o-revert
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_policy_has_done_holds_after_a_restart() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let open = || {
+        let settings = OutboxSettings::new()
+            .backoff(Duration::from_millis(1), Duration::from_millis(20))
+            .on_permanent_failure::<Note>(PermanentFailure::Revert)
+            .on_permanent_failure::<User>(PermanentFailure::Halt);
+        builder(&file, &net, "ada").outbox(settings).build()
+    };
+    let repo = open().await.unwrap();
+    net.next(Turn::Say(ErrorKind::Rejected, 422));
+    repo.upsert(&note("1", "refused", 0)).await.unwrap().accepted().await.unwrap_err();
+    net.next(Turn::Say(ErrorKind::Rejected, 422));
+    let user = User { id: "ada".into(), email: "a@b".into() };
+    repo.upsert(&user).await.unwrap().accepted().await.unwrap_err();
+    repo.close().await;
+
+    let repo = open().await.unwrap();
+    assert!(support::local(&repo).await.is_empty(), "the row has gone back");
+    let waits = repo.upsert(&note("2", "waits", 0)).await.unwrap();
+    support::drained(&repo).await;
+    assert!(repo.status().halted && net.seen().is_empty());
+    let left = support::parked(&repo, 2).await;
+    let reasons: Vec<_> = left.iter().map(|left| left.parked.unwrap()).collect();
+    assert_eq!(reasons, [ParkReason::Reverted, ParkReason::Rejected]);
+    for left in left {
+        repo.outbox().discard(left.seq).await.unwrap();
+    }
+    support::soon(waits.accepted()).await.unwrap();
+    assert!(repo.outbox().is_empty().await.unwrap());
+    repo.close().await;
+}
+
+// Rules: o-discard
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_seen_to_be_parked_can_be_given_up_at_once() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let repo = open(&folder.path().join("app.redb"), &net, "ada").await;
+    for nth in 0..50 {
+        net.next(Turn::Say(ErrorKind::Rejected, 422));
+        let _ = repo.upsert(&note(&nth.to_string(), "", 0)).await.unwrap();
+        let parked = support::parked(&repo, 1).await;
+        repo.outbox().discard(parked[0].seq).await.unwrap();
+    }
     repo.close().await;
 }

@@ -112,6 +112,7 @@ pub(crate) fn start(
         accepted: Arc::clone(&accepted),
         waiting: Vec::new(),
         settling: Vec::new(),
+        withdrawing: Vec::new(),
         closing: None,
     };
     runtime.spawn("larder outbox", Box::pin(task.run(paused)));
@@ -132,6 +133,8 @@ struct Task {
     waiting: Vec<oneshot::Sender<()>>,
     /// Those who wait for it to be settled.
     settling: Vec<oneshot::Sender<()>>,
+    /// Those who want to give an entry up.
+    withdrawing: Vec<(u64, oneshot::Sender<bool>)>,
     closing: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -167,6 +170,7 @@ impl Task {
         let mut online = self.connectivity.is_online();
         self.feed(Event::Connectivity(online));
         loop {
+            self.withdraw();
             if let Some(done) = self.closing.take_if(|_| self.work.is_empty()) {
                 // The store is let go of first: whoever waits may open it again.
                 drop(self);
@@ -193,10 +197,8 @@ impl Task {
                     self.feed(Event::Stored);
                 }
                 Next::Command(Command::Withdraw(seq, done)) => {
-                    // Whoever asked may have stopped waiting, and then gives nothing up.
-                    if done.send(self.engine.withdraw(seq)).is_err() {
-                        self.feed(Event::Kept(seq));
-                    }
+                    self.withdrawing.push((seq, done));
+                    self.withdraw();
                 }
                 // Nothing starts again while the driver comes to its end.
                 Next::Command(Command::Tell(Event::Resume)) if self.closing.is_some() => {}
@@ -220,6 +222,19 @@ impl Task {
     fn stop(&mut self) {
         self.feed(Event::Pause);
         self.acts.stopping.cancel();
+    }
+
+    /// Takes entries out of the schedule for those who want to give them up. The application may see that an entry is
+    /// parked before the engine is told: that is waited for.
+    fn withdraw(&mut self) {
+        for (seq, done) in std::mem::take(&mut self.withdrawing) {
+            if self.engine.is_settling(seq) {
+                self.withdrawing.push((seq, done));
+            } else if done.send(self.engine.withdraw(seq)).is_err() {
+                // Whoever asked has stopped waiting, and gives nothing up.
+                self.feed(Event::Kept(seq));
+            }
+        }
     }
 
     async fn next(&mut self, online: bool) -> Next {

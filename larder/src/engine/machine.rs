@@ -198,6 +198,11 @@ impl Engine {
         self.window.withdraw(seq)
     }
 
+    /// True if what was decided about an entry is not durable yet, or was not told yet.
+    pub(crate) fn is_settling(&self, seq: u64) -> bool {
+        self.window.get(seq).is_some_and(|tracked| tracked.stage == Stage::Settling)
+    }
+
     /// What the engine knows of an entry.
     pub(crate) fn head(&self, seq: u64) -> Option<&Head> {
         self.window.get(seq).map(|tracked| &tracked.head)

@@ -49,6 +49,8 @@ pub(crate) enum Turn {
     LoseReply,
     /// It answers with this error.
     Say(ErrorKind, u16),
+    /// It asks to be left alone for so long.
+    Later(Duration),
 }
 
 /// The switches of a [`Net`], and what it has seen.
@@ -165,6 +167,10 @@ impl Switches {
             }
             Some(Turn::Say(kind, status)) => {
                 Err(Error::new(kind, "as told").with_status(status).with_body("no").with_sent(Sent::Answered))
+            }
+            Some(Turn::Later(wait)) => {
+                let busy = Error::new(ErrorKind::Http { status: 503 }, "busy").with_sent(Sent::Answered);
+                Err(busy.with_retry_after(wait))
             }
             other => Ok(other),
         }
