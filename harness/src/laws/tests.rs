@@ -54,6 +54,12 @@ fn the_strategies_hold_to_the_laws(#[case] strategy: ConflictDef, #[case] laws: 
 
 /// Both have counted.
 fn sums(sides: Conflict<Task>) -> Resolution<Task> {
+    if sides.base == sides.mine {
+        return Resolution::Theirs;
+    }
+    if sides.base == sides.theirs {
+        return Resolution::Mine;
+    }
     match (sides.base, sides.mine, sides.theirs) {
         (Some(base), Some(mine), Some(theirs)) => {
             let points = theirs.points.wrapping_add(mine.points.wrapping_sub(base.points));

@@ -342,9 +342,7 @@ impl Run {
         };
         let mut meta = stored.meta.clone();
         meta.tail = self.prev;
-        if theirs.version.is_some() || theirs.row.is_none() {
-            meta.version = theirs.version;
-        }
+        meta.version = theirs.version;
         meta.extra = theirs.extra.or(meta.extra);
         let state = match self.prev {
             _ if self.asks => RowState::Conflicted,
@@ -386,3 +384,6 @@ pub(crate) fn combined(entry: &Entry, merged: &dyn Row, theirs: &dyn Row) -> Res
     }
     Ok(Some(row))
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,22 @@ async fn a_pending_change_stands_whatever_is_embedded() {
     assert_eq!(here::<User>(&repo).await, [user("ada", Some("mine"))]);
 }
 
+// Rules: m-assoc-remote, s-rebase
+#[tokio::test]
+async fn a_pending_change_is_put_on_what_is_embedded() {
+    let stubs = issues([issue(1, ada())]);
+    let repo = repo(&stubs).await.reading(ReadPolicy::RemoteOnly);
+    repo.get(Select::<Issue>::all()).await.unwrap();
+    repo.outbox().pause();
+    let _ = repo.upsert(&user("ada", Some("mine"))).await.unwrap();
+    stubs.put_row("issues", issue(1, json!({ "login": "ada", "email": "ada@elsewhere", "bio": "first" })));
+    repo.get(Select::<Issue>::all()).await.unwrap();
+    let merged = User { email: "ada@elsewhere".into(), ..user("ada", Some("mine")) };
+    assert_eq!(here::<User>(&repo).await, [merged]);
+    let queued = repo.outbox().list(0, 9).await.unwrap();
+    assert_eq!(queued[0].changed, ["bio"], "the rest is the remote's");
+}
+
 #[tokio::test]
 async fn a_list_that_does_not_name_a_child_any_more_removes_nothing() {
     let with = |remarks: Value| {

@@ -1,0 +1,161 @@
+//! What is newer, and what is put on it.
+
+use std::sync::Arc;
+
+use larder_core::conflict::Outcome;
+use larder_core::{
+    ConflictDef, Entry, EntryState, FieldDef, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op, Operation,
+    Record, Row, Schema, SendMark, StoredRow, Tail, Theirs, Timestamp, Uuid, Value,
+};
+use rstest::rstest;
+
+use super::{Ended, Rebase, Start, combined, rebased};
+
+static NOTE: Schema = Schema::new(
+    "Note",
+    &[
+        FieldDef::new("id", Kind::Int(IntKind::I64)),
+        FieldDef::new("text", Kind::Str),
+        FieldDef::new("tag", Kind::Str),
+    ],
+    KeyDef::natural(&[0]),
+);
+
+fn note(text: &str, tag: &str) -> Record {
+    Record::new([Some(Value::Int(1)), Some(Value::Str(text.into())), Some(Value::Str(tag.into()))])
+}
+
+fn shared(row: Record) -> Arc<dyn Row> {
+    Arc::new(row)
+}
+
+/// An update of the text, from "base" to "mine"; the tag was "tag".
+fn update(seq: u64) -> Entry {
+    Entry {
+        seq,
+        prev: 0,
+        id: MutationId(Uuid::from_u128(seq.into())),
+        schema: &NOTE,
+        model_version: 1,
+        key: Key::Int(1),
+        operation: Operation::Update,
+        row: Some(shared(note("mine", "tag"))),
+        changed: [1].into_iter().collect(),
+        base: Some(shared(note("base", "tag"))),
+        base_version: None,
+        extra: None,
+        account: None,
+        created: Timestamp::UNIX_EPOCH,
+        state: EntryState::Ready,
+        mark: None,
+        attempts: 0,
+        strikes: 0,
+        first_strike: None,
+        not_before: None,
+        failure: None,
+        carries: Vec::new(),
+        within: None,
+        theirs: None,
+    }
+}
+
+fn stored(row: Record, tail: u64) -> StoredRow {
+    let meta = Meta { tail, revision: 7, ..Meta::synced(Timestamp::UNIX_EPOCH) };
+    StoredRow { meta, row: Some(shared(row)) }
+}
+
+fn theirs(row: Option<Record>) -> Theirs {
+    Theirs { row: row.map(shared), version: Some("2".into()), extra: None, at: Timestamp::UNIX_EPOCH }
+}
+
+// Rules: s-rebase
+#[rstest]
+#[case::before_it_arrived(note("mine", "tag"), note("base", "tag"), Some(note("mine", "tag")))]
+#[case::before_and_the_answer_is_newer(note("mine", "new"), note("base", "tag"), Some(note("mine", "new")))]
+#[case::after_the_answer(note("mine", "tag"), note("mine", "newer"), Some(note("mine", "newer")))]
+#[case::the_same(note("mine", "tag"), note("mine", "tag"), Some(note("mine", "tag")))]
+#[case::my_field_again(note("mine", "tag"), note("theirs", "tag"), None)]
+#[case::another_field_twice(note("mine", "new"), note("mine", "newer"), None)]
+fn what_was_heard_while_a_change_was_on_its_way(
+    #[case] answer: Record,
+    #[case] heard: Record,
+    #[case] expected: Option<Record>,
+) {
+    assert_eq!(combined(&update(1), &answer, &heard).unwrap(), expected, "`None`: the remote is asked");
+}
+
+fn run(stored: &StoredRow, queue: Vec<Entry>, theirs: Theirs, start: Start) -> Option<super::Rebased> {
+    let (key, now) = (&Key::Int(1), Timestamp::UNIX_EPOCH);
+    let rebase = Rebase { schema: &NOTE, key, stored, queue, theirs, start, now };
+    rebased(rebase, &ConflictDef::DEFAULT).unwrap()
+}
+
+/// The row that a rebase leaves, and its newest entry.
+fn left(rebased: &super::Rebased) -> (Option<Record>, u64) {
+    let found = rebased.batch.ops.iter().find_map(|op| match op {
+        Op::Put { row, tail: Tail::At(tail), .. } => {
+            Some((Some(Record::copy(&NOTE, &**row).unwrap()), *tail))
+        }
+        Op::Tombstone { tail: Tail::At(tail), .. } => Some((None, *tail)),
+        Op::Remove { .. } => Some((None, 0)),
+        _ => None,
+    });
+    found.expect("the row is always written: whatever is decided about an entry relies on it")
+}
+
+// Rules: s-rebase
+#[test]
+fn what_is_newer_than_the_answer_counts_under_what_was_changed_since() {
+    let accepted = Entry { mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }), ..update(1) };
+    let alone = run(&stored(note("mine", "tag"), 1), Vec::new(), theirs(Some(note("mine", "newer"))), {
+        Start::Accepted(Box::new(accepted.clone()))
+    });
+    assert_eq!(left(&alone.unwrap()), (Some(note("mine", "newer")), 0));
+    let again =
+        Entry { row: Some(shared(note("again", "tag"))), base: accepted.row.clone(), prev: 1, ..update(2) };
+    let start = Start::Accepted(Box::new(accepted));
+    let behind =
+        run(&stored(note("again", "tag"), 2), vec![again], theirs(Some(note("mine", "newer"))), start)
+            .unwrap();
+    assert_eq!(left(&behind), (Some(note("again", "newer")), 2));
+    assert_eq!((behind.moved[0].prev, behind.moved[0].base_version.as_deref()), (0, Some("2")));
+}
+
+// Rules: s-rebase, o-marked
+#[test]
+fn an_entry_that_may_have_been_sent_keeps_what_it_says() {
+    let sent = Entry { mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }), ..update(1) };
+    let kept =
+        run(&stored(note("mine", "tag"), 1), vec![sent], theirs(Some(note("base", "theirs"))), Start::Heard);
+    let kept = kept.unwrap();
+    assert_eq!(left(&kept), (Some(note("mine", "tag")), 1), "nothing is seen of it yet");
+    let entry =
+        kept.batch.ops.iter().find_map(|op| if let Op::Revise(entry) = op { Some(entry) } else { None });
+    let entry = entry.expect("it is kept beside the entry");
+    assert_eq!(Record::copy(&NOTE, &**entry.row.as_ref().unwrap()).unwrap(), note("mine", "tag"));
+    let beside = entry.theirs.as_ref().unwrap().row.as_ref().unwrap();
+    assert_eq!(Record::copy(&NOTE, &**beside).unwrap(), note("base", "theirs"));
+}
+
+// Rules: c-settle
+#[test]
+fn what_was_changed_since_a_conflict_was_settled_is_put_on_that() {
+    let asks = Entry { theirs: Some(Box::new(theirs(Some(note("theirs", "tag"))))), ..update(1) };
+    let again = Entry {
+        row: Some(shared(note("mine", "later"))),
+        base: asks.row.clone(),
+        changed: [2].into_iter().collect(),
+        prev: 1,
+        ..update(2)
+    };
+    let (id, outcome) = (MutationId(Uuid::from_u128(9)), Outcome::Theirs);
+    let start = Start::Settled { id, outcome, before: 0 };
+    let stored = stored(note("mine", "later"), 2);
+    let settled = run(&stored, vec![asks, again], theirs(Some(note("theirs", "tag"))), start).unwrap();
+    assert_eq!(left(&settled), (Some(note("theirs", "later")), 2));
+    assert_eq!(
+        settled.ended.iter().map(|(entry, ended)| (entry.seq, *ended)).collect::<Vec<_>>(),
+        [(1, Ended::Overruled)]
+    );
+    assert_eq!(settled.moved[0].changed.iter().collect::<Vec<_>>(), [2]);
+}
