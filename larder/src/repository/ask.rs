@@ -85,8 +85,8 @@ impl Repository {
     }
 
     /// The rows with these keys, in the order of the keys: `None` where there is no row. However many keys there are,
-    /// it is one read of the store; what is missing here and not known to be gone is fetched as the policy says, in one
-    /// request if the remote evaluates every condition, else row by row, a few at a time.
+    /// it is one read of the store; what is missing here and not known to be gone is fetched as the policy says, many keys
+    /// with one request if the remote can be asked for several, else row by row, a few at a time.
     ///
     /// ```
     /// # use larder::{Memory, Model, Repository};

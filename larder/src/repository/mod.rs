@@ -35,6 +35,7 @@ mod sync;
 mod target;
 #[cfg(test)]
 mod tests;
+mod together;
 mod transaction;
 mod watch;
 mod wipe;
@@ -57,6 +58,7 @@ pub use stored::{Deleted, Stored};
 pub use stream::Answers;
 pub use sync::{Sync, SyncEvent, SyncEvents, SyncReport};
 pub use target::Target;
+pub use together::{Question, Questions};
 pub use transaction::Transaction;
 pub use watch::Watch;
 pub use wipe::WouldLose;

@@ -26,6 +26,7 @@ pub(super) struct Local<M> {
 }
 
 /// What came of asking the remote, or of not asking it.
+#[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) origin: Origin,
     /// Why the local side answers although the remote was asked.

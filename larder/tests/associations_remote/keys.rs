@@ -63,3 +63,35 @@ async fn rows_that_are_missing_are_fetched_together(#[case] endpoint: Endpoint, 
     calls.sort();
     assert_eq!(calls, asked);
 }
+
+// Rules: r-batch
+#[rstest]
+#[case::in_one_request(
+    Endpoint::new("/users").filter_op(User::LOGIN, FilterOp::AnyOf, "login"),
+    &["users login=ada login=bob login=eve"]
+)]
+#[case::each_by_itself(
+    Endpoint::new("/users").filter_param(User::EMAIL, "email"),
+    &["users/ada", "users/bob", "users/eve"]
+)]
+#[tokio::test]
+async fn rows_that_are_asked_for_by_their_keys_are_fetched_together(
+    #[case] endpoint: Endpoint,
+    #[case] asked: &[&str],
+) {
+    let stubs = stubs();
+    let repo = repo(&stubs, endpoint).await;
+    for _ in 0..2 {
+        let found = repo.find_many::<User>(["eve", "ada", "bob"]).await.unwrap();
+        let there: Vec<bool> = found.iter().map(Option::is_some).collect();
+        assert_eq!(there, [false, true, true]);
+    }
+    let mut seen = super::asked(&stubs);
+    seen.sort();
+    assert_eq!(
+        seen[..asked.len()],
+        *asked,
+        "what is missing is asked for together, what came is not asked for again"
+    );
+    assert!(seen[asked.len()..].iter().all(|again| again.ends_with("eve")), "{seen:?}");
+}

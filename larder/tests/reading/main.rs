@@ -13,6 +13,7 @@ mod iterating;
 mod policies;
 mod standing;
 mod streams;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;
