@@ -161,3 +161,138 @@ async fn all_is_rewritten_with_progress_and_reads_the_same() {
     assert_eq!(repo.find::<now::Note>("0007").await.unwrap().unwrap().stars, 7);
     repo.close().await;
 }
+
+mod later {
+    #[derive(larder::Model, Clone, Debug, PartialEq)]
+    #[model(name = "Note", version = 3, migrate(1 => "super::count_stars", 2 => "super::shout"))]
+    pub(super) struct Note {
+        #[model(key)]
+        pub(super) id: String,
+        pub(super) text: String,
+        #[model(index)]
+        pub(super) stars: i64,
+        pub(super) tag: Option<String>,
+        pub(super) loud: String,
+    }
+}
+
+fn shout(row: &mut larder::OldRow) -> Result<(), String> {
+    let loud = row.text("text")?.to_uppercase();
+    row.set("loud", loud);
+    Ok(())
+}
+
+/// Gives up the rewriting as soon as some of it is done.
+async fn rewrite_in_part(repo: &Repository) -> u64 {
+    let (enough, told) = tokio::sync::oneshot::channel();
+    let (mut enough, mut rewritten) = (Some(enough), 0);
+    let rewriting = repo.migrate(|so_far| {
+        rewritten = so_far.rows;
+        if let Some(enough) = enough.take() {
+            let _ = enough.send(());
+        }
+    });
+    tokio::select! {
+        biased;
+        _ = told => {}
+        report = rewriting => panic!("it has come to its end: {report:?}"),
+    }
+    rewritten
+}
+
+// Rules: m-evolve-at-once, m-evolve-migrate
+#[tokio::test]
+async fn a_store_that_was_rewritten_in_part_opens_in_any_later_version() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open::<then::Note>(&file, &net).await.unwrap();
+    let notes: Vec<_> = (0..2000).map(|id| old(&format!("{id:04}"), "text", &id.to_string())).collect();
+    let _ = repo.upsert_many(&notes).await.unwrap();
+    repo.close().await;
+
+    let open_paused = async || {
+        let builder = Repository::builder().store(Redb::at(&file)).remote(Net(Arc::clone(&net))).paused();
+        builder.model::<now::Note>().build().await.unwrap()
+    };
+    let repo = open_paused().await;
+    let some = rewrite_in_part(&repo).await;
+    assert!(some > 0 && some < 2000, "{some}");
+    let _ = repo.upsert(&new("0003", "rewritten by hand", 7)).await.unwrap();
+    repo.close().await;
+    let repo = open_paused().await;
+    let all = repo.get(now::Note::STARS.ge(0)).await.unwrap();
+    assert_eq!(all.len(), 2000);
+    assert!(all.iter().enumerate().all(|(at, note)| note.stars == at as i64 || note.id == "0003"));
+    repo.close().await;
+
+    // Rows of the first version lie beside rows of the second.
+    let builder = Repository::builder().store(Redb::at(&file)).remote(Net(Arc::clone(&net))).paused();
+    let repo = builder.model::<later::Note>().build().await.unwrap();
+    let all = repo.get(later::Note::STARS.ge(0)).await.unwrap();
+    assert!(all.iter().all(|note| note.loud == note.text.to_uppercase()));
+    assert_eq!(repo.get(later::Note::STARS.eq(7)).await.unwrap().len(), 2, "the index has followed");
+    let report = repo.migrate(|_| {}).await.unwrap();
+    assert_eq!((report.rows, report.failed.len()), (2000, 0));
+    assert_eq!(repo.get(later::Note::STARS.ge(0)).await.unwrap()[..], all[..]);
+    repo.close().await;
+}
+
+mod hasty {
+    #[derive(larder::Model, Clone, Debug, PartialEq)]
+    #[model(name = "Note", version = 3, migrate(1 => "super::count_stars", 2 => "super::shout_or_panic"))]
+    pub(super) struct Note {
+        #[model(key)]
+        pub(super) id: String,
+        pub(super) text: String,
+        #[model(index)]
+        pub(super) stars: i64,
+        pub(super) tag: Option<String>,
+        pub(super) loud: String,
+    }
+}
+
+fn shout_or_panic(row: &mut larder::OldRow) -> Result<(), String> {
+    assert_ne!(row.text("text")?, "odd", "whoever wrote this step did not think of it");
+    shout(row)
+}
+
+// Rules: m-evolve-migrate
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_panics_spoils_its_row_and_no_other() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    net.offline(true);
+    let repo = open::<then::Note>(&file, &net).await.unwrap();
+    let local = repo.writing(larder::WritePolicy::LocalOnly);
+    for (id, text) in [("1", "one"), ("2", "odd"), ("3", "three")] {
+        let _ = local.upsert(&old(id, text, "5")).await.unwrap();
+    }
+    drop(local);
+    repo.close().await;
+
+    let repo = open::<hasty::Note>(&file, &net).await.unwrap();
+    let here = repo.reading(larder::ReadPolicy::LocalOnly);
+    let error = here.find::<hasty::Note>("2").await.unwrap_err();
+    assert_eq!((error.kind(), error.row_key()), (ErrorKind::Serialization, Some("2")), "{error}");
+    assert_eq!(here.find::<hasty::Note>("1").await.unwrap().unwrap().loud, "ONE");
+    assert_eq!(here.find::<hasty::Note>("3").await.unwrap().unwrap().loud, "THREE");
+    let written = hasty::Note {
+        loud: "NEW".into(),
+        ..(*here.find::<hasty::Note>("1").await.unwrap().unwrap()).clone()
+    };
+    let _ = repo.writing(larder::WritePolicy::LocalOnly).upsert(&written).await.unwrap();
+    let report = repo.migrate(|_| {}).await.unwrap();
+    let failed: Vec<_> = report.failed.iter().filter_map(Error::row_key).collect();
+    assert_eq!(failed, ["2"]);
+    drop(here);
+    repo.close().await;
+
+    // A step that is mended reads it.
+    let repo = open::<later::Note>(&file, &net).await.unwrap();
+    let here = repo.reading(larder::ReadPolicy::LocalOnly);
+    assert_eq!(here.find::<later::Note>("2").await.unwrap().unwrap().loud, "ODD");
+    assert_eq!(here.find::<later::Note>("1").await.unwrap().unwrap().loud, "NEW");
+    drop(here);
+    repo.close().await;
+}

@@ -42,16 +42,17 @@ fn within(schema: &Schema, a: &Predicate, b: &Predicate, depth: usize) -> bool {
         (Predicate::And(all), _) if all.iter().any(|one| within(schema, one, b, depth)) => true,
         (_, Predicate::Or(any)) if any.iter().any(|one| within(schema, a, one, depth)) => true,
         (Predicate::Not(a), Predicate::Not(b)) => within(schema, b, a, depth),
+        // First the one that is to be met, which may be by another range.
+        (_, Predicate::Between { field, low, high }) => {
+            let end = |op, value: &Value| Predicate::Compare { field: *field, op, value: value.clone() };
+            within(schema, a, &end(CompareOp::Ge, low), depth)
+                && within(schema, a, &end(CompareOp::Le, high), depth)
+        }
         (Predicate::Between { field, low, high }, _) => {
             let end = |op, value: &Value| Predicate::Compare { field: *field, op, value: value.clone() };
             within(schema, &end(CompareOp::Ge, low), b, depth)
                 || within(schema, &end(CompareOp::Le, high), b, depth)
                 || values(schema, a, b)
-        }
-        (_, Predicate::Between { field, low, high }) => {
-            let end = |op, value: &Value| Predicate::Compare { field: *field, op, value: value.clone() };
-            within(schema, a, &end(CompareOp::Ge, low), depth)
-                && within(schema, a, &end(CompareOp::Le, high), depth)
         }
         _ => leaf(schema, a, b),
     }

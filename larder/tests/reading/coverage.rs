@@ -48,6 +48,7 @@ fn all() -> Select<Note> {
     Note::TEXT.eq("low").and(stars().gt(3)).into(), stars().gt(3).and(Note::TEXT.eq("low")).into()
 )]
 #[case::a_narrower_range(stars().gt(3).into(), stars().between(5, 7).into())]
+#[case::a_range_within_a_range(stars().between(2, 8).into(), stars().between(2, 5).into())]
 #[case::fewer_values(stars().is_in([1, 2, 3]).into(), stars().is_in([3, 1]).into())]
 #[case::one_of_the_values(stars().is_in([1, 2, 3]).into(), stars().eq(2).into())]
 #[case::one_of_the_alternatives(stars().lt(2).or(stars().gt(7)).into(), stars().eq(9).into())]

@@ -9,6 +9,7 @@ mod asking;
 mod coverage;
 mod deleting;
 mod flights;
+mod interleaved;
 mod iterating;
 mod policies;
 mod standing;

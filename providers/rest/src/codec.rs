@@ -15,6 +15,7 @@ use larder_core::{
 };
 use serde_json::{Map, Value};
 
+use crate::created::key_in_location;
 use crate::credentials::Secrets;
 use crate::error::{excerpt, invalid, unfit};
 use crate::exchange::Answer;
@@ -386,17 +387,23 @@ fn overlaid(under: Option<&Arc<str>>, over: Option<Arc<str>>) -> Option<Arc<str>
     }
 }
 
-/// What an answer without a body tells: the version, if anything.
+/// What an answer without a body tells: the version and the key that the server has given, if anything.
 pub(crate) fn bare(
     route: &Route,
     mutation: &Mutation,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Option<PageRow> {
-    let version = version(route, &Value::Null, Some(headers))?;
-    let meta = Meta { version: Some(version), extra: mutation.extra.clone(), ..Meta::synced(now) };
-    let nothing = vec![None; route.schema.fields.len()];
-    Some(PageRow::new(meta, Arc::new(Record::new(nothing))))
+    let (version, key) = (version(route, &Value::Null, Some(headers)), key_in_location(mutation, headers));
+    if version.is_none() && key.is_none() {
+        return None;
+    }
+    let meta = Meta { version, extra: mutation.extra.clone(), ..Meta::synced(now) };
+    let mut row = Record::new(vec![None; route.schema.fields.len()]);
+    if let Some((at, key)) = key {
+        row.set(at, key);
+    }
+    Some(PageRow::new(meta, Arc::new(row)))
 }
 
 fn version(route: &Route, element: &Value, headers: Option<&HeaderMap>) -> Option<RemoteVersion> {

@@ -54,6 +54,7 @@
 mod client;
 mod codec;
 mod config;
+mod created;
 mod credentials;
 mod endpoint;
 mod error;

@@ -70,3 +70,34 @@ async fn a_create_can_not_be_at_a_path_with_the_key() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("the server is to give it"), "{error}");
 }
+
+// Rules: m-key-server
+#[rstest::rstest]
+#[case::a_path("/v1/tickets/17", Some(17))]
+#[case::a_url("https://api.example.com/v1/tickets/17/?fresh=1", Some(17))]
+#[case::relative("17", Some(17))]
+#[case::encoded("/v1/tickets/%31%37", Some(17))]
+#[case::another_type("/v1/tickets/seventeen", None)]
+#[case::beyond_the_type("/v1/tickets/99999999999999999999", None)]
+#[case::no_segment("/", None)]
+#[tokio::test]
+async fn the_key_may_stand_in_where_the_created_row_is(#[case] location: &str, #[case] key: Option<i64>) {
+    let server = Server::always(reply(201).header("location", location));
+    let remote = tickets(&server, Endpoint::new("/tickets")).await;
+    let applied = remote.apply(&Context::new(), &ticket(Operation::Insert, -5)).await.unwrap();
+    let given = applied.row.and_then(|row| TICKET.key_of(&*row.row).ok());
+    assert_eq!(given, key.map(Key::from));
+    // It tells nothing new of a row that has its key already.
+    let updated = remote.apply(&Context::new(), &ticket(Operation::Update, 17)).await.unwrap();
+    assert!(updated.row.is_none());
+}
+
+// Rules: m-key-server
+#[tokio::test]
+async fn what_the_body_says_counts_for_more() {
+    let body = json!({ "id": 18, "title": "leaks" });
+    let server = Server::always(reply(201).header("location", "/v1/tickets/17").json(body));
+    let remote = tickets(&server, Endpoint::new("/tickets")).await;
+    let applied = remote.apply(&Context::new(), &ticket(Operation::Insert, -5)).await.unwrap();
+    assert_eq!(TICKET.key_of(&*applied.row.unwrap().row).unwrap(), Key::from(18));
+}
