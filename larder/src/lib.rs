@@ -34,9 +34,9 @@ pub use events::{Happened, OutboxEvent, OutboxEvents};
 pub use passive::PassiveConnectivity;
 pub use repository::{
     Answers, AutoSync, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation,
-    InState, Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, Question, Questions, Pushed, QueuedMutation, Raw,
-    Remark, Repository, Rows, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction,
-    UnreadableMutation, Watch, WatchConflicts, WouldLose,
+    InState, Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, Pushed, Question, Questions,
+    QueuedMutation, Raw, Remark, Repository, Rows, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target,
+    Transaction, UnreadableMutation, Watch, WatchConflicts, WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::{Status, StatusWatch};
