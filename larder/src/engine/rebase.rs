@@ -216,9 +216,11 @@ impl Run {
         let sides = Sides { schema: self.schema, base, mine: mine.as_deref(), theirs };
         // A row that is deleted unseen has no base; it shall be gone whatever it is.
         let unseen = sides.base.is_none() && sides.mine.is_none() && sides.theirs.is_some();
-        // Nothing has changed there, and the entry is refused all the same: another attempt would be as well.
+        // Nothing has changed there, and the entry is refused all the same: perhaps it was otherwise when it was refused, but
+        // not time and again.
         let baseless = self.refused
             && self.first
+            && entry.attempts > 0
             && self.version == entry.base_version
             && same(self.schema, sides.base, sides.theirs)?;
         let outcome = match fixed {

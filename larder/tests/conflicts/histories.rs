@@ -55,6 +55,51 @@ fn read(row: &Note, field: usize) -> String {
     }
 }
 
+/// The same with rows that come and go, by any strategy that decides by itself: at rest both sides are the same, and nothing
+/// waits.
+async fn meet(
+    steps: Vec<(Step, u8)>,
+    strategy: larder::Strategy,
+    idempotency: Idempotency,
+) -> Result<(), TestCaseError> {
+    let net = Switches::new();
+    *net.idempotency.lock().unwrap() = Some(idempotency);
+    let repo = with_row(&net, |builder| builder.conflict_strategy::<Note>(strategy)).await;
+    for ((step, dice), nth) in steps.into_iter().zip(100..) {
+        match step {
+            Step::Here(_) if dice < 60 => drop(repo.delete::<Note>("1").await.unwrap()),
+            Step::Here(field) => {
+                let mut row = here(&repo).await.unwrap_or_else(|| note("1", "new here", nth));
+                write(&mut row, field, nth);
+                drop(repo.upsert(&row).await.unwrap());
+            }
+            Step::There(_) if dice < 60 => net.delete_elsewhere("1").await,
+            Step::There(field) => {
+                let mut row = there(&net).await.unwrap_or_else(|| note("1", "new there", nth));
+                write(&mut row, field, nth);
+                net.elsewhere(row).await;
+            }
+            Step::Pull => {
+                drop(repo.reading(ReadPolicy::RemoteFirst).get(larder::Select::<Note>::all()).await)
+            }
+            Step::Drain => drained(&repo).await,
+            Step::LoseReply => net.next(Turn::LoseReply),
+            Step::Outage => net.next(Turn::Unreachable),
+            Step::Pause => repo.outbox().pause(),
+            Step::Resume => repo.outbox().resume(),
+        }
+    }
+    net.turns.lock().unwrap().clear();
+    repo.outbox().resume();
+    drained(&repo).await;
+    let parked = repo.outbox().parked().await.unwrap();
+    prop_assert!(parked.is_empty(), "{parked:?}");
+    settled(&repo).await;
+    repo.sync().await.unwrap();
+    prop_assert_eq!(here(&repo).await, there(&net).await);
+    Ok(())
+}
+
 async fn run(steps: Vec<Step>, idempotency: Idempotency) -> Result<(), TestCaseError> {
     let net = Switches::new();
     *net.idempotency.lock().unwrap() = Some(idempotency);
@@ -126,8 +171,13 @@ async fn run(steps: Vec<Step>, idempotency: Idempotency) -> Result<(), TestCaseE
     Ok(())
 }
 
+/// How many histories; `LARDER_HISTORIES` says otherwise.
+fn cases() -> u32 {
+    std::env::var("LARDER_HISTORIES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     // Rules: c-merge, s-rebase
     #[test]
@@ -138,5 +188,22 @@ proptest! {
         let idempotency = if keyed { Idempotency::KEYED } else { Idempotency::Conditional };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(run(steps, idempotency))?;
+    }
+
+    // Rules: c-strategies, c-deleted, s-rebase
+    #[test]
+    fn whatever_the_strategy_both_sides_meet(
+        steps in proptest::collection::vec((step(), any::<u8>()), 1..24),
+        strategy in prop_oneof![
+            Just(larder::Strategy::MergeFields),
+            Just(larder::Strategy::ServerWins),
+            Just(larder::Strategy::ClientWins),
+            Just(larder::Strategy::LastWriteWins { by: 2 }),
+        ],
+        keyed in any::<bool>(),
+    ) {
+        let idempotency = if keyed { Idempotency::KEYED } else { Idempotency::Conditional };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(meet(steps, strategy, idempotency))?;
     }
 }

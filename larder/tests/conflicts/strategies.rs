@@ -209,11 +209,23 @@ async fn what_the_models_own_checks_refuse_is_not_merged() {
 async fn a_refusal_for_another_reason_is_left_to_the_application() {
     let net = Switches::new();
     let repo = plain(&net).await;
-    net.next(Turn::Say(ErrorKind::Conflict, 409));
+    net.poison("1", Turn::Say(ErrorKind::Conflict, 409));
     let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
     assert_eq!(soon(stored.accepted()).await.unwrap_err().kind(), ErrorKind::Conflict);
-    parked(&repo, 1).await;
+    let left = parked(&repo, 1).await;
+    assert_eq!(left[0].attempts, 2, "the row there is what the change was made from: it is tried once more");
     let state = repo.sync_state::<Note>("1").await.unwrap().unwrap();
     assert_eq!(state.state, RowState::Conflicted);
-    assert!(net.applied.lock().unwrap().is_empty(), "the row there is what the change was made from");
+    assert!(net.applied.lock().unwrap().is_empty());
+}
+
+// Rules: c-again
+#[tokio::test]
+async fn a_refusal_for_what_has_passed_is_tried_once_more() {
+    let net = Switches::new();
+    let repo = plain(&net).await;
+    net.next(Turn::Say(ErrorKind::Conflict, 409));
+    let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    soon(stored.accepted()).await.unwrap();
+    assert_eq!(there(&net).await, Some(note("1", "mine", 1)));
 }
