@@ -540,7 +540,7 @@ proptest! {
     }
 }
 
-// Rules: m-assoc-send, o-probe
+// Rules: m-assoc-send, o-idempotency
 #[tokio::test]
 async fn a_probe_asks_after_what_stood_in_the_request() {
     use larder::{Idempotency, Operation};
