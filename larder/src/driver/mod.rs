@@ -2,6 +2,7 @@
 
 mod act;
 mod decide;
+mod entries;
 mod exchange;
 mod nested;
 mod resolve;
