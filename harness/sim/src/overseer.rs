@@ -147,7 +147,25 @@ impl Overseer {
 
     /// What the server did since somebody looked.
     pub(crate) fn server_did(&mut self, server: &Running) -> Result<(), Broken> {
-        let fresh = std::mem::take(&mut lock(&server.ledger).fresh);
+        let (fresh, orphans) = {
+            let mut ledger = lock(&server.ledger);
+            (std::mem::take(&mut ledger.fresh), std::mem::take(&mut ledger.orphans))
+        };
+        for (device, id, missing) in orphans {
+            let known = &self.devices[device];
+            let earlier = |seq: &u64| {
+                known
+                    .queued
+                    .iter()
+                    .any(|(other, queued)| other < seq && queued.place == missing && !queued.parked)
+            };
+            if known.ids.get(&id).is_some_and(earlier) {
+                let (model, key) = missing;
+                let what =
+                    format!("device {device} sends what refers to {model} {key} before it has sent that");
+                return Err(("what is referred to comes first", what));
+            }
+        }
         for effect in fresh {
             let known = &mut self.devices[effect.device];
             let who = format!("device {}: {} {}", effect.device, effect.model, effect.key);

@@ -63,7 +63,7 @@ impl Simulation {
     /// If a run fails.
     #[track_caller]
     pub fn check(&self, seeds: Range<u64>) {
-        let Some(run) = seeds.map(|seed| self.run(seed)).find(|run| run.failure.is_some()) else { return };
+        let Some(run) = self.search(seeds) else { return };
         let seed = run.schedule.seed;
         let small = self.shrink(&run);
         let failure =
@@ -73,6 +73,12 @@ impl Simulation {
             small.trace.tail(60),
             small.as_test()
         );
+    }
+
+    /// Runs seed by seed, and gives the first run that fails.
+    #[must_use]
+    pub fn search(&self, seeds: Range<u64>) -> Option<Run> {
+        seeds.map(|seed| self.run(seed)).find(|run| run.failure.is_some())
     }
 
     pub(crate) fn play(&self, schedule: &Schedule, told: bool) -> Run {

@@ -128,6 +128,8 @@ pub(crate) struct Ledger {
     pub(crate) effects: BTreeMap<MutationId, u64>,
     /// Mutations that had their effect since somebody looked, in order, with the device that sent them.
     pub(crate) fresh: Vec<Effect>,
+    /// Rows that were refused because they refer to one that is not there: who sent which, and what is not there.
+    pub(crate) orphans: Vec<(usize, MutationId, (&'static str, Key))>,
     /// Mutations that were refused for good.
     pub(crate) refused: BTreeSet<MutationId>,
     /// Requests that arrived.
@@ -197,7 +199,7 @@ impl Running {
                 .with_status(409)
                 .with_sent(Sent::Answered));
         }
-        let refused = if known { None } else { self.refused(mutation).await? };
+        let refused = if known { None } else { self.refused(device, mutation).await? };
         if let Some(error) = refused {
             lock(&self.ledger).refused.insert(mutation.id);
             return Err(answered(error));
@@ -230,7 +232,7 @@ impl Running {
     }
 
     /// Why the server does not want the mutation, if so.
-    async fn refused(&self, mutation: &Mutation) -> Result<Option<Error>> {
+    async fn refused(&self, device: usize, mutation: &Mutation) -> Result<Option<Error>> {
         if let Some(error) = self.rules.refusal.as_ref().and_then(|refusal| refusal(mutation)) {
             return Ok(Some(error));
         }
@@ -238,6 +240,7 @@ impl Running {
             for (schema, key) in references(mutation.schema, &**row)? {
                 if self.rows.load(&Context::new(), schema, &key).await?.is_none() {
                     let what = format!("{} {key} does not exist", schema.model);
+                    lock(&self.ledger).orphans.push((device, mutation.id, (schema.model, key)));
                     return Ok(Some(Error::new(ErrorKind::Rejected, what)));
                 }
             }

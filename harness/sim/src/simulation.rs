@@ -56,7 +56,8 @@ pub(crate) struct Plan {
 /// - what was written here is shown here for as long as it is queued;
 /// - nothing that may have been sent leaves the outbox before the server has it;
 /// - nothing has its effect twice, where the server honours keys or refuses repeats;
-/// - the mutations of a row have their effects in the order in which they were made;
+/// - the mutations of a row have their effects in the order in which they were made, and what a row refers to comes
+///   before it;
 /// - the server's version of a row never goes back;
 /// - a page is visible as a whole or not at all;
 /// - at rest nothing is left to send, and both sides have the same rows.

@@ -1,0 +1,81 @@
+//! Six defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
+
+mod remote;
+mod runtime;
+mod shop;
+mod store;
+
+use std::sync::Arc;
+
+use larder_sim::{Disk, Network, Simulation};
+use rstest::rstest;
+
+use shop::{busy, orders};
+
+fn lost_entry() -> Simulation {
+    busy().over_store(store::loses_entries)
+}
+
+fn doubled_send() -> Simulation {
+    busy()
+        .network(Network::flaky())
+        .over_remote(|remote, runtime| remote::mints_a_new_key_for_repeats(remote, runtime))
+}
+
+fn dropped_rebase() -> Simulation {
+    // What a device has pulled is known to its remote, and its store writes it over what is pending.
+    let pulled = remote::Pulled::default();
+    let kept = Arc::clone(&pulled);
+    busy()
+        .network(Network::flaky())
+        .over_remote(move |remote, _| remote::remembers(remote, Arc::clone(&pulled)))
+        .over_store(move |store| store::overwrites_what_is_pending(store, Arc::clone(&kept)))
+}
+
+fn overtaken_create() -> Simulation {
+    orders().over_store(store::forgets_references)
+}
+
+fn forgotten_retry() -> Simulation {
+    busy().network(Network::flaky()).over_runtime(runtime::forgets_timers)
+}
+
+fn half_a_page() -> Simulation {
+    busy().over_store(store::stores_pages_by_halves)
+}
+
+/// The seeds within which each is found, over memory and over redb.
+const SEEDS: u64 = 20;
+
+// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry
+#[rstest]
+#[case::lost_entry(lost_entry(), "client = server at rest")]
+#[case::doubled_send(doubled_send(), "nothing is applied twice")]
+#[case::dropped_rebase(dropped_rebase(), "no pending value disappears")]
+#[case::overtaken_create(overtaken_create(), "what is referred to comes first")]
+#[case::forgotten_retry(forgotten_retry(), "the queue is empty at rest")]
+#[case::half_a_page(half_a_page(), "no half page is visible")]
+fn each_defect_is_found(#[case] broken: Simulation, #[case] rule: &str) {
+    for disk in [Disk::Memory, Disk::Redb] {
+        let broken = broken.clone().disk(disk);
+        let found = broken.search(0..SEEDS).unwrap();
+        assert_eq!(found.failure.as_ref().unwrap().rule, rule, "seed {}", found.schedule.seed);
+        let small = broken.shrink(&found);
+        println!("{disk:?}, seed {}:\n{}", found.schedule.seed, small.as_test());
+        assert!(small.schedule.events.len() <= 12, "it is made small: {}", small.schedule);
+        // What is printed repeats the failure.
+        let again = broken.play_exactly(&small.schedule.to_string().parse().unwrap());
+        assert_eq!((again.failure, again.trace), (small.failure, small.trace));
+    }
+}
+
+/// The same devices without any defect: else the six would say nothing.
+#[test]
+fn without_a_defect_there_is_nothing_to_find() {
+    busy().check(0..SEEDS);
+    busy().network(Network::flaky()).check(0..SEEDS);
+    orders().check(0..SEEDS);
+    orders().network(Network::flaky()).kills(1).check(0..SEEDS);
+}

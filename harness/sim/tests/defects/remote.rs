@@ -1,0 +1,96 @@
+//! Layers over a remote that send what they should not, or not when they should.
+
+use std::sync::{Arc, Mutex};
+
+use larder::MutationId;
+use larder::core::{
+    Applied, Capabilities, Context, Delta, Idempotency, Key, Mutation, Operation, Page, Plan, Presence,
+    Provider, Query, Realtime, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
+};
+
+/// What a device has pulled.
+pub(crate) type Pulled = Arc<Mutex<Vec<(&'static Schema, Key, Arc<dyn Row>)>>>;
+
+enum Fault {
+    NewKeys,
+    Remembers(Pulled),
+}
+
+impl std::fmt::Debug for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a fault")
+    }
+}
+
+#[derive(Debug)]
+struct Meddling {
+    inner: Arc<dyn Provider>,
+    runtime: Option<Arc<dyn Runtime>>,
+    fault: Fault,
+}
+
+/// A repeat goes out under a key of its own, so no server can know it for one.
+pub(crate) fn mints_a_new_key_for_repeats(
+    inner: Arc<dyn Provider>,
+    runtime: &Arc<dyn Runtime>,
+) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: Some(Arc::clone(runtime)), fault: Fault::NewKeys })
+}
+
+/// What is pulled is remembered.
+pub(crate) fn remembers(inner: Arc<dyn Provider>, pulled: Pulled) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: None, fault: Fault::Remembers(pulled) })
+}
+
+#[async_trait]
+impl Provider for Meddling {
+    fn name(&self) -> &str {
+        "meddling"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
+        self.inner.idempotency(schema, operation)
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        let page = self.inner.get(cx, schema, query).await?;
+        if let (Fault::Remembers(pulled), None) = (&self.fault, query.as_key()) {
+            let rows = page
+                .rows
+                .iter()
+                .filter_map(|row| Some((schema, schema.key_of(&*row.row).ok()?, Arc::clone(&row.row))));
+            pulled.lock().unwrap().extend(rows);
+        }
+        Ok(page)
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.inner.exists(cx, schema, query).await
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.inner.explain(schema, query)
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        match (&self.fault, &self.runtime) {
+            (Fault::NewKeys, Some(runtime)) if mutation.repeated => {
+                let mutation = Mutation { id: MutationId(runtime.uuid()), ..mutation.clone() };
+                self.inner.apply(cx, &mutation).await
+            }
+            _ => self.inner.apply(cx, mutation).await,
+        }
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        self.inner.delta()
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        self.inner.realtime()
+    }
+}

@@ -1,0 +1,69 @@
+//! A shop with customers and their orders: rows that refer to rows.
+
+use std::time::Duration;
+
+use larder::{Model, One, ReadPolicy, Repository, Select};
+use larder_sim::{Device, Random, Server, Simulation};
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Item {
+    #[model(key)]
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) amount: i64,
+}
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Customer {
+    #[model(key)]
+    pub(crate) id: String,
+    pub(crate) name: String,
+}
+
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Order {
+    #[model(key)]
+    pub(crate) id: String,
+    pub(crate) customer: One<Customer>,
+}
+
+/// Users who take orders of new customers; a server that wants to know the customer first.
+pub(crate) fn orders() -> Simulation {
+    Simulation::new(|_| Repository::builder().model::<Customer>().model::<Order>())
+        .devices_between(2, 3)
+        .server(Server::honouring_keys().checking_references())
+        .acting(6, Duration::from_secs(60), |device, mut chance| async move {
+            let (repo, id) = (device.repo(), format!("{:x}", chance.draw()));
+            drop(repo.upsert(&Customer { id: id.clone(), name: "Ada".to_owned() }).await?);
+            drop(repo.upsert(&Order { id: id.clone(), customer: One::to(id) }).await?);
+            Ok(())
+        })
+}
+
+/// Devices that do nothing by themselves.
+pub(crate) fn shop() -> Simulation {
+    Simulation::new(|_| Repository::builder().model::<Item>()).server(Server::honouring_keys().pages_of(4))
+}
+
+/// Users who write, edit, delete and pull.
+pub(crate) fn busy() -> Simulation {
+    shop().devices_between(2, 3).kills(1).acting(12, Duration::from_secs(60), act)
+}
+
+async fn act(device: Device, mut chance: Random) -> larder::Result<()> {
+    let repo = device.repo();
+    let amount = i64::try_from(chance.draw() % 1_000).unwrap_or(0);
+    let id = format!("i{}", chance.below(6));
+    match chance.below(8) {
+        0..=2 => drop(repo.upsert(&Item { id, name: "new".to_owned(), amount }).await?),
+        3 | 4 => {
+            let known = repo.reading(ReadPolicy::LocalOnly).get(Select::<Item>::all()).await?;
+            if let Some(item) = known.get(chance.below(known.len())) {
+                drop(repo.update(item, |item| item.amount = amount).await?);
+            }
+        }
+        5 => drop(repo.delete::<Item>(id.as_str()).await?),
+        _ => _ = repo.sync().await?,
+    }
+    Ok(())
+}

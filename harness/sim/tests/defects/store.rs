@@ -1,0 +1,222 @@
+//! Layers over a store that do to a batch what they should not.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use larder::core::association::Link;
+use larder::core::{
+    Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry,
+    Idempotency, Key, Loaded, Migrated, Mutation, Op, Operation, OutboxCounts, Page, Plan, Presence,
+    Provider, Query, Realtime, Result, Schema, Sink, Store, StoredRow, Tail, async_trait,
+};
+use larder::core::{Record, Row, Value};
+
+use crate::remote::Pulled;
+
+/// What becomes of a batch: it is committed as these, one after another.
+type Tamper = Box<dyn Fn(&Batch) -> Option<Vec<Batch>> + Send + Sync>;
+
+struct Tampered {
+    inner: Arc<dyn Store>,
+    tamper: Tamper,
+    pulled: Option<Pulled>,
+    /// Whoever loads the outbox is not told to what its rows refer.
+    hides_references: bool,
+}
+
+impl fmt::Debug for Tampered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tampered").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+/// Every fifth mutation that is written has no entry in the outbox.
+pub(crate) fn loses_entries(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let written = AtomicU64::new(0);
+    let tamper: Tamper = Box::new(move |batch| {
+        let enqueues = batch.ops.iter().any(|op| matches!(op, Op::Enqueue(_)));
+        if !enqueues || written.fetch_add(1, Ordering::Relaxed) % 5 != 4 {
+            return None;
+        }
+        let mut batch = batch.clone();
+        batch.ops.retain(|op| !matches!(op, Op::Enqueue(_)));
+        for op in &mut batch.ops {
+            if let Op::Put { tail, .. } | Op::Tombstone { tail, .. } = op {
+                *tail = Tail::At(0);
+            }
+        }
+        Some(vec![batch])
+    });
+    Arc::new(Tampered { inner, tamper, pulled: None, hides_references: false })
+}
+
+/// A page is stored in two transactions.
+pub(crate) fn stores_pages_by_halves(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let tamper: Tamper = Box::new(|batch| {
+        let is_page =
+            batch.ops.len() > 1 && batch.ops.iter().all(|op| matches!(op, Op::Put { tail: Tail::At(0), .. }));
+        let mut half = batch.clone();
+        let other = Batch { expect: Vec::new(), ops: half.ops.split_off(half.ops.len() / 2) };
+        is_page.then(|| vec![half, other])
+    });
+    Arc::new(Tampered { inner, tamper, pulled: None, hides_references: false })
+}
+
+/// When a pull is complete, what it brought is written over rows with changes that wait.
+pub(crate) fn overwrites_what_is_pending(inner: Arc<dyn Store>, pulled: Pulled) -> Arc<dyn Store> {
+    Arc::new(Tampered { inner, tamper: Box::new(|_| None), pulled: Some(pulled), hides_references: false })
+}
+
+/// Which entries refer to which rows is not known when it is decided what goes first.
+pub(crate) fn forgets_references(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    Arc::new(Tampered { inner, tamper: Box::new(|_| None), pulled: None, hides_references: true })
+}
+
+/// The row without what it refers to.
+fn without_references(schema: &'static Schema, row: &dyn Row) -> Result<Arc<dyn Row>> {
+    let mut bare = Record::copy(schema, row)?;
+    for def in schema.associations {
+        if let Link::One { field } | Link::Keys { field } = def.link {
+            bare.set(usize::from(field), Value::Null);
+        }
+    }
+    Ok(Arc::new(bare))
+}
+
+impl Tampered {
+    /// What was pulled, as rows that go over pending ones.
+    async fn rows_over_pending(&self, cx: &Context) -> Result<Vec<Op>> {
+        let mut ops = Vec::new();
+        let pulled = match &self.pulled {
+            Some(pulled) => std::mem::take(&mut *pulled.lock().unwrap()),
+            None => Vec::new(),
+        };
+        for (schema, key, row) in pulled {
+            if let Some(StoredRow { meta, row: Some(_) }) = self.inner.load(cx, schema, &key).await?
+                && meta.tail != 0
+            {
+                let tail = Tail::At(meta.tail);
+                ops.push(Op::Put { schema, key, row, meta, tail });
+            }
+        }
+        Ok(ops)
+    }
+}
+
+#[async_trait]
+impl Store for Tampered {
+    async fn commit(&self, cx: &Context, mut batch: Batch) -> Result<CommitOutcome> {
+        if let Some(batches) = (self.tamper)(&batch) {
+            let mut outcome = CommitOutcome::Stale;
+            for batch in batches {
+                outcome = self.inner.commit(cx, batch).await?;
+                if outcome == CommitOutcome::Stale {
+                    break;
+                }
+            }
+            return Ok(outcome);
+        }
+        if batch.ops.iter().any(|op| matches!(op, Op::Cursor { .. })) {
+            batch.ops.extend(self.rows_over_pending(cx).await?);
+        }
+        self.inner.commit(cx, batch).await
+    }
+
+    fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
+        self.inner.read_now(schema, query, sink)
+    }
+
+    async fn lend(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        query: &Query,
+        to: Box<dyn Borrower>,
+    ) -> Result<()> {
+        self.inner.lend(cx, schema, query, to).await
+    }
+
+    async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
+        self.inner.count(cx, schema, query).await
+    }
+
+    async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
+        self.inner.load(cx, schema, key).await
+    }
+
+    fn revision(&self) -> u64 {
+        self.inner.revision()
+    }
+
+    async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
+        let mut loaded = self.inner.outbox(cx, after, limit).await?;
+        for entry in loaded.entries.iter_mut().filter(|_| self.hides_references) {
+            entry.row = entry.row.as_deref().map(|row| without_references(entry.schema, row)).transpose()?;
+        }
+        Ok(loaded)
+    }
+
+    async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
+        self.inner.entry(cx, seq).await
+    }
+
+    async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {
+        self.inner.outbox_counts(cx).await
+    }
+
+    async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
+        self.inner.cursor(cx, scope).await
+    }
+
+    async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
+        self.inner.migrate(cx, limit).await
+    }
+
+    async fn wipe(&self, cx: &Context) -> Result<()> {
+        self.inner.wipe(cx).await
+    }
+
+    fn observe(&self, observer: Weak<dyn CommitObserver>) {
+        self.inner.observe(observer);
+    }
+}
+
+#[async_trait]
+impl Provider for Tampered {
+    fn name(&self) -> &str {
+        "tampered"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
+        self.inner.idempotency(schema, operation)
+    }
+
+    async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.inner.get(cx, schema, query).await
+    }
+
+    async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
+        self.inner.exists(cx, schema, query).await
+    }
+
+    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        self.inner.explain(schema, query)
+    }
+
+    async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        self.inner.apply(cx, mutation).await
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        self.inner.delta()
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        self.inner.realtime()
+    }
+}
