@@ -7,7 +7,7 @@ use std::time::Duration;
 use larder::{Model, Repository};
 use larder_core::{Context, Query, Result, Row, Store};
 
-use crate::kernel::step_aside;
+use crate::kernel::{lock, step_aside};
 use crate::schedule::What;
 use crate::world::{Of, Shared};
 
@@ -146,6 +146,18 @@ impl World {
         let Some(server) = self.0.server() else { return Ok(Vec::new()) };
         let page = server.all(M::schema()).await?;
         page.rows.iter().map(|row| M::from_row(&*row.row)).collect()
+    }
+
+    /// How many effects mutations have had at the server.
+    #[must_use]
+    pub fn effects(&self) -> u64 {
+        self.0.server().map_or(0, |server| lock(&server.ledger).effects.values().sum())
+    }
+
+    /// A random number, by the seed.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        lock(&self.0.random).draw()
     }
 
     /// Fails the run if `holds` is false.

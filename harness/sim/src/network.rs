@@ -32,7 +32,7 @@ pub struct Network {
     pub(crate) patience: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     Refused,
     Lost,
@@ -40,11 +40,8 @@ enum Kind {
     ReplyLost,
     Duplicated,
     Delayed,
-    Statuses,
+    Statuses(Vec<u16>),
 }
-
-/// What a gateway or a server says that has no time.
-const STATUSES: [u16; 3] = [429, 502, 503];
 
 impl Network {
     /// Everything arrives, one way in 5 to 60 ms.
@@ -70,7 +67,7 @@ impl Network {
             .losing_replies(5)
             .duplicating(3)
             .delaying(3)
-            .answering_busy(4)
+            .answering(4, &[429, 502, 503])
             .cuts(1)
             .portals(1)
     }
@@ -136,11 +133,11 @@ impl Network {
         self.share(percent, Kind::Delayed)
     }
 
-    /// Requests that a gateway answers with 429, 502 or 503, a third of them after they had their effect where that can
-    /// be.
+    /// Requests that something before the server answers, with one of `statuses`. After 502 and 504 half of them have had
+    /// their effect.
     #[must_use]
-    pub fn answering_busy(self, percent: u64) -> Self {
-        self.share(percent, Kind::Statuses)
+    pub fn answering(self, percent: u64, statuses: &[u16]) -> Self {
+        self.share(percent, Kind::Statuses(statuses.to_vec()))
     }
 
     /// How often each device is cut off.
@@ -197,7 +194,7 @@ impl Network {
 }
 
 impl Kind {
-    fn draw(self, random: &mut Random) -> Fate {
+    fn draw(&self, random: &mut Random) -> Fate {
         match self {
             Self::Refused => Fate::Refused,
             Self::Lost => Fate::Lost,
@@ -205,9 +202,9 @@ impl Kind {
             Self::ReplyLost => Fate::ReplyLost,
             Self::Duplicated => Fate::Duplicated,
             Self::Delayed => Fate::Delayed(Duration::from_millis(500 + random.draw() % 60_000)),
-            Self::Statuses => match *random.pick(&STATUSES) {
-                // It alone leaves open whether the request was passed on.
-                502 if random.chance(50) => Fate::LateStatus(502),
+            Self::Statuses(statuses) => match *random.pick(statuses) {
+                // They alone leave open whether the request was passed on.
+                status @ (502 | 504) if random.chance(50) => Fate::LateStatus(status),
                 status => Fate::Status(status),
             },
         }

@@ -67,6 +67,9 @@ fn left(world: &Shared, device: usize) -> Vec<u64> {
 
 /// Comes to rest, pulls everything everywhere, and compares.
 pub(crate) async fn conclude(world: &Arc<Shared>) {
+    if !world.plan.concluded {
+        return;
+    }
     come_to_rest(world).await;
     for device in 0..world.slots.len() {
         if world.has_failed() {

@@ -32,6 +32,7 @@ pub struct Server {
     versions: bool,
     strict: bool,
     page: Option<usize>,
+    away_until: Duration,
     refusal: Option<Refusal>,
 }
 
@@ -54,7 +55,15 @@ impl fmt::Debug for Server {
 
 impl Server {
     fn new(keys: Keys, declared: Idempotency) -> Self {
-        Self { keys, declared, versions: false, strict: false, page: None, refusal: None }
+        Self {
+            keys,
+            declared,
+            versions: false,
+            strict: false,
+            page: None,
+            away_until: Duration::ZERO,
+            refusal: None,
+        }
     }
 
     /// A request that it has had before gets the answer again, and has no further effect.
@@ -101,6 +110,13 @@ impl Server {
     #[must_use]
     pub fn pages_of(mut self, rows: usize) -> Self {
         self.page = Some(rows.max(1));
+        self
+    }
+
+    /// It answers 503 to every mutation for so long from the beginning.
+    #[must_use]
+    pub fn away_until(mut self, end: Duration) -> Self {
+        self.away_until = end;
         self
     }
 
@@ -187,6 +203,10 @@ impl Running {
 
     pub(crate) async fn apply(&self, now: Duration, device: usize, mutation: &Mutation) -> Result<Applied> {
         lock(&self.ledger).arrived(now, device);
+        if now < self.rules.away_until {
+            let busy = Error::new(ErrorKind::Http { status: 503 }, "the server has no time").with_status(503);
+            return Err(busy.with_sent(Sent::Answered).with_transient(true));
+        }
         let answered = |error: Error| {
             let status = status_of(error.kind());
             error.with_status(status).with_sent(Sent::Answered)

@@ -39,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) disk: Disk,
     pub(crate) rest_within: Duration,
     pub(crate) traced: bool,
+    pub(crate) concluded: bool,
     devices: RangeInclusive<u64>,
     acts: usize,
     lasting: Duration,
@@ -124,6 +125,7 @@ impl Simulation {
             disk: Disk::Memory,
             rest_within: Duration::from_secs(6 * 60),
             traced: true,
+            concluded: true,
             devices: 2..=2,
             acts: 0,
             lasting: Duration::from_secs(60),
@@ -244,6 +246,13 @@ impl Simulation {
     #[must_use]
     pub fn untraced(mut self) -> Self {
         self.plan.traced = false;
+        self
+    }
+
+    /// Ends each run where its script or its schedule ends: without fair weather, rest and comparison.
+    #[must_use]
+    pub fn without_conclusion(mut self) -> Self {
+        self.plan.concluded = false;
         self
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use larder::Repository;
 use larder_core::{Opening, Result, Store};
+use larder_harness::Random;
 
 use crate::device::Device;
 use crate::disk::Medium;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     wishes: Mutex<VecDeque<(usize, What)>>,
     failure: Mutex<Option<Failure>>,
     pub(crate) tally: Mutex<Tally>,
+    /// For scripts.
+    pub(crate) random: Mutex<Random>,
 }
 
 impl fmt::Debug for Shared {
@@ -124,6 +127,7 @@ impl Shared {
             wishes: Mutex::default(),
             failure: Mutex::default(),
             tally: Mutex::default(),
+            random: Mutex::new(Random::new(schedule.seed.rotate_left(32))),
         })
     }
 
@@ -296,7 +300,7 @@ impl Shared {
         };
         self.note(Of(device), format_args!("acts {number:x}"));
         let (world, owner) = (Arc::clone(self), Owner::Device { device, life: at.life });
-        let acting = (self.plan.act)(at, larder_harness::Random::new(number));
+        let acting = (self.plan.act)(at, Random::new(number));
         self.kernel.spawn(
             owner,
             "act",
