@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy`, `suites`, `fixtures`, `crash` and `bench`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `suites`, `fixtures`, `crash`, `sim` and `bench`.
 //!
 //! They need nothing but the toolchain. Each command has a module; what is pure in it (parsing, merging, rules,
 //! rendering) is kept apart from what runs cargo, and is unit-tested.
@@ -13,6 +13,7 @@ mod matrix;
 mod metadata;
 mod process;
 mod progress;
+mod sim;
 mod suites;
 mod table;
 mod test;
@@ -46,6 +47,8 @@ enum Command {
     Fixtures(fixtures::Options),
     /// Run the crash campaigns and print what they found.
     Crash(crash::Options),
+    /// Run the simulator's campaigns at full length.
+    Sim(sim::Options),
     /// Run the benches and print the ratios against raw redb.
     Bench(bench::Options),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Suites(options) => suites::run(&options),
         Command::Fixtures(options) => fixtures::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {

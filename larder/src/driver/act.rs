@@ -411,7 +411,8 @@ impl Acts {
                             }
                             None => {
                                 let next = self.next(&entry, stored, decision.next).await?;
-                                settle::accepted(&entry, stored, next.as_ref(), row, now)?
+                                let again = self.written_again(&entry, stored, row).await?;
+                                settle::accepted(&entry, stored, next.as_ref(), row, &again, now)?
                             }
                         },
                     };

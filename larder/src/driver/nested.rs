@@ -99,7 +99,8 @@ impl Acts {
                 let meta = Meta { extra: embedded.extra.clone(), ..Meta::synced(now) };
                 PageRow::new(meta, std::sync::Arc::new(embedded.row.clone()))
             });
-            let settled = settle::accepted(&within, stored, next.as_ref(), shown.as_ref(), now)?;
+            let again = self.written_again(&within, stored, shown.as_ref()).await?;
+            let settled = settle::accepted(&within, stored, next.as_ref(), shown.as_ref(), &again, now)?;
             batch.expect.extend(settled.expect);
             batch.ops.extend(settled.ops);
         }

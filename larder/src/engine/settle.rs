@@ -28,7 +28,8 @@ pub(crate) fn expect(entry: &Entry, stored: Option<&StoredRow>) -> Expect {
 /// the application has changed since.
 ///
 /// `next` is the entry of the row that comes after this one. It is put on what the remote has now; those behind it are
-/// left for their turn, so that a long queue of one row is not rewritten again and again.
+/// left for their turn, so that a long queue of one row is not rewritten again and again. `again` are fields that entries
+/// behind this one write, though with what was sent: what the remote answered is not shown there.
 ///
 /// # Errors
 /// `Serialization` or `Corrupt` if a row can't be shown, or the answer is another row's.
@@ -37,6 +38,7 @@ pub(crate) fn accepted(
     stored: Option<&StoredRow>,
     next: Option<&Entry>,
     answer: Option<&PageRow>,
+    again: &FieldSet,
     now: Timestamp,
 ) -> Result<Batch> {
     let mut batch = Batch { expect: vec![expect(entry, stored)], ops: vec![Op::Dequeue(entry.seq)] };
@@ -73,7 +75,11 @@ pub(crate) fn accepted(
     }
     if meta.tail > entry.seq {
         let row = match &stored.row {
-            Some(top) => Some(on_top(schema, &*merged, &**top, &differences(schema, &**sent, &**top)?)?),
+            Some(top) => {
+                let mut ours = differences(schema, &**sent, &**top)?;
+                again.iter().for_each(|at| ours.insert(at));
+                Some(on_top(schema, &*merged, &**top, &ours)?)
+            }
             None => None,
         };
         batch.ops.push(rewritten(schema, key, row, meta));

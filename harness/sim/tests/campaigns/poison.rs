@@ -29,7 +29,7 @@ async fn write(world: World, device: usize) -> u64 {
     let at = world.device(device).await;
     let mut poison = 0;
     for nth in 0..EACH / 2 {
-        let bad = world.random() % 20 == 0;
+        let bad = world.random().is_multiple_of(20);
         poison += u64::from(bad);
         let id = format!("{device}-{}", world.random() % 30);
         let text = if bad { POISON } else { "good" };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_sim::Disk;
+use larder_sim::{Disk, Network};
 use rstest::rstest;
 
 use crate::notes::{Note, note, quiet};
@@ -32,4 +32,28 @@ fn what_is_written_offline_survives_a_kill_and_reaches_the_other_device(#[case] 
     });
     run.expect_success();
     assert_eq!((run.tally.effects, run.tally.lives), (1, 3));
+}
+
+// Rules: o-success, o-entry
+#[test]
+fn what_is_written_again_behind_a_lost_reply_stays_visible() {
+    let lossy = Network::calm().losing_replies(100);
+    let run = quiet().network(lossy).script(1, |world| async move {
+        let (ada, bob) = (world.device(0).await, world.device(1).await);
+        let first = ada.repo().upsert(&note("n1", "a", 1)).await.unwrap().into_row();
+        world.sleep(SECOND / 2).await;
+        world.cut_off(0, 60 * SECOND).await;
+        drop(bob.repo().upsert(&note("n1", "z", 1)).await.unwrap());
+        world.sleep(SECOND).await;
+        // The answer to the first one will say "z"; the last one says "a" once more.
+        for text in ["b", "a"] {
+            drop(ada.repo().update(&first, |note| note.text = text.into()).await.unwrap());
+        }
+        world.comes_to_rest().await;
+        world.expect(
+            world.at_server::<Note>().await.unwrap()[0].text == "a",
+            "what was written last is there",
+        );
+    });
+    run.expect_success();
 }
