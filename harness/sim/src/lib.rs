@@ -35,3 +35,9 @@ pub use schedule::{Event, Fate, Schedule, Unreadable, What, When};
 pub use server::Server;
 pub use simulation::Simulation;
 pub use trace::Trace;
+
+/// The examples of the guide's chapter, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/guide/simulation.md")]
+#[derive(Debug)]
+pub struct Chapter;

@@ -219,7 +219,7 @@ impl Provider for Link {
         });
         let since = self.world.store(self.device).map_or(0, |store| store.revision());
         let page = self.carry(cx, &what, effect).await?;
-        lock(&self.world.overseer).came(self.device, schema, query, &page, since);
+        lock(&self.world.overseer).came(self.device, schema, query, cx.resume.as_ref(), &page, since);
         Ok(page)
     }
 

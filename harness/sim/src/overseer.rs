@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use larder_core::{
-    CommitObserver, Entry, EntryState, Idempotency, Key, Mutation, MutationId, Operation, Page, Query, Row,
-    RowState, Schema, Store, StoredRow, Touched,
+    CommitObserver, Entry, EntryState, Idempotency, Key, Mutation, MutationId, Operation, Page, PageToken,
+    Query, Row, RowState, Schema, Store, StoredRow, Touched,
 };
 
 use crate::kernel::lock;
@@ -40,6 +40,8 @@ struct Known {
     /// The server's version of each row as it was last seen here, and whether the row is here.
     versions: BTreeMap<Place, (u64, bool)>,
     pages: Vec<Came>,
+    /// Fetches that go on, by the token of their next page: the revision of the device's store when they began.
+    fetches: BTreeMap<String, u64>,
     /// Rows that the device asked the server about, by key.
     asked: BTreeSet<Place>,
     /// Mutations that may have arrived.
@@ -61,7 +63,7 @@ struct Queued {
 #[derive(Debug)]
 struct Came {
     rows: Vec<(Place, u64)>,
-    /// The revision of the device's store when it was asked for.
+    /// The revision of the device's store when the first page of the answer was asked for.
     since: u64,
 }
 
@@ -110,10 +112,16 @@ impl Overseer {
         device: usize,
         schema: &'static Schema,
         query: &Query,
+        resumed: Option<&PageToken>,
         page: &Page,
-        since: u64,
+        now: u64,
     ) {
         let known = &mut self.devices[device];
+        // What was written here since the first page was asked for is newer than any of them.
+        let since = resumed.and_then(|token| known.fetches.get(&token.0)).copied().unwrap_or(now);
+        if let Some(next) = &page.next {
+            known.fetches.insert(next.0.clone(), since);
+        }
         if let Some(key) = query.as_key() {
             known.asked.insert((schema.model, key.clone()));
         }

@@ -9,9 +9,6 @@ use larder_sim::{Network, Server, Simulation, World};
 use crate::notes::{Note, note as a_note};
 use crate::record::{note, size};
 
-/// How many mutations each world has.
-const EACH: u64 = 100;
-
 /// Two devices, each of which writes fifty new notes.
 fn writers(server: Server) -> Simulation {
     let network = Network::calm().losing_replies(10).resetting(10).answering(10, &[429, 503]);
@@ -36,9 +33,10 @@ fn keys_make_it_once() {
             let effects = world.effects();
             if effects == notes { Ok(()) } else { Err(format!("{effects} effects for {notes} notes")) }
         });
-    let (mut effects, mut arrivals) = (0, 0);
-    for seed in 0..worlds {
-        let run = simulation.run(seed);
+    let (mut worlds, mut effects, mut arrivals) = (0, 0, 0);
+    while effects < wanted {
+        let run = simulation.run(worlds);
+        worlds += 1;
         run.expect_success();
         effects += run.tally.effects;
         arrivals += run.tally.arrivals.len();
@@ -61,11 +59,12 @@ fn keys_make_it_once() {
 // Rules: o-idempotency
 #[test]
 fn at_most_once_is_never_repeated_blindly() {
-    let worlds = size(10_000) / EACH;
+    let wanted = size(10_000);
     let simulation = writers(Server::ignoring_keys().declaring(Idempotency::AtMostOnce));
-    let (mut effects, mut parked) = (0, 0);
-    for seed in 0..worlds {
-        let run = simulation.run(seed);
+    let (mut worlds, mut effects, mut parked) = (0, 0, 0);
+    while effects + parked < wanted {
+        let run = simulation.run(worlds);
+        worlds += 1;
         run.expect_success();
         effects += run.tally.effects;
         parked += run.tally.parked;
