@@ -26,7 +26,7 @@ fn writers(server: Server) -> Simulation {
 // Rules: o-idempotency, o-crash
 #[test]
 fn keys_make_it_once() {
-    let worlds = size(10_000) / EACH;
+    let wanted = size(10_000);
     let simulation =
         writers(Server::honouring_keys()).at_rest("as many effects as notes", |world: World| async move {
             let notes = world.at_server::<Note>().await.map_err(|error| error.to_string())?.len() as u64;
