@@ -118,9 +118,10 @@ impl Link {
                 world.note("server", format_args!("{} once more: {}", Of(device), Outline(&again)));
             }
             world.kernel.sleep(back).await;
-            // An answer does not reach a device that is cut off; nobody may wait for it any more.
+            // An answer does not reach a device that is cut off: nobody hears of it, not even that it is lost. And nobody may
+            // wait for it any more.
             let _ = match (world.way(device), fate) {
-                (Way::Cut, _) => return pending().await,
+                (Way::Cut, _) => return world.never_heard_of(heard),
                 (_, Some(Fate::ReplyLost)) => heard.send(Err(broken())),
                 (_, Some(Fate::LateStatus(status))) => heard.send(Err(status_error(status))),
                 _ => heard.send(answer),

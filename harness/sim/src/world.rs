@@ -1,5 +1,6 @@
 //! The world of one run: devices with their lives, the server, the network's whims.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     wishes: Mutex<VecDeque<(usize, What)>>,
     failure: Mutex<Option<Failure>>,
     pub(crate) tally: Mutex<Tally>,
+    /// Ends of answers that never come.
+    unheard: Mutex<Vec<Box<dyn Any + Send>>>,
     /// For scripts.
     pub(crate) random: Mutex<Random>,
 }
@@ -127,6 +130,7 @@ impl Shared {
             wishes: Mutex::default(),
             failure: Mutex::default(),
             tally: Mutex::default(),
+            unheard: Mutex::default(),
             random: Mutex::new(Random::new(schedule.seed.rotate_left(32))),
         })
     }
@@ -351,6 +355,11 @@ impl Shared {
             weather.befell.push(Event { device, when: When::Request(nth), what: What::Fate(fate) });
         }
         (nth, fate)
+    }
+
+    /// Keeps the end of an answer, so that whoever waits for it goes on waiting.
+    pub(crate) fn never_heard_of(&self, answer: impl Any + Send) {
+        lock(&self.unheard).push(Box::new(answer));
     }
 
     /// What befell requests so far.

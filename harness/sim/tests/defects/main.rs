@@ -35,7 +35,7 @@ fn dropped_rebase() -> Simulation {
 }
 
 fn overtaken_create() -> Simulation {
-    orders().over_store(store::forgets_references)
+    busy().over_remote(remote::sends_creations_later)
 }
 
 fn forgotten_retry() -> Simulation {
@@ -54,7 +54,7 @@ const SEEDS: u64 = 20;
 #[case::lost_entry(lost_entry(), "client = server at rest")]
 #[case::doubled_send(doubled_send(), "nothing is applied twice")]
 #[case::dropped_rebase(dropped_rebase(), "no pending value disappears")]
-#[case::overtaken_create(overtaken_create(), "what is referred to comes first")]
+#[case::overtaken_create(overtaken_create(), "no acknowledged write is lost")]
 #[case::forgotten_retry(forgotten_retry(), "the queue is empty at rest")]
 #[case::half_a_page(half_a_page(), "no half page is visible")]
 fn each_defect_is_found(#[case] broken: Simulation, #[case] rule: &str) {

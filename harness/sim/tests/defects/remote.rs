@@ -1,11 +1,12 @@
 //! Layers over a remote that send what they should not, or not when they should.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use larder::MutationId;
 use larder::core::{
-    Applied, Capabilities, Context, Delta, Idempotency, Key, Mutation, Operation, Page, Plan, Presence,
-    Provider, Query, Realtime, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
+    Applied, Capabilities, Context, Delta, Idempotency, Key, Mutation, Operation, Outcome, Page, Plan,
+    Presence, Provider, Query, Realtime, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
 };
 
 /// What a device has pulled.
@@ -13,6 +14,7 @@ pub(crate) type Pulled = Arc<Mutex<Vec<(&'static Schema, Key, Arc<dyn Row>)>>>;
 
 enum Fault {
     NewKeys,
+    LateCreations,
     Remembers(Pulled),
 }
 
@@ -35,6 +37,14 @@ pub(crate) fn mints_a_new_key_for_repeats(
     runtime: &Arc<dyn Runtime>,
 ) -> Arc<dyn Provider> {
     Arc::new(Meddling { inner, runtime: Some(Arc::clone(runtime)), fault: Fault::NewKeys })
+}
+
+/// A new row is said to be accepted, and goes out two seconds later: whatever comes after it overtakes it.
+pub(crate) fn sends_creations_later(
+    inner: Arc<dyn Provider>,
+    runtime: &Arc<dyn Runtime>,
+) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: Some(Arc::clone(runtime)), fault: Fault::LateCreations })
 }
 
 /// What is pulled is remembered.
@@ -81,6 +91,17 @@ impl Provider for Meddling {
             (Fault::NewKeys, Some(runtime)) if mutation.repeated => {
                 let mutation = Mutation { id: MutationId(runtime.uuid()), ..mutation.clone() };
                 self.inner.apply(cx, &mutation).await
+            }
+            (Fault::LateCreations, Some(runtime)) if mutation.operation == Operation::Insert => {
+                let (inner, cx, mutation) = (Arc::clone(&self.inner), cx.clone(), mutation.clone());
+                let later = runtime.sleep(Duration::from_secs(2));
+                let send = async move {
+                    later.await;
+                    // Nobody waits for what comes of it.
+                    drop(inner.apply(&cx, &mutation).await);
+                };
+                runtime.spawn("later", Box::pin(send));
+                Ok(Applied { outcome: Outcome::Accepted, row: None })
             }
             _ => self.inner.apply(cx, mutation).await,
         }

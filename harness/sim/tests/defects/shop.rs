@@ -35,7 +35,7 @@ pub(crate) fn orders() -> Simulation {
         .acting(6, Duration::from_secs(60), |device, mut chance| async move {
             let (repo, id) = (device.repo(), format!("{:x}", chance.draw()));
             drop(repo.upsert(&Customer { id: id.clone(), name: "Ada".to_owned() }).await?);
-            drop(repo.upsert(&Order { id: id.clone(), customer: One::to(id) }).await?);
+            drop(repo.upsert(&Order { id: format!("order of {id}"), customer: One::to(id) }).await?);
             Ok(())
         })
 }

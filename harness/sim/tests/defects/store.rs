@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use larder::core::association::Link;
 use larder::core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry,
     Idempotency, Key, Loaded, Migrated, Mutation, Op, Operation, OutboxCounts, Page, Plan, Presence,
     Provider, Query, Realtime, Result, Schema, Sink, Store, StoredRow, Tail, async_trait,
 };
-use larder::core::{Record, Row, Value};
+use larder::core::{Damage, Integrity, StoreSize};
 
 use crate::remote::Pulled;
 
@@ -21,8 +20,6 @@ struct Tampered {
     inner: Arc<dyn Store>,
     tamper: Tamper,
     pulled: Option<Pulled>,
-    /// Whoever loads the outbox is not told to what its rows refer.
-    hides_references: bool,
 }
 
 impl fmt::Debug for Tampered {
@@ -48,7 +45,7 @@ pub(crate) fn loses_entries(inner: Arc<dyn Store>) -> Arc<dyn Store> {
         }
         Some(vec![batch])
     });
-    Arc::new(Tampered { inner, tamper, pulled: None, hides_references: false })
+    Arc::new(Tampered { inner, tamper, pulled: None })
 }
 
 /// A page is stored in two transactions.
@@ -60,28 +57,12 @@ pub(crate) fn stores_pages_by_halves(inner: Arc<dyn Store>) -> Arc<dyn Store> {
         let other = Batch { expect: Vec::new(), ops: half.ops.split_off(half.ops.len() / 2) };
         is_page.then(|| vec![half, other])
     });
-    Arc::new(Tampered { inner, tamper, pulled: None, hides_references: false })
+    Arc::new(Tampered { inner, tamper, pulled: None })
 }
 
 /// When a pull is complete, what it brought is written over rows with changes that wait.
 pub(crate) fn overwrites_what_is_pending(inner: Arc<dyn Store>, pulled: Pulled) -> Arc<dyn Store> {
-    Arc::new(Tampered { inner, tamper: Box::new(|_| None), pulled: Some(pulled), hides_references: false })
-}
-
-/// Which entries refer to which rows is not known when it is decided what goes first.
-pub(crate) fn forgets_references(inner: Arc<dyn Store>) -> Arc<dyn Store> {
-    Arc::new(Tampered { inner, tamper: Box::new(|_| None), pulled: None, hides_references: true })
-}
-
-/// The row without what it refers to.
-fn without_references(schema: &'static Schema, row: &dyn Row) -> Result<Arc<dyn Row>> {
-    let mut bare = Record::copy(schema, row)?;
-    for def in schema.associations {
-        if let Link::One { field } | Link::Keys { field } = def.link {
-            bare.set(usize::from(field), Value::Null);
-        }
-    }
-    Ok(Arc::new(bare))
+    Arc::new(Tampered { inner, tamper: Box::new(|_| None), pulled: Some(pulled) })
 }
 
 impl Tampered {
@@ -150,11 +131,7 @@ impl Store for Tampered {
     }
 
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
-        let mut loaded = self.inner.outbox(cx, after, limit).await?;
-        for entry in loaded.entries.iter_mut().filter(|_| self.hides_references) {
-            entry.row = entry.row.as_deref().map(|row| without_references(entry.schema, row)).transpose()?;
-        }
-        Ok(loaded)
+        self.inner.outbox(cx, after, limit).await
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
@@ -175,6 +152,26 @@ impl Store for Tampered {
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
         self.inner.wipe(cx).await
+    }
+
+    async fn check(&self, cx: &Context) -> Result<Integrity> {
+        self.inner.check(cx).await
+    }
+
+    async fn salvage(&self, cx: &Context) -> Result<Option<Damage>> {
+        self.inner.salvage(cx).await
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        self.inner.damage()
+    }
+
+    async fn compact(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.compact(cx).await
+    }
+
+    async fn size(&self, cx: &Context) -> Result<StoreSize> {
+        self.inner.size(cx).await
     }
 
     fn observe(&self, observer: Weak<dyn CommitObserver>) {
