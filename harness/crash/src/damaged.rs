@@ -61,6 +61,8 @@ async fn sample(world: &Arc<World>, path: &Path, rows: usize, killed: bool) -> R
             drop(repo.upsert_many(&notes).await?);
         }
     }
+    // The last handle closes the file.
+    drop(local);
     let queue = repo.outbox().list(0, usize::MAX).await?.iter().map(|entry| entry.id).collect();
     let bytes = if killed {
         std::fs::read(path).map_err(unread)?

@@ -21,10 +21,20 @@ pub enum Fault {
     Once(u64),
     /// The one with this number and every one after it.
     From(u64),
-    /// Each with a chance of one in so many, by this seed.
-    Often(u64, u64),
+    /// From the one with the first number on, each with a chance of one in the second, by the third as the seed.
+    Often(u64, u64, u64),
     /// Those that make the disk longer.
     Full,
+    /// Those that change anything.
+    Unwritable,
+}
+
+/// What an operation does to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    Stays,
+    Grows,
 }
 
 /// Something that was written and not synced.
@@ -124,7 +134,7 @@ impl Disk {
         inner.watched = Some(Watcher(Box::new(watch)));
     }
 
-    fn operate(&self, grows: bool) -> io::Result<MutexGuard<'_, Inner>> {
+    fn operate(&self, change: Change) -> io::Result<MutexGuard<'_, Inner>> {
         let mut inner = self.inner();
         let now = inner.operations;
         inner.operations += 1;
@@ -132,8 +142,11 @@ impl Disk {
             Fault::None => (false, io::ErrorKind::Other),
             Fault::Once(at) => (now == at, io::ErrorKind::Other),
             Fault::From(at) => (now >= at, io::ErrorKind::Other),
-            Fault::Often(one_in, seed) => (mix(seed ^ now).is_multiple_of(one_in), io::ErrorKind::Other),
-            Fault::Full => (grows, io::ErrorKind::StorageFull),
+            Fault::Often(from, one_in, seed) => {
+                (now >= from && mix(seed ^ now).is_multiple_of(one_in), io::ErrorKind::Other)
+            }
+            Fault::Full => (change == Change::Grows, io::ErrorKind::StorageFull),
+            Fault::Unwritable => (change != Change::Nothing, io::ErrorKind::StorageFull),
         };
         if fails {
             inner.failed += 1;
@@ -277,11 +290,11 @@ impl StorageBackend for Handle {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.operate(false)?.bytes.len() as u64)
+        Ok(self.disk.operate(Change::Nothing)?.bytes.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let inner = self.disk.operate(false)?;
+        let inner = self.disk.operate(Change::Nothing)?;
         let there = inner.bytes.get(range(offset, out.len())?).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(there);
         Ok(())
@@ -289,7 +302,8 @@ impl StorageBackend for Handle {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let grows = len > self.disk.inner().bytes.len() as u64;
-        let mut inner = self.disk.operate(grows)?;
+        let change = if grows { Change::Grows } else { Change::Stays };
+        let mut inner = self.disk.operate(change)?;
         inner.bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
         if inner.watched.is_some() {
             inner.unsynced.push(Unsynced::Length(len));
@@ -298,7 +312,7 @@ impl StorageBackend for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut inner = self.disk.operate(false)?;
+        let mut inner = self.disk.operate(Change::Stays)?;
         if let Some(mut watcher) = inner.watched.take() {
             let unsynced = std::mem::take(&mut inner.unsynced);
             let bytes = inner.bytes.clone();
@@ -311,7 +325,7 @@ impl StorageBackend for Handle {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut inner = self.disk.operate(false)?;
+        let mut inner = self.disk.operate(Change::Stays)?;
         let range = range(offset, data.len())?;
         inner.bytes.get_mut(range).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         if inner.watched.is_some() {

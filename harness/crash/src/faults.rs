@@ -83,29 +83,34 @@ pub fn points(seed: u64) -> u64 {
     }
 }
 
-/// Every `stride`-th operation fails, once and from then on.
+/// In each of so many stories, every `stride`-th operation fails, once and from then on.
 #[must_use]
-pub fn each(seed: u64, stride: u64) -> Outcome {
-    let points = points(seed);
+pub fn each(seed: u64, stories: u64, stride: u64) -> Outcome {
     let mut outcome = Outcome::new("faults", "each operation of the medium fails once, and from then on");
-    outcome.points = points;
-    for at in (0..points).step_by(usize::try_from(stride.max(1)).unwrap_or(1)) {
-        judge(&mut outcome, tell(seed, Fault::Once(at)), &format!("operation {at} fails once"));
-        judge(&mut outcome, tell(seed, Fault::From(at)), &format!("operations from {at} on fail"));
+    for story in seed..seed + stories {
+        let points = points(story);
+        outcome.points += points;
+        for at in (0..points).step_by(usize::try_from(stride.max(1)).unwrap_or(1)) {
+            let how = |what: &str| format!("story {story}, operation {at} {what}");
+            judge(&mut outcome, tell(story, Fault::Once(at)), &how("fails once"));
+            judge(&mut outcome, tell(story, Fault::From(at)), &how("and all after it fail"));
+        }
     }
     outcome
 }
 
-/// Operations fail at random.
+/// Operations fail at random, from a random one on.
 #[must_use]
 pub fn compound(seed: u64, runs: u64) -> Outcome {
     let mut outcome = Outcome::new("compound", "many operations fail at random");
-    outcome.points = runs;
+    outcome.points = points(seed);
     for run in 0..runs {
         let mut random = Random::new(seed ^ run);
-        let one_in = [3, 10, 30, 100, 300][random.below(5)];
-        let fault = Fault::Often(one_in, seed ^ run);
-        judge(&mut outcome, tell(seed ^ run, fault), &format!("seed {}, one in {one_in} fails", seed ^ run));
+        let one_in = [2, 3, 10, 30, 100][random.below(5)];
+        let from = random.below(usize::try_from(outcome.points).unwrap_or(1)) as u64;
+        let fault = Fault::Often(from, one_in, seed ^ run);
+        let how = format!("seed {}, one in {one_in} fails from {from} on", seed ^ run);
+        judge(&mut outcome, tell(seed ^ run, fault), &how);
     }
     outcome
 }

@@ -82,13 +82,19 @@ fn judge(outcome: &mut Outcome, how: &str, run: std::result::Result<Result<u64>,
 /// A disk in memory that is full, and a real one of two megabytes.
 #[must_use]
 pub fn disk(seed: u64) -> Outcome {
-    let mut outcome = Outcome::new("full", "a disk without room: in memory, and a tmpfs of 2 MiB");
-    outcome.points = 2;
+    let mut outcome =
+        Outcome::new("full", "a disk without room, one that can't be written to, and a tmpfs of 2 MiB");
+    outcome.points = 3;
     let disk = Disk::default();
     let run = world::run(seed, async |world| {
         fill(&world, disk.store(), || disk.fail(Fault::Full), || disk.fail(Fault::None)).await
     });
     judge(&mut outcome, "in memory", run);
+    let disk = Disk::default();
+    let run = world::run(seed, async |world| {
+        fill(&world, disk.store(), || disk.fail(Fault::Unwritable), || disk.fail(Fault::None)).await
+    });
+    judge(&mut outcome, "in memory, where nothing can be written", run);
     match Mounted::new() {
         Err(why) => {
             outcome

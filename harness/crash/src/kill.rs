@@ -171,17 +171,28 @@ fn one(
 ) -> std::io::Result<()> {
     held(&server.known).phase = None;
     // Each phase gets its share of the kills: the wait begins when the child has come to it.
-    let wanted = [Phase::Enqueue, Phase::Send, Phase::Pull, Phase::Compact, Phase::Open][random.below(5)];
+    let wanted = {
+        use Phase::{Compact, Enqueue, Open, Pull, Send};
+        [Enqueue, Send, Pull, Pull, Compact, Compact, Compact, Open, Open][random.below(9)]
+    };
     let mut child = start(program, file, server, wanted.name())?;
-    for _ in 0..2000 {
-        let here = held(&server.known).phase == Some(wanted);
-        if here || child.try_wait()?.is_some() {
-            break;
+    let comes = |child: &mut Child| -> std::io::Result<()> {
+        for _ in 0..20_000 {
+            if held(&server.known).phase == Some(wanted) || child.try_wait()?.is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(100));
         }
-        std::thread::sleep(Duration::from_millis(1));
+        Ok(())
+    };
+    comes(&mut child)?;
+    let within = if wanted == Phase::Compact { 400 } else { 1500 };
+    if wanted != Phase::Open {
+        // Not always in the first round of its life.
+        std::thread::sleep(Duration::from_micros(random.below(6000) as u64));
+        comes(&mut child)?;
     }
-    let wait = u64::try_from(random.below(12_000)).unwrap_or_default();
-    std::thread::sleep(Duration::from_micros(wait));
+    std::thread::sleep(Duration::from_micros(random.below(within) as u64));
     child.kill()?;
     child.wait()?;
     let known = held(&server.known);

@@ -55,9 +55,9 @@ impl Campaign {
     fn run(self, program: &Path, short: bool, seed: u64) -> Outcome {
         let size = |long: u64, small: u64| if short { small } else { long };
         match self {
-            Self::Faults => faults::each(seed, size(1, 20)),
-            Self::Compound => faults::compound(seed, size(1000, 100)),
-            Self::Power => power::cut(seed, size(120, 12)),
+            Self::Faults => faults::each(seed, size(4, 1), size(1, 7)),
+            Self::Compound => faults::compound(seed, size(2000, 200)),
+            Self::Power => power::cut(seed, size(150, 12)),
             Self::Damaged => damaged::files(seed, size(10_000, 500)),
             Self::Full => full::disk(seed),
             Self::Kill => kill::processes(program, seed, size(1000, 60)),

@@ -175,20 +175,11 @@ impl Story {
         }
         self.write(&repo, "n1", Some("again 1"), false).await;
         self.write(&repo, "n2", None, false).await;
-        for title in ["one", "two"] {
-            self.noted(|ledger| ledger.tickets.insert(title.to_owned(), false));
-            let Ok(number) = repo.new_key(Ticket::NUMBER).await else { continue };
-            let ticket = Ticket { number, title: title.into() };
-            if repo.upsert(&ticket).await.is_ok() {
-                self.noted(|ledger| {
-                    ledger.acknowledged += 1;
-                    ledger.tickets.insert(title.to_owned(), true)
-                });
-            }
-        }
         server.enter(Phase::Send);
         repo.outbox().resume();
         // It may be stuck as long as the disk fails.
+        drop(tokio::time::timeout(Duration::from_secs(5), repo.outbox().drain()).await);
+        self.tickets_written(&repo).await;
         drop(tokio::time::timeout(Duration::from_secs(5), repo.outbox().drain()).await);
         self.pull(&repo, 0, false).await;
         repo.outbox().pause();
@@ -219,6 +210,23 @@ impl Story {
         drop(tokio::time::timeout(Duration::from_secs(5), repo.outbox().drain()).await);
         self.pull(&repo, 1, true).await;
         tokio::time::timeout(Duration::from_secs(60), repo.close()).await.ok();
+    }
+
+    /// Rows that get their keys from the server.
+    async fn tickets_written(&self, repo: &Repository) {
+        self.server.enter(Phase::Enqueue);
+        for title in ["one", "two"] {
+            self.noted(|ledger| ledger.tickets.insert(title.to_owned(), false));
+            let Ok(number) = repo.new_key(Ticket::NUMBER).await else { continue };
+            let ticket = Ticket { number, title: title.into() };
+            if repo.upsert(&ticket).await.is_ok() {
+                self.noted(|ledger| {
+                    ledger.acknowledged += 1;
+                    ledger.tickets.insert(title.to_owned(), true)
+                });
+            }
+        }
+        self.server.enter(Phase::Send);
     }
 
     async fn pull(&self, repo: &Repository, round: usize, second: bool) {

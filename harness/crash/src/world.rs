@@ -76,6 +76,9 @@ pub fn run<T, F: Future<Output = T>>(seed: u64, story: impl FnOnce(Arc<World>) -
     })
 }
 
+/// If it is set, redb's panics are printed as well.
+const TOLD: &str = "LARDER_CRASH_PANICS";
+
 static OURS: AtomicU64 = AtomicU64::new(0);
 static REDB: AtomicU64 = AtomicU64::new(0);
 
@@ -89,6 +92,9 @@ pub fn count_panics() {
             // Those of the standard library are redb's as well: they are called from there.
             if place.contains("/redb-") || place.starts_with("/rustc/") {
                 REDB.fetch_add(1, Ordering::Relaxed);
+                if std::env::var_os(TOLD).is_some() {
+                    before(info);
+                }
             } else {
                 OURS.fetch_add(1, Ordering::Relaxed);
                 before(info);

@@ -13,7 +13,7 @@ fn check(outcome: &Outcome, runs: u64) {
 // Rules: o-crash, d-full
 #[test]
 fn operations_that_fail_lose_nothing() {
-    let outcome = faults::each(1, 23);
+    let outcome = faults::each(1, 1, 23);
     check(&outcome, 20);
     assert!(outcome.phases.len() > 3, "{:?}", outcome.phases);
 }

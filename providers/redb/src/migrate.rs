@@ -189,7 +189,8 @@ fn rewrite(ground: &mut Ground<'_, '_>, found: &Found, migrated: &mut Migrated) 
 /// The record of a row as today's version writes it.
 pub(crate) fn todays_row(catalog: &Catalog, key: &[u8], record: &[u8]) -> Result<Vec<u8>> {
     let slot = model_of(catalog, key).ok_or_else(|| codec::damaged("the key of a row"))?;
-    let named = |error: Error| codec::keyed(error.model(slot.schema.model), &key[PREFIX..]);
+    let named =
+        |error: Error| codec::keyed(error.model(slot.schema.model), key.get(PREFIX..).unwrap_or_default());
     let stored = Stored::parse(record).map_err(named)?;
     let row = slot.row(stored.body.unwrap_or_default()).map_err(named)?;
     let mut out = Vec::with_capacity(record.len() + 32);

@@ -245,7 +245,9 @@ impl<'a> Reader<'a> {
             while let Some(pair) = if backward { range.next_back() } else { range.next() } {
                 let (key, record) = pair.map_err(Raw::from)?;
                 self.step(1)?;
-                self.consider(&key.value()[PREFIX..], record, Verified::No)?;
+                // A page that is another one has keys of its own.
+                let key = key.value().get(PREFIX..).ok_or_else(|| codec::damaged("the key of a row"))?;
+                self.consider(key, record, Verified::No)?;
             }
         }
         Ok(())

@@ -206,7 +206,7 @@ fn build(database: &Database, slot: &Slot, index: &Index, mut after: Vec<u8>, no
 
 /// The entry of a stored record; none for a tombstone.
 fn entry(slot: &Slot, index: &Index, key: &[u8], record: &[u8]) -> Option<IndexEntry> {
-    let key = &key[PREFIX..];
+    let key = key.get(PREFIX..).unwrap_or_default();
     let Ok(stored) = larder_core::packed::Stored::parse(record) else {
         return Some(IndexEntry::unreadable(index.id, key));
     };
