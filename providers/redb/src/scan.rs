@@ -25,7 +25,7 @@ pub(crate) enum Mode<'a> {
 
 /// The most steps on the calling thread: a fraction of a millisecond, or two where every row is looked up and decoded.
 /// 500 rows that an index leads to take a quarter less time there than on another thread, whose memory they then fill.
-pub(crate) const INLINE: usize = 2560;
+pub(crate) const INLINE: usize = 3200;
 /// How often the watch is asked.
 const WATCH_EVERY: usize = 256;
 
@@ -40,8 +40,8 @@ fn values((entry, value): &Pair) -> Result<&[u8]> {
     Ok(codec::split_entry(entry.value(), value.value())?.0)
 }
 
-/// The most lookups on the calling thread.
-pub(crate) const INLINE_LOOKUPS: usize = INLINE / LOOKUP;
+/// The most lookups on the calling thread, each of a key that was gathered before.
+pub(crate) const INLINE_LOOKUPS: usize = INLINE / (1 + LOOKUP);
 
 /// A row that was found.
 pub(crate) enum Found {
@@ -193,6 +193,10 @@ impl<'a> Reader<'a> {
         if let Some(gather) = &plan.gather
             && let Some(Gathered { keys, .. }) = self.gather(gather)?
         {
+            let asked = gather.delivery.map_or(usize::MAX, |_| self.window.end());
+            if matches!(self.mode, Mode::Inline) && keys.len().min(asked) > INLINE_LOOKUPS {
+                return Err(Stop::TooLong);
+            }
             self.sort_unless(gather.delivery);
             return self.keys(keys.iter(), gather.delivery);
         }
