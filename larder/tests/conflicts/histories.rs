@@ -80,7 +80,7 @@ async fn meet(
                 net.elsewhere(row).await;
             }
             Step::Pull => {
-                drop(repo.reading(ReadPolicy::RemoteFirst).get(larder::Select::<Note>::all()).await)
+                drop(repo.reading(ReadPolicy::RemoteFirst).get(larder::Select::<Note>::all()).await);
             }
             Step::Drain => drained(&repo).await,
             Step::LoseReply => net.next(Turn::LoseReply),
