@@ -129,12 +129,12 @@ impl Acts {
                 Ok(newest) => newest,
                 Err(error) => {
                     tracing::warn!(%error, "the remote can't be asked what is newer: its answer counts");
-                    known(merged)
+                    known(Arc::clone(&merged))
                 }
             },
         };
         let queue = self.later(entry, stored).await?;
-        let start = Start::Accepted(Box::new(entry.clone()));
+        let start = Start::Accepted { entry: Box::new(entry.clone()), answered: merged };
         let rebase = Rebase { schema, key: &entry.key, stored, queue, theirs: newest, start, now };
         let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
         if let Some(rebased) = &mut rebased {

@@ -39,8 +39,9 @@ pub(crate) enum Start {
     /// The application has decided about it: it goes on under this identity, if at all. `before` is the entry of the row
     /// before it, 0 if there is none.
     Settled { id: MutationId, outcome: Outcome, before: u64 },
-    /// The entry before it, which was this, has been accepted, and what the remote has now is newer than the answer.
-    Accepted(Box<Entry>),
+    /// The entry before it has been accepted. `answered` is what the remote made of it, and what the remote has now may be
+    /// newer than that.
+    Accepted { entry: Box<Entry>, answered: Arc<dyn Row> },
 }
 
 /// What became of an entry that is gone.
@@ -130,6 +131,9 @@ struct Run {
     out: Rebased,
     /// What the next entry was made from.
     old: Option<Arc<dyn Row>>,
+    /// The same as far as the remote has said what it made of it: what it answered to an entry of ours is no change of
+    /// somebody else's.
+    base: Option<Arc<dyn Row>>,
     /// What it is put on.
     under: Option<Arc<dyn Row>>,
     /// Of what the oldest entry is put on.
@@ -158,6 +162,7 @@ impl Run {
             key: rebase.key.clone(),
             out: Rebased { batch: Batch { expect: vec![expect], ops: Vec::new() }, ..Rebased::default() },
             old: first.filter(|first| ground(first).is_some()).and_then(|first| first.base.clone()),
+            base: None,
             under: theirs.row.clone(),
             version: theirs.version.clone(),
             extra: theirs.extra.clone(),
@@ -180,17 +185,21 @@ impl Run {
                 run.id = Some(*id);
                 run.prev = *before;
             }
-            Start::Accepted(before) => {
-                run.old.clone_from(&before.row);
-                run.out.batch.ops.push(Op::Dequeue(before.seq));
+            Start::Accepted { entry, .. } => {
+                run.old.clone_from(&entry.row);
+                run.out.batch.ops.push(Op::Dequeue(entry.seq));
             }
         }
+        run.base = match &rebase.start {
+            Start::Accepted { answered, .. } => Some(Arc::clone(answered)),
+            _ => run.old.clone(),
+        };
         run
     }
 
-    /// What the row was like with `entry`.
-    fn with(&self, entry: &Entry) -> Result<Option<Arc<dyn Row>>> {
-        Ok(match (&entry.row, &self.old) {
+    /// What `old` was like with `entry`.
+    fn with(&self, old: Option<&Arc<dyn Row>>, entry: &Entry) -> Result<Option<Arc<dyn Row>>> {
+        Ok(match (&entry.row, old) {
             (Some(row), Some(old)) if entry.operation != Operation::Insert => {
                 Some(on_top(self.schema, &**old, &**row, &entry.changed)?)
             }
@@ -199,19 +208,20 @@ impl Run {
     }
 
     fn entry(&mut self, entry: Entry, fixed: Option<Outcome>, resolver: &dyn Resolve) -> Result<()> {
-        let mine = self.with(&entry)?;
+        let shown = self.with(self.old.as_ref(), &entry)?;
         if self.asks {
             self.prev = entry.seq;
-            self.old = mine;
+            self.old = shown;
             return Ok(());
         }
+        let mine = self.with(self.base.as_ref(), &entry)?;
         // Whoever makes keys makes each once: a row that is there already is our own, and was changed since.
         let own = self.refused
             && self.first
             && entry.operation == Operation::Insert
             && self.schema.key.kind == KeyKind::Client
             && self.under.is_some();
-        let base = if own { mine.clone() } else { self.old.clone() };
+        let base = if own { mine.clone() } else { self.base.clone() };
         let (base, theirs) = (base.as_deref(), self.under.as_deref());
         let sides = Sides { schema: self.schema, base, mine: mine.as_deref(), theirs };
         // A row that is deleted unseen has no base; it shall be gone whatever it is.
@@ -247,7 +257,7 @@ impl Run {
                 self.ask(entry, Some(failure));
             }
         }
-        self.old = mine;
+        (self.old, self.base) = (shown, mine);
         Ok(())
     }
 

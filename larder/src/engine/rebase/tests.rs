@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    ConflictDef, Entry, EntryState, FieldDef, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op, Operation,
-    Record, Row, Schema, SendMark, StoredRow, Tail, Theirs, Timestamp, Uuid, Value,
+    ConflictDef, Entry, EntryState, FieldDef, FieldSet, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op,
+    Operation, Record, Row, Schema, SendMark, StoredRow, Tail, Theirs, Timestamp, Uuid, Value,
 };
 use rstest::rstest;
 
@@ -90,6 +90,11 @@ fn run(stored: &StoredRow, queue: Vec<Entry>, theirs: Theirs, start: Start) -> O
     rebased(rebase, &ConflictDef::DEFAULT).unwrap()
 }
 
+/// The remote has taken `entry`, and answered this.
+fn answered(entry: &Entry, row: Record) -> Start {
+    Start::Accepted { entry: Box::new(entry.clone()), answered: shared(row) }
+}
+
 /// The row that a rebase leaves, and its newest entry.
 fn left(rebased: &super::Rebased) -> (Option<Record>, u64) {
     let found = rebased.batch.ops.iter().find_map(|op| match op {
@@ -108,17 +113,43 @@ fn left(rebased: &super::Rebased) -> (Option<Record>, u64) {
 fn what_is_newer_than_the_answer_counts_under_what_was_changed_since() {
     let accepted = Entry { mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }), ..update(1) };
     let alone = run(&stored(note("mine", "tag"), 1), Vec::new(), theirs(Some(note("mine", "newer"))), {
-        Start::Accepted(Box::new(accepted.clone()))
+        answered(&accepted, note("mine", "tag"))
     });
     assert_eq!(left(&alone.unwrap()), (Some(note("mine", "newer")), 0));
     let again =
         Entry { row: Some(shared(note("again", "tag"))), base: accepted.row.clone(), prev: 1, ..update(2) };
-    let start = Start::Accepted(Box::new(accepted));
+    let start = answered(&accepted, note("mine", "tag"));
     let behind =
         run(&stored(note("again", "tag"), 2), vec![again], theirs(Some(note("mine", "newer"))), start)
             .unwrap();
     assert_eq!(left(&behind), (Some(note("again", "newer")), 2));
     assert_eq!((behind.moved[0].prev, behind.moved[0].base_version.as_deref()), (0, Some("2")));
+}
+
+// Rules: s-rebase
+#[rstest]
+#[case::next(false)]
+#[case::behind_another_change(true)]
+fn what_the_remote_made_of_a_change_of_ours_does_not_overrule_a_deletion(#[case] changed_before: bool) {
+    let accepted = Entry { mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }), ..update(1) };
+    let change =
+        || Entry { row: Some(shared(note("again", "tag"))), base: accepted.row.clone(), ..update(2) };
+    let mut queue: Vec<Entry> = changed_before.then(change).into_iter().collect();
+    let base = queue.last().map_or_else(|| accepted.row.clone(), |last| last.row.clone());
+    queue.push(Entry {
+        operation: Operation::Delete,
+        row: None,
+        changed: FieldSet::default(),
+        base,
+        ..update(3)
+    });
+    let gone = StoredRow { row: None, ..stored(note("mine", "tag"), 3) };
+    // Its answer says of the tag what the application did not know, and so does what was pulled meanwhile.
+    let said = note("mine", "said by the server");
+    let rebased = run(&gone, queue, theirs(Some(said.clone())), answered(&accepted, said)).unwrap();
+    assert_eq!(left(&rebased), (None, 3));
+    assert_eq!(rebased.moved.last().map(|last| last.operation), Some(Operation::Delete));
+    assert!(rebased.ended.is_empty(), "the remote is told of both");
 }
 
 // Rules: s-rebase, o-marked
