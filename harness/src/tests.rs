@@ -1,6 +1,8 @@
 //! The harness's own tests: its evaluator, its generator, its records.
 
-use larder_core::{CompareOp, Predicate, Query, Schema, Value};
+use std::collections::BTreeSet;
+
+use larder_core::{CompareOp, IntKind, Kind, Predicate, Query, Schema, Value};
 
 use crate::differential::{Focus, Limits, Triple, query, query_within, rows, world};
 use crate::models::{self, ALL, BLOB, MOMENT, NAMED, NUMBERED, SEAT, SPECIMEN, TAGGED, at};
@@ -190,4 +192,111 @@ fn a_counterexample_reads_back() {
         let read = Triple::read(text).expect("a triple");
         assert_eq!((read.world, read.query), (triple.world, triple.query));
     }
+}
+
+/// The types that a kind is made of, by name; of what is written in its own way, what it is shown as.
+fn kinds(kind: &Kind, into: &mut BTreeSet<&'static str>) {
+    into.insert(match kind {
+        Kind::Bool => "bool",
+        Kind::Int(of) => int(*of),
+        Kind::F32 => "f32",
+        Kind::F64 => "f64",
+        Kind::Char => "char",
+        Kind::Str => "text",
+        Kind::Bytes => "bytes",
+        Kind::Uuid => "uuid",
+        Kind::Time => "time",
+        Kind::Date => "date",
+        Kind::Clock => "clock",
+        Kind::DateTime => "date and time",
+        Kind::Decimal => "decimal",
+        Kind::Option(of) => {
+            kinds(of, into);
+            "option"
+        }
+        Kind::List(of) => {
+            kinds(of, into);
+            "list"
+        }
+        Kind::Map(key, of) => {
+            kinds(key, into);
+            kinds(of, into);
+            "map"
+        }
+        Kind::Struct(def) => {
+            def.fields.iter().for_each(|field| kinds(&field.kind, into));
+            "struct"
+        }
+        Kind::Enum(def) if def.numbers().is_some() => "enum by number",
+        Kind::Enum(def) if def.is_unit() => "enum by name",
+        Kind::Enum(def) => {
+            def.variants.iter().flat_map(|one| one.fields).for_each(|field| kinds(&field.kind, into));
+            "enum with data"
+        }
+        Kind::As(def) => {
+            kinds(&def.kind, into);
+            "as"
+        }
+        other => {
+            panic!("the harness does not know the type {}: give the specimen a field of it", other.name())
+        }
+    });
+}
+
+fn int(of: IntKind) -> &'static str {
+    match of {
+        IntKind::I8 => "i8",
+        IntKind::I16 => "i16",
+        IntKind::I32 => "i32",
+        IntKind::I64 => "i64",
+        IntKind::I128 => "i128",
+        IntKind::U8 => "u8",
+        IntKind::U16 => "u16",
+        IntKind::U32 => "u32",
+        IntKind::U64 => "u64",
+        IntKind::U128 => "u128",
+    }
+}
+
+// Rules: m-scalars, m-containers
+#[test]
+fn the_specimen_has_a_field_of_every_type() {
+    let mut found = BTreeSet::new();
+    SPECIMEN.fields.iter().for_each(|field| kinds(&field.kind, &mut found));
+    let wanted = [
+        "as",
+        "bool",
+        "bytes",
+        "char",
+        "clock",
+        "date",
+        "date and time",
+        "decimal",
+        "enum by name",
+        "enum by number",
+        "enum with data",
+        "f32",
+        "f64",
+        "i128",
+        "i16",
+        "i32",
+        "i64",
+        "i8",
+        "list",
+        "map",
+        "option",
+        "struct",
+        "text",
+        "time",
+        "u128",
+        "u16",
+        "u32",
+        "u64",
+        "u8",
+        "uuid",
+    ];
+    let missing: Vec<_> = wanted.iter().filter(|kind| !found.contains(*kind)).collect();
+    assert!(missing.is_empty(), "the specimen has no field of {missing:?}");
+    let renamed = |field: &&larder_core::FieldDef| field.name_in("json") != field.name;
+    assert_eq!(SPECIMEN.fields.iter().filter(renamed).count(), SPECIMEN.fields.len(), "each is renamed");
 }

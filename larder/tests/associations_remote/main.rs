@@ -4,11 +4,13 @@
 
 mod answered;
 mod embedded;
+mod embedded_via;
 mod keys;
 mod lookups;
 mod nested;
 mod nested_targets;
 mod ordering;
+mod recorded;
 
 use larder::rest::{Endpoint, FilterOp};
 use larder::{Many, Memory, Model, One, ReadPolicy, Repository, Rest, Select};
