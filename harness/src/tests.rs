@@ -196,51 +196,37 @@ fn a_counterexample_reads_back() {
 
 /// The types that a kind is made of, by name; of what is written in its own way, what it is shown as.
 fn kinds(kind: &Kind, into: &mut BTreeSet<&'static str>) {
-    into.insert(match kind {
-        Kind::Bool => "bool",
-        Kind::Int(of) => int(*of),
-        Kind::F32 => "f32",
-        Kind::F64 => "f64",
-        Kind::Char => "char",
-        Kind::Str => "text",
-        Kind::Bytes => "bytes",
-        Kind::Uuid => "uuid",
-        Kind::Time => "time",
-        Kind::Date => "date",
-        Kind::Clock => "clock",
-        Kind::DateTime => "date and time",
-        Kind::Decimal => "decimal",
-        Kind::Option(of) => {
-            kinds(of, into);
-            "option"
-        }
-        Kind::List(of) => {
-            kinds(of, into);
-            "list"
-        }
-        Kind::Map(key, of) => {
-            kinds(key, into);
-            kinds(of, into);
-            "map"
-        }
-        Kind::Struct(def) => {
-            def.fields.iter().for_each(|field| kinds(&field.kind, into));
-            "struct"
-        }
-        Kind::Enum(def) if def.numbers().is_some() => "enum by number",
-        Kind::Enum(def) if def.is_unit() => "enum by name",
+    let (name, parts): (_, Vec<Kind>) = match kind {
+        Kind::Bool => ("bool", Vec::new()),
+        Kind::Int(of) => (int(*of), Vec::new()),
+        Kind::F32 => ("f32", Vec::new()),
+        Kind::F64 => ("f64", Vec::new()),
+        Kind::Char => ("char", Vec::new()),
+        Kind::Str => ("text", Vec::new()),
+        Kind::Bytes => ("bytes", Vec::new()),
+        Kind::Uuid => ("uuid", Vec::new()),
+        Kind::Time => ("time", Vec::new()),
+        Kind::Date => ("date", Vec::new()),
+        Kind::Clock => ("clock", Vec::new()),
+        Kind::DateTime => ("date and time", Vec::new()),
+        Kind::Decimal => ("decimal", Vec::new()),
+        Kind::Option(of) => ("option", vec![**of]),
+        Kind::List(of) => ("list", vec![**of]),
+        Kind::Map(key, of) => ("map", vec![**key, **of]),
+        Kind::Struct(def) => ("struct", def.fields.iter().map(|field| field.kind).collect()),
+        Kind::Enum(def) if def.numbers().is_some() => ("enum by number", Vec::new()),
+        Kind::Enum(def) if def.is_unit() => ("enum by name", Vec::new()),
         Kind::Enum(def) => {
-            def.variants.iter().flat_map(|one| one.fields).for_each(|field| kinds(&field.kind, into));
-            "enum with data"
+            let fields = def.variants.iter().flat_map(|one| one.fields);
+            ("enum with data", fields.map(|field| field.kind).collect())
         }
-        Kind::As(def) => {
-            kinds(&def.kind, into);
-            "as"
-        }
+        Kind::As(def) => ("as", vec![def.kind]),
         other => {
             panic!("the harness does not know the type {}: give the specimen a field of it", other.name())
         }
-    });
+    };
+    into.insert(name);
+    parts.iter().for_each(|part| kinds(part, into));
 }
 
 fn int(of: IntKind) -> &'static str {
