@@ -10,7 +10,7 @@ use http::header::{CONTENT_TYPE, ETAG};
 use larder_core::association::resolve::references;
 use larder_core::dialect::json::{self, DIALECT, Json};
 use larder_core::{
-    Brought, Decoded, Enclosed, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Link, Meta, Mutation,
+    Brought, Decoded, Enclosed, Error, ErrorKind, FieldDef, Key, KeyKind, Kind, Link, Meta, Misfit, Mutation,
     Operation, PageRow, Record, RemoteVersion, Result, Row, Schema, Sent, Serdes, Timestamp, ValueRef,
 };
 use serde_json::{Map, Value};
@@ -250,34 +250,89 @@ fn describe(json: &Value) -> &'static str {
     }
 }
 
-/// The rows of a list.
+/// The rows of a list, and what stood among them and is none.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) rows: Vec<PageRow>,
+    pub(crate) misfits: Vec<Misfit>,
+}
+
+impl Listed {
+    /// The keys of all of them, in no order; of a row whose key can't be read, one that stands for it.
+    pub(crate) fn keys(&self, schema: &'static Schema) -> Result<Vec<Key>> {
+        let unknown = self.misfits.iter().map(|misfit| Ok(misfit.key.clone().unwrap_or(Key::Singleton)));
+        self.rows.iter().map(|row| key_of(schema, row)).chain(unknown).collect()
+    }
+}
+
+/// The elements of a list.
 ///
 /// # Errors
-/// `Serialization` with the path, such as `items[3].age`.
-pub(crate) fn rows(route: &Route, json: &Value, now: Timestamp) -> Result<Vec<PageRow>> {
-    let path = route.list_key.as_deref();
-    let Value::Array(elements) = member(json, path)? else {
-        let found = member(json, path)?;
-        let hint = match found.as_object() {
-            Some(object) if path.is_none() => {
-                let members: Vec<_> = object.keys().map(String::as_str).collect();
-                format!(
-                    " with the members {}; name the one that has the rows with `Endpoint::list_key`",
-                    members.join(", ")
-                )
+/// `Serialization` if there is no list.
+pub(crate) fn elements<'a>(json: &'a Value, path: Option<&str>) -> Result<Vec<&'a Value>> {
+    let found = member(json, path)?;
+    if let Value::Array(elements) = found {
+        return Ok(elements.iter().collect());
+    }
+    let hint = match found.as_object() {
+        Some(object) if path.is_none() => {
+            let members: Vec<_> = object.keys().map(String::as_str).collect();
+            format!(
+                " with the members {}; name the one that has the rows with `Endpoint::list_key`",
+                members.join(", ")
+            )
+        }
+        _ => String::new(),
+    };
+    Err(below(path, unfit(format!("expected an array of rows, found {}{hint}", describe(found)))))
+}
+
+/// The rows of a list. One that can't be read hides no other; its error has the path, such as `items[3].age`.
+pub(crate) fn listed(route: &Route, path: Option<&str>, elements: &[&Value], now: Timestamp) -> Listed {
+    let mut listed = Listed::default();
+    for (at, element) in elements.iter().enumerate() {
+        match row(route, element, None, now) {
+            Ok(row) => listed.rows.push(row),
+            Err(error) => {
+                let error = below(path, error.at(format!("[{at}]"))).during("get").model(route.schema.model);
+                listed.misfits.push(Misfit { key: key_in(route.schema, element), error: Arc::new(error) });
             }
-            _ => String::new(),
-        };
-        return Err(below(
-            path,
-            unfit(format!("expected an array of rows, found {}{hint}", describe(found))),
-        ));
+        }
+    }
+    listed
+}
+
+/// Those in which this member says nothing, and those that are gone by it.
+pub(crate) fn living<'a>(
+    elements: Vec<&'a Value>,
+    tombstone: Option<&str>,
+) -> (Vec<&'a Value>, Vec<&'a Value>) {
+    let is_dead = |element: &&Value| {
+        let mark = tombstone.and_then(|member| optional(element, member));
+        mark.is_some_and(|mark| !matches!(mark, Value::Null | Value::Bool(false)))
     };
-    let row = |(at, element): (usize, &Value)| {
-        let read = row(route, element, None, now);
-        read.map_err(|error| below(path, error.at(format!("[{at}]"))))
+    let (dead, living) = elements.into_iter().partition(is_dead);
+    (living, dead)
+}
+
+/// The member that a path names, if it is there.
+pub(crate) fn optional<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(json, |json, name| json.get(name))
+}
+
+/// The key that stands in an object, or that a value is.
+pub(crate) fn key_in(schema: &'static Schema, element: &Value) -> Option<Key> {
+    let names: Vec<&str> = schema.key.fields.iter().map(|at| schema.fields[*at].name_in(DIALECT)).collect();
+    let object: Map<String, Value> = match (element, &names[..]) {
+        (Value::Object(object), names) => {
+            let part = |name: &&str| Some(((*name).to_owned(), object.get(*name)?.clone()));
+            names.iter().filter_map(part).collect()
+        }
+        (value, [name]) => Map::from_iter([((*name).to_owned(), value.clone())]),
+        _ => return None,
     };
-    elements.iter().enumerate().map(row).collect()
+    let decoded = Json.decode_partial(schema, &Value::Object(object)).ok()?;
+    schema.key_of(&decoded.record).ok()
 }
 
 /// The row of an answer about one.

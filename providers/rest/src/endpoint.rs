@@ -7,6 +7,7 @@ use http::Method;
 use larder_core::{Idempotency, Operation, Predicate, Schema};
 use serde_json::{Map, Value};
 
+use crate::changes::Changes;
 use crate::codec::Version;
 use crate::filters::{FieldRef, FilterOp, Filters, OrderStyle, Ordered};
 use crate::paging::Paging;
@@ -83,6 +84,7 @@ pub struct Endpoint {
     pub(crate) limit_param: Option<String>,
     pub(crate) offset_param: Option<String>,
     pub(crate) paging: Paging,
+    pub(crate) changes: Option<Changes>,
     pub(crate) version: Version,
     pub(crate) if_match: bool,
     pub(crate) if_none_match: bool,
@@ -111,6 +113,7 @@ impl Endpoint {
             limit_param: None,
             offset_param: None,
             paging: Paging::Link,
+            changes: None,
             version: Version::Etag,
             if_match: true,
             if_none_match: true,
@@ -319,6 +322,13 @@ impl Endpoint {
     #[must_use]
     pub fn paging(mut self, paging: Paging) -> Self {
         self.paging = paging;
+        self
+    }
+
+    /// Says how the server tells what has changed since the last time; a sync asks for that instead of for everything.
+    #[must_use]
+    pub fn changes(mut self, changes: Changes) -> Self {
+        self.changes = Some(changes);
         self
     }
 

@@ -50,6 +50,7 @@
 //! # Ok::<(), larder_core::Error>(()) }).unwrap();
 //! ```
 
+mod changes;
 #[cfg(feature = "hyper")]
 mod client;
 mod codec;
@@ -73,6 +74,7 @@ mod template;
 mod transport;
 mod write;
 
+pub use changes::Changes;
 #[cfg(feature = "hyper")]
 pub use client::{HyperBuilder, HyperTransport};
 pub use config::Rest;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
-use http::Method;
+use http::header::{ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, Method};
 use larder_core::query::plan::{Access, Ordering, Served};
 use larder_core::{
     Applied, Capabilities, Context, Delta, Done, Error, ErrorKind, Idempotency, Key, Mutation, Operation,
@@ -66,7 +67,7 @@ impl Provider for RestProvider {
     }
 
     fn delta(&self) -> Option<&dyn Delta> {
-        None
+        Some(self)
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
@@ -218,14 +219,31 @@ impl RestProvider {
                 self.call(route, Method::GET, template, &path, params, &more)
             }
         };
+        let (mut call, first) = (call, cx.resume.is_none());
+        let known = cx.unless.as_ref().filter(|_| first).and_then(|tag| HeaderValue::from_str(tag).ok());
+        let asked_for_news = known.is_some();
+        if let Some(known) = known {
+            call.headers.insert(IF_NONE_MATCH, known);
+        }
         let answer = self.exchange.send(cx, call).await?;
-        let mut rows = if answer.status.as_u16() == 204 {
-            Vec::new()
-        } else {
-            let rows = codec::rows(route, &self.json(&answer)?, self.exchange.runtime.now());
-            rows.map_err(|error| error.with_status(answer.status.as_u16()))?
+        let listed = match answer.status.as_u16() {
+            304 if asked_for_news => {
+                return Ok(Page {
+                    done: plan.done,
+                    unchanged: true,
+                    tag: cx.unless.clone(),
+                    ..Page::default()
+                });
+            }
+            204 => codec::Listed::default(),
+            status => {
+                let (json, path) = (self.json(&answer)?, route.list_key.as_deref());
+                let elements = codec::elements(&json, path).map_err(|error| error.with_status(status))?;
+                codec::listed(route, path, &elements, self.exchange.runtime.now())
+            }
         };
-        let keys = rows.iter().map(|row| codec::key_of(route.schema, row)).collect::<Result<Vec<_>>>()?;
+        let keys = listed.keys(route.schema)?;
+        let codec::Listed { mut rows, misfits } = listed;
         if plan.done.filter {
             verify(route, query, &mut rows)?;
         }
@@ -238,8 +256,11 @@ impl RestProvider {
             keys: &keys,
             secrets: answer.secrets.params(),
         };
-        let next = place.advance(&route.paging, &self.exchange.base, &arrived)?;
-        Ok(Page { rows, done: plan.done, next: next.map(|place| place.write()), ..Page::default() })
+        let next = place.advance(&route.paging, &self.exchange.base, &arrived)?.map(|place| place.write());
+        // Of several pages, each has a tag of its own, and none is that of the whole.
+        let tag = answer.headers.get(ETAG).filter(|_| first && next.is_none());
+        let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Page { rows, done: plan.done, next, misfits, tag, ..Page::default() })
     }
 
     async fn find(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
@@ -249,6 +270,9 @@ impl RestProvider {
         let (mut rows, mut done) = (Vec::new(), Done::ALL);
         loop {
             let page = self.read(&cx, schema, &first).await?;
+            if let Some(misfit) = page.misfits.first() {
+                return Err(misfit.error.duplicate());
+            }
             if !page.done.filter && page.rows.iter().any(codec::awaits) {
                 return Ok(Presence::Unknown);
             }
@@ -311,7 +335,7 @@ impl RestProvider {
     }
 
     /// The JSON of an answer, if it tells of success.
-    fn json(&self, answer: &Answer) -> Result<serde_json::Value> {
+    pub(crate) fn json(&self, answer: &Answer) -> Result<serde_json::Value> {
         if !answer.status.is_success() {
             return Err(self.exchange.refusal(answer));
         }

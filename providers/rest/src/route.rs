@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use larder_core::{Idempotency, KeyKind, Operation, Result, Schema};
 use serde_json::{Map, Value};
 
+use crate::changes::Changes;
 use crate::codec::Version;
 use crate::endpoint::{Action, Endpoint, OnRepeat};
 use crate::error::invalid;
@@ -40,6 +41,9 @@ pub(crate) struct Route {
     pub(crate) limit_param: Option<String>,
     pub(crate) offset_param: Option<String>,
     pub(crate) paging: Paging,
+    pub(crate) changes: Option<Changes>,
+    /// Where rows are listed, as it was said.
+    pub(crate) list_path: String,
     pub(crate) version: Version,
     pub(crate) if_match: bool,
     if_none_match: bool,
@@ -76,6 +80,10 @@ impl Route {
             Some(own) => own.as_deref(),
             None => defaults.idempotency_header,
         };
+        let list_path = templates.get(&Action::List).map(|list| list.text().to_owned());
+        if let Some(changes) = &endpoint.changes {
+            changes.check(list_path.as_deref())?;
+        }
         let e = endpoint.clone();
         Ok(Self {
             schema,
@@ -95,6 +103,8 @@ impl Route {
             limit_param: e.limit_param,
             offset_param: e.offset_param,
             paging: e.paging,
+            changes: e.changes,
+            list_path: list_path.unwrap_or_default(),
             version: e.version,
             if_match: e.if_match,
             if_none_match: e.if_none_match,
