@@ -67,7 +67,7 @@ impl Provider for RestProvider {
     }
 
     fn delta(&self) -> Option<&dyn Delta> {
-        Some(self)
+        self.routes.values().any(|route| route.changes.is_some()).then_some(self)
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
