@@ -66,6 +66,8 @@ pub enum Happened {
     Rebased,
     /// The remote's row has changed as well, and stands.
     Overruled,
+    /// Its row was created and deleted, and the remote was told of neither.
+    Cancelled,
 }
 
 /// Tells whoever listens.

@@ -1,6 +1,7 @@
 //! What becomes of a queued mutation, for whoever waits for the remote's word.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder_core::{Error, Key, MutationId};
@@ -15,13 +16,24 @@ pub(crate) enum Fate {
     Failed(Error),
 }
 
+impl Fate {
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::Accepted(given) => Self::Accepted(given.clone()),
+            Self::Failed(error) => Self::Failed(error.duplicate()),
+        }
+    }
+}
+
 /// Those who wait.
 #[derive(Debug, Default)]
 pub(crate) struct Fates(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    senders: HashMap<MutationId, oneshot::Sender<Fate>>,
+    /// Writes that have become one mutation have one fate.
+    senders: HashMap<MutationId, Vec<(u64, oneshot::Sender<Fate>)>>,
+    asked: u64,
     /// Nothing is sent any more.
     closed: bool,
 }
@@ -35,19 +47,21 @@ impl Fates {
     pub(crate) fn await_fate(self: &Arc<Self>, id: MutationId) -> Awaited {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting();
+        waiting.asked += 1;
+        let number = waiting.asked;
         if !waiting.closed {
-            waiting.senders.insert(id, sender);
+            waiting.senders.entry(id).or_default().push((number, sender));
         }
         drop(waiting);
-        Awaited { id, receiver, fates: Arc::clone(self) }
+        Awaited { id, number, receiver, fates: Arc::clone(self) }
     }
 
     /// Tells whoever waits.
-    pub(crate) fn settle(&self, id: MutationId, fate: Fate) {
-        let sender = self.waiting().senders.remove(&id);
-        if let Some(sender) = sender {
+    pub(crate) fn settle(&self, id: MutationId, fate: &Fate) {
+        let senders = self.waiting().senders.remove(&id);
+        for (_, sender) in senders.into_iter().flatten() {
             // Nobody may be listening any more.
-            let _ = sender.send(fate);
+            let _ = sender.send(fate.duplicate());
         }
     }
 
@@ -62,7 +76,7 @@ impl Fates {
     /// Tells everybody that there will be no answer.
     pub(crate) fn give_up(&self, why: impl Fn() -> Error) {
         let senders = std::mem::take(&mut self.waiting().senders);
-        for sender in senders.into_values() {
+        for (_, sender) in senders.into_values().flatten() {
             let _ = sender.send(Fate::Failed(why()));
         }
     }
@@ -81,6 +95,7 @@ impl Fates {
 #[derive(Debug)]
 pub(crate) struct Awaited {
     id: MutationId,
+    number: u64,
     receiver: oneshot::Receiver<Fate>,
     fates: Arc<Fates>,
 }
@@ -94,7 +109,11 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let sender = self.fates.waiting().senders.remove(&self.id);
-        drop(sender);
+        let mut waiting = self.fates.waiting();
+        let Entry::Occupied(mut senders) = waiting.senders.entry(self.id) else { return };
+        senders.get_mut().retain(|(number, _)| *number != self.number);
+        if senders.get().is_empty() {
+            senders.remove();
+        }
     }
 }

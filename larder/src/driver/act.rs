@@ -472,14 +472,14 @@ impl Acts {
         for id in decision.ids.drain(..) {
             match decision.verdict {
                 Verdict::Accept => {
-                    self.fates.settle(id, Fate::Accepted(given.clone().filter(|_| Some(id) == own)));
+                    self.fates.settle(id, &Fate::Accepted(given.clone().filter(|_| Some(id) == own)));
                 }
                 Verdict::Park(_) | Verdict::Revert => {
                     let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
                     let reason =
                         if let Verdict::Park(reason) = verdict { reason } else { ParkReason::Reverted };
                     let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
-                    self.fates.settle(id, Fate::Failed(error));
+                    self.fates.settle(id, &Fate::Failed(error));
                 }
                 Verdict::Note | Verdict::Defer | Verdict::Unmark | Verdict::Resolve => {}
             }

@@ -131,7 +131,7 @@ impl Acts {
             for entry in &gone {
                 let given_up =
                     Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
-                self.fates.settle(entry.id, Fate::Failed(given_up));
+                self.fates.settle(entry.id, &Fate::Failed(given_up));
             }
             return Ok(gone.iter().map(|entry| entry.seq).collect());
         }

@@ -98,6 +98,7 @@ impl Engine {
                 }
                 self.window.revise(revised, gone, self.loading);
             }
+            Event::Revised { revised, gone } => self.window.revise(revised, gone, self.loading),
             Event::MarkFailed { seqs, jitter } => {
                 seqs.into_iter().for_each(|seq| self.postpone(seq, now.mono, None, jitter));
             }

@@ -6,6 +6,7 @@
 //! and randomness come in as values, so a run can be repeated.
 
 pub(crate) mod backoff;
+pub(crate) mod coalesce;
 pub(crate) mod enqueue;
 pub(crate) mod exchange;
 mod machine;

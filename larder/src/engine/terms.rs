@@ -154,6 +154,8 @@ pub(crate) enum Event {
     LoadFailed { jitter: u64 },
     /// The marks of `seqs` are durable. The others were not marked: they are other than they were known, or gone.
     Marked { seqs: Vec<u64>, at: Timestamp, revised: Vec<Head>, gone: Vec<u64> },
+    /// Entries are other than they were, or gone, by a write of the application.
+    Revised { revised: Vec<Head>, gone: Vec<u64> },
     /// The marks are not durable.
     MarkFailed { seqs: Vec<u64>, jitter: u64 },
     /// A request came to an end.

@@ -9,6 +9,7 @@ mod background;
 mod builder;
 mod capacity;
 mod clear;
+mod coalesce;
 mod conflicts;
 mod export;
 mod fetch;
@@ -152,6 +153,8 @@ struct Shared {
     changes: Arc<Changes>,
     fates: Arc<Fates>,
     given: Arc<Given>,
+    /// Whether writes that have not been sent become one.
+    coalesce: bool,
     /// Shared by whoever writes; held alone by a decision that has been overtaken too often.
     turn: Arc<tokio::sync::RwLock<()>>,
     flights: fetch::Flights,

@@ -40,6 +40,7 @@ pub struct OutboxSettings {
     pub(super) engine: Settings,
     pub(super) capacity: Option<u64>,
     pub(super) policies: BTreeMap<&'static str, PermanentFailure>,
+    pub(super) apart: bool,
 }
 
 impl OutboxSettings {
@@ -58,6 +59,13 @@ impl OutboxSettings {
     /// again keeps the others waiting; one that is parked stops what it would stop else, and the others go on.
     pub fn serial(mut self) -> Self {
         self.engine.serial = true;
+        self
+    }
+
+    /// Keeps every write a mutation of its own: for a remote that has to see each step. Unless told so, writes of one row
+    /// that have not been sent become one.
+    pub fn every_step(mut self) -> Self {
+        self.apart = true;
         self
     }
 

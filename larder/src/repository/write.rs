@@ -10,6 +10,7 @@ use larder_core::{
 
 use super::arrive::{Since, take_brought};
 use super::clear::Chosen;
+use super::coalesce::Coalesced;
 use super::nesting::Within;
 use super::renewal::Renewed;
 use super::stored::{Deleted, Stored};
@@ -269,8 +270,20 @@ impl Repository {
             }
             let mut written = Written { revision: 0, moved: renewed.moved.clone(), changes: Vec::new() };
             written.changes.resize_with(changes.len(), Default::default);
+            let mut coalesced = Coalesced::default();
             for at in order {
                 let change = &changes[at];
+                let by_itself = nesting.carries(at).is_empty() && nesting.within(at).is_none();
+                if let Some(remote) = queued.filter(|_| by_itself) {
+                    let taken =
+                        self.coalesce(&mut batch, &mut coalesced, change, stored[at].as_ref()).await?;
+                    if let Some(told) = taken {
+                        told.map(|(_, operation)| permit(remote, operation)).transpose()?;
+                        let awaited = told.map(|(id, _)| self.shared.fates.await_fate(id));
+                        written.changes[at] = (true, awaited);
+                        continue;
+                    }
+                }
                 let mut id = queued.map(|_| nesting.id(at).unwrap_or_else(|| self.mint()));
                 let unknown = matches!(change.write, Write::Delete) && stored[at].is_none();
                 if unknown && self.is_of_temporary(change.schema, &change.key).await? {
@@ -309,6 +322,7 @@ impl Repository {
             match self.shared.store.commit(&self.cx(), batch).await? {
                 CommitOutcome::Committed(committed) => {
                     written.revision = committed.revision;
+                    queued.into_iter().for_each(|remote| self.tell_coalesced(remote, &coalesced));
                     return Ok(Some(written));
                 }
                 CommitOutcome::Stale if expect.is_empty() => {}
