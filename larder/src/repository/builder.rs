@@ -224,7 +224,7 @@ impl Builder {
         store.observe(Arc::downgrade(&observer));
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Changes>::clone(&changes);
         store.observe(Arc::downgrade(&observer));
-        let OutboxSettings { engine, capacity, policies, apart } = self.outbox;
+        let OutboxSettings { engine, capacity, policies, coalesce } = self.outbox;
         if let Some(model) =
             policies.keys().find(|model| schemas.iter().all(|schema| schema.model != **model))
         {
@@ -278,7 +278,7 @@ impl Builder {
             changes,
             fates,
             given,
-            coalesce: !apart,
+            coalesce,
             turn,
             flights: fetch::Flights::default(),
             known: super::known::Known::default(),

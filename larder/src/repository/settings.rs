@@ -40,7 +40,7 @@ pub struct OutboxSettings {
     pub(super) engine: Settings,
     pub(super) capacity: Option<u64>,
     pub(super) policies: BTreeMap<&'static str, PermanentFailure>,
-    pub(super) apart: bool,
+    pub(super) coalesce: bool,
 }
 
 impl OutboxSettings {
@@ -62,10 +62,14 @@ impl OutboxSettings {
         self
     }
 
-    /// Keeps every write a mutation of its own: for a remote that has to see each step. Unless told so, writes of one row
-    /// that have not been sent become one.
-    pub fn every_step(mut self) -> Self {
-        self.apart = true;
+    /// Makes one mutation of the writes of one row that have not been sent: a creation and its changes are a creation,
+    /// changes are one change from the oldest base, a change and a deletion are a deletion, and a creation and a deletion
+    /// are nothing. Unless told so, every write is sent as a mutation of its own.
+    ///
+    /// What may have been sent once is never altered, and writes stay apart where the remote could tell the difference: a
+    /// row that refers to what was created later, a row that others refer to and that is deleted, a value that is unique.
+    pub fn coalesce(mut self) -> Self {
+        self.coalesce = true;
         self
     }
 
