@@ -201,21 +201,19 @@ impl Acts {
             self.fates.rename(former, id);
         }
         for (entry, ended) in &rebased.ended {
-            self.fates.settle(
-                entry.id,
-                match ended {
-                    Ended::Done => Fate::Accepted(None),
-                    Ended::Overruled => {
-                        let what = "the remote's row has changed as well, and stands";
-                        Fate::Failed(
-                            Error::new(ErrorKind::Conflict, what).model(entry.schema.model).key(&entry.key),
-                        )
-                    }
-                },
-            );
+            let fate = match ended {
+                Ended::Done => Fate::Accepted(None),
+                Ended::Overruled => {
+                    let what = "the remote's row has changed as well, and stands";
+                    Fate::Failed(
+                        Error::new(ErrorKind::Conflict, what).model(entry.schema.model).key(&entry.key),
+                    )
+                }
+            };
+            self.fates.settle(entry.id, &fate);
         }
         for entry in rebased.moved.iter().filter(|entry| entry.state != EntryState::Ready) {
-            self.fates.settle(entry.id, Fate::Failed(parked_error(ParkReason::Conflict)));
+            self.fates.settle(entry.id, &Fate::Failed(parked_error(ParkReason::Conflict)));
         }
         Moved {
             ended: rebased.ended.iter().map(|(entry, ended)| (entry.seq, *ended)).collect(),
