@@ -102,7 +102,19 @@ impl Repository {
 }
 
 impl Run<'_, '_> {
+    /// Pulls. What a former run had received and not finished says nothing of today: if nothing else was left of it, the
+    /// remote is asked all the same.
     async fn run(&mut self) -> Result<()> {
+        self.go_on().await?;
+        if self.pulled.complete && self.pulled.pages == 0 && self.pulled.before != (0, 0) {
+            self.asked = self.repo.asking(self.schema);
+            (self.pulled.complete, self.pulled.before) = (false, (0, 0));
+            self.go_on().await?;
+        }
+        Ok(())
+    }
+
+    async fn go_on(&mut self) -> Result<()> {
         let (repo, schema) = (self.repo, self.schema);
         let remote = &repo.remote()?.provider;
         let delta = remote.delta().filter(|delta| delta.scope(schema) != DeltaScope::Nothing);
