@@ -92,6 +92,7 @@ pub struct Endpoint {
     pub(crate) idempotency_header: Option<Option<String>>,
     pub(crate) idempotency: BTreeMap<&'static str, Idempotency>,
     pub(crate) repeats: BTreeMap<(&'static str, u16), OnRepeat>,
+    pub(crate) html: bool,
 }
 
 impl Endpoint {
@@ -120,6 +121,7 @@ impl Endpoint {
             idempotency_header: None,
             idempotency: BTreeMap::new(),
             repeats: BTreeMap::new(),
+            html: false,
         }
     }
 
@@ -346,6 +348,14 @@ impl Endpoint {
     #[must_use]
     pub fn version_field_as_etag(mut self, member: impl Into<String>) -> Self {
         self.version = Version::EtagMember(member.into());
+        self
+    }
+
+    /// Says that the server answers writes with HTML. Without it, such an answer is taken for that of a captive portal or a
+    /// proxy: whether the write has arrived is not known, and it is sent again as its idempotency says.
+    #[must_use]
+    pub fn html_answers(mut self) -> Self {
+        self.html = true;
         self
     }
 

@@ -55,6 +55,15 @@ pub(crate) struct Answer {
     pub(crate) secrets: Secrets,
 }
 
+impl Answer {
+    /// Whether it says that it is a web page.
+    pub(crate) fn is_html(&self) -> bool {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
+    }
+}
+
 /// A request that is complete.
 struct Prepared {
     request: Request<Body>,

@@ -50,6 +50,8 @@ pub(crate) struct Route {
     idempotency_header: Option<HeaderName>,
     idempotency: BTreeMap<&'static str, Idempotency>,
     repeats: BTreeMap<(&'static str, u16), OnRepeat>,
+    /// The server answers writes with HTML.
+    pub(crate) html: bool,
 }
 
 impl Route {
@@ -111,6 +113,7 @@ impl Route {
             idempotency_header: idempotency_header.map(header_name).transpose()?,
             idempotency: e.idempotency,
             repeats: e.repeats,
+            html: e.html,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use larder_core::{Applied, Context, Error, ErrorKind, Mutation, Operation, Outcome, PageRow, Result};
+use larder_core::{Applied, Context, Error, ErrorKind, Mutation, Operation, Outcome, PageRow, Result, Sent};
 
 use crate::codec;
 use crate::endpoint::{Action, OnRepeat};
@@ -21,6 +21,9 @@ impl RestProvider {
         let answer = self.exchange.send(cx, call).await?;
         let status = answer.status;
         if status.is_success() {
+            if answer.is_html() && !route.html {
+                return Err(intercepted(status));
+            }
             let row = self.row(route, mutation, &answer);
             return Ok(Applied { outcome: outcome(mutation.operation, &method, status), row });
         }
@@ -86,6 +89,17 @@ impl RestProvider {
             codec::bare(route, mutation, &answer.headers, now)
         })
     }
+}
+
+/// An answer that the server would not give: a portal answers whatever it is asked. What is behind it may not have heard
+/// of the write.
+fn intercepted(status: StatusCode) -> Error {
+    let what = format!(
+        "the write was answered {} by an HTML page, as by a captive portal or a proxy: \
+         if that is how the server answers, say so with `Endpoint::html_answers`",
+        status.as_u16()
+    );
+    Error::new(ErrorKind::Transport, what).with_sent(Sent::Maybe).with_transient(true)
 }
 
 fn field_text(mutation: &Mutation, at: usize) -> Result<String> {

@@ -208,7 +208,7 @@ async fn an_answer_without_a_body_may_still_tell_the_version() {
 /// The server has accepted: an error would have it sent again.
 #[rstest]
 #[case("{", "application/json")]
-#[case("<html>thanks</html>", "text/html")]
+#[case("<html>thanks</html>", "application/json")]
 #[case("[]", "application/json")]
 #[case(r#"{"id": 7}"#, "application/json")]
 #[case(r#"{"ok": true}"#, "application/json")]
@@ -223,6 +223,19 @@ async fn an_answer_that_is_not_the_row_does_not_undo_the_write(#[case] body: &st
     let applied = applied.unwrap();
     assert_eq!(applied.outcome, Outcome::Inserted);
     assert!(applied.row.is_none());
+}
+
+/// A portal answers whatever it is asked, and the server has heard of nothing.
+#[tokio::test]
+async fn a_page_is_no_answer_to_a_write() {
+    let server =
+        Server::always(reply(200).header("content-type", "Text/HTML; charset=utf-8").text("<html>Log in"));
+    let insert = || mutation(Operation::Insert, Some(ada()), "7");
+    let error = remote(&server, users()).await.apply(&Context::new(), &insert()).await.unwrap_err();
+    assert_eq!((error.kind(), error.sent()), (ErrorKind::Transport, Sent::Maybe));
+    assert!(error.is_transient() && error.to_string().contains("captive portal"), "{error}");
+    let thanks = remote(&server, users().html_answers()).await;
+    assert!(thanks.apply(&Context::new(), &insert()).await.unwrap().row.is_none());
 }
 
 #[tokio::test]
