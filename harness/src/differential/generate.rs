@@ -73,7 +73,7 @@ pub fn query(schema: &'static Schema, rows: &[Plain], focus: Focus, random: &mut
 #[must_use]
 pub fn query_within(world: World<'_>, focus: Focus, random: &mut Random) -> Query {
     let Table { schema, rows } = world[0];
-    let mut maker = Maker { world, schema, rows, focus, random };
+    let mut maker = Maker { world, schema, rows, focus, random, within: 0 };
     let mut query = maker.query();
     for _ in 0..TRIES {
         let found = oracle::answer_within(world, &query).len();
@@ -91,7 +91,12 @@ struct Maker<'a> {
     rows: &'a [Plain],
     focus: Focus,
     random: &'a mut Random,
+    /// In how many conditions on related rows this one stands.
+    within: usize,
 }
+
+/// How deep conditions on related rows nest: what nests too deep is refused, and has cases of its own.
+const NESTING: usize = 8;
 
 impl Maker<'_> {
     fn query(&mut self) -> Query {
@@ -317,14 +322,15 @@ impl Maker<'_> {
 
     /// A condition on related rows, which may be one on rows that are related to those.
     fn related(&mut self) -> Predicate {
-        if self.schema.associations.is_empty() {
+        if self.schema.associations.is_empty() || self.within == NESTING {
             return self.compare();
         }
         let def = self.random.pick(self.schema.associations);
         let target = (def.target)();
         let table = self.world.iter().find(|table| *table.schema == *target).expect("a table of the world");
         let (world, rows) = (self.world, table.rows);
-        let mut other = Maker { world, schema: target, rows, focus: self.focus, random: self.random };
+        let (focus, random, within) = (self.focus, &mut *self.random, self.within + 1);
+        let mut other = Maker { world, schema: target, rows, focus, random, within };
         let filter = Box::new(other.tree(1));
         Predicate::Related { assoc: def.at, all: self.random.chance(40), filter }
     }

@@ -147,7 +147,11 @@ impl Shared {
         tell(&observers, touched, |observer, touched| observer.durable(touched));
         let database = writer.database.as_ref();
         let generation = database
-            .map(|database| contain(|| Ok::<_, Error>(Generation::of(database, &writer.reader)?)))
+            .map(|database| {
+                contain(|| {
+                    Ok::<_, Error>(Generation::of(database, writer.counters.revision, &writer.reader)?)
+                })
+            })
             .transpose();
         writer.broken = generation.is_err();
         let generation = generation.map(|generation| generation.map(Arc::new));

@@ -19,14 +19,17 @@ use crate::plan::Span;
 pub(crate) struct Generation {
     /// The one table; keeps the transaction alive.
     pub(crate) table: ReadOnlyTable<Bytes, Bytes>,
+    /// The revision of the state.
+    pub(crate) revision: u64,
     /// Goes with it, so that the writer knows when nobody reads any more.
     _reader: Sender<Infallible>,
 }
 
 impl Generation {
     /// The newest committed state.
-    pub(crate) fn of(database: &Database, reader: &Sender<Infallible>) -> Result<Self, Raw> {
-        Ok(Self { table: database.begin_read()?.open_table(TABLE)?, _reader: reader.clone() })
+    pub(crate) fn of(database: &Database, revision: u64, reader: &Sender<Infallible>) -> Result<Self, Raw> {
+        let table = database.begin_read()?.open_table(TABLE)?;
+        Ok(Self { table, revision, _reader: reader.clone() })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Guard>, Halt> {

@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     /// The newest committed state; `None` while the store reopens itself.
     pub(crate) reads: ArcSwapOption<Generation>,
-    /// The revision of that state.
+    /// The revision of the newest state, for when none is published.
     pub(crate) revision: AtomicU64,
     pub(crate) medium: Medium,
     /// What is noted down about models, shapes and indexes, as it was when the store was opened.
@@ -118,7 +118,7 @@ impl Shared {
     ) -> Result<Self> {
         let Prepared { catalog, counters, notes } = prepared;
         let (reader, readers) = mpsc::channel();
-        let generation = Generation::of(&database, &reader)?;
+        let generation = Generation::of(&database, counters.revision, &reader)?;
         let changed = vec![counters.revision; catalog.slots().len()];
         Ok(Self {
             runtime,
@@ -145,8 +145,10 @@ impl Shared {
         })
     }
 
+    /// That of the state that readers see: whoever finds the same one twice has read nothing else in between.
     pub(crate) fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Acquire)
+        let published = self.reads.load().as_ref().map(|generation| generation.revision);
+        published.unwrap_or_else(|| self.revision.load(Ordering::Acquire))
     }
 
     pub(crate) fn observe(&self, observer: Weak<dyn CommitObserver>) {
