@@ -26,7 +26,11 @@ fn main() -> Result<()> {
     let quick = !measure || env::var_os("LARDER_BENCH_QUICK").is_some();
     let filter = env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let rows = match env::var("LARDER_BENCH_ROWS") {
-        Ok(rows) => rows.parse().map_err(|_| "LARDER_BENCH_ROWS is not a number")?,
+        // The engines take several sizes, this takes the first.
+        Ok(rows) => {
+            let first = rows.split(',').next().unwrap_or_default();
+            first.trim().parse().map_err(|_| "LARDER_BENCH_ROWS does not begin with a number")?
+        }
         Err(_) if measure => 10_000,
         Err(_) => 100,
     };
