@@ -1,4 +1,4 @@
-//! The story of point 9: a flight with the tracker, told chapter by chapter.
+//! The story: a flight with the tracker, told chapter by chapter.
 //!
 //! ```text
 //! mod      the story: server, client, what is expected; and the order of the chapters
