@@ -45,7 +45,7 @@ pub(crate) async fn open(args: &ClientArgs, counter: &Counter) -> larder::Result
             TransportKind::Hyper => rest,
             TransportKind::Surf => through_surf(rest, counter.clone()),
         })
-        .parallel(PARALLEL as usize);
+        .outbox(larder::OutboxSettings::new().parallel(PARALLEL as usize));
     let builder = if args.paused { builder.paused() } else { builder };
     match args.store {
         StoreKind::Memory => builder.store(Memory::new()).build().await,

@@ -49,8 +49,11 @@ impl Run {
             .remote(remote)
             .model::<Note>()
             .model::<support::User>()
-            .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
-            .backoff(Duration::from_micros(100), Duration::from_millis(1))
+            .outbox(
+                larder::OutboxSettings::new()
+                    .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
+                    .backoff(Duration::from_micros(100), Duration::from_millis(1)),
+            )
             .build()
             .await
             .unwrap();

@@ -183,6 +183,27 @@ async fn a_row_does_not_go_before_what_it_refers_to() {
     assert!(server.seen().iter().all(|line| !line.contains("refused")), "{:?}", server.seen());
 }
 
+// Rules: o-coalesce-apart
+#[tokio::test]
+async fn a_creation_that_is_named_by_what_is_queued_is_not_taken_back() {
+    let server = Server::default();
+    let repo = club::builder(&server).outbox(settings()).store(Memory::new()).paused().build().await.unwrap();
+    let red = repo.upsert(&team(&repo, "red", None).await).await.unwrap();
+    let bob = repo.upsert(&member(&repo, "Bob", Some(red.number)).await).await.unwrap();
+    let green = repo.upsert(&team(&repo, "green", None).await).await.unwrap();
+    // He can't be created with a team that was created after him, so his creation goes on naming the red one.
+    let _ = repo.update(bob.row(), |bob| bob.team = Some(One::to(green.number))).await.unwrap();
+    let _ = repo.delete(&**red.row()).await.unwrap();
+    let verbs: Vec<_> = repo.outbox().list(0, 9).await.unwrap().iter().map(|one| one.operation).collect();
+    let expected =
+        [Operation::Insert, Operation::Insert, Operation::Insert, Operation::Update, Operation::Delete];
+    assert_eq!(verbs, expected);
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert!(server.seen().iter().all(|line| !line.contains("refused")), "{:?}", server.seen());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put {

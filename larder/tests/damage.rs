@@ -14,7 +14,8 @@ use support::{Net, Note, Switches, User, local, note, settled};
 
 async fn open_with(store: Redb, net: &Arc<Switches>) -> larder::Result<Repository> {
     let builder = Repository::builder().store(store).remote(Net(Arc::clone(net)));
-    let builder = builder.backoff(Duration::from_millis(1), Duration::from_millis(20));
+    let builder = builder
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)));
     builder.model::<Note>().model::<User>().build().await
 }
 

@@ -147,7 +147,7 @@ fn over(store: Arc<dyn Store>, remote: &Arc<Scripted>) -> larder::Builder {
         .remote(remote)
         .model::<Note>()
         .model::<User>()
-        .backoff(backoff, backoff)
+        .outbox(larder::OutboxSettings::new().backoff(backoff, backoff))
 }
 
 async fn scripted() -> (Arc<Scripted>, Repository) {

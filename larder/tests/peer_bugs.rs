@@ -399,7 +399,11 @@ mod over_rest {
                 Ok(Credential::bearer(format!("token-{nth}")))
             }
         });
-        let repo = builder(rest.credentials(tokens)).parallel(50).build().await.unwrap();
+        let repo = builder(rest.credentials(tokens))
+            .outbox(OutboxSettings::new().parallel(50))
+            .build()
+            .await
+            .unwrap();
         let notes: Vec<_> = (0..50).map(|nth| note(&nth.to_string(), "", 0)).collect();
         let reads: Vec<_> = (0..50)
             .map(|nth| {

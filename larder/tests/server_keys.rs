@@ -147,7 +147,7 @@ async fn memory(server: &Counting) -> Repository {
         .model::<Article>()
         .model::<Note>()
         .model::<Label>()
-        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)))
         .build()
         .await
         .unwrap()
@@ -212,7 +212,8 @@ async fn what_is_queued_behind_a_new_row_goes_to_the_key_that_it_got(#[case] dur
     let server = Counting::default();
     let folder = tempfile::tempdir().unwrap();
     let builder = Repository::builder().remote(server.clone()).model::<Ticket>();
-    let builder = builder.backoff(Duration::from_millis(1), Duration::from_millis(20));
+    let builder = builder
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)));
     let builder = if durable {
         builder.store(Redb::at(folder.path().join("keys.redb")))
     } else {

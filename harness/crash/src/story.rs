@@ -131,7 +131,11 @@ impl Story {
     pub async fn open(&self, store: Redb, second: bool) -> Result<Repository> {
         let runtime: Arc<dyn larder::Runtime> = Arc::<World>::clone(&self.world);
         let builder = Repository::builder().store(store).remote(self.server.clone()).runtime(runtime);
-        let builder = builder.backoff(Duration::from_millis(100), Duration::from_secs(10)).model::<Ticket>();
+        let builder = builder
+            .outbox(
+                larder::OutboxSettings::new().backoff(Duration::from_millis(100), Duration::from_secs(10)),
+            )
+            .model::<Ticket>();
         let builder = if second { builder.model::<second::Note>() } else { builder.model::<first::Note>() };
         builder.paused().build().await
     }

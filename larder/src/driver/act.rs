@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use larder_core::{
-    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Failure,
-    Idempotency, Key, Mutation, MutationId, Op, Operation, PageRow, ParkReason, Provider, Result, Runtime,
-    Schema, SendMark, Sent, Store, Unreadable,
+    Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Idempotency,
+    Mutation, Op, Operation, PageRow, Provider, Result, Runtime, Schema, SendMark, Sent, Store, Unreadable,
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
@@ -15,12 +13,10 @@ use super::resolve::Resolvers;
 use crate::account::Account;
 use crate::changes::Changes;
 use crate::engine::exchange;
-use crate::engine::renames::Rename;
 use crate::engine::settle;
-use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, Verdict, enqueue};
-use crate::fates::{Fate, Fates};
+use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, enqueue};
+use crate::fates::Fates;
 use crate::given::Given;
-use crate::repository::{Since, take_brought};
 
 /// How often a decision is tried while others write, before they have to wait for it.
 const OVERTAKEN: usize = 3;
@@ -61,8 +57,8 @@ pub(crate) struct Acts {
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// The revision of the store when the remote was asked.
-    asked: u64,
-    answer: Result<Option<PageRow>>,
+    pub(super) asked: u64,
+    pub(super) answer: Result<Option<PageRow>>,
 }
 
 impl Acts {
@@ -171,7 +167,7 @@ impl Acts {
     }
 
     /// What is waited for before a decision is tried once more: after some attempts, that nobody writes meanwhile.
-    async fn turn(&self, attempt: usize) -> Option<RwLockWriteGuard<'_, ()>> {
+    pub(super) async fn turn(&self, attempt: usize) -> Option<RwLockWriteGuard<'_, ()>> {
         if attempt < OVERTAKEN { None } else { Some(self.turn.write().await) }
     }
 
@@ -293,238 +289,6 @@ impl Acts {
     pub(crate) fn answer(&self, seq: u64) -> Option<Kept> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq)
     }
-
-    /// Makes a decision durable. It was taken, so a store that fails is tried until it succeeds: the mutation is
-    /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
-    #[tracing::instrument(name = "larder::settle", skip(self))]
-    pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
-        let (asked, answer) = self.answer(seq).map(|kept| (kept.asked, kept.answer)).unzip();
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
-        let mut decision = Decision {
-            seq,
-            verdict,
-            next,
-            asked: asked.unwrap_or_default(),
-            answer,
-            heard,
-            ids: Vec::new(),
-            given: None,
-            renames: Vec::new(),
-            key_alone: false,
-            reverted: Vec::new(),
-            moved: None,
-        };
-        let mut failures = 0;
-        loop {
-            match self.try_settle(&mut decision).await {
-                Ok(()) => {
-                    let (jitter, verdict) = (self.runtime.random(), decision.verdict);
-                    // It was gone already, or can't be read.
-                    let nothing = decision.reverted.is_empty();
-                    return match (verdict, decision.moved) {
-                        _ if !decision.renames.is_empty() => {
-                            let places = decision.renames.into_iter();
-                            let places = places.map(|rename| (rename.place(), rename.to)).collect();
-                            Event::Exchanged { seq, renames: places }
-                        }
-                        (Verdict::Resolve, Some(moved)) => Event::Resolved { seq, moved, jitter },
-                        (_, Some(moved)) => Event::Rebased(moved),
-                        (Verdict::Resolve, None) => Event::Discarded(seq),
-                        (Verdict::Revert, None) if nothing => Event::Discarded(seq),
-                        (Verdict::Revert, None) => Event::Reverted(decision.reverted),
-                        (verdict, None) => Event::Settled { seq, verdict },
-                    };
-                }
-                // The remote has the mutation, whatever it said about it.
-                Err(error) if is_unfit(&error) && decision.leave_out() => {
-                    tracing::warn!(seq, %error, "the remote accepted, and its answer can't be stored: it is left out");
-                }
-                Err(error) => {
-                    failures += 1;
-                    tracing::error!(seq, %error, failures, "a decision can't be made durable yet");
-                    let wait = self.settings.backoff.wait(failures, self.runtime.random());
-                    let wait = self.runtime.sleep(wait.max(Duration::from_millis(10)));
-                    futures_util::future::select(wait, std::pin::pin!(self.stopping.cancelled())).await;
-                    if self.stopping.is_cancelled() {
-                        // The mark is durable: after the next start the entry goes by what its endpoint makes of a repeat.
-                        return Event::Tick;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn try_settle(&self, decision: &mut Decision) -> Result<()> {
-        let Decision { seq, verdict, .. } = *decision;
-        let failure = |error: &Error| Failure::of(error, self.runtime.now());
-        let until = |error: Option<&Error>| {
-            let wait = error.and_then(Error::retry_after)?.min(self.settings.longest_wait);
-            self.runtime.now().checked_add(wait).ok()
-        };
-        let (mut rebased, mut brought) = (None, Vec::new());
-        // A mark, a rebase and a note of the same entry must not undo each other.
-        let mut alone = matches!(verdict, Verdict::Note | Verdict::Defer | Verdict::Unmark);
-        for attempt in 0.. {
-            let _turn = self.turn(attempt).await;
-            let _alone = if alone { Some(self.marking.lock().await) } else { None };
-            let (entry, stored) = match self.look(seq).await {
-                Ok(Some(found)) => found,
-                Ok(None) => break,
-                // It stays stored as it is, and is not looked at before the next start.
-                Err(error) if is_damage(&error) => {
-                    tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            };
-            decision.ids.clone_from(&entry.carries);
-            decision.ids.push(entry.id);
-            let now = self.runtime.now();
-            let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
-            let stored = stored.as_ref();
-            let batch = match verdict {
-                Verdict::Accept => {
-                    let row = decision
-                        .answer
-                        .as_ref()
-                        .and_then(|answer| answer.as_ref().ok())
-                        .and_then(Option::as_ref);
-                    let given = exchange::given(&entry, row);
-                    decision.renames.clear();
-                    decision.given.clone_from(&given);
-                    let mut batch = match (stored, row, given) {
-                        (Some(stored), Some(row), Some(key)) => {
-                            let mut alone = None;
-                            if decision.key_alone {
-                                alone = Some(exchange::key_alone(entry.schema, row)?);
-                            }
-                            let row = alone.as_ref().unwrap_or(row);
-                            let (batch, renames) = self.exchanged(&entry, stored, row, key).await?;
-                            decision.renames = renames;
-                            batch
-                        }
-                        _ => match self.overtaken(&entry, stored, row).await? {
-                            Some(mut overtaken) => {
-                                let batch = std::mem::take(&mut overtaken.batch);
-                                rebased = Some(overtaken);
-                                batch
-                            }
-                            None => {
-                                let next = self.next(&entry, stored, decision.next).await?;
-                                let again = self.written_again(&entry, stored, row).await?;
-                                settle::accepted(&entry, stored, next.as_ref(), row, &again, now)?
-                            }
-                        },
-                    };
-                    self.accept_nested(&mut batch, &entry, row, now).await?;
-                    let since = Since { revision: decision.asked, own: &[], touches: None, now };
-                    match take_brought(&mut batch, row, self, since, alone).await? {
-                        Some(more) => brought = more,
-                        None => {
-                            alone = true;
-                            continue;
-                        }
-                    }
-                    batch
-                }
-                Verdict::Park(reason) => {
-                    let entry = self.with_theirs(&entry, decision.heard.as_ref());
-                    settle::parked(&entry, stored, reason, error.map(failure), now)
-                }
-                Verdict::Resolve => {
-                    let heard = decision.heard.as_ref();
-                    match self.resolved(&entry, stored, heard, error.map(failure)).await? {
-                        Some(mut resolved) => {
-                            let batch = std::mem::take(&mut resolved.batch);
-                            rebased = Some(resolved);
-                            batch
-                        }
-                        None => {
-                            decision.verdict = Verdict::Park(ParkReason::Conflict);
-                            settle::parked(&entry, stored, ParkReason::Conflict, error.map(failure), now)
-                        }
-                    }
-                }
-                Verdict::Note => settle::noted(&entry, stored, error.map(failure), until(error), now),
-                Verdict::Defer => settle::deferred(&entry, stored, error.map(failure), until(error)),
-                Verdict::Unmark => settle::unmarked(&entry, stored, until(error)),
-                Verdict::Revert => {
-                    let (batch, gone) = self.revert(&entry, stored.cloned(), error.map(failure)).await?;
-                    decision.ids = gone.iter().map(|gone| gone.id).collect();
-                    decision.reverted = gone.iter().map(|gone| gone.seq).collect();
-                    batch
-                }
-            };
-            if matches!(verdict, Verdict::Accept | Verdict::Resolve) {
-                self.changes.confirm(entry.schema, &entry.key);
-            }
-            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
-                break;
-            }
-            rebased = None;
-        }
-        decision.moved = rebased.map(|rebased| self.tell(&rebased));
-        let brought = brought.iter().map(|rebased| self.tell(rebased));
-        self.beside.lock().unwrap_or_else(PoisonError::into_inner).extend(brought);
-        // An entry that was gone already has its fate, unless a commit of ours has succeeded and said that it failed.
-        let given = decision.given.clone();
-        let own = decision.ids.last().copied();
-        for id in decision.ids.drain(..) {
-            match decision.verdict {
-                Verdict::Accept => {
-                    self.fates.settle(id, &Fate::Accepted(given.clone().filter(|_| Some(id) == own)));
-                }
-                Verdict::Park(_) | Verdict::Revert => {
-                    let error = decision.answer.as_ref().and_then(|answer| answer.as_ref().err());
-                    let reason =
-                        if let Verdict::Park(reason) = verdict { reason } else { ParkReason::Reverted };
-                    let error = error.map_or_else(|| parked_error(reason), Error::duplicate);
-                    self.fates.settle(id, &Fate::Failed(error));
-                }
-                Verdict::Note | Verdict::Defer | Verdict::Unmark | Verdict::Resolve => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A decision that is being made durable.
-struct Decision {
-    seq: u64,
-    verdict: Verdict,
-    next: Option<u64>,
-    /// The revision of the store when the remote was asked.
-    asked: u64,
-    answer: Option<Result<Option<PageRow>>>,
-    /// What the remote has, if it was asked.
-    heard: Option<Option<PageRow>>,
-    /// The mutation and those that go with it, once its entry has been read.
-    ids: Vec<MutationId>,
-    /// The key that the remote has given in place of a temporary one.
-    given: Option<Key>,
-    /// The keys that rows have got by it.
-    renames: Vec<Rename>,
-    /// Of what the remote said about a row with a new key, nothing but the key can be stored.
-    key_alone: bool,
-    /// The entries whose rows have gone back.
-    reverted: Vec<u64>,
-    /// What a rebase has done to the row's queue.
-    moved: Option<Moved>,
-}
-
-impl Decision {
-    /// Leaves out what can be left out of the answer; `false` if that is nothing. The key that a remote has given can't
-    /// be: all that refers to the row waits for it.
-    fn leave_out(&mut self) -> bool {
-        if self.given.is_some() {
-            return !std::mem::replace(&mut self.key_alone, true);
-        }
-        let said = matches!(self.answer, Some(Ok(Some(_))));
-        if said {
-            self.answer = Some(Ok(None));
-        }
-        said
-    }
 }
 
 /// What came of marking entries, beside the marks.
@@ -540,29 +304,9 @@ pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Corrupt)
 }
 
-/// The data is at fault and not the medium.
-pub(super) fn is_unfit(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Serialization | ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Unsupported
-    )
-}
-
 /// An entry that can't be read was not sent.
 fn unreadable(error: Error) -> Error {
     let transient = error.kind() == ErrorKind::Storage;
     let kind = if transient { ErrorKind::Offline } else { ErrorKind::Unsupported };
     Error::new(kind, "the outbox entry can't be read").with_sent(Sent::Never).because(error)
-}
-
-pub(super) fn parked_error(reason: ParkReason) -> Error {
-    match reason {
-        ParkReason::Uncertain => Error::new(
-            ErrorKind::Transport,
-            "the mutation may have been applied and must not be repeated by itself: retry or discard it",
-        ),
-        ParkReason::Conflict => Error::new(ErrorKind::Conflict, "the remote's row has changed as well"),
-        _ => Error::new(ErrorKind::Rejected, "the mutation is parked: retry or discard it"),
-    }
-    .with_sent(Sent::Maybe)
 }

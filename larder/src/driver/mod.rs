@@ -7,6 +7,7 @@ mod entries;
 mod exchange;
 mod nested;
 mod resolve;
+mod settlement;
 mod task;
 mod tell;
 

@@ -9,7 +9,8 @@ use larder_core::{
     Query, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
 };
 
-use super::act::{Acts, is_unfit, parked_error};
+use super::act::Acts;
+use super::settlement::{is_unfit, parked_error};
 use crate::engine::Moved;
 use crate::engine::rebase::{Ended, Rebase, Rebased, Start, combined, rebased};
 use crate::engine::settle::{self, overlaid};

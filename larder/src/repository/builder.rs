@@ -4,7 +4,6 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use larder_core::conflict::custom;
 use larder_core::{
@@ -127,18 +126,6 @@ impl Builder {
     /// How the outbox goes about its work.
     pub fn outbox(mut self, settings: OutboxSettings) -> Self {
         self.outbox = settings;
-        self
-    }
-
-    /// How many mutations may be on their way at a time: see [`OutboxSettings::parallel`].
-    pub fn parallel(mut self, mutations: usize) -> Self {
-        self.outbox = self.outbox.parallel(mutations);
-        self
-    }
-
-    /// The ceiling of the first wait and the highest ceiling: see [`OutboxSettings::backoff`].
-    pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
-        self.outbox = self.outbox.backoff(base, cap);
         self
     }
 

@@ -71,7 +71,7 @@ async fn over(store: impl OpenStore + 'static, stubs: &Stubs) -> Repository {
     Repository::builder()
         .store(store)
         .remote(rest)
-        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5)))
         .model::<Order>()
         .model::<Item>()
         .model::<Part>()

@@ -152,7 +152,7 @@ async fn over(store: impl OpenStore + 'static, stubs: &Stubs) -> Repository {
     Repository::builder()
         .store(store)
         .remote(rest)
-        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5)))
         .model::<Order>()
         .model::<Customer>()
         .model::<Town>()
@@ -558,7 +558,9 @@ async fn a_probe_asks_after_what_stood_in_the_request() {
         let orders = Endpoint::new("/orders").idempotency(Operation::Insert, Idempotency::Probe);
         let rest = Rest::at("https://api.example.com").model::<Order>(orders).transport(stubs.clone());
         let builder = Repository::builder().store(Memory::new()).remote(rest);
-        let builder = builder.backoff(Duration::from_millis(1), Duration::from_millis(5));
+        let builder = builder.outbox(
+            larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5)),
+        );
         let builder = builder.model::<Order>().model::<Customer>().model::<Town>().model::<Shop>();
         let builder = builder.model::<Label>().model::<Tag>().model::<Tagging>().model::<Item>();
         let repo = builder.model::<Product>().build().await.unwrap();

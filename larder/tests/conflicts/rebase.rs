@@ -174,7 +174,8 @@ async fn a_filtered_pull_says_nothing_of_rows_that_are_not_in_it() {
 async fn what_may_be_on_its_way_is_not_altered_and_what_was_pulled_is_not_lost() {
     let net = Switches::new();
     let long = Duration::from_secs(60);
-    let repo = with_row(&net, |builder| builder.backoff(long, long)).await;
+    let repo =
+        with_row(&net, |builder| builder.outbox(larder::OutboxSettings::new().backoff(long, long))).await;
     net.next(support::Turn::Say(ErrorKind::Http { status: 500 }, 500));
     let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
     // It has been sent once, and waits.

@@ -221,7 +221,7 @@ pub(crate) fn builder(server: &Server) -> Builder {
         .model::<Member>()
         .model::<Task>()
         .model::<Seat>()
-        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5)))
 }
 
 pub(crate) async fn memory(server: &Server) -> Repository {

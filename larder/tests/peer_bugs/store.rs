@@ -13,7 +13,8 @@ use crate::support::{Net, Note, Switches, User, drained, local, note, settled};
 async fn open(file: &Path, net: &Arc<Switches>) -> Repository {
     let store = Redb::at(file).compact_above(64 << 10);
     let builder = Repository::builder().store(store).remote(Net(Arc::clone(net)));
-    let builder = builder.backoff(Duration::from_millis(1), Duration::from_millis(20));
+    let builder = builder
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)));
     builder.model::<Note>().model::<User>().build().await.unwrap()
 }
 

@@ -286,7 +286,7 @@ pub(crate) fn builder(switches: &Arc<Switches>) -> larder::Builder {
         .remote(Net(Arc::clone(switches)))
         .model::<Note>()
         .model::<User>()
-        .backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)))
 }
 
 /// Drains once.

@@ -27,7 +27,10 @@ async fn alike(repo: &Repository, server: &Server) {
 
 fn live(server: &Arc<Server>, store: &Arc<dyn Store>) -> larder::Builder {
     server.pushes.store(true, Ordering::SeqCst);
-    server.builder(Arc::clone(store)).backoff(Duration::from_millis(1), Duration::from_millis(5)).live()
+    server
+        .builder(Arc::clone(store))
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5)))
+        .live()
 }
 
 // Rules: s-pushed, s-pending

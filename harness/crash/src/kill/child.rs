@@ -122,7 +122,9 @@ pub fn live(mode: &str, file: &Path, address: &str) -> std::process::ExitCode {
 async fn life(mode: &str, file: &Path, line: &Line) -> Result<()> {
     line.say(&Said::Phase(Phase::Open.name().to_owned()))?;
     let builder = Repository::builder().store(Redb::at(file).compact_above(32 << 10)).remote(line.clone());
-    let builder = builder.model::<Note>().backoff(Duration::from_millis(1), Duration::from_millis(50));
+    let builder = builder
+        .model::<Note>()
+        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(50)));
     let repo = builder.paused().build().await;
     let repo = repo.map_err(|error| Error::new(ErrorKind::Storage, format!("unopenable: {error}")))?;
     if let Some(damage) = repo.status().damage {
