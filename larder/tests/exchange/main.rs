@@ -200,6 +200,31 @@ async fn write_in_between(seed: u64) {
     assert!(store.outbox(&larder::core::Context::new(), 0, 9).await.unwrap().entries.is_empty());
 }
 
+// Rules: m-key-server-refs
+#[tokio::test]
+async fn a_write_that_was_made_from_the_temporary_key_is_made_again() {
+    let server = Server::default();
+    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
+    let (store, faults) = Faulty::over(&disk, 0);
+    let repo = builder(&server).store(store).paused().build().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap();
+    let ada = member(&repo, "Ada", Some(blue.number)).await;
+    let held = faults.hold("Member");
+    let writer = tokio::spawn({
+        let repo = repo.clone();
+        async move { repo.upsert(&ada).await.unwrap().into_row() }
+    });
+    held.there.notified().await;
+    // She is about to be stored, and her team gets its key.
+    repo.outbox().resume();
+    let given = blue.accepted().await.unwrap().number;
+    held.go.notify_one();
+    let ada = writer.await.unwrap();
+    assert_eq!(ada.team, Some(One::to(given)));
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+}
+
 fn opening() -> Opening {
     let schemas: [&'static Schema; 4] = [Team::schema(), Member::schema(), Task::schema(), Seat::schema()];
     Opening { runtime: Arc::new(TokioRuntime::current().unwrap()), schemas: schemas.into() }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use larder::core::query::Query;
 use larder::core::store::{
-    Batch, Borrower, CommitObserver, CommitOutcome, Loaded, Migrated, OutboxCounts, Sink, StoredRow,
+    Batch, Borrower, CommitObserver, CommitOutcome, Loaded, Migrated, Op, OutboxCounts, Sink, StoredRow,
     Unreadable,
 };
 use larder::core::{
@@ -19,6 +19,8 @@ use larder::core::{
 use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
 };
+
+use tokio::sync::Notify;
 
 use super::{Note, User};
 
@@ -71,6 +73,16 @@ pub(crate) struct Faults {
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
     /// Single reads of outbox entries.
     pub(crate) entry_reads: AtomicU64,
+    held: Mutex<Option<(&'static str, Arc<Held>)>>,
+}
+
+/// A commit that waits.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// It is there.
+    pub(crate) there: Notify,
+    /// It may go on.
+    pub(crate) go: Notify,
 }
 
 impl Faults {
@@ -78,6 +90,22 @@ impl Faults {
     pub(crate) fn burn(&self, commits: u64, durable: bool) {
         self.fuse.store(commits, Ordering::SeqCst);
         self.durable.store(durable, Ordering::SeqCst);
+    }
+
+    /// Holds the next commit that queues a mutation of this model.
+    pub(crate) fn hold(&self, model: &'static str) -> Arc<Held> {
+        let held = Arc::<Held>::default();
+        *self.held.lock().unwrap() = Some((model, Arc::clone(&held)));
+        held
+    }
+
+    /// What holds this one.
+    fn holds(&self, batch: &Batch) -> Option<Arc<Held>> {
+        let queues = |model: &str| {
+            batch.ops.iter().any(|op| matches!(op, Op::Enqueue(entry) if entry.schema.model == model))
+        };
+        let held = self.held.lock().unwrap().take_if(|(model, _)| queues(model));
+        held.map(|(_, held)| held)
     }
 
     /// Whether it dies now.
@@ -151,6 +179,10 @@ impl Provider for Faulty {
 impl Store for Faulty {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
         self.chance.dawdle().await;
+        if let Some(held) = self.faults.holds(&batch) {
+            held.there.notify_one();
+            held.go.notified().await;
+        }
         self.alive().await;
         if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Storage, "the disk says no"));
