@@ -70,7 +70,7 @@ async fn every_store_and_transport_ends_well(
     #[values("hyper", "surf")] transport: &str,
 ) {
     let told = tell(&["--store", store, "--transport", transport], None).await;
-    told.check(0, &["14 issues and 10 labels", "14 mutations were made, and each was applied exactly once"]);
+    told.check(0, &["14 issues and 10 labels", "16 mutations were made, and each was applied exactly once"]);
     let (kills, left_out) = if store == "memory" { (0, 3) } else { (4, 0) };
     assert_eq!(told.count("is killed (SIGKILL)"), kills);
     assert_eq!(told.count("left out: a memory store goes with its process"), left_out);
@@ -79,6 +79,30 @@ async fn every_store_and_transport_ends_well(
         told.count("of its requests went through surf's middleware"),
         usize::from(transport == "surf")
     );
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_waits_for_the_user_is_shown_and_settled(#[values("redb", "memory")] store: &str) {
+    let told = tell(&["--store", store], None).await;
+    let refused = r#"422 {"errors":[{"code":"invalid","field":"color","message":"color must be six"#;
+    told.check(0, &["a watch has told of 1 conflict", "3 mutations are parked, 1 in a conflict", refused]);
+    told.check(0, &["0 mutations are parked, 0 are queued"]);
+    let (_, waits) = told.text.split_once("What waits for you").expect("there is such a chapter");
+    let (waits, rest) = waits.split_once("What happened on the ground arrives").expect("it goes on");
+    let sides = ["“Let a checklist be signed offline”", "“Renamed in the air”", "“Renamed on the ground”"];
+    let at = sides.map(|side| waits.find(side).unwrap_or_else(|| panic!("no {side} in{waits}")));
+    assert!(at.is_sorted(), "base, mine and theirs in{waits}");
+    // What was settled stands on both sides; what was given up is as it was.
+    let row = |key: &str| rest.lines().find(|line| line.starts_with(&format!("      {key:<18} ")));
+    for (key, shown) in [
+        ("10", "Renamed in the air and on the grou…"),
+        ("area/sync", "#ffa500"),
+        ("9", "Airspace overlay flickers when zoo…"),
+    ] {
+        let line = row(key).unwrap_or_else(|| panic!("no row {key} in{rest}"));
+        assert_eq!((line.matches(shown).count(), line.ends_with('=')), (2, true), "{line}");
+    }
 }
 
 #[rstest]

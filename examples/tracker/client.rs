@@ -6,11 +6,12 @@ use std::time::Duration;
 use larder::{ReadPolicy, Repository, Result, Select};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::desk::{decide, settle, waiting};
 use crate::models::{Issue, Label, State};
 use crate::perform::perform;
 use crate::protocol::{Order, Page, Reply, Stock, Synced};
 use crate::remote::{self, StoreKind, TransportKind};
-use crate::screens::{browse, show_label};
+use crate::screens::{browse, read_issue, show_label};
 use crate::surfing::Counter;
 
 /// What a client process is started with.
@@ -63,12 +64,18 @@ async fn obey(repo: &Repository, surfing: Option<&Counter>, order: Order) -> Res
         Order::Stock => Reply::Stock(stock(repo, surfing).await?),
         Order::Sync => Reply::Synced(sync(repo).await?),
         Order::Browse => Reply::Seen(browse(repo).await?),
+        Order::ReadIssue(id) => Reply::Seen(vec![read_issue(repo, &id).await?]),
         Order::ShowLabel(name) => Reply::Seen(vec![show_label(repo, &name).await?]),
         Order::Do { deed, accepted } => {
             perform(repo, deed, accepted).await?;
             Reply::Done
         }
-        Order::Settle => Reply::Settled { refused: settle(repo).await? },
+        Order::Settle => Reply::Settled { conflicts: settle(repo).await? },
+        Order::Waiting => Reply::Waiting(waiting(repo).await?),
+        Order::Decide(decision) => {
+            decide(repo, decision).await?;
+            Reply::Done
+        }
         Order::Rows => {
             let local = repo.reading(ReadPolicy::LocalOnly);
             let issues = local.get(Select::<Issue>::all()).await?;
@@ -114,26 +121,4 @@ fn tell_page(progress: &larder::Progress) {
     let page = Page { model: progress.model.to_owned(), rows: progress.rows, complete: progress.done };
     // A parent that is gone closes stdin as well.
     let _ = say(&Reply::Page(page));
-}
-
-/// Sends until nothing is waiting; names what the server refused.
-pub(crate) async fn settle(repo: &Repository) -> Result<Vec<String>> {
-    repo.outbox().resume();
-    repo.outbox().drain().await;
-    let mut status = repo.status();
-    while status.pending + status.in_flight > 0 {
-        status = repo.status_changed(&status).await;
-    }
-    let parked = repo.outbox().parked().await?;
-    let refused = parked.iter().map(|mutation| {
-        let why = mutation.failure.as_ref().map(|failure| failure.message.clone());
-        format!(
-            "{} {} {}: {}",
-            mutation.operation.verb(),
-            mutation.model,
-            mutation.key,
-            why.unwrap_or_else(|| "refused".to_owned())
-        )
-    });
-    Ok(refused.collect())
 }

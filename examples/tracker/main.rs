@@ -4,13 +4,14 @@
 //! itself again as the client, a process with a Larder repository, and kills that at the worst moments.
 //!
 //! - The client is what an application looks like: `models` (what is stored), `remote` (where it lives), `screens` (reads), `perform` (writes),
-//!   `client` (the rest: sync, status, the queue).
+//!   `desk` (what waits for its user: conflicts and refusals), `client` (the rest: sync, status, the queue).
 //! - The story around it: `story` (the chapters), `deeds` (what the user does), `process` and `protocol` (the hold on
 //!   the client), `timeline` and `table` (what is printed), `server`.
 #![allow(clippy::disallowed_methods, reason = "an application: the clock and the tasks are tokio's")]
 
 mod client;
 mod deeds;
+mod desk;
 mod models;
 mod perform;
 mod process;

@@ -13,6 +13,8 @@ pub(crate) struct Issue {
     pub(crate) id: String,
     #[model(json(skip_write))]
     pub(crate) number: Option<u64>,
+    /// Two people may call an issue differently: then one of them has to decide.
+    #[model(conflict = "ask")]
     pub(crate) title: String,
     pub(crate) body: Option<String>,
     #[model(index)]

@@ -3,8 +3,8 @@
 use larder::core::RuntimeExt;
 use larder::{Error, ErrorKind, Model, Repository, Result, Timestamp, TokioRuntime};
 
-use crate::client::settle;
 use crate::deeds::Deed;
+use crate::desk::settle;
 use crate::models::{Issue, Label, State};
 
 /// Does it. Returns when it is durable here, or, with `accepted`, at the server.

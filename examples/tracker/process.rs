@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::deeds::Deed;
 use crate::models::{Issue, Label};
-use crate::protocol::{Order, Page, Reply, Stock, Synced};
+use crate::protocol::{Decision, Order, Page, Reply, Stock, Synced, Waiting};
 use crate::remote::{StoreKind, TransportKind};
 
 /// Why the story can't go on.
@@ -141,10 +141,26 @@ impl Client {
         }
     }
 
-    /// Sends until nothing is waiting; gives what the server refused.
-    pub(crate) async fn settle(&mut self) -> Result<Vec<String>, Problem> {
+    /// Sends until nothing goes by itself; gives how many conflicts it was told of.
+    pub(crate) async fn settle(&mut self) -> Result<usize, Problem> {
         match self.ask(Order::Settle).await? {
-            Reply::Settled { refused } => Ok(refused),
+            Reply::Settled { conflicts } => Ok(conflicts),
+            other => Err(self.surprised(&other)),
+        }
+    }
+
+    /// What waits for the user.
+    pub(crate) async fn waiting(&mut self) -> Result<Waiting, Problem> {
+        match self.ask(Order::Waiting).await? {
+            Reply::Waiting(waiting) => Ok(waiting),
+            other => Err(self.surprised(&other)),
+        }
+    }
+
+    /// Carries out what the user has decided.
+    pub(crate) async fn decide(&mut self, decision: Decision) -> Result<(), Problem> {
+        match self.ask(Order::Decide(decision)).await? {
+            Reply::Done => Ok(()),
             other => Err(self.surprised(&other)),
         }
     }

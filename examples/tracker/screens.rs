@@ -35,6 +35,14 @@ pub(crate) async fn browse(repo: &Repository) -> Result<Vec<String>> {
     Ok(seen)
 }
 
+/// One issue, as the server has it now.
+pub(crate) async fn read_issue(repo: &Repository, id: &str) -> Result<String> {
+    Ok(match repo.reading(ReadPolicy::RemoteFirst).find::<Issue>(id).await? {
+        Some(issue) => format!("issue {} is called “{}”", short(&issue.id), issue.title),
+        None => format!("there is no issue {}", short(id)),
+    })
+}
+
 /// One label.
 pub(crate) async fn show_label(repo: &Repository, name: &str) -> Result<String> {
     Ok(match repo.find::<Label>(name).await? {

@@ -13,10 +13,14 @@ use crate::server::{Change, Fields, Kind};
 pub(super) const MOVED: &str = "Changed on the ground, while you were in the air";
 /// What somebody else says of the label that gets another colour here.
 pub(super) const DESCRIBED: &str = "Described on the ground";
+/// What the issue that both change is called here, and there.
+pub(super) const OURS: &str = "Renamed in the air";
+pub(super) const THEIRS: &str = "Renamed on the ground";
 
 impl Story {
     /// The server goes; the user goes on.
     pub(super) async fn take_off(&mut self) -> Result<(), Problem> {
+        self.read_before_take_off().await?;
         self.timeline.chapter("In the air: the server is gone");
         self.server.stop().await;
         self.timeline.say("server", "is gone; connections are refused");
@@ -52,11 +56,31 @@ impl Story {
         for deed in deeds {
             self.does(deed, false).await?;
         }
+        // The server will have a word about these.
+        let deeds = [
+            Deed::Retitle { id: self.cast.disputed.clone(), title: OURS.to_owned() },
+            Deed::Recolor { name: self.cast.garish.clone(), color: "orange".to_owned() },
+            Deed::Retitle { id: self.cast.untitled.clone(), title: String::new() },
+        ];
+        for deed in deeds {
+            self.tries(deed).await?;
+        }
         let stock = self.client()?.stock().await?;
         self.says(format!(
             "{} mutations are queued; {} rows are marked pending",
             stock.queued, stock.pending
         ));
+        Ok(())
+    }
+
+    /// What is read by itself comes with its version: a change of it is refused if somebody else has changed it since.
+    async fn read_before_take_off(&mut self) -> Result<(), Problem> {
+        self.timeline.chapter("The doors close");
+        let id = self.cast.disputed.clone();
+        self.timeline.say("you", format!("read issue {} once more", short(&id)));
+        for line in self.client()?.look(Order::ReadIssue(id)).await? {
+            self.says(line);
+        }
         Ok(())
     }
 
@@ -98,6 +122,7 @@ impl Story {
         let fields = |value: serde_json::Value| value.as_object().cloned().unwrap_or_default();
         let (moved, vanished, painted) =
             (self.cast.moved.clone(), self.cast.vanished.clone(), self.cast.painted.clone());
+        let disputed = self.cast.disputed.clone();
         let edit = |kind, key: &str, fields: Fields| Change::Edit { kind, key: key.to_owned(), fields };
         let changes = [
             (
@@ -107,6 +132,13 @@ impl Story {
             (
                 format!("describes the label {painted}, whose colour you have changed"),
                 edit(Kind::Label, &painted, fields(json!({ "description": DESCRIBED }))),
+            ),
+            (
+                format!(
+                    "calls issue {} “{THEIRS}”, to which you have given a title as well",
+                    short(&disputed)
+                ),
+                edit(Kind::Issue, &disputed, fields(json!({ "title": THEIRS }))),
             ),
             (
                 format!("deletes issue {}", short(&vanished)),

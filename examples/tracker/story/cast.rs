@@ -22,8 +22,16 @@ pub(super) struct Cast {
     pub(super) moved: String,
     /// Is deleted by somebody else.
     pub(super) vanished: String,
+    /// Gets another title here, and yet another from somebody else.
+    pub(super) disputed: String,
+    /// Gets a title here that the server does not take.
+    pub(super) untitled: String,
+    /// Its title before.
+    pub(super) title: String,
     /// Gets another colour here and another description from somebody else.
     pub(super) painted: String,
+    /// Gets a colour here that the server does not take.
+    pub(super) garish: String,
     /// Is deleted here.
     pub(super) dropped_label: String,
 }
@@ -34,18 +42,18 @@ impl Cast {
         let few = || "the seeds have too few issues or labels for the story";
         let mut issues: Vec<&Fields> = snapshot.issues.iter().collect();
         let locked = issues.iter().position(|issue| issue.get("locked") == Some(&Value::Bool(true)));
-        if issues.len() < 6 {
+        if issues.len() < 8 {
             return Err(few().into());
         }
         let retitled = issues.remove(locked.unwrap_or(0));
         let open = |issue: &&Fields| text(issue, "state") == "open";
         let closed = issues.remove(issues.iter().position(open).ok_or_else(few)?);
         let dropped = issues.remove(issues.len() - 1);
-        let [relabelled, moved, vanished, ..] = issues[..] else {
+        let [relabelled, moved, vanished, disputed, untitled, ..] = issues[..] else {
             return Err(few().into());
         };
         let labels = relabelled.get("labels").and_then(Value::as_array).into_iter().flatten();
-        let [painted, .., dropped_label] = &snapshot.labels[..] else {
+        let [painted, garish, .., dropped_label] = &snapshot.labels[..] else {
             return Err(few().into());
         };
         Ok(Self {
@@ -56,7 +64,11 @@ impl Cast {
             dropped: text(dropped, "id"),
             moved: text(moved, "id"),
             vanished: text(vanished, "id"),
+            disputed: text(disputed, "id"),
+            untitled: text(untitled, "id"),
+            title: text(untitled, "title"),
             painted: text(painted, "name"),
+            garish: text(garish, "name"),
             dropped_label: text(dropped_label, "name"),
         })
     }

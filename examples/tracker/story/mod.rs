@@ -3,14 +3,16 @@
 //! ```text
 //! mod      the story: server, client, what is expected; and the order of the chapters
 //! ground   before take-off: the first sync, the recorded label scenario
-//! air      without a server: reads, edits, a killed process
+//! air      a last look at an issue; then without a server: reads, edits, a killed process
 //! landing  the server comes back: killed before and after it accepts, the queue drains, others' changes arrive
+//! desk     what waits for the user by then: a conflict and two refusals, each settled in its way
 //! verdict  the table, and the judgement over the server's journal
 //! cast     which seeded rows play which part
 //! ```
 
 mod air;
 mod cast;
+mod desk;
 mod ground;
 mod landing;
 mod verdict;
@@ -80,6 +82,7 @@ pub(crate) async fn tell(args: StoryArgs) -> Result<bool, Problem> {
     story.meanwhile()?;
     story.killed_around_acceptance().await?;
     story.drain().await?;
+    story.decisions().await?;
     story.arrivals().await?;
     story.verdict().await
 }
@@ -170,6 +173,12 @@ impl Story {
         self.expected.extend(deed.expected());
         self.gone.extend(deed.removed().map(|(kind, key)| (kind, key.to_owned())));
         self.client()?.does(deed, accepted).await
+    }
+
+    /// Lets the user do something that the server will not simply do: nothing is expected of it before it is settled.
+    async fn tries(&mut self, deed: Deed) -> Result<(), Problem> {
+        self.timeline.say("you", deed.to_string());
+        self.client()?.does(deed, false).await
     }
 
     /// Waits for the server, but not for ever.
