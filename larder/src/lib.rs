@@ -84,5 +84,8 @@ mod guide {
     #[doc = include_str!("../../docs/src/guide/custom-provider.md")]
     mod custom_provider {}
 
-    chapters! { associations_remote, conflicts, damage, evolution, models, queries, reading, writing, associations, outbox, rest, sync, testing, tracing }
+    chapters! {
+        start, models, evolution, queries, reading, writing, associations, associations_remote, outbox, conflicts, sync, rest,
+        errors, testing, damage, tracing,
+    }
 }

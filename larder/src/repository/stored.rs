@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder_core::{Error, ErrorKind, Key, Model, Result};
+use larder_core::{AsModel, Error, ErrorKind, Key, Model, Result};
 
 use super::Repository;
 use super::write::Written;
@@ -76,6 +76,15 @@ impl<M> std::ops::Deref for Stored<M> {
     type Target = M;
 
     fn deref(&self) -> &M {
+        &self.row
+    }
+}
+
+/// What was stored can be edited, stored again and deleted like the row that it is.
+impl<M: Model> AsModel for Stored<M> {
+    type Model = M;
+
+    fn as_model(&self) -> &M {
         &self.row
     }
 }
