@@ -73,7 +73,8 @@ impl OutboxSettings {
         self
     }
 
-    /// The ceiling of the first wait and the highest ceiling; 500 ms and 5 minutes unless told otherwise.
+    /// The ceiling of the first wait and the highest ceiling; 500 ms and 5 minutes unless told otherwise. A wait is anywhere
+    /// below its ceiling, which doubles with each failure; at the highest it is anywhere in its upper third.
     pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
         self.engine.backoff = Backoff { base, cap };
         self

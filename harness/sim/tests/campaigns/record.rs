@@ -13,9 +13,14 @@ fn folder() -> Option<PathBuf> {
     std::env::var_os(VARIABLE).map(PathBuf::from)
 }
 
+/// Whether campaigns are run at full length.
+pub(crate) fn is_full() -> bool {
+    folder().is_some()
+}
+
 /// The size of a campaign that has `full` at full length.
 pub(crate) fn size(full: u64) -> u64 {
-    if folder().is_some() { full } else { full / SHORTER }
+    if is_full() { full } else { full / SHORTER }
 }
 
 /// Notes a row: name, what was run, what it showed.
