@@ -67,6 +67,45 @@ pub struct Entry {
     pub theirs: Option<Box<Theirs>>,
 }
 
+impl Entry {
+    /// A mutation of today's model that is ready to be sent, was made from nothing, changes nothing yet and has no number.
+    #[must_use]
+    pub fn new(
+        schema: &'static Schema,
+        key: Key,
+        operation: Operation,
+        id: MutationId,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            seq: 0,
+            prev: 0,
+            id,
+            schema,
+            model_version: schema.version,
+            key,
+            operation,
+            row: None,
+            changed: FieldSet::default(),
+            base: None,
+            base_version: None,
+            extra: None,
+            account: None,
+            created,
+            state: EntryState::Ready,
+            mark: None,
+            attempts: 0,
+            strikes: 0,
+            first_strike: None,
+            not_before: None,
+            failure: None,
+            carries: Vec::new(),
+            within: None,
+            theirs: None,
+        }
+    }
+}
+
 /// A row as the remote has it, kept beside an entry.
 #[derive(Clone, Debug)]
 pub struct Theirs {

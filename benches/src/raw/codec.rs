@@ -6,7 +6,7 @@ use larder::{Model, MutationId, Operation, Timestamp, Uuid};
 use larder_core::packed::{
     Bound, PackedBuf, PackedRow, Shape, Stored, encode_entry, parse_body, write_record,
 };
-use larder_core::{Entry, EntryState, Key, MetaRef, Row, RowState, SyncState};
+use larder_core::{Entry, Key, MetaRef, Row, RowState, SyncState};
 
 use crate::Result;
 use crate::model::{User, mix};
@@ -84,31 +84,14 @@ impl Codec {
             None => (0..schema.fields.len()).collect(),
             Some(before) => [3, 4, 9].into_iter().filter(|at| differ(*at, &before.user, user)).collect(),
         };
+        let operation = if before.is_some() { Operation::Update } else { Operation::Insert };
+        let mutation = MutationId(Uuid::from_u64_pair(mix(seq), mix(!seq)));
         let entry = Entry {
             seq,
-            prev: 0,
-            id: MutationId(Uuid::from_u64_pair(mix(seq), mix(!seq))),
-            schema,
-            model_version: schema.version,
-            key: Key::Uuid(user.id),
-            operation: if before.is_some() { Operation::Update } else { Operation::Insert },
             row: Some(Arc::new(user.clone())),
             changed,
             base: before.map(|before| Arc::new(before.row) as Arc<dyn Row>),
-            base_version: None,
-            extra: None,
-            account: None,
-            created: self.since,
-            state: EntryState::Ready,
-            mark: None,
-            attempts: 0,
-            strikes: 0,
-            first_strike: None,
-            not_before: None,
-            failure: None,
-            carries: Vec::new(),
-            within: None,
-            theirs: None,
+            ..Entry::new(schema, Key::Uuid(user.id), operation, mutation, self.since)
         };
         Ok(encode_entry(&entry, SHAPE)?)
     }

@@ -6,8 +6,8 @@ use larder_core::packed::{
     Bound, EntryRows, Stored, decode_entry, encode_entry, write_record, write_tombstone,
 };
 use larder_core::{
-    Entry, EntryState, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp,
-    Uuid, ordered,
+    Entry, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp, Uuid,
+    ordered,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -165,30 +165,21 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn entry(schema: &'static Schema, row: &Everything) -> Entry {
     let row: Arc<dyn Row> = Arc::new(row.clone());
     Entry {
-        seq: 0,
         prev: 3,
-        id: MutationId(Uuid::from_u128(9)),
-        schema,
-        model_version: 1,
-        key: Key::from("k"),
-        operation: Operation::Update,
         row: Some(row.clone()),
         changed: [1, 3].into_iter().collect(),
         base: Some(row),
         base_version: Some("v".into()),
-        extra: None,
         account: Some("ada".into()),
-        created: Timestamp::UNIX_EPOCH,
-        state: EntryState::Ready,
         mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }),
         attempts: 1,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(
+            schema,
+            Key::from("k"),
+            Operation::Update,
+            MutationId(Uuid::from_u128(9)),
+            Timestamp::UNIX_EPOCH,
+        )
     }
 }
 

@@ -15,30 +15,15 @@ use crate::trial::{Trial, Verdict};
 /// An entry that creates a specimen.
 pub(super) fn entry(trial: &Trial, id: i64) -> Entry {
     Entry {
-        seq: 0,
-        prev: 0,
-        id: MutationId(trial.runtime.uuid()),
-        schema: &SPECIMEN,
-        model_version: SPECIMEN.version,
-        key: id.into(),
-        operation: Operation::Insert,
         row: Some(Arc::new(specimen(id))),
         changed: (0..SPECIMEN.fields.len()).collect(),
-        base: None,
-        base_version: None,
-        extra: None,
-        account: None,
-        created: trial.runtime.now(),
-        state: EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(
+            &SPECIMEN,
+            id.into(),
+            Operation::Insert,
+            MutationId(trial.runtime.uuid()),
+            trial.runtime.now(),
+        )
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 pub(crate) use larder_core::conflict::differences;
 use larder_core::{
-    Batch, Entry, EntryState, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState,
-    Schema, StoredRow, SyncState, Tail, Timestamp, Within,
+    Batch, Entry, Expect, FieldSet, Key, Meta, MutationId, Op, Operation, Result, Row, RowState, Schema,
+    StoredRow, SyncState, Tail, Timestamp, Within,
 };
 
 /// What the application wants.
@@ -79,13 +79,7 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
     let changed = if operation == Operation::Insert { (0..schema.fields.len()).collect() } else { changed };
     let tail = Tail::New(queued(batch));
     batch.ops.push(Op::Enqueue(Box::new(Entry {
-        seq: 0,
         prev: tail_before,
-        id,
-        schema,
-        model_version: schema.version,
-        key: key.clone(),
-        operation,
         row: match &write {
             Write::Put(row) => Some(Arc::clone(row)),
             Write::Delete => None,
@@ -95,17 +89,9 @@ pub(crate) fn enqueue(batch: &mut Batch, stored: Option<&StoredRow>, intent: Int
         base_version,
         extra: meta.extra.clone(),
         account,
-        created: now,
-        state: EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
         carries,
         within,
-        theirs: None,
+        ..Entry::new(schema, key.clone(), operation, id, now)
     })));
     batch.ops.push(match write {
         Write::Put(row) => Op::Put { schema, key, row, meta, tail },

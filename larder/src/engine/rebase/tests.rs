@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    ConflictDef, Entry, EntryState, FieldDef, FieldSet, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op,
-    Operation, Record, Row, Schema, SendMark, StoredRow, Tail, Theirs, Timestamp, Uuid, Value,
+    ConflictDef, Entry, FieldDef, FieldSet, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op, Operation,
+    Record, Row, Schema, SendMark, StoredRow, Tail, Theirs, Timestamp, Uuid, Value,
 };
 use rstest::rstest;
 
@@ -33,29 +33,16 @@ fn shared(row: Record) -> Arc<dyn Row> {
 fn update(seq: u64) -> Entry {
     Entry {
         seq,
-        prev: 0,
-        id: MutationId(Uuid::from_u128(seq.into())),
-        schema: &NOTE,
-        model_version: 1,
-        key: Key::Int(1),
-        operation: Operation::Update,
         row: Some(shared(note("mine", "tag"))),
         changed: [1].into_iter().collect(),
         base: Some(shared(note("base", "tag"))),
-        base_version: None,
-        extra: None,
-        account: None,
-        created: Timestamp::UNIX_EPOCH,
-        state: EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(
+            &NOTE,
+            Key::Int(1),
+            Operation::Update,
+            MutationId(Uuid::from_u128(seq.into())),
+            Timestamp::UNIX_EPOCH,
+        )
     }
 }
 

@@ -1,8 +1,7 @@
 //! Rows and entries of older versions, rewritten at once: in pieces, and after a kill at any point.
 
 use larder_core::{
-    Entry, EntryState, ErrorKind, Key, Migrated, MutationId, Op, Operation, Query, Record, Schema, Store,
-    Timestamp, Uuid,
+    Entry, ErrorKind, Key, Migrated, MutationId, Op, Operation, Query, Record, Schema, Store, Timestamp, Uuid,
 };
 use larder_redb::Redb;
 
@@ -20,31 +19,13 @@ fn update(
     row: Option<Record>,
     changed: &[usize],
 ) -> Op {
+    let operation = if row.is_some() { Operation::Update } else { Operation::Delete };
+    let mutation = MutationId(Uuid::from_u128(u128::from(id)));
     Op::Enqueue(Box::new(Entry {
-        seq: 0,
-        prev: 0,
-        id: MutationId(Uuid::from_u128(u128::from(id))),
-        schema,
-        model_version: schema.version,
-        key: id.into(),
-        operation: if row.is_some() { Operation::Update } else { Operation::Delete },
         row: row.map(|row| std::sync::Arc::new(row) as _),
         changed: changed.iter().copied().collect(),
         base: base.map(|row| std::sync::Arc::new(row) as _),
-        base_version: None,
-        extra: None,
-        account: None,
-        created: Timestamp::UNIX_EPOCH,
-        state: EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(schema, id.into(), operation, mutation, Timestamp::UNIX_EPOCH)
     }))
 }
 

@@ -48,30 +48,9 @@ fn key(id: u32) -> Key {
 /// A queued mutation of row `id`, its `nth`.
 fn entry(schema: &'static Schema, id: u32, nth: u128, operation: Operation) -> Entry {
     Entry {
-        seq: 0,
-        prev: 0,
-        id: MutationId(Uuid::from_u128(nth)),
-        schema,
-        model_version: schema.version,
-        key: key(id),
-        operation,
-        row: None,
-        changed: larder_core::FieldSet::default(),
-        base: None,
         base_version: Some("\"etag\"".into()),
-        extra: None,
         account: Some("ada".into()),
-        created: moment(nth as i64),
-        state: EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(schema, key(id), operation, MutationId(Uuid::from_u128(nth)), moment(nth as i64))
     }
 }
 

@@ -14,30 +14,16 @@ use crate::support::*;
 pub(crate) fn entry(schema: &'static Schema, row: Record) -> Box<Entry> {
     let key = schema.key_of(&row).unwrap();
     Box::new(Entry {
-        seq: 0,
-        prev: 0,
-        id: MutationId(Uuid::nil()),
-        schema,
-        model_version: schema.version,
-        key,
-        operation: Operation::Upsert,
         row: Some(Arc::new(row) as Arc<dyn Row>),
         changed: FieldSet::from_iter([1]),
-        base: None,
-        base_version: None,
-        extra: None,
         account: Some("ada".into()),
-        created: Timestamp::from_second(5).unwrap(),
-        state: EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(
+            schema,
+            key,
+            Operation::Upsert,
+            MutationId(Uuid::nil()),
+            Timestamp::from_second(5).unwrap(),
+        )
     })
 }
 

@@ -72,31 +72,13 @@ fn in_city(name: &str) -> Query {
 }
 
 fn entry(id: u32, base: Option<Record>, row: Option<Record>) -> Op {
+    let operation = if row.is_some() { Operation::Update } else { Operation::Delete };
+    let mutation = MutationId(Uuid::from_u128(u128::from(id)));
     Op::Enqueue(Box::new(Entry {
-        seq: 0,
-        prev: 0,
-        id: MutationId(Uuid::from_u128(u128::from(id))),
-        schema: &V1,
-        model_version: 1,
-        key: format!("P{id}").into(),
-        operation: if row.is_some() { Operation::Update } else { Operation::Delete },
         row: row.map(|row| Arc::new(row) as _),
         changed: [1].into_iter().collect(),
         base: base.map(|row| Arc::new(row) as _),
-        base_version: None,
-        extra: None,
-        account: None,
-        created: Timestamp::UNIX_EPOCH,
-        state: larder_core::EntryState::Ready,
-        mark: None,
-        attempts: 0,
-        strikes: 0,
-        first_strike: None,
-        not_before: None,
-        failure: None,
-        carries: Vec::new(),
-        within: None,
-        theirs: None,
+        ..Entry::new(&V1, format!("P{id}").into(), operation, mutation, Timestamp::UNIX_EPOCH)
     }))
 }
 
