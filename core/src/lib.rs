@@ -33,6 +33,7 @@ pub mod outbox;
 pub mod packed;
 pub mod provider;
 pub mod query;
+pub mod request;
 pub mod row;
 pub mod runtime;
 pub mod schema;
@@ -67,6 +68,7 @@ pub use query::{
     Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Operator, Order, OrderBy,
     Plan, Position, Predicate, Query, Select, TextOp, Where,
 };
+pub use request::{Request, Requests, Response};
 pub use row::{AsModel, Model, Record, Row};
 pub use runtime::{Runtime, RuntimeExt};
 pub use schema::{

@@ -155,6 +155,8 @@ pub enum ParkReason {
     /// The remote refused it for good, and its row has gone back to what it was changed from. It stops nothing; it is
     /// kept for the remote's answer.
     Reverted,
+    /// The remote refused a request that is no model. It stops nothing; it is kept for the remote's answer.
+    Refused,
     /// It can't be read or sent as the application is today.
     Unsendable,
 }

@@ -15,6 +15,7 @@ use crate::key::Key;
 use crate::meta::Meta;
 use crate::mutation::{Mutation, Operation};
 use crate::query::{Plan, Query};
+use crate::request::Requests;
 use crate::row::Row;
 use crate::runtime::Runtime;
 use crate::schema::Schema;
@@ -79,6 +80,10 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// The face that pushes changes, if the provider has it.
     #[allow(clippy::needless_lifetimes, reason = "mockall asks for the name")]
     fn realtime<'a>(&'a self) -> Option<&'a dyn Realtime>;
+
+    /// The face that takes requests which are no mutations of rows, if the provider has it.
+    #[allow(clippy::needless_lifetimes, reason = "mockall asks for the name")]
+    fn requests<'a>(&'a self) -> Option<&'a dyn Requests>;
 }
 
 /// What a provider can do. Plain facts: the outermost handle refuses what they rule out before the backend sees it.

@@ -12,7 +12,7 @@ use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Committed, Context, Damage, Delta,
     Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Meta, Migrated, Model, Mutation,
     MutationId, Op, Operation, OutboxCounts, Outcome, Page, PageRow, Presence, Provider, Query, Realtime,
-    Result, Schema, Sink, Store, StoreSize, StoredRow, Tail, Timestamp, Uuid,
+    Requests, Result, Schema, Sink, Store, StoreSize, StoredRow, Tail, Timestamp, Uuid,
 };
 use larder_derive::Model;
 use mockall::predicate::{always, eq};
@@ -101,6 +101,7 @@ mockall::mock! {
         async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied>;
         fn delta<'a>(&'a self) -> Option<&'a dyn Delta>;
         fn realtime<'a>(&'a self) -> Option<&'a dyn Realtime>;
+        fn requests<'a>(&'a self) -> Option<&'a dyn Requests>;
     }
 
     #[async_trait]

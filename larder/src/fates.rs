@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use larder_core::{Error, Key, MutationId};
+use larder_core::{Error, Key, MutationId, Response};
 use tokio::sync::oneshot;
 
 /// What became of a mutation.
@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 pub(crate) enum Fate {
     /// The remote has it; with the key that it has given in place of a temporary one.
     Accepted(Option<Key>),
+    /// The remote has it, and has answered this: it was a request that is no model.
+    Answered(Response),
     /// It is parked, or was given up.
     Failed(Error),
 }
@@ -20,6 +22,7 @@ impl Fate {
     fn duplicate(&self) -> Self {
         match self {
             Self::Accepted(given) => Self::Accepted(given.clone()),
+            Self::Answered(response) => Self::Answered(response.clone()),
             Self::Failed(error) => Self::Failed(error.duplicate()),
         }
     }

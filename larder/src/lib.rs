@@ -24,6 +24,7 @@ mod engine;
 mod events;
 mod fates;
 mod given;
+mod parcel;
 mod passive;
 mod repository;
 mod runtime;
@@ -34,9 +35,10 @@ pub use events::{Happened, OutboxEvent, OutboxEvents};
 pub use passive::PassiveConnectivity;
 pub use repository::{
     Answers, AutoSync, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation,
-    InState, Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, Pushed, Question, Questions,
-    QueuedMutation, Raw, Remark, Repository, Rows, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target,
-    Transaction, UnreadableMutation, Watch, WatchConflicts, WouldLose,
+    Http, HttpRequest, InState, Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, Pushed,
+    Question, Questions, QueuedMutation, QueuedRequest, Raw, Remark, Repository, RequestSettings, Rows,
+    SentRequest, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction, UnreadableMutation,
+    Watch, WatchConflicts, WouldLose,
 };
 pub use runtime::TokioRuntime;
 pub use status::{Status, StatusWatch};
@@ -44,8 +46,8 @@ pub use status::{Status, StatusWatch};
 pub use larder_core::{
     AlwaysOnline, Assoc, Conflict, Connectivity, Convert, Cursor, Damage, Datum, Decimal, Error, ErrorKind,
     Failure, Field, Finding, FindingKind, Idempotency, Integrity, Invalid, Key, Keyed, Mains, Many, Model,
-    MutationId, OldRow, One, Operation, ParkReason, Power, ReadPolicy, Resolution, Result, RowState, Runtime,
-    Select, StoreSize, Strategy, SyncState, Timestamp, Uuid, Value, Where, WritePolicy,
+    MutationId, OldRow, One, Operation, ParkReason, Power, ReadPolicy, Resolution, Response, Result,
+    RowState, Runtime, Select, StoreSize, Strategy, SyncState, Timestamp, Uuid, Value, Where, WritePolicy,
 };
 pub use larder_derive::{Datum, Model};
 
@@ -85,7 +87,7 @@ mod guide {
     mod custom_provider {}
 
     chapters! {
-        start, models, evolution, queries, reading, writing, associations, associations_remote, outbox, conflicts, sync, rest,
+        start, models, evolution, queries, reading, writing, associations, associations_remote, outbox, requests, conflicts, sync, rest,
         errors, testing, damage, tracing,
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use larder_core::runtime::BoxFuture;
 use larder_core::{
     Applied, Capabilities, Connectivity, Context, Delta, DeltaAnswer, DeltaScope, Error, ErrorKind,
-    Idempotency, Mutation, Operation, Page, Plan, Presence, Provider, Query, Realtime, Result, Schema,
-    async_trait,
+    Idempotency, Mutation, Operation, Page, Plan, Presence, Provider, Query, Realtime, Requests, Result,
+    Schema, async_trait,
 };
 use tokio::sync::watch;
 
@@ -131,6 +131,10 @@ impl Provider for Listened {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.inner.realtime()
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        self.inner.requests()
     }
 }
 

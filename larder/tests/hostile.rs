@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Done, Mutation, Page, PageToken, Presence, Provider, Query,
-    Realtime, Schema, Store, async_trait,
+    Realtime, Requests, Schema, Store, async_trait,
 };
 use larder::{
     ErrorKind, Idempotency, Model, Operation, ReadPolicy, Repository, Result, RowState, Select, WritePolicy,
@@ -135,6 +135,10 @@ impl Provider for Scripted {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Done, Meta, Mutation, Page, PageRow, PageToken, Plan, Presence,
-    Provider, Query, Realtime, Schema, async_trait,
+    Provider, Query, Realtime, Requests, Schema, async_trait,
 };
 use larder::{Idempotency, Model, Operation, Redb, Repository, Result, Timestamp};
 
@@ -76,6 +76,10 @@ impl Provider for Endless {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

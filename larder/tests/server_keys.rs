@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, KeyKind, Mutation, OpenProvider, Opening, Page, Plan, Presence,
-    Provider, Query, Realtime, Record, Schema, Sent, Value, async_trait,
+    Provider, Query, Realtime, Record, Requests, Schema, Sent, Value, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, Operation, ReadPolicy, Redb, Repository, Result,
@@ -135,6 +135,10 @@ impl Provider for Counting {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

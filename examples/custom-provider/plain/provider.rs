@@ -9,7 +9,7 @@ use std::sync::Arc;
 use larder::core::query::plan::Access;
 use larder::core::{
     Applied, Capabilities, Context, Delta, Done, Meta, Mutation, Opening, Outcome, Page, PageRow, Plan,
-    Presence, Provider, Query, Realtime, Record, Row, Schema, Serdes, async_trait,
+    Presence, Provider, Query, Realtime, Record, Requests, Row, Schema, Serdes, async_trait,
 };
 use larder::{Error, ErrorKind, Idempotency, Key, Operation, Result, Runtime};
 use serde_json::{Map, Value as Json};
@@ -211,6 +211,10 @@ impl Provider for OpenFile {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

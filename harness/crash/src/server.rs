@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, KeyKind, Mutation, Outcome, Page, PageRow, Plan, Presence,
-    Provider, Query, Realtime, Record, Schema, Value, async_trait,
+    Provider, Query, Realtime, Record, Requests, Schema, Value, async_trait,
 };
 use larder::core::{Meta, Row};
 use larder::{Error, ErrorKind, Idempotency, Key, MutationId, Operation, Result, Timestamp};
@@ -246,6 +246,10 @@ impl Provider for Server {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

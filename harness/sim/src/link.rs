@@ -8,7 +8,8 @@ use futures_util::future::{Either, select};
 use larder_core::runtime::BoxFuture;
 use larder_core::{
     Applied, Capabilities, Context, Delta, Error, ErrorKind, Idempotency, Mutation, OpenProvider, Opening,
-    Operation, Page, Plan, Presence, Provider, Query, Realtime, Result, Runtime, Schema, Sent, async_trait,
+    Operation, Page, Plan, Presence, Provider, Query, Realtime, Requests, Result, Runtime, Schema, Sent,
+    async_trait,
 };
 use tokio::sync::oneshot;
 
@@ -269,6 +270,10 @@ impl Provider for Link {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

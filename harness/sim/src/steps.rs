@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry,
     Error, ErrorKind, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, OpenStore, Opening, Operation,
-    OutboxCounts, Page, Plan, Presence, Provider, Query, Realtime, Result, Schema, Sink, Store, StoreSize,
-    StoredRow, async_trait,
+    OutboxCounts, Page, Plan, Presence, Provider, Query, Realtime, Requests, Result, Schema, Sink, Store,
+    StoreSize, StoredRow, async_trait,
 };
 
 use crate::kernel::step_aside;
@@ -99,6 +99,10 @@ impl Provider for Steps {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.inner.realtime()
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        self.inner.requests()
     }
 }
 

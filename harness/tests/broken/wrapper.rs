@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Damage, Delta,
     Direction, Done, Entry, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, Op, Operation,
-    OutboxCounts, Outcome, Page, Predicate, Presence, Provider, Query, Realtime, Record, Result, Row, Schema,
-    Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
+    OutboxCounts, Outcome, Page, Predicate, Presence, Provider, Query, Realtime, Record, Requests, Result,
+    Row, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
 };
 use larder_harness::models::SPECIMEN;
 
@@ -214,6 +214,10 @@ impl Provider for Broken {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.inner.realtime()
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        self.inner.requests()
     }
 }
 

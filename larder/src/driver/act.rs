@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::{
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Idempotency,
-    Mutation, Op, Operation, PageRow, Provider, Result, Runtime, Schema, SendMark, Sent, Store, Unreadable,
+    Mutation, Op, Operation, PageRow, Provider, Response, Result, Runtime, Schema, SendMark, Sent, Store,
+    Unreadable,
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
@@ -17,6 +18,7 @@ use crate::engine::settle;
 use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, enqueue};
 use crate::fates::Fates;
 use crate::given::Given;
+use crate::parcel::{Parcel, is_parcel};
 
 /// How often a decision is tried while others write, before they have to wait for it.
 const OVERTAKEN: usize = 3;
@@ -59,6 +61,8 @@ pub(crate) struct Kept {
     /// The revision of the store when the remote was asked.
     pub(super) asked: u64,
     pub(super) answer: Result<Option<PageRow>>,
+    /// To a request that is no model.
+    pub(super) response: Option<Response>,
 }
 
 impl Acts {
@@ -107,6 +111,10 @@ impl Acts {
     /// What a repeat of the entry may do. One whose key is still to be given can't be asked about; and one that should
     /// say on which version it is based, and knows none, has to be asked about.
     pub(super) fn idempotency(&self, entry: &Entry) -> Idempotency {
+        if is_parcel(entry) {
+            // One that can't be read can't be sent either.
+            return Parcel::read(entry).map_or(Idempotency::AtMostOnce, |parcel| parcel.idempotency());
+        }
         let conditional = entry.operation == Operation::Insert || entry.base_version.is_some();
         match self.remote.idempotency(entry.schema, entry.operation) {
             Idempotency::Probe if exchange::is_temporary(entry) => Idempotency::AtMostOnce,
@@ -173,7 +181,11 @@ impl Acts {
 
     pub(crate) fn head(&self, entry: &Entry) -> Head {
         let policy = self.policies.get(entry.schema.model).copied().unwrap_or_default();
-        Head::of(entry, self.idempotency(entry), policy)
+        let mut head = Head::of(entry, self.idempotency(entry), policy);
+        if let Some(Ok(parcel)) = is_parcel(entry).then(|| Parcel::read(entry)) {
+            head.lane = Some(parcel.lane());
+        }
+        head
     }
 
     #[tracing::instrument(name = "larder::send", skip(self))]
@@ -186,6 +198,7 @@ impl Acts {
             Ok(Some(Entry { state: EntryState::Parked(reason), .. })) => {
                 return self.answered(seq, Answer::Waits(reason));
             }
+            Ok(Some(entry)) if is_parcel(&entry) => return self.forward(entry, repeated).await,
             Ok(Some(entry)) => self.try_send(entry, repeated).await,
             Err(error) => Err(error),
         };
@@ -210,7 +223,7 @@ impl Acts {
         self.answered(seq, answer)
     }
 
-    fn answered(&self, seq: u64, answer: Answer) -> Event {
+    pub(super) fn answered(&self, seq: u64, answer: Answer) -> Event {
         Event::Answered { seq, answer, jitter: self.runtime.random() }
     }
 
@@ -249,8 +262,8 @@ impl Acts {
         let Some(entry) = self.store.entry(&self.cx(), seq).await.map_err(unreadable)? else {
             return Ok(Answer::Accepted);
         };
-        // There is no key to ask by, and "not there" would send it again.
-        if exchange::is_temporary(&entry) {
+        // There is no key to ask by, and "not there" would send it again; nor can be asked about a request.
+        if exchange::is_temporary(&entry) || is_parcel(&entry) {
             return Ok(Answer::Unknowable);
         }
         let asked = self.store.revision();
@@ -276,14 +289,17 @@ impl Acts {
     }
 
     fn keep(&self, seq: u64, asked: u64, answer: Result<Option<PageRow>>) {
-        let kept = Kept { asked, answer };
+        self.keep_answer(seq, Kept { asked, answer, response: None });
+    }
+
+    pub(super) fn keep_answer(&self, seq: u64, kept: Kept) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, kept);
     }
 
     /// A probe that fails must not hide the answer that it was made for.
     fn keep_unless_answered(&self, seq: u64, error: Error) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.entry(seq).or_insert(Kept { asked: 0, answer: Err(error) });
+        answers.entry(seq).or_insert(Kept { asked: 0, answer: Err(error), response: None });
     }
 
     pub(crate) fn answer(&self, seq: u64) -> Option<Kept> {
@@ -305,7 +321,7 @@ pub(super) fn is_damage(error: &Error) -> bool {
 }
 
 /// An entry that can't be read was not sent.
-fn unreadable(error: Error) -> Error {
+pub(super) fn unreadable(error: Error) -> Error {
     let transient = error.kind() == ErrorKind::Storage;
     let kind = if transient { ErrorKind::Offline } else { ErrorKind::Unsupported };
     Error::new(kind, "the outbox entry can't be read").with_sent(Sent::Never).because(error)

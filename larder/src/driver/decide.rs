@@ -5,10 +5,11 @@ use std::sync::Arc;
 use larder_core::conflict::Outcome;
 use larder_core::{
     Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Meta, MutationId, Op,
-    Operation, ParkReason, Result, Row, RowState, Schema, StoredRow, SyncState, Unreadable,
+    Operation, ParkReason, Result, Row, RowState, RuntimeExt, Schema, StoredRow, SyncState, Unreadable,
 };
 
 use super::act::{Acts, is_damage};
+use super::forward;
 use crate::engine::{Moved, settle};
 use crate::fates::Fate;
 
@@ -19,6 +20,8 @@ pub(crate) enum Retry {
     Again,
     /// It was put on what the remote has now.
     Moved(Moved),
+    /// It is another entry now, at the end of the outbox.
+    Anew,
     /// It was not parked.
     Waiting,
 }
@@ -42,6 +45,14 @@ impl Acts {
                 EntryState::Parked(ParkReason::Conflict) if entry.theirs.is_some() => {
                     let moved = self.settle_conflict(seq, &Outcome::Mine).await?;
                     return Ok(Some(Retry::Moved(moved)));
+                }
+                EntryState::Parked(ParkReason::Refused) => {
+                    let id = MutationId(self.runtime.uuid());
+                    let batch = forward::again(&entry, stored, id, self.runtime.now())?;
+                    if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
+                        continue;
+                    }
+                    return Ok(Some(Retry::Anew));
                 }
                 _ => {}
             }

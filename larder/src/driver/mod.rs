@@ -5,6 +5,7 @@ mod again;
 mod decide;
 mod entries;
 mod exchange;
+mod forward;
 mod nested;
 mod resolve;
 mod settlement;

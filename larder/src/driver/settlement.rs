@@ -4,15 +4,17 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use larder_core::{
-    Batch, CommitOutcome, Entry, Error, ErrorKind, Failure, Key, MutationId, PageRow, ParkReason, Result,
-    Sent, StoredRow, Timestamp,
+    Batch, CommitOutcome, Entry, Error, ErrorKind, Failure, Key, MutationId, PageRow, ParkReason, Response,
+    Result, Sent, StoredRow, Timestamp,
 };
 
-use super::act::{Acts, is_damage};
+use super::act::{Acts, Kept, is_damage};
+use super::forward;
 use crate::engine::rebase::Rebased;
 use crate::engine::renames::Rename;
 use crate::engine::{Event, Moved, Verdict, exchange, settle};
 use crate::fates::Fate;
+use crate::parcel::is_parcel;
 use crate::repository::{Since, take_brought};
 
 /// A decision that is being made durable.
@@ -23,6 +25,8 @@ struct Decision {
     /// The revision of the store when the remote was asked.
     asked: u64,
     answer: Option<Result<Option<PageRow>>>,
+    /// What the remote answered to a request that is no model.
+    response: Option<Response>,
     /// What the remote has, if it was asked.
     heard: Option<Option<PageRow>>,
     /// The mutation and those that go with it, once its entry has been read.
@@ -87,14 +91,18 @@ impl Acts {
     /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
-        let (asked, answer) = self.answer(seq).map(|kept| (kept.asked, kept.answer)).unzip();
+        let (asked, answer, response) = match self.answer(seq) {
+            Some(Kept { asked, answer, response }) => (asked, Some(answer), response),
+            None => (0, None, None),
+        };
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
         let mut decision = Decision {
             seq,
             verdict,
             next,
-            asked: asked.unwrap_or_default(),
+            asked,
             answer,
+            response,
             heard,
             ids: Vec::new(),
             given: None,
@@ -197,6 +205,7 @@ impl Acts {
         let failure = decision.error().map(|error| Failure::of(error, now));
         let until = self.put_off(decision.error(), now);
         Ok(Some(match decision.verdict {
+            Verdict::Accept if is_parcel(entry) => forward::done(entry, stored).into(),
             Verdict::Accept => return self.acceptance(decision, entry, stored, alone).await,
             Verdict::Park(reason) => {
                 let entry = self.with_theirs(entry, decision.heard.as_ref());
@@ -278,6 +287,11 @@ impl Acts {
         let own = decision.ids.last().copied();
         for id in std::mem::take(&mut decision.ids) {
             let reason = match decision.verdict {
+                Verdict::Accept if decision.response.is_some() => {
+                    let fate = decision.response.take().map_or(Fate::Accepted(None), Fate::Answered);
+                    self.fates.settle(id, &fate);
+                    continue;
+                }
                 Verdict::Accept => {
                     let given = decision.given.clone().filter(|_| Some(id) == own);
                     self.fates.settle(id, &Fate::Accepted(given));

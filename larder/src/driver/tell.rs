@@ -25,7 +25,9 @@ pub(super) fn before(engine: &Engine, event: &Event) -> Vec<OutboxEvent> {
             }
         }
         Event::Reverted(seqs) => seqs.iter().for_each(|seq| say(*seq, Happened::Reverted)),
-        Event::Retried(seq) | Event::Edited { seq, .. } => say(*seq, Happened::Retried),
+        Event::Retried(seq) | Event::Requeued(seq) | Event::Edited { seq, .. } => {
+            say(*seq, Happened::Retried);
+        }
         Event::Discarded(seq) => say(*seq, Happened::Discarded),
         Event::Revised { gone, .. } => gone.iter().for_each(|seq| say(*seq, Happened::Cancelled)),
         _ => {}

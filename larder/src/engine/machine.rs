@@ -7,7 +7,7 @@ use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent};
 use super::terms::{
     Answer, Counts, Effect, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
 };
-use super::window::{Stage, Window};
+use super::window::{Stage, Window, is_aside};
 
 /// How many conflicts of an entry are resolved one after the other before it waits for the application.
 const CONFLICTS: u32 = 8;
@@ -127,9 +127,13 @@ impl Engine {
                 self.edited(seq, id);
                 self.hurry(true);
             }
-            Event::Discarded(seq) => self.window.revise(Vec::new(), vec![seq], self.loading),
+            Event::Discarded(seq) | Event::Requeued(seq) => {
+                self.window.revise(Vec::new(), vec![seq], self.loading);
+            }
             Event::Kept(seq) => self.window.restore(seq),
-            Event::Reverted(seqs) => seqs.into_iter().for_each(|seq| self.window.revert(seq)),
+            Event::Reverted(seqs) => {
+                seqs.into_iter().for_each(|seq| self.window.set_aside(seq, ParkReason::Reverted));
+            }
             Event::Account(account) => {
                 self.settings.account.clone_from(&account);
                 self.window.sign_in(account);
@@ -264,6 +268,8 @@ impl Engine {
             Answer::Refused if probing => Verdict::Park(ParkReason::Uncertain),
             Answer::Unknowable if !disputed => Verdict::Park(ParkReason::Uncertain),
             Answer::Unknowable => Verdict::Park(ParkReason::Conflict),
+            // A request has no row to put back.
+            Answer::Refused if reverts && tracked.head.lane.is_some() => Verdict::Park(ParkReason::Refused),
             Answer::Refused if reverts => Verdict::Revert,
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
@@ -376,6 +382,7 @@ impl Engine {
                 self.window.carried(seq).into_iter().for_each(|carried| self.window.forget(carried));
                 self.window.forget(seq);
             }
+            Verdict::Park(reason) if is_aside(Some(reason)) => self.window.set_aside(seq, reason),
             Verdict::Park(reason) => {
                 self.window.update(seq, |tracked| {
                     tracked.head.parked = Some(reason);
@@ -438,7 +445,7 @@ impl Engine {
     fn retried(&mut self, seq: u64) {
         match self.window.get_mut(seq) {
             Some(tracked) if tracked.stage == Stage::Settling => tracked.revived = true,
-            Some(tracked) if tracked.head.parked == Some(ParkReason::Reverted) => {}
+            Some(tracked) if is_aside(tracked.head.parked) => {}
             Some(tracked) if tracked.stage == Stage::Parked => self.window.update(seq, |tracked| {
                 tracked.stage = Stage::Ready;
                 tracked.revived = false;

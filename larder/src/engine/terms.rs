@@ -77,6 +77,8 @@ pub(crate) struct Head {
     pub(crate) id: MutationId,
     pub(crate) model: &'static str,
     pub(crate) key: Key,
+    /// Entries of one lane go in order, one at a time; `None` for that of the row.
+    pub(crate) lane: Option<Key>,
     pub(crate) idempotency: Idempotency,
     pub(crate) on_failure: PermanentFailure,
     pub(crate) account: Option<Arc<str>>,
@@ -98,6 +100,7 @@ impl Head {
             id: MutationId(Uuid::nil()),
             model: schema.model,
             key: key.clone(),
+            lane: None,
             idempotency: Idempotency::AtMostOnce,
             on_failure: PermanentFailure::Park,
             account,
@@ -126,6 +129,7 @@ impl Head {
             id: entry.id,
             model: entry.schema.model,
             key: entry.key.clone(),
+            lane: None,
             idempotency,
             on_failure,
             account: entry.account.clone(),
@@ -174,6 +178,8 @@ pub(crate) enum Event {
     Retried(u64),
     /// A parked entry goes again with another intent; with this identity, if it may have been sent.
     Edited { seq: u64, id: MutationId },
+    /// An entry is gone, and what it said is another one at the end of the outbox.
+    Requeued(u64),
     /// An entry is gone by decision of the application.
     Discarded(u64),
     /// An entry that was to be given up stays.

@@ -24,6 +24,7 @@ pub(super) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
         id: MutationId(Uuid::from_u128(seq.into())),
         model: "Note",
         key: Key::from(key),
+        lane: None,
         idempotency,
         on_failure: PermanentFailure::Park,
         account: None,

@@ -98,7 +98,12 @@ struct Meanwhile {
 }
 
 fn place(head: &Head) -> Place {
-    (head.model, head.key.clone())
+    (head.model, head.lane.as_ref().unwrap_or(&head.key).clone())
+}
+
+/// True if it is a dead letter that stops nothing: it is in no lane.
+pub(super) fn is_aside(parked: Option<ParkReason>) -> bool {
+    matches!(parked, Some(ParkReason::Reverted | ParkReason::Refused))
 }
 
 impl Tracked {
@@ -211,9 +216,9 @@ impl Window {
             Some(_) => Stage::Parked,
             None => Stage::Ready,
         };
-        let reverted = head.parked == Some(ParkReason::Reverted);
-        if reverted {
-            // Its row has gone back: what came of it is all that is left, and nothing waits for that.
+        let aside = is_aside(head.parked);
+        if aside {
+            // What came of it is all that is left, and nothing waits for that.
             head.tied = Tied::default();
         }
         let place = place(&head);
@@ -234,7 +239,7 @@ impl Window {
             revived: false,
         };
         self.entries.insert(seq, tracked);
-        if !reverted {
+        if !aside {
             self.lanes.entry(place).or_default().insert(seq);
         }
         self.enter(seq);
@@ -447,13 +452,13 @@ impl Window {
         }
     }
 
-    /// The row of an entry has gone back to what it was changed from; of the entry what came of it is left.
-    pub(super) fn revert(&mut self, seq: u64) {
+    /// Of an entry what came of it is left: its row has gone back, or it was a request.
+    pub(super) fn set_aside(&mut self, seq: u64, reason: ParkReason) {
         let Some(head) = self.entries.get(&seq).map(|tracked| tracked.head.clone()) else {
             return;
         };
         self.forget(seq);
-        self.add(Head { parked: Some(ParkReason::Reverted), ..head });
+        self.add(Head { parked: Some(reason), ..head });
     }
 
     /// True for the first entry of its row, if it waits for none of another.
@@ -479,7 +484,7 @@ impl Window {
                 let conflict = tracked.head.parked == Some(ParkReason::Conflict);
                 self.conflicts += usize::from(conflict);
                 self.parked.insert(seq);
-                if halts && !conflict && tracked.head.parked != Some(ParkReason::Reverted) {
+                if halts && !conflict && !is_aside(tracked.head.parked) {
                     self.halting.insert(seq);
                 }
             }

@@ -14,14 +14,17 @@ use larder_core::{
 use super::auto::Syncing;
 use super::background::Lease;
 use super::live::Listening;
-use super::{AutoSync, Options, OutboxSettings, Remote, Repository, Shared, associations, fetch};
+use super::{
+    AutoSync, Options, OutboxSettings, Remote, Repository, RequestSettings, Shared, associations, fetch,
+};
 use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
 use crate::driver::{self, Acts, Resolvers};
-use crate::engine::Settings;
+use crate::engine::{PermanentFailure, Settings};
 use crate::fates::Fates;
 use crate::given::Given;
+use crate::parcel;
 use crate::passive::{Heard, Listened};
 use crate::runtime::TokioRuntime;
 
@@ -45,6 +48,7 @@ pub struct Builder {
     power: Option<Arc<dyn Power>>,
     auto: AutoSync,
     live: bool,
+    requests: Option<RequestSettings>,
 }
 
 struct Registration {
@@ -169,6 +173,12 @@ impl Builder {
         self
     }
 
+    /// Takes requests that are no models: see [`Repository::http`].
+    pub fn requests(mut self, settings: RequestSettings) -> Self {
+        self.requests = Some(settings);
+        self
+    }
+
     /// Sends nothing before [`Outbox::resume`](super::Outbox::resume).
     pub fn paused(mut self) -> Self {
         self.paused = true;
@@ -203,19 +213,26 @@ impl Builder {
             }
         }
         let referrers = associations::Referrers::of(&schemas)?;
+        let requests = self.requests.map(RequestSettings::checked).transpose()?;
         let opening = Opening { runtime: Arc::clone(&runtime), schemas: schemas.clone().into() };
-        let store = store.open(&opening).await?;
+        let mut stored = schemas.clone();
+        // The remote has no rows of these.
+        stored.extend(requests.is_some().then(parcel::schema));
+        let store = store.open(&Opening { schemas: stored.into(), ..opening.clone() }).await?;
         let (caches, changes, fates) =
             (Arc::new(caches), Arc::new(Changes::new(&schemas)), Arc::<Fates>::default());
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Caches>::clone(&caches);
         store.observe(Arc::downgrade(&observer));
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Changes>::clone(&changes);
         store.observe(Arc::downgrade(&observer));
-        let OutboxSettings { engine, capacity, policies, coalesce } = self.outbox;
+        let OutboxSettings { engine, capacity, mut policies, coalesce } = self.outbox;
         if let Some(model) =
             policies.keys().find(|model| schemas.iter().all(|schema| schema.model != **model))
         {
             return Err(invalid(format!("a policy names {model}, which is not registered")));
+        }
+        if let Some(requests) = &requests {
+            policies.insert(parcel::schema().model, requests.policy.unwrap_or(PermanentFailure::Revert));
         }
         let settings = Settings { account: self.account.clone(), ..engine };
         let account = Arc::new(Account::new(self.account));
@@ -273,6 +290,7 @@ impl Builder {
             tasks: super::background::Tasks::default(),
             wiping: tokio::sync::RwLock::default(),
             account,
+            requests,
             capacity: super::capacity::Capacity::new(capacity),
             last_pulled: Mutex::new(None),
         };

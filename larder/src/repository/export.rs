@@ -10,6 +10,7 @@ use larder_core::{
 use serde::{Deserialize, Serialize};
 
 use super::outbox::Outbox;
+use crate::parcel::is_parcel;
 
 /// How many entries are read at a time.
 const READ: usize = 64;
@@ -133,20 +134,32 @@ impl Outbox<'_> {
                 return Ok(lines);
             }
             after = loaded.last;
-            let mut exported: Vec<ExportedMutation> =
-                loaded.entries.iter().map(readable).collect::<Result<_>>()?;
-            exported.extend(loaded.unreadable.iter().map(unreadable));
-            exported.sort_by_key(|exported| exported.seq);
-            for exported in exported {
-                let text = serde_json::to_string(&exported).map_err(|error| {
-                    Error::new(ErrorKind::Serialization, "the mutation can't be written as JSON")
-                        .because(error)
-                })?;
-                line(text)?;
-                lines += 1;
+            let mut unread = loaded.unreadable.iter().peekable();
+            for mut entry in loaded.entries {
+                while let Some(before) = unread.next_if(|unread| unread.seq < entry.seq) {
+                    lines += told(&unreadable(before), &mut line)?;
+                }
+                if is_parcel(&entry) {
+                    let stored =
+                        self.repo.shared.store.load(&Context::new(), entry.schema, &entry.key).await?;
+                    entry.row = stored.and_then(|stored| stored.row).or(entry.row);
+                }
+                lines += told(&readable(&entry)?, &mut line)?;
+            }
+            for left in unread {
+                lines += told(&unreadable(left), &mut line)?;
             }
         }
     }
+}
+
+/// Gives a line, and counts it.
+fn told(exported: &ExportedMutation, line: &mut impl FnMut(String) -> Result<()>) -> Result<u64> {
+    let text = serde_json::to_string(exported).map_err(|error| {
+        Error::new(ErrorKind::Serialization, "the mutation can't be written as JSON").because(error)
+    })?;
+    line(text)?;
+    Ok(1)
 }
 
 fn readable(entry: &Entry) -> Result<ExportedMutation> {

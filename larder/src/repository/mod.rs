@@ -13,6 +13,7 @@ mod coalesce;
 mod conflicts;
 mod export;
 mod fetch;
+mod http;
 mod iterate;
 mod keys;
 mod known;
@@ -26,6 +27,7 @@ mod pull;
 mod pushed;
 mod read;
 mod renewal;
+mod request_settings;
 mod rows;
 mod settings;
 mod soundness;
@@ -47,11 +49,13 @@ pub use auto::AutoSync;
 pub use builder::Builder;
 pub use conflicts::{Conflicted, Conflicts, WatchConflicts};
 pub use export::{Exported, ExportedMutation, Raw};
+pub use http::{Http, HttpRequest, SentRequest};
 pub use iterate::Iterate;
 pub use migrate::MigrationReport;
-pub use outbox::{Cleared, Outbox, QueuedMutation, UnreadableMutation};
+pub use outbox::{Cleared, Outbox, QueuedMutation, QueuedRequest, UnreadableMutation};
 pub use pull::{Budget, Progress, Remark};
 pub use pushed::Pushed;
+pub use request_settings::RequestSettings;
 pub use rows::{Origin, Rows};
 pub use settings::OutboxSettings;
 pub use standing::InState;
@@ -164,6 +168,8 @@ struct Shared {
     /// Held by a wipe, and shared by whatever stores what the remote said: nothing of before comes in after.
     wiping: tokio::sync::RwLock<()>,
     account: Arc<Account>,
+    /// What is done with requests that are no models; `None` if there are none.
+    requests: Option<RequestSettings>,
     /// The most entries that the outbox may have.
     capacity: Capacity,
     last_pulled: Mutex<Option<Timestamp>>,

@@ -16,6 +16,7 @@ use crate::engine::Event;
 #[cfg(doc)]
 use crate::events::OutboxEvent;
 use crate::events::OutboxEvents;
+use crate::parcel::{Parcel, is_parcel};
 use crate::status::Status;
 
 /// What is queued for the remote, and what may be done about it.
@@ -52,6 +53,22 @@ pub struct QueuedMutation {
     pub account: Option<Arc<str>>,
     /// What went wrong last, with the server's status and body.
     pub failure: Option<Failure>,
+    /// What is sent, of a request that is no model.
+    pub request: Option<QueuedRequest>,
+}
+
+/// A request that is no model, and that the remote has not answered: see [`Repository::http`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QueuedRequest {
+    /// The method.
+    pub method: String,
+    /// Where it goes.
+    pub target: String,
+    /// The other host that it goes to; `None` for the remote itself.
+    pub host: Option<Arc<str>>,
+    /// How long its body is, in bytes.
+    pub length: u64,
 }
 
 impl Repository {
@@ -152,7 +169,9 @@ impl Outbox<'_> {
     }
 
     /// Lets a parked mutation go again, with the same identity. One in a conflict goes as if that had been settled with
-    /// [`Resolution::Mine`](crate::Resolution::Mine). The wait of one that is not parked is cut short.
+    /// [`Resolution::Mine`](crate::Resolution::Mine). A request that was refused goes again as another one, with a place and
+    /// an identity of its own: a server may have kept its refusal under the former. The wait of one that is not parked is
+    /// cut short.
     ///
     /// # Errors
     /// `NotFound` if there is no such mutation; `Conflict` if its row has gone back; `Offline` without a remote;
@@ -164,6 +183,10 @@ impl Outbox<'_> {
             match acts.retry(seq).await? {
                 None => return Err(gone(seq)),
                 Some(Retry::Again) => driver.tell(Event::Retried(seq)),
+                Some(Retry::Anew) => {
+                    driver.tell(Event::Requeued(seq));
+                    driver.tell(Event::Nudge);
+                }
                 Some(Retry::Moved(moved)) => {
                     driver.tell(Event::Rebased(moved));
                     driver.tell(Event::Nudge);
@@ -372,7 +395,14 @@ fn gone(seq: u64) -> Error {
 
 impl QueuedMutation {
     pub(super) fn of(entry: larder_core::Entry) -> Self {
+        let parcel = is_parcel(&entry).then(|| Parcel::read(&entry).ok()).flatten();
         Self {
+            request: parcel.map(|parcel| QueuedRequest {
+                host: parcel.host(),
+                length: parcel.length(),
+                method: parcel.method,
+                target: parcel.target,
+            }),
             seq: entry.seq,
             id: entry.id,
             model: entry.schema.model,

@@ -131,6 +131,7 @@ impl Deleted {
 async fn wait(awaited: Awaited) -> Result<Option<Key>> {
     match awaited.fate().await {
         Some(Fate::Accepted(given)) => Ok(given),
+        Some(Fate::Answered(_)) => Ok(None),
         Some(Fate::Failed(error)) => Err(error),
         None => Err(Error::new(
             ErrorKind::Cancelled,

@@ -7,7 +7,7 @@ use std::task::{Context as Poller, Waker};
 
 use larder_core::{
     Applied, Capabilities, Context, Delta, Idempotency, Model as _, Mutation, Operation, Page, Presence,
-    Provider, Query, ReadPolicy, Realtime, Result, Schema, Select, async_trait,
+    Provider, Query, ReadPolicy, Realtime, Requests, Result, Schema, Select, async_trait,
 };
 use larder_derive::Model;
 
@@ -60,6 +60,10 @@ impl Provider for Silent {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use larder::core::association::references;
 use larder::core::{
     Applied, Capabilities, Context, Delta, KeyKind, Mutation, OpenProvider, Opening, Outcome, Page, PageRow,
-    Plan, Presence, Provider, Query, Realtime, Record, Row, Schema, Sent, Value, async_trait,
+    Plan, Presence, Provider, Query, Realtime, Record, Requests, Row, Schema, Sent, Value, async_trait,
 };
 use larder::{
     Builder, Error, ErrorKind, Idempotency, Key, Many, Memory, Model, MutationId, One, Operation, ReadPolicy,
@@ -210,6 +210,10 @@ impl Provider for Server {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

@@ -14,7 +14,7 @@ use larder::core::store::{
 };
 use larder::core::{
     Applied, Capabilities, Context, Damage, Delta, Entry, Integrity, Mutation, OpenStore, Opening, Outcome,
-    Page, Presence, Provider, Realtime, Schema, Sent, Store, StoreSize, async_trait,
+    Page, Presence, Provider, Realtime, Requests, Schema, Sent, Store, StoreSize, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
@@ -171,6 +171,10 @@ impl Provider for Faulty {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }
@@ -426,6 +430,10 @@ impl Provider for Line {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use larder::core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry,
     Integrity, Loaded, MetaRef, Migrated, Mutation, OpenStore, Opening, OutboxCounts, Page, Presence,
-    Provider, Query, Realtime, Row, Schema, Sink, Store, StoreSize, StoredRow, async_trait,
+    Provider, Query, Realtime, Requests, Row, Schema, Sink, Store, StoreSize, StoredRow, async_trait,
 };
 use larder::{Idempotency, Key, Operation, Result};
 
@@ -117,6 +117,10 @@ impl Provider for Open {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.inner.realtime()
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        self.inner.requests()
     }
 }
 

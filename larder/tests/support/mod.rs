@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Mutation, OpenProvider, Opening, Page, Presence, Provider, Query,
-    Realtime, Schema, Sent, async_trait,
+    Realtime, Requests, Schema, Sent, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Memory, Model, Operation, ReadPolicy, Repository, Result, Select,
@@ -270,6 +270,10 @@ impl Provider for OpenNet {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::stream::BoxStream;
 use larder::core::{
     Applied, Batch, Capabilities, Change, Context, Delta, DeltaAnswer, DeltaScope, Done, Misfit, Mutation,
-    Op, OpenStore, Opening, Page, PageRow, PageToken, Plan, Presence, Provider, Query, Realtime, Schema,
-    Sent, Store, async_trait,
+    Op, OpenStore, Opening, Page, PageRow, PageToken, Plan, Presence, Provider, Query, Realtime, Requests,
+    Schema, Sent, Store, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Repository, Result,
@@ -271,6 +271,10 @@ impl Provider for Server {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.pushes.load(Ordering::SeqCst).then_some(self)
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        None
     }
 }
 

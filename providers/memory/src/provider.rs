@@ -9,8 +9,8 @@ use larder_core::{
     Applied, Batch, Borrower, Capabilities, Change, CommitObserver, CommitOutcome, Context, Damage, Delta,
     DeltaAnswer, DeltaPage, DeltaScope, Done, Entry, Error, ErrorKind, Idempotency, Integrity, Key, Loaded,
     Meta, Migrated, Mutation, Op, Opening, Operation, OutboxCounts, Outcome, Page, PageRow, Plan, Presence,
-    Provider, Query, Realtime, Record, Result, Row, Runtime, Schema, Sink, Store, StoreSize, StoredRow, Tail,
-    Touched,
+    Provider, Query, Realtime, Record, Requests, Result, Row, Runtime, Schema, Sink, Store, StoreSize,
+    StoredRow, Tail, Touched,
 };
 use tracing::{Level, instrument};
 
@@ -230,6 +230,10 @@ impl Provider for MemoryStore {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         Some(self)
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        None
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitOutcome, Context, Delta, Done, Error, ErrorKind, Expect,
     Idempotency, Meta, Mutation, Op, Operation, Outcome, Page, PageRow, Presence, Provider, Query, Realtime,
-    Record, Result, Row, Schema, Store, Tail,
+    Record, Requests, Result, Row, Schema, Store, Tail,
 };
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
@@ -309,6 +309,10 @@ impl Provider for RedbStore {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

@@ -18,10 +18,11 @@ use crate::endpoint::{Action, Endpoint};
 use crate::error::invalid;
 use crate::exchange::Exchange;
 use crate::filters::{Filters, Ordered};
+use crate::forward::Host;
 use crate::meaning::{Meaning, Statuses};
 use crate::origin::Base;
 use crate::provider::RestProvider;
-use crate::route::{Defaults, Route, action_of, default_endpoint};
+use crate::route::{Defaults, Route, action_of, default_endpoint, header_map, header_name};
 use crate::transport::{Body, BoxError, Transport};
 
 type MakeTransport = Box<dyn FnOnce(&Arc<dyn Runtime>) -> Result<Transport> + Send>;
@@ -70,6 +71,7 @@ pub struct Rest {
     timeout: Duration,
     body_limit: usize,
     statuses: Statuses,
+    hosts: Vec<Host>,
     idempotency_header: Option<String>,
     unique: bool,
     versions: bool,
@@ -97,6 +99,7 @@ impl Rest {
             timeout: Self::TIMEOUT,
             body_limit: Self::BODY_LIMIT,
             statuses: Statuses::default(),
+            hosts: Vec::new(),
             idempotency_header: Some(Self::IDEMPOTENCY_HEADER.to_owned()),
             unique: false,
             versions: false,
@@ -235,6 +238,13 @@ impl Rest {
         self
     }
 
+    /// Lets requests that are no models go to another server as well; each server's [`Host`] is named once.
+    #[must_use]
+    pub fn host(mut self, host: Host) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
     fn opened(mut self, opening: &Opening) -> Result<RestProvider> {
         let base = Base::parse(&self.base, self.allow_http)?;
         let routes = self.routes(&opening.schemas)?;
@@ -243,6 +253,8 @@ impl Rest {
             Some(make) => make(&opening.runtime)?,
             None => shipped(&opening.runtime)?,
         };
+        let headers = header_map(&self.every())?;
+        let key_header = self.idempotency_header.as_deref().map(header_name).transpose()?;
         let exchange = Exchange {
             transport,
             runtime: opening.runtime.clone(),
@@ -252,7 +264,24 @@ impl Rest {
             body_limit: self.body_limit,
             statuses: self.statuses,
         };
-        Ok(RestProvider { exchange, routes, capabilities })
+        let mut hosts: Vec<Exchange> = Vec::new();
+        for Host { base, credentials } in self.hosts {
+            let base = Base::parse(&base, self.allow_http)?;
+            let known = std::iter::once(&exchange).chain(&hosts);
+            if known.into_iter().any(|known| known.base.origin() == base.origin()) {
+                return Err(invalid(format!("the host {} is named twice", base.origin())));
+            }
+            hosts.push(Exchange { base, credentials, ..exchange.clone() });
+        }
+        Ok(RestProvider { exchange, routes, capabilities, hosts, headers, key_header })
+    }
+
+    /// The headers that every request has.
+    fn every(&self) -> Vec<(String, String)> {
+        let agent = concat!("larder-rest/", env!("CARGO_PKG_VERSION"));
+        let mut headers = vec![("User-Agent".to_owned(), agent.to_owned())];
+        headers.extend(self.headers.iter().cloned());
+        headers
     }
 
     fn routes(&self, schemas: &[&'static larder_core::Schema]) -> Result<BTreeMap<&'static str, Route>> {
@@ -266,9 +295,7 @@ impl Rest {
             );
             return Err(invalid(message));
         }
-        let agent = concat!("larder-rest/", env!("CARGO_PKG_VERSION"));
-        let mut headers = vec![("User-Agent".to_owned(), agent.to_owned())];
-        headers.extend(self.headers.iter().cloned());
+        let headers = self.every();
         let defaults = Defaults { headers: &headers, idempotency_header: self.idempotency_header.as_deref() };
         let route = |schema: &&'static larder_core::Schema| {
             let own = self.endpoints.get(schema.model).cloned();

@@ -21,6 +21,7 @@ use crate::query::split;
 use crate::transport::{Body, ResponseBody, Transport};
 
 /// What every request of a remote has in common.
+#[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) transport: Transport,
     pub(crate) runtime: Arc<dyn Runtime>,

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use http::header::{ETAG, IF_NONE_MATCH};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use larder_core::query::plan::{Access, Ordering, Served};
 use larder_core::{
     Applied, Capabilities, Context, Delta, Done, Error, ErrorKind, Idempotency, Key, Mutation, Operation,
-    Page, PageRow, Plan, Predicate, Presence, Provider, Query, Realtime, Result, Schema,
+    Page, PageRow, Plan, Predicate, Presence, Provider, Query, Realtime, Requests, Result, Schema,
 };
 
 use crate::codec;
@@ -31,6 +31,12 @@ pub(crate) struct RestProvider {
     pub(crate) exchange: Exchange,
     pub(crate) routes: BTreeMap<&'static str, Route>,
     pub(crate) capabilities: Capabilities,
+    /// The other servers that requests may go to which are no models.
+    pub(crate) hosts: Vec<Exchange>,
+    /// What every request says.
+    pub(crate) headers: HeaderMap,
+    /// Where such a request says its key.
+    pub(crate) key_header: Option<HeaderName>,
 }
 
 #[async_trait]
@@ -72,6 +78,10 @@ impl Provider for RestProvider {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        Some(self)
     }
 }
 

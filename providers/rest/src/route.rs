@@ -292,11 +292,11 @@ fn row_path(collection: &str, schema: &'static Schema) -> String {
     format!("{path}{key}{slash}")
 }
 
-fn header_name(name: &str) -> Result<HeaderName> {
+pub(crate) fn header_name(name: &str) -> Result<HeaderName> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid(format!("`{name}` is no name of a header")))
 }
 
-fn header_map(headers: &[(String, String)]) -> Result<HeaderMap> {
+pub(crate) fn header_map(headers: &[(String, String)]) -> Result<HeaderMap> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         // The value may be a secret, so the message does not show it.

@@ -22,7 +22,7 @@ impl RestProvider {
         let status = answer.status;
         if status.is_success() {
             if answer.is_html() && !route.html {
-                return Err(intercepted(status));
+                return Err(intercepted(status, "say so with `Endpoint::html_answers`"));
             }
             let row = self.row(route, mutation, &answer);
             return Ok(Applied { outcome: outcome(mutation.operation, &method, status), row });
@@ -93,10 +93,10 @@ impl RestProvider {
 
 /// An answer that the server would not give: a portal answers whatever it is asked. What is behind it may not have heard
 /// of the write.
-fn intercepted(status: StatusCode) -> Error {
+pub(crate) fn intercepted(status: StatusCode, otherwise: &str) -> Error {
     let what = format!(
         "the write was answered {} by an HTML page, as by a captive portal or a proxy: \
-         if that is how the server answers, say so with `Endpoint::html_answers`",
+         if that is how the server answers, {otherwise}",
         status.as_u16()
     );
     Error::new(ErrorKind::Transport, what).with_sent(Sent::Maybe).with_transient(true)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Meta, Mutation, Outcome, Page, PageRow, Plan, Presence, Provider,
-    Query, Realtime, Schema, Sent, async_trait,
+    Query, Realtime, Requests, Schema, Sent, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Model, Operation, ReadPolicy, Redb, Repository, Result, Runtime as _,
@@ -96,6 +96,10 @@ impl Provider for Line {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }

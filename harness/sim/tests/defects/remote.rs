@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder::MutationId;
 use larder::core::{
     Applied, Capabilities, Context, Delta, Idempotency, Key, Mutation, Operation, Outcome, Page, Plan,
-    Presence, Provider, Query, Realtime, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
+    Presence, Provider, Query, Realtime, Requests, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
 };
 
 /// What a device has pulled.
@@ -113,5 +113,9 @@ impl Provider for Meddling {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.inner.realtime()
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        self.inner.requests()
     }
 }

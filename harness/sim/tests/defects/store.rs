@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use larder::core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry,
     Idempotency, Key, Loaded, Migrated, Mutation, Op, Operation, OutboxCounts, Page, Plan, Presence,
-    Provider, Query, Realtime, Result, Schema, Sink, Store, StoredRow, Tail, async_trait,
+    Provider, Query, Realtime, Requests, Result, Schema, Sink, Store, StoredRow, Tail, async_trait,
 };
 use larder::core::{Damage, Integrity, StoreSize};
 
@@ -215,5 +215,9 @@ impl Provider for Tampered {
 
     fn realtime(&self) -> Option<&dyn Realtime> {
         self.inner.realtime()
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        self.inner.requests()
     }
 }

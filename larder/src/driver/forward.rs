@@ -1,0 +1,91 @@
+//! Requests that are no models: sent as they are, and removed by their answer.
+
+use larder_core::{
+    Batch, Entry, EntryState, Error, ErrorKind, Idempotency, MutationId, Op, Response, Result, RowState,
+    Sent, StoredRow, SyncState, Tail, Timestamp,
+};
+
+use super::act::{Acts, Kept, unreadable};
+use crate::engine::{Answer, Event, settle};
+use crate::parcel::Parcel;
+
+impl Acts {
+    /// Sends an entry that is a request.
+    pub(super) async fn forward(&self, entry: Entry, repeated: bool) -> Event {
+        let (seq, keyed) = (entry.seq, matches!(self.idempotency(&entry), Idempotency::Keyed { .. }));
+        match self.try_forward(&entry, repeated).await {
+            Ok(response) => {
+                self.keep_answer(seq, Kept { asked: 0, answer: Ok(None), response: Some(response) });
+                self.answered(seq, Answer::Accepted)
+            }
+            Err(error) => {
+                let answer = match Answer::of(&error) {
+                    // The first attempt may be under way still: that is how servers with keys say so.
+                    Answer::Conflict if repeated && keyed && error.status() == Some(409) => {
+                        Answer::Failed { wait: error.retry_after() }
+                    }
+                    // It may be the first attempt that stands in the way of this one, and there is nothing to compare.
+                    Answer::Conflict if repeated => Answer::Unknowable,
+                    Answer::Conflict => Answer::Refused,
+                    other => other,
+                };
+                tracing::debug!(%error, ?answer, "the remote did not accept a request");
+                self.keep_answer(seq, Kept { asked: 0, answer: Err(error), response: None });
+                self.answered(seq, answer)
+            }
+        }
+    }
+
+    async fn try_forward(&self, entry: &Entry, repeated: bool) -> Result<Response> {
+        let requests = self.remote.requests().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "the remote takes no requests that are no models")
+                .with_sent(Sent::Never)
+        })?;
+        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await.map_err(unreadable)?;
+        let request = Parcel::request(entry, stored.as_ref(), repeated)?;
+        requests.forward(&Self::cx_of(entry), &request).await
+    }
+}
+
+/// The remote has answered: neither the request nor its row is kept.
+pub(super) fn done(entry: &Entry, stored: Option<&StoredRow>) -> Batch {
+    let mut batch = Batch { expect: vec![settle::expect(entry, stored)], ops: vec![Op::Dequeue(entry.seq)] };
+    if stored.is_some() {
+        batch.ops.push(Op::Remove { schema: entry.schema, key: entry.key.clone() });
+    }
+    batch
+}
+
+/// A request that was refused, as another one at the end of the outbox.
+///
+/// # Errors
+/// `Unsupported` if its body is not there any more.
+pub(super) fn again(
+    entry: &Entry,
+    stored: Option<StoredRow>,
+    id: MutationId,
+    now: Timestamp,
+) -> Result<Batch> {
+    let expect = vec![settle::expect(entry, stored.as_ref())];
+    let mut batch = Batch { expect, ops: vec![Op::Dequeue(entry.seq)] };
+    let Some(StoredRow { row: Some(row), mut meta }) = stored else {
+        let what = "the body of the request is lost: discard what is left of it";
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    };
+    let (schema, key) = (entry.schema, entry.key.clone());
+    meta.sync = SyncState { state: RowState::Pending, since: now };
+    batch.ops.push(Op::Enqueue(Box::new(Entry {
+        seq: 0,
+        prev: 0,
+        id,
+        state: EntryState::Ready,
+        mark: None,
+        attempts: 0,
+        strikes: 0,
+        first_strike: None,
+        not_before: None,
+        ..entry.clone()
+    })));
+    batch.ops.push(Op::Put { schema, key, row, meta, tail: Tail::New(0) });
+    Ok(batch)
+}
