@@ -44,16 +44,21 @@ impl Run {
     async fn start(&self, life: u64) -> Life {
         let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
         let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
+        let mut settings = larder::OutboxSettings::new()
+            .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
+            .backoff(Duration::from_micros(100), Duration::from_millis(1));
+        if self.chance.below(3) == 0 {
+            settings = settings.serial();
+        }
+        if self.chance.below(3) == 0 {
+            settings = settings.strict();
+        }
         let repo = Repository::builder()
             .store(store)
             .remote(remote)
             .model::<Note>()
             .model::<support::User>()
-            .outbox(
-                larder::OutboxSettings::new()
-                    .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
-                    .backoff(Duration::from_micros(100), Duration::from_millis(1)),
-            )
+            .outbox(settings)
             .build()
             .await
             .unwrap();

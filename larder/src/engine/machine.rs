@@ -205,7 +205,8 @@ impl Engine {
 
     /// True if what was decided about an entry is not durable yet, or was not told yet.
     pub(crate) fn is_settling(&self, seq: u64) -> bool {
-        self.window.get(seq).is_some_and(|tracked| tracked.stage == Stage::Settling)
+        let settling = |stage| matches!(stage, Stage::Settling | Stage::Acknowledged);
+        self.window.get(seq).is_some_and(|tracked| settling(tracked.stage))
     }
 
     /// What the engine knows of an entry.
@@ -215,10 +216,9 @@ impl Engine {
 
     /// The rows whose entries are on their way.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = (&'static str, &Key)> {
-        let tracked = self.window.busy().iter().filter_map(|seq| self.window.get(*seq));
-        tracked
-            .filter(|tracked| tracked.stage != Stage::Marking)
-            .map(|tracked| (tracked.head.model, &tracked.head.key))
+        let sent = self.window.busy().difference(self.window.marking());
+        let tracked = sent.filter_map(|seq| self.window.get(*seq));
+        tracked.map(|tracked| (tracked.head.model, &tracked.head.key))
     }
 
     fn answered(&mut self, now: Instants, seq: u64, answer: Answer, jitter: u64, out: &mut Vec<Effect>) {
@@ -233,6 +233,9 @@ impl Engine {
         tracked.reconciled &= !answer.may_have_arrived();
         let once = tracked.head.idempotency == Idempotency::AtMostOnce;
         let marked_alone = tracked.head.idempotency.is_marked_alone();
+        // After a kill it goes out again, and that has no effect.
+        let harmless =
+            matches!(tracked.head.idempotency, Idempotency::Idempotent | Idempotency::Keyed { .. });
         let reverts = tracked.head.on_failure == PermanentFailure::Revert;
         if answer.came_from_remote() {
             self.down = self.asked.filter(|until| *until > now.mono);
@@ -323,7 +326,8 @@ impl Engine {
                 Verdict::Park(ParkReason::Exhausted)
             }
         };
-        self.window.set(seq, Stage::Settling);
+        let ahead = verdict == Verdict::Accept && self.settings.ahead > 0 && harmless;
+        self.window.set(seq, if ahead { Stage::Acknowledged } else { Stage::Settling });
         out.push(Effect::Settle(seq, verdict));
     }
 

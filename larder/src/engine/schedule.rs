@@ -27,18 +27,23 @@ impl Engine {
         // A remote that was unreachable is tried by one entry alone.
         let alone = self.settings.serial || self.down_failures > 0;
         let parallel = if alone { 1 } else { self.settings.parallel };
-        let on_its_way =
-            |seq: &&u64| self.window.get(**seq).is_some_and(|tracked| tracked.stage != Stage::Marking);
-        let mut free = parallel.saturating_sub(self.window.busy().iter().filter(on_its_way).count());
+        let (sent, acknowledged) = (self.window.on_its_way(), self.window.acknowledged());
+        let ahead = self.settings.ahead.max(parallel).saturating_sub(acknowledged + sent);
+        let mut free = parallel.saturating_sub(sent).min(ahead);
         while free > 0 {
             let Some(seq) = self.window.sendable().first().copied().filter(|seq| self.is_its_turn(*seq))
             else {
                 break;
             };
+            // One that is marked at the last moment has its turn as well.
+            let before = self.window.unmarked_once().first().is_some_and(|once| *once < seq);
+            if before && self.window.marking().is_empty() {
+                break;
+            }
             self.start(seq, now, out);
             free -= 1;
         }
-        self.mark(free, parallel, out);
+        self.mark(free, out);
     }
 
     /// True if nothing is sent, whatever there is.
@@ -78,18 +83,25 @@ impl Engine {
     }
 
     /// Marks what may go next: many at a time where a repeat does no harm, else one by one and only if it goes at once.
-    fn mark(&mut self, free: usize, parallel: usize, out: &mut Vec<Effect>) {
-        let marking =
-            |seq: &u64| self.window.get(*seq).is_some_and(|tracked| tracked.stage == Stage::Marking);
-        if self.window.busy().iter().any(marking) {
+    fn mark(&mut self, free: usize, out: &mut Vec<Effect>) {
+        if !self.window.marking().is_empty() {
             return;
         }
-        let most = if parallel == 1 { 1 } else { self.settings.marks };
+        let most = if self.down_failures > 0 { 1 } else { self.settings.marks };
         let turn = |seq: &u64| self.is_its_turn(*seq);
-        let together: Vec<u64> = self.window.unmarked().iter().copied().take_while(turn).take(most).collect();
-        let room = free.min(most - together.len());
-        let alone: Vec<u64> =
-            self.window.unmarked_once().iter().copied().take_while(turn).take(room).collect();
+        // Where all go in one order, those behind are marked with the first. What is marked and waits is enough for a
+        // while; but what is marked may wait for one that is not.
+        let waiting = self.window.sendable().len();
+        let first = self.window.unmarked().first().is_some_and(|first| free > 0 && turn(first));
+        let room = if waiting > most / 2 { usize::from(first) } else { (most - waiting).max(first.into()) };
+        let together: Vec<u64> = self.window.unmarked().iter().copied().take(room).collect();
+        // How many go before this one, of those that are not marked one by one.
+        let before = |seq: &u64| {
+            together.partition_point(|other| other < seq) + self.window.sendable().range(..seq).count()
+        };
+        let once = self.window.unmarked_once().iter().copied().take_while(turn).enumerate();
+        let once = once.take_while(|(nth, seq)| nth + before(seq) < free);
+        let alone: Vec<u64> = once.map(|(_, seq)| seq).collect();
         for seq in together.iter().chain(&alone) {
             self.window.set(*seq, Stage::Marking);
         }

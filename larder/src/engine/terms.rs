@@ -27,8 +27,10 @@ pub(crate) struct Settings {
     pub(crate) longest_wait: Duration,
     /// How many heads are held at a time.
     pub(crate) window: usize,
-    /// How many entries one commit may mark as "may have been sent".
+    /// How many entries one commit may mark as "may have been sent"; no more of them wait for their turn.
     pub(crate) marks: usize,
+    /// How many entries the remote may have accepted whose removal is not durable yet, while others go; 0: none.
+    pub(crate) ahead: usize,
     /// The account in whose name entries are sent.
     pub(crate) account: Option<Arc<str>>,
 }
@@ -44,6 +46,7 @@ impl Default for Settings {
             longest_wait: Duration::from_secs(60 * 60),
             window: 4096,
             marks: 64,
+            ahead: 64,
             account: None,
         }
     }

@@ -23,6 +23,8 @@ pub(super) enum Stage {
     Probing,
     /// The answer is known; the bookkeeping is not durable yet.
     Settling,
+    /// The same, where the remote has accepted and a repeat would do no harm: entries of other rows go meanwhile.
+    Acknowledged,
     /// Waits for credentials.
     Held,
     Parked,
@@ -32,7 +34,7 @@ pub(super) enum Stage {
 
 impl Stage {
     fn is_busy(self) -> bool {
-        matches!(self, Self::Marking | Self::Sending | Self::Probing | Self::Settling)
+        matches!(self, Self::Marking | Self::Sending | Self::Probing | Self::Settling | Self::Acknowledged)
     }
 }
 
@@ -80,6 +82,10 @@ pub(super) struct Window {
     waiting: BTreeSet<(Duration, u64)>,
     held: BTreeSet<u64>,
     busy: BTreeSet<u64>,
+    /// Those of the busy that are being marked.
+    marking: BTreeSet<u64>,
+    /// Those of the busy that the remote has, and that keep none of other rows.
+    acknowledged: BTreeSet<u64>,
     parked: BTreeSet<u64>,
     /// Those of the parked for whose sake nothing is sent.
     halting: BTreeSet<u64>,
@@ -136,9 +142,9 @@ impl Window {
         self.live.len()
     }
 
-    /// The first of them.
+    /// The first of them that the remote is not known to have.
     pub(super) fn first_live(&self) -> Option<u64> {
-        self.live.first().copied()
+        self.live.difference(&self.acknowledged).next().copied()
     }
 
     /// True if a parked entry stops everything.
@@ -159,6 +165,20 @@ impl Window {
 
     pub(super) fn busy(&self) -> &BTreeSet<u64> {
         &self.busy
+    }
+
+    pub(super) fn marking(&self) -> &BTreeSet<u64> {
+        &self.marking
+    }
+
+    /// How many entries the remote has whose removal is not durable, and that keep none of other rows.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// How many requests are under way, or answered in a way that has to be durable before the next one.
+    pub(super) fn on_its_way(&self) -> usize {
+        self.busy.len() - self.marking.len() - self.acknowledged.len()
     }
 
     pub(super) fn unmarked(&self) -> &BTreeSet<u64> {
@@ -488,7 +508,14 @@ impl Window {
                     self.halting.insert(seq);
                 }
             }
-            stage if stage.is_busy() => drop(self.busy.insert(seq)),
+            stage if stage.is_busy() => {
+                self.busy.insert(seq);
+                match stage {
+                    Stage::Marking => drop(self.marking.insert(seq)),
+                    Stage::Acknowledged => drop(self.acknowledged.insert(seq)),
+                    _ => {}
+                }
+            }
             _ => {}
         }
     }
@@ -507,7 +534,11 @@ impl Window {
             Stage::Parked if self.parked.remove(&seq) => {
                 self.conflicts -= usize::from(tracked.head.parked == Some(ParkReason::Conflict));
             }
-            stage if stage.is_busy() => drop(self.busy.remove(&seq)),
+            stage if stage.is_busy() => {
+                self.busy.remove(&seq);
+                self.marking.remove(&seq);
+                self.acknowledged.remove(&seq);
+            }
             _ => {}
         }
     }

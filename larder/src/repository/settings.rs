@@ -55,10 +55,23 @@ impl OutboxSettings {
         self
     }
 
-    /// Sends one mutation at a time, whatever its row, in the order in which they were written. One that has to be tried
+    /// Sends one mutation at a time, whatever its row, in the order in which they were written: the next one goes when
+    /// the remote has answered (see [`strict`](Self::strict) for what that leaves open). One that has to be tried
     /// again keeps the others waiting; one that is parked stops what it would stop else, and the others go on.
     pub fn serial(mut self) -> Self {
         self.engine.serial = true;
+        self
+    }
+
+    /// Lets a mutation go only when the place that it takes is free: the one before it there is out of the outbox, durably.
+    ///
+    /// Unless told so, what the remote has accepted leaves the outbox while the next mutations are on their way, and
+    /// several leave it by one commit. Then up to 64 (or as many as go at a time, if that is more) that the remote has
+    /// may still be queued, and a process that is killed sends these again, under their keys. That holds only for
+    /// mutations whose repeat has no effect, [`Idempotent`](larder_core::Idempotency::Idempotent) and
+    /// [`Keyed`](larder_core::Idempotency::Keyed); and what belongs to the same row, or depends on it, waits in any case.
+    pub fn strict(mut self) -> Self {
+        self.engine.ahead = 0;
         self
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Faults {
     /// After so many commits the process dies; 0: it does not. Whether the last one is durable.
     fuse: AtomicU64,
     durable: AtomicBool,
+    /// Commits by which an entry is removed come to no end.
+    pub(crate) keeps_entries: AtomicBool,
     /// Entries that can't be read.
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
     /// Single reads of outbox entries.
@@ -188,6 +190,10 @@ impl Store for Faulty {
             held.go.notified().await;
         }
         self.alive().await;
+        let removes = batch.ops.iter().any(|op| matches!(op, Op::Dequeue(_)));
+        if removes && self.faults.keeps_entries.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
         if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Storage, "the disk says no"));
         }

@@ -1,5 +1,6 @@
 //! One order for all, what a failure for good leads to, and that there is always a next step.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use larder_core::{Idempotency, Key, ParkReason, Sent, Timestamp};
@@ -7,6 +8,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use crate::engine::rebase::Ended;
+use crate::engine::terms::Counts;
 use crate::engine::tests::{answered, at, head, loaded, marked, tell};
 use crate::engine::ties::Tied;
 use crate::engine::{
@@ -39,8 +41,8 @@ fn in_one_order_nothing_overtakes_whatever_its_row() {
     let serial = Settings { serial: true, ..Settings::default() };
     let heads = vec![head(1, "a", Idempotency::Idempotent), head(2, "b", KEYED), head(3, "c", KEYED)];
     let (mut engine, effects) = with(serial, heads);
-    assert_eq!(effects, [Effect::Mark(vec![1])]);
-    assert_eq!(marked(&mut engine, at(0), &[1]), [send(1)]);
+    assert_eq!(effects, [Effect::Mark(vec![1, 2, 3])]);
+    assert_eq!(marked(&mut engine, at(0), &[1, 2, 3]), [send(1)]);
     // It waits, and so does everything behind it; a drain knows that nothing more can be done.
     assert_eq!(
         answered(&mut engine, at(0), 1, Answer::Failed { wait: None }),
@@ -50,13 +52,100 @@ fn in_one_order_nothing_overtakes_whatever_its_row() {
     let wake = engine.wait_until().expect("there is a next step");
     let again = tell(&mut engine, at(wake.as_secs() + 1), Event::Tick);
     assert_eq!(again, [Effect::Send { seq: 1, repeated: true }]);
-    answered(&mut engine, at(9), 1, Answer::Accepted);
-    assert_eq!(settle(&mut engine, at(9), 1, Verdict::Accept), [Effect::Mark(vec![2])]);
+    let next = answered(&mut engine, at(9), 1, Answer::Accepted);
+    assert_eq!(next, [Effect::Settle(1, Verdict::Accept), send(2)]);
     // A parked one stops its own row, and the others go on.
-    marked(&mut engine, at(9), &[2]);
-    answered(&mut engine, at(9), 2, Answer::Refused);
+    assert_eq!(answered(&mut engine, at(9), 2, Answer::Refused).len(), 1, "not before that is durable");
     let next = settle(&mut engine, at(9), 2, Verdict::Park(ParkReason::Rejected));
-    assert_eq!(next, [Effect::Mark(vec![3])]);
+    assert_eq!(next, [send(3)]);
+}
+
+/// Accepts and goes on until nothing is sent any more; gives the order in which they went.
+fn accepted_without_settling(engine: &mut Engine, effects: Vec<Effect>) -> Vec<u64> {
+    let (mut open, mut sent) = (VecDeque::from(effects), Vec::new());
+    while let Some(effect) = open.pop_front() {
+        match effect {
+            Effect::Mark(seqs) => open.extend(marked(engine, at(0), &seqs)),
+            Effect::Send { seq, repeated: false } => {
+                sent.push(seq);
+                open.extend(answered(engine, at(0), seq, Answer::Accepted));
+            }
+            Effect::Settle(_, Verdict::Accept) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    sent
+}
+
+// Rules: o-ahead, o-serial
+#[rstest]
+#[case::keyed(KEYED, false, 64)]
+#[case::idempotent(Idempotency::Idempotent, false, 64)]
+#[case::keyed_in_one_order(KEYED, true, 64)]
+#[case::conditional(Idempotency::Conditional, false, 8)]
+#[case::probe(Idempotency::Probe, false, 8)]
+#[case::at_most_once(Idempotency::AtMostOnce, false, 8)]
+#[case::probe_in_one_order(Idempotency::Probe, true, 1)]
+fn what_was_accepted_runs_ahead_of_its_removal_so_far(
+    #[case] idempotency: Idempotency,
+    #[case] serial: bool,
+    #[case] most: u64,
+) {
+    let heads: Vec<Head> = (1..=200).map(|seq| head(seq, &seq.to_string(), idempotency)).collect();
+    let (mut engine, effects) = with(Settings { serial, ..Settings::default() }, heads.clone());
+    assert_eq!(accepted_without_settling(&mut engine, effects), Vec::from_iter(1..=most));
+    assert!(!engine.at_rest() && engine.is_settling(1) && !engine.withdraw(1));
+    // With each removal that is durable one more goes.
+    let next = settle(&mut engine, at(0), 1, Verdict::Accept);
+    assert_eq!(accepted_without_settling(&mut engine, next), [most + 1]);
+    // Strictly: none before the removal of the one whose place it takes.
+    let (mut engine, effects) = with(Settings { serial, ahead: 0, ..Settings::default() }, heads);
+    let places = if serial { 1 } else { 8 };
+    assert_eq!(accepted_without_settling(&mut engine, effects), Vec::from_iter(1..=places));
+}
+
+// Rules: o-ahead, o-lanes, o-dependencies
+#[rstest]
+fn what_waits_for_the_row_waits_for_the_removal(#[values(true, false)] serial: bool) {
+    let creates = Head { tied: Tied { creates: true, ..Tied::default() }, ..head(1, "a", KEYED) };
+    let refers = Tied { refers: [("Note", Key::from("a"))].into(), ..Tied::default() };
+    let child = Head { tied: refers, ..head(3, "b", KEYED) };
+    let heads = vec![creates, head(2, "a", KEYED), child, head(4, "c", KEYED)];
+    let (mut engine, effects) = with(Settings { serial, ..Settings::default() }, heads);
+    let sent = accepted_without_settling(&mut engine, effects);
+    assert_eq!(sent, if serial { vec![1] } else { vec![1, 4] });
+    let next = settle(&mut engine, at(0), 1, Verdict::Accept);
+    let sent = accepted_without_settling(&mut engine, next);
+    assert_eq!(sent, if serial { vec![2, 3, 4] } else { vec![2, 3] });
+}
+
+// Rules: o-marked
+#[test]
+fn no_more_are_marked_than_one_commit_takes_and_each_has_its_turn() {
+    let kind = |seq: u64| if seq.is_multiple_of(10) { Idempotency::AtMostOnce } else { KEYED };
+    let heads: Vec<Head> = (1..=1000).map(|seq| head(seq, &seq.to_string(), kind(seq))).collect();
+    let (mut engine, effects) = with(Settings::default(), heads);
+    let (mut open, mut ahead, mut last) = (VecDeque::from(effects), BTreeSet::<u64>::new(), 0);
+    while let Some(effect) = open.pop_front() {
+        open.extend(match effect {
+            Effect::Mark(seqs) => {
+                assert!(seqs.len() == 1 || seqs.iter().all(|seq| kind(*seq) == KEYED), "{seqs:?}");
+                ahead.extend(seqs.iter().copied());
+                assert!(ahead.len() <= 64 + 8, "{} are marked and wait", ahead.len());
+                marked(&mut engine, at(0), &seqs)
+            }
+            Effect::Send { seq, .. } => {
+                ahead.remove(&seq);
+                // What is marked at the last moment does not wait until nothing else is there.
+                assert!(seq + 2 * 64 > last, "{seq} goes after {last}");
+                last = last.max(seq);
+                answered(&mut engine, at(0), seq, Answer::Accepted)
+            }
+            Effect::Settle(seq, verdict) => settle(&mut engine, at(0), seq, verdict),
+            Effect::Load { .. } | Effect::Probe(_) => Vec::new(),
+        });
+    }
+    assert!(engine.at_rest() && engine.counts() == Counts::default() && last == 1000);
 }
 
 // Rules: o-halt
