@@ -10,6 +10,7 @@ pub mod medium;
 pub mod model;
 pub mod paired;
 pub mod raw;
+pub mod remote;
 pub mod report;
 pub mod subject;
 pub mod workload;

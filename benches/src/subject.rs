@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use larder::{Memory, Repository};
+use larder::core::Provider;
+use larder::{Memory, OutboxSettings, Repository};
 use larder_redb::Redb;
 use larder_redb::backend::Counts;
 use tokio::runtime::{Builder, Runtime};
@@ -10,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Result;
 use crate::medium::Medium;
 use crate::model::User;
+use crate::remote::{Client, Posting};
 
 /// How a repository is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,14 +39,28 @@ impl Subject {
     /// # Errors
     /// Whatever opening reports.
     pub fn open(medium: Medium, config: Config) -> Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+        Self::build(medium, |builder| {
+            let builder = builder.cache(config.cache);
+            if config.remote { builder.remote(Memory::new()).paused() } else { builder }
+        })
+    }
+
+    /// Opens a repository on a file that has `users` in it, with a remote that `client` speaks to and a paused outbox.
+    ///
+    /// # Errors
+    /// Whatever the repository reports.
+    pub fn sending(medium: Medium, users: &[User], client: Client, settings: OutboxSettings) -> Result<Self> {
+        Self::open(medium.clone(), Config::default())?.fill(users)?;
+        let remote: Arc<dyn Provider> = Arc::new(Posting::through(client)?);
+        Self::build(medium, |builder| builder.cache(10_000).remote(remote).outbox(settings).paused())
+    }
+
+    fn build(medium: Medium, configure: impl FnOnce(larder::Builder) -> larder::Builder) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().enable_io().build()?;
         let counts = Arc::<Counts>::default();
         let counted = Arc::clone(&counts);
         let store = Redb::at(&medium.path).backend(move || Ok(Box::new(medium.open(Arc::clone(&counted))?)));
-        let mut builder = Repository::builder().store(store).model::<User>().cache(config.cache);
-        if config.remote {
-            builder = builder.remote(Memory::new()).paused();
-        }
+        let builder = configure(Repository::builder().store(store).model::<User>());
         let repo = runtime.block_on(builder.build())?;
         Ok(Self { repo, counts, runtime })
     }

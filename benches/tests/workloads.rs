@@ -24,7 +24,7 @@ fn check(start: Start) -> Result<Vec<serde_json::Value>> {
 }
 
 #[rstest]
-fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)] which: usize) {
+fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] which: usize) {
     let (name, start) = ALL[which];
     for line in check(start).unwrap() {
         assert!(line["name"].as_str().unwrap().starts_with(name), "{line}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use larder::{Model, MutationId, Operation, Timestamp, Uuid};
 use larder_core::packed::{
-    Bound, PackedBuf, PackedRow, Shape, Stored, encode_entry, parse_body, write_record,
+    Bound, PackedBuf, PackedRow, Shape, Stored, decode_entry, encode_entry, parse_body, write_record,
 };
 use larder_core::{Entry, Key, MetaRef, Row, RowState, SyncState};
 
@@ -72,6 +72,17 @@ impl Codec {
         let (_, layout) = parse_body(body)?;
         let row = PackedBuf::new(body, layout, Arc::clone(&self.bound))?;
         Ok(Before { user: User::from_row(&row)?, row })
+    }
+
+    /// What the outbox entry in these bytes wants the row to be.
+    ///
+    /// # Errors
+    /// Those of the decoding.
+    pub fn wanted(&self, entry: &[u8]) -> Result<User> {
+        let entry = decode_entry(entry)?;
+        let body = entry.row.ok_or("a deletion")?;
+        let (_, layout) = parse_body(body)?;
+        Ok(User::from_row(&PackedRow::new(body, layout, &self.bound)?)?)
     }
 
     /// The outbox entry that makes `user` of what was stored `before`.

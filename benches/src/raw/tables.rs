@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use larder::Uuid;
 use larder_redb::backend::Counts;
-use redb::{Database, ReadableDatabase, Table, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::{Before, Codec, open};
 use crate::Result;
 use crate::medium::Medium;
 use crate::model::User;
+use crate::remote::Client;
 
 const USERS: TableDefinition<'static, u128, &[u8]> = TableDefinition::new("users");
 const BY_EMAIL: TableDefinition<'static, &str, u128> = TableDefinition::new("users by email");
@@ -81,6 +82,47 @@ impl Tables {
             transaction.commit()?;
         }
         Ok(())
+    }
+
+    /// Stores `users` with an outbox entry each, in one transaction.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub fn queue(&mut self, users: &[User]) -> Result<()> {
+        let transaction = self.database.begin_write()?;
+        let (mut rows, mut outbox) = (Rows::open(&transaction)?, transaction.open_table(OUTBOX)?);
+        for user in users {
+            self.seq += 1;
+            let before = rows.put(&self.codec, user, &self.codec.record(user, self.seq)?)?;
+            outbox.insert(self.seq, self.codec.entry(self.seq, user, before)?.as_slice())?;
+        }
+        drop((rows, outbox));
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Posts what is queued in its order. After each answer the entry is removed and its row is noted as synced, in a
+    /// transaction of its own.
+    ///
+    /// # Errors
+    /// Those of redb, of the decoding and of the network.
+    pub async fn drain(&self, client: &Client) -> Result<()> {
+        while let Some((seq, user)) = self.first()? {
+            let record = self.codec.record(&user, 0)?;
+            client.post(&seq.to_string(), &record).await?;
+            let transaction = self.database.begin_write()?;
+            transaction.open_table(USERS)?.insert(user.id.as_u128(), record.as_slice())?;
+            transaction.open_table(OUTBOX)?.remove(seq)?;
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// The entry that was queued first, and what it wants.
+    fn first(&self) -> Result<Option<(u64, User)>> {
+        let outbox = self.database.begin_read()?.open_table(OUTBOX)?;
+        let Some((seq, entry)) = outbox.first()? else { return Ok(None) };
+        Ok(Some((seq.value(), self.codec.wanted(entry.value())?)))
     }
 
     /// The user with this key.

@@ -1,6 +1,7 @@
 //! The workloads: what is done, on which sides, and what is asked of the result.
 
 mod bulk;
+mod drain;
 mod get;
 mod query;
 mod scan;
@@ -25,6 +26,10 @@ pub enum Side {
     Larder,
     /// Larder with a single writer, where [`Larder`](Self::Larder) has sixteen.
     Alone,
+    /// Larder that sends several mutations at a time, where [`Larder`](Self::Larder) sends one.
+    Lanes,
+    /// Larder that waits for each removal, where [`Larder`](Self::Larder) does not.
+    Strict,
     /// redb by hand, with a table for each thing.
     Raw,
     /// redb by hand, with everything in one table.
@@ -40,6 +45,8 @@ impl Side {
         match self {
             Self::Larder => "larder",
             Self::Alone => "larder, one writer",
+            Self::Lanes => "larder, lanes",
+            Self::Strict => "larder, strict",
             Self::Raw => "raw",
             Self::OneTable => "raw, one table",
             Self::Sqlite => "sqlite",
@@ -133,7 +140,7 @@ pub trait Workload {
 pub type Start = fn(&Setup) -> Result<Box<dyn Workload>>;
 
 /// All workloads by name.
-pub const ALL: [(&str, Start); 10] = [
+pub const ALL: [(&str, Start); 12] = [
     ("get hit", get::hit),
     ("get miss", get::miss),
     ("get miss, cache off", get::uncached),
@@ -144,4 +151,6 @@ pub const ALL: [(&str, Start); 10] = [
     ("16 writers, real disk", writers::real),
     ("indexed query", query::start),
     ("scan", scan::start),
+    ("drain", drain::at_once),
+    ("drain, 2 ms a POST", drain::slow),
 ];

@@ -125,11 +125,15 @@ pub fn live(mode: &str, file: &Path, address: &str) -> std::process::ExitCode {
 
 async fn life(mode: &str, file: &Path, line: &Line) -> Result<()> {
     line.say(&Said::Phase(Phase::Open.name().to_owned()))?;
+    let runtime = TokioRuntime::current()?;
+    let mut settings =
+        larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(50));
+    // Every other life sends in one order.
+    if runtime.random().is_multiple_of(2) {
+        settings = settings.serial();
+    }
     let builder = Repository::builder().store(Redb::at(file).compact_above(32 << 10)).remote(line.clone());
-    let builder = builder
-        .model::<Note>()
-        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(50)));
-    let repo = builder.paused().build().await;
+    let repo = builder.model::<Note>().outbox(settings).paused().build().await;
     let repo = repo.map_err(|error| Error::new(ErrorKind::Storage, format!("unopenable: {error}")))?;
     if let Some(damage) = repo.status().damage {
         return Err(Error::new(ErrorKind::Corrupt, format!("a kill is no damage: {damage:?}")));
@@ -137,7 +141,6 @@ async fn life(mode: &str, file: &Path, line: &Line) -> Result<()> {
     if mode == "rest" {
         return rest(&repo, line).await;
     }
-    let runtime = TokioRuntime::current()?;
     loop {
         enqueue(&repo, line, &runtime).await?;
         if mode != Phase::Enqueue.name() {

@@ -1,0 +1,225 @@
+//! Whatever a remote answers: every entry comes to its end, in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use larder_core::{Idempotency, Key, ParkReason};
+use proptest::prelude::*;
+
+use super::{KEYED, LOST, UNREACHABLE, at, head, marks, tell};
+use crate::engine::rebase::Ended;
+use crate::engine::ties::Tied;
+use crate::engine::{Answer, Effect, Engine, Event, Head, Moved, Settings, Verdict};
+
+/// A remote that answers as chance has it, and what it saw.
+struct World {
+    engine: Engine,
+    now: u64,
+    pending: Vec<Effect>,
+    chance: u64,
+    calm: bool,
+    sent: BTreeMap<u64, usize>,
+    uncertain_once: BTreeSet<u64>,
+    gone: Vec<u64>,
+    parked: BTreeSet<u64>,
+    /// What was accepted, removed or not.
+    accepted: BTreeSet<u64>,
+}
+
+impl World {
+    fn roll(&mut self) -> u64 {
+        // SplitMix64, as in Steele et al., "Fast splittable pseudorandom number generators".
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn tell(&mut self, event: Event) {
+        let effects = tell(&mut self.engine, at(self.now), event);
+        self.pending.extend(effects);
+    }
+
+    fn act(&mut self, effect: Effect, heads: &BTreeMap<u64, Head>) {
+        let jitter = self.roll();
+        match effect {
+            Effect::Load { .. } => {
+                self.tell(Event::Loaded { heads: Vec::new(), last: 0, more: false, wipes: 0 });
+            }
+            Effect::Mark(seqs) if !self.calm && jitter.is_multiple_of(5) => {
+                self.tell(Event::MarkFailed { seqs, jitter });
+            }
+            Effect::Mark(seqs) => self.tell(marks(seqs, at(self.now))),
+            Effect::Send { seq, .. } => {
+                *self.sent.entry(seq).or_default() += 1;
+                let waits = waits_for(heads, seq);
+                assert!(waits.iter().all(|earlier| self.gone.contains(earlier)), "{seq} did not wait");
+                assert!(!self.uncertain_once.contains(&seq), "{seq} was repeated blindly");
+                assert!(!self.accepted.contains(&seq), "{seq} was sent though it was accepted");
+                self.look_at_the_order(seq, heads);
+                let answer = self.answer();
+                if answer == Answer::Accepted {
+                    self.accepted.insert(seq);
+                }
+                let arrived = matches!(answer, Answer::Failed { .. } | LOST);
+                if arrived && heads[&seq].idempotency == Idempotency::AtMostOnce {
+                    self.uncertain_once.insert(seq);
+                }
+                self.tell(Event::Answered { seq, answer, jitter });
+            }
+            Effect::Probe(seq) => {
+                let answer = if jitter.is_multiple_of(2) { Answer::Accepted } else { Answer::NotThere };
+                if answer == Answer::Accepted {
+                    self.accepted.insert(seq);
+                }
+                self.tell(Event::Answered { seq, answer, jitter });
+            }
+            Effect::Settle(seq, verdict) => {
+                match verdict {
+                    Verdict::Accept => self.gone.push(seq),
+                    Verdict::Park(_) => drop(self.parked.insert(seq)),
+                    Verdict::Note | Verdict::Defer | Verdict::Unmark | Verdict::Revert => {}
+                    // It is absorbed, asks, or goes again.
+                    Verdict::Resolve => {
+                        let (mut moved, head) = (Moved::default(), heads[&seq].clone());
+                        match jitter % 3 {
+                            0 => {
+                                self.gone.push(seq);
+                                moved.ended.push((seq, Ended::Done));
+                            }
+                            1 => {
+                                self.parked.insert(seq);
+                                moved.heads.push(Head { parked: Some(ParkReason::Conflict), ..head });
+                            }
+                            _ => moved.heads.push(head),
+                        }
+                        return self.tell(Event::Resolved { seq, moved, jitter });
+                    }
+                }
+                self.tell(Event::Settled { seq, verdict });
+            }
+        }
+    }
+
+    /// In one order, whatever comes before has been accepted, or is stopped. Never are there more that were accepted
+    /// and not removed than there may be, and before one that must not be repeated goes on, it is removed.
+    fn look_at_the_order(&self, seq: u64, heads: &BTreeMap<u64, Head>) {
+        let settings = &self.engine.settings;
+        let open: Vec<u64> = self.accepted.iter().filter(|seq| !self.gone.contains(seq)).copied().collect();
+        assert!(open.len() < settings.ahead.max(settings.parallel), "{open:?}");
+        if settings.serial {
+            let safe = [KEYED, Idempotency::Idempotent];
+            assert!(open.iter().all(|seq| settings.ahead > 0 && safe.contains(&heads[seq].idempotency)));
+            let done = |seq: &u64| self.accepted.contains(seq) || self.gone.contains(seq);
+            let stopped = |seq: &u64| self.is_stopped(*seq, heads);
+            assert!(heads.range(..seq).all(|(seq, _)| done(seq) || stopped(seq)), "{seq} overtook");
+        }
+    }
+
+    fn is_stopped(&self, seq: u64, heads: &BTreeMap<u64, Head>) -> bool {
+        let waits = || waits_for(heads, seq).into_iter().any(|earlier| self.is_stopped(earlier, heads));
+        self.parked.contains(&seq) || (!self.gone.contains(&seq) && waits())
+    }
+
+    fn answer(&mut self) -> Answer {
+        if self.calm {
+            return Answer::Accepted;
+        }
+        match self.roll() % 9 {
+            0 => UNREACHABLE,
+            1 => LOST,
+            2 => Answer::Failed { wait: None },
+            3 => Answer::Unauthorized,
+            4 => Answer::Conflict,
+            5 => Answer::Refused,
+            _ => Answer::Accepted,
+        }
+    }
+}
+
+/// The earlier entries that one waits for: those of its row, those that create what it refers to, and those that refer
+/// to what it deletes.
+fn waits_for(heads: &BTreeMap<u64, Head>, seq: u64) -> Vec<u64> {
+    let Head { key, tied, .. } = &heads[&seq];
+    let waits = |other: &Head| {
+        let creates = other.tied.creates && tied.refers.iter().any(|(_, refers)| *refers == other.key);
+        let mut named = other.tied.refers.iter().chain(&other.tied.referred);
+        other.key == *key || creates || (tied.deletes && named.any(|(_, named)| named == key))
+    };
+    heads.range(..seq).filter(|(_, other)| waits(other)).map(|(seq, _)| *seq).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever happens, every entry ends accepted or parked, none stops for ever, those of a key stay in order, and
+    /// an at-most-once entry that may have arrived is never sent again.
+    #[test]
+    fn every_entry_comes_to_an_end_in_order(
+        seed in any::<u64>(),
+        count in 1..40_u64,
+        keys in 1..6_u64,
+        serial in any::<bool>(),
+        (parallel, ahead, marks) in (1..5_usize, 0..6_usize, 1..6_usize),
+    ) {
+        let kinds = [Idempotency::Idempotent, KEYED, Idempotency::Probe, Idempotency::AtMostOnce];
+        let mut world = World {
+            engine: Engine::new(Settings { serial, parallel, ahead, marks, ..Settings::default() }),
+            now: 0,
+            pending: Vec::new(),
+            chance: seed,
+            calm: false,
+            sent: BTreeMap::new(),
+            uncertain_once: BTreeSet::new(),
+            gone: Vec::new(),
+            parked: BTreeSet::new(),
+            accepted: BTreeSet::new(),
+        };
+        let mut heads = BTreeMap::new();
+        for seq in 1..=count {
+            let (key, kind) = (world.roll() % keys, world.roll() % 4);
+            let mut places = |one_in: u64| {
+                let refers = world.roll().is_multiple_of(one_in);
+                refers.then(|| ("Note", Key::from((world.roll() % keys).to_string()))).into_iter().collect()
+            };
+            let (refers, referred) = (places(2), places(4));
+            let (creates, deletes) = (world.roll().is_multiple_of(3), world.roll().is_multiple_of(4));
+            let tied = Tied { creates, deletes: deletes && !creates, refers, referred, ..Tied::default() };
+            let kind = kinds[usize::try_from(kind).unwrap()];
+            heads.insert(seq, Head { tied, ..head(seq, &key.to_string(), kind) });
+        }
+        world.tell(Event::Tick);
+        world.pending.clear();
+        world.tell(Event::Loaded { heads: heads.values().cloned().collect(), last: count, more: false, wipes: 0 });
+        for step in 0..10_000 {
+            world.calm = step > 2_000;
+            if !world.pending.is_empty() {
+                let pick = usize::try_from(world.roll()).unwrap_or(0) % world.pending.len();
+                let effect = world.pending.swap_remove(pick);
+                world.act(effect, &heads);
+            } else if world.engine.unauthorized() {
+                world.tell(Event::Credentials);
+            } else if let Some(wake) = world.engine.wait_until() {
+                world.now = world.now.max(wake.as_secs() + 1);
+                world.tell(Event::Tick);
+            } else {
+                break;
+            }
+        }
+        let counts = world.engine.counts();
+        prop_assert_eq!(counts.in_flight, 0);
+        let mut stopped = world.parked.clone();
+        for seq in heads.keys() {
+            if waits_for(&heads, *seq).iter().any(|earlier| stopped.contains(earlier)) {
+                stopped.insert(*seq);
+            }
+            prop_assert!(world.gone.contains(seq) || stopped.contains(seq), "{} stopped for ever", seq);
+        }
+        let left: BTreeSet<_> = heads.keys().filter(|seq| !world.gone.contains(seq)).collect();
+        prop_assert_eq!(world.engine.window.live(), left.len() - stopped.len());
+        for pair in world.gone.windows(2) {
+            let same_key = heads[&pair[0]].key == heads[&pair[1]].key;
+            prop_assert!(!same_key || pair[0] < pair[1]);
+        }
+    }
+}
