@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Mutation, Outcome, Page, Plan, Presence, Provider, Query,
-    Realtime, Schema, Sent, async_trait,
+    Realtime, Requests, Schema, Sent, async_trait,
 };
 use larder::{Error, ErrorKind, Idempotency, Model, Operation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -171,6 +171,10 @@ impl Provider for Posting {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }
