@@ -49,8 +49,8 @@ pub(crate) struct Acts {
     pub(crate) resolvers: Resolvers,
     /// Answers that are not settled yet, by sequence number.
     pub(crate) answers: Mutex<BTreeMap<u64, Kept>>,
-    /// What the remote has of rows that are in conflict; `None`: nothing.
-    pub(crate) heard: Mutex<BTreeMap<u64, Option<PageRow>>>,
+    /// What the remote has of rows that are in conflict.
+    pub(crate) heard: Mutex<BTreeMap<u64, Heard>>,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.
     pub(crate) beside: Mutex<Vec<Moved>>,
 }
@@ -63,6 +63,15 @@ pub(crate) struct Kept {
     pub(super) answer: Result<Option<PageRow>>,
     /// To a request that is no model.
     pub(super) response: Option<Response>,
+}
+
+/// What the remote has of a row that is in conflict, and of those that go in one request with it; `None`: nothing. What it
+/// can't be asked about is not there.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(super) row: Option<PageRow>,
+    /// By the sequence numbers of their entries.
+    pub(super) nested: BTreeMap<u64, Option<PageRow>>,
 }
 
 impl Acts {
@@ -268,7 +277,10 @@ impl Acts {
         }
         let asked = self.store.revision();
         let there = self.there(&entry).await?;
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, there.clone());
+        let nested = self.nested_there(&entry, there.as_ref()).await?;
+        let has_nested = nested.has_all;
+        let heard = Heard { row: there.clone(), nested: nested.rows };
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, heard);
         let Some(there) = there else {
             return Ok(if entry.operation == Operation::Delete {
                 Answer::Accepted
@@ -281,7 +293,7 @@ impl Acts {
         };
         let different = enqueue::differences(entry.schema, &**wanted, &*there.row)?;
         let as_wanted = !entry.changed.iter().any(|at| different.contains(at));
-        if as_wanted && self.has_nested(&entry, &there).await? {
+        if as_wanted && has_nested {
             self.keep(seq, asked, Ok(Some(there)));
             return Ok(Answer::Accepted);
         }

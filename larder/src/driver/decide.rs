@@ -5,10 +5,12 @@ use std::sync::Arc;
 use larder_core::conflict::Outcome;
 use larder_core::{
     Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Meta, MutationId, Op,
-    Operation, ParkReason, Result, Row, RowState, RuntimeExt, Schema, StoredRow, SyncState, Unreadable,
+    Operation, ParkReason, Record, Result, Row, RowState, RuntimeExt, Schema, StoredRow, SyncState,
+    Unreadable,
 };
 
 use super::act::{Acts, is_damage};
+use super::dependants::depended_on;
 use super::forward;
 use crate::engine::{Moved, settle};
 use crate::fates::Fate;
@@ -24,6 +26,19 @@ pub(crate) enum Retry {
     Anew,
     /// It was not parked.
     Waiting,
+}
+
+/// What has become of an entry that shall be given up.
+#[derive(Debug)]
+pub(crate) enum Discard {
+    /// There is none.
+    Nothing,
+    /// What was left of it is removed: its row had gone back already, or it can't be read.
+    Removed,
+    /// It is given up, with these.
+    Gone(Vec<Entry>),
+    /// It creates a row that these can't be sent without, the newest first; the error says so.
+    DependedOn(Vec<u64>, Error),
 }
 
 /// What makes another row of the one that an entry wants.
@@ -64,21 +79,21 @@ impl Acts {
         }
     }
 
-    /// Gives a parked entry another intent and lets it go again; `false` if there is none.
+    /// Gives a parked entry another intent and lets it go again; `None` if there is none.
     ///
     /// # Errors
-    /// `Conflict` if it is not parked, or its row has gone back; `Unsupported` if it has no row or goes together with
-    /// others; `Invalid` if it is of another model, or the edit changes the key; what `edit` says.
+    /// `Conflict` if it is not parked, or its row has gone back; `Unsupported` if it has no row, or goes together with
+    /// others and is in no conflict; `Invalid` if it is of another model, or the edit changes the key; what `edit` says.
     pub(crate) async fn edit(
         &self,
         seq: u64,
         schema: &'static Schema,
         id: MutationId,
         edit: Edit<'_>,
-    ) -> Result<bool> {
+    ) -> Result<Option<Retry>> {
         loop {
             let Some((entry, stored)) = self.look(seq).await? else {
-                return Ok(false);
+                return Ok(None);
             };
             let refusal = |kind, what: &str| {
                 Err(Error::new(kind, what).during("edit").model(entry.schema.model).key(&entry.key))
@@ -93,7 +108,8 @@ impl Acts {
                 EntryState::Parked(ParkReason::Reverted) => return Err(gone_back(&entry).during("edit")),
                 _ => {}
             }
-            if !entry.carries.is_empty() || entry.within.is_some() {
+            let disputed = entry.state == EntryState::Parked(ParkReason::Conflict) && entry.theirs.is_some();
+            if !disputed && (!entry.carries.is_empty() || entry.within.is_some()) {
                 let what =
                     "the mutation goes in one request with others: discard it and write the rows again";
                 return refusal(ErrorKind::Unsupported, what);
@@ -109,33 +125,44 @@ impl Acts {
                 return refusal(ErrorKind::Invalid, "an edit can't change the key: discard and write anew");
             }
             entry.schema.validate(&*row)?;
+            if disputed {
+                let merged = Outcome::Row(Record::copy(schema, &*row)?);
+                return Ok(Some(Retry::Moved(self.settle_conflict(seq, &merged).await?)));
+            }
             let view = self.view(&entry, stored).await?;
             let batch = settle::edited(&entry, &view, row, id, self.runtime.now())?;
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
-                return Ok(true);
+                return Ok(Some(Retry::Again));
             }
         }
     }
 
-    /// Gives an entry up that is not on its way; gives the entries that went with it.
+    /// Gives an entry up that is not on its way, unless others can't be sent without it.
     ///
     /// # Errors
     /// `Conflict` if the entry goes in the request of another.
-    pub(crate) async fn discard(&self, seq: u64) -> Result<Vec<u64>> {
-        loop {
+    pub(crate) async fn discard(&self, seq: u64) -> Result<Discard> {
+        for attempt in 0.. {
+            let _turn = self.turn(attempt).await;
             let (entry, stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
-                Ok(None) => return Ok(Vec::new()),
+                Ok(None) => break,
                 Err(error) if is_damage(&error) => return self.discard_unreadable(seq, error).await,
                 Err(error) => return Err(error),
             };
             if settle::is_reverted(&entry) {
                 let batch = Batch { expect: Vec::new(), ops: vec![Op::Dequeue(seq)] };
                 self.store.commit(&self.cx(), batch).await?;
-                return Ok(vec![seq]);
+                return Ok(Discard::Removed);
             }
             self.refuse_carried(&entry).await?;
-            let (batch, gone) = self.give_up(entry, stored).await?;
+            let (dependants, mut relied_on) = self.dependants(&entry).await?;
+            if !dependants.is_empty() {
+                let seqs = dependants.iter().map(|dependant| dependant.seq).collect();
+                return Ok(Discard::DependedOn(seqs, depended_on(&entry, &dependants).during("discard")));
+            }
+            let (mut batch, gone) = self.give_up(entry, stored).await?;
+            batch.expect.append(&mut relied_on);
             if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
                 continue;
             }
@@ -144,8 +171,9 @@ impl Acts {
                     Error::new(ErrorKind::Cancelled, "the mutation was discarded").model(entry.schema.model);
                 self.fates.settle(entry.id, &Fate::Failed(given_up));
             }
-            return Ok(gone.iter().map(|entry| entry.seq).collect());
+            return Ok(Discard::Gone(gone));
         }
+        Ok(Discard::Nothing)
     }
 
     /// The batch that puts the row of a refused entry back, with what came of it and of the entries that go with it.
@@ -162,7 +190,7 @@ impl Acts {
 
     /// Gives an entry up that can't be read. What its row was changed from can't be read either: the row stays as it
     /// is, and counts as the remote's once nothing else is queued for it.
-    async fn discard_unreadable(&self, seq: u64, error: Error) -> Result<Vec<u64>> {
+    async fn discard_unreadable(&self, seq: u64, error: Error) -> Result<Discard> {
         let loaded = self.store.outbox(&self.cx(), seq - 1, 1).await?;
         let Some(Unreadable { row, .. }) = loaded.unreadable.into_iter().find(|other| other.seq == seq)
         else {
@@ -171,7 +199,7 @@ impl Acts {
         let Some((schema, key)) = row else {
             let batch = Batch { expect: Vec::new(), ops: vec![Op::Dequeue(seq)] };
             self.store.commit(&self.cx(), batch).await?;
-            return Ok(vec![seq]);
+            return Ok(Discard::Removed);
         };
         loop {
             let stored = self.store.load(&self.cx(), schema, &key).await?;
@@ -188,7 +216,7 @@ impl Acts {
                 });
             }
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
-                return Ok(vec![seq]);
+                return Ok(Discard::Removed);
             }
         }
     }

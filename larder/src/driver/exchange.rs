@@ -77,7 +77,11 @@ impl Acts {
     }
 
     /// The rows that name the row of `rename`, or did so in what is queued for them.
-    async fn naming(&self, named: &mut Named, rename: &Rename) -> Result<Vec<(&'static Schema, Key)>> {
+    pub(super) async fn naming(
+        &self,
+        named: &mut Named,
+        rename: &Rename,
+    ) -> Result<Vec<(&'static Schema, Key)>> {
         let mut found = Vec::new();
         let revision = self.store.revision();
         for schema in self.schemas.iter().copied() {
@@ -142,10 +146,14 @@ fn refers(schema: &'static Schema, def: &AssocDef, key: &Key) -> Result<Predicat
 /// Whether a queued mutation names the row of `rename`.
 fn names(entry: &Entry, rename: &Rename) -> Result<bool> {
     for row in [&entry.row, &entry.base].into_iter().flatten() {
-        let row: &dyn Row = &**row;
-        if references(entry.schema, row)?.iter().any(|(schema, key)| rename.is_of(schema, key)) {
+        if in_row(entry.schema, &**row, rename)? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a row names that of `rename`.
+pub(super) fn in_row(schema: &'static Schema, row: &dyn Row, rename: &Rename) -> Result<bool> {
+    Ok(references(schema, row)?.iter().any(|(schema, key)| rename.is_of(schema, key)))
 }

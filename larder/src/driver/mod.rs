@@ -3,6 +3,7 @@
 mod act;
 mod again;
 mod decide;
+mod dependants;
 mod entries;
 mod exchange;
 mod forward;
@@ -13,7 +14,7 @@ mod task;
 mod tell;
 
 pub(crate) use act::Acts;
-pub(crate) use decide::Retry;
+pub(crate) use decide::{Discard, Retry};
 pub(crate) use exchange::left;
 pub(crate) use resolve::Resolvers;
 pub(crate) use task::{Handle, start};

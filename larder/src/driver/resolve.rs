@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    CommitOutcome, Entry, EntryState, Error, ErrorKind, Failure, Key, MutationId, Op, PageRow, ParkReason,
-    Query, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
+    CommitOutcome, Entry, EntryState, Error, ErrorKind, Failure, Key, MutationId, PageRow, ParkReason, Query,
+    Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
 };
 
-use super::act::Acts;
+use super::act::{Acts, Heard};
+use super::dependants::depended_on;
 use super::settlement::{is_unfit, parked_error};
 use crate::engine::Moved;
+use crate::engine::exchange::is_temporary;
 use crate::engine::rebase::{Ended, Rebase, Rebased, Start, combined, rebased};
 use crate::engine::settle::{self, overlaid};
 use crate::fates::Fate;
@@ -35,7 +37,7 @@ impl Resolvers {
 ///
 /// # Errors
 /// `Serialization` if it is no row of the model.
-fn theirs(entry: &Entry, there: Option<&PageRow>, now: Timestamp) -> Result<Theirs> {
+pub(super) fn theirs(entry: &Entry, there: Option<&PageRow>, now: Timestamp) -> Result<Theirs> {
     let Some(there) = there else {
         return Ok(Theirs { row: None, version: None, extra: None, at: now });
     };
@@ -58,21 +60,22 @@ impl Acts {
         &self,
         entry: &Entry,
         stored: Option<&StoredRow>,
-        heard: Option<&Option<PageRow>>,
+        heard: Option<&Heard>,
         failure: Option<Failure>,
     ) -> Result<Option<Rebased>> {
-        let (Some(stored), Some(there)) = (stored, heard) else { return Ok(None) };
+        let (Some(stored), Some(heard)) = (stored, heard) else { return Ok(None) };
         let now = self.runtime.now();
         let attempt = async {
             let mut queue = vec![entry.clone()];
             queue.extend(self.later(entry, stored).await?);
             let start = Start::Refused { id: MutationId(self.runtime.uuid()), failure };
-            let theirs = theirs(entry, there.as_ref(), now)?;
+            let theirs = theirs(entry, heard.row.as_ref(), now)?;
             let (schema, key) = (entry.schema, &entry.key);
-            let rebase = Rebase { schema, key, stored, queue, theirs, start, now };
+            let rebase = Rebase { schema, key, stored, queue, theirs, start, held: false, now };
             let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
             if let Some(rebased) = &mut rebased {
-                self.renew_carried(rebased, entry).await?;
+                self.rebase_carried(rebased, entry, Some(heard)).await?;
+                self.regroup(rebased).await?;
             }
             Ok(rebased)
         };
@@ -86,9 +89,9 @@ impl Acts {
     }
 
     /// Keeps what the remote has beside an entry that is parked.
-    pub(super) fn with_theirs(&self, entry: &Entry, heard: Option<&Option<PageRow>>) -> Entry {
+    pub(super) fn with_theirs(&self, entry: &Entry, heard: Option<&Heard>) -> Entry {
         let mut entry = entry.clone();
-        if let Some(Ok(theirs)) = heard.map(|there| theirs(&entry, there.as_ref(), self.runtime.now())) {
+        if let Some(Ok(theirs)) = heard.map(|heard| theirs(&entry, heard.row.as_ref(), self.runtime.now())) {
             entry.theirs = Some(Box::new(theirs));
         }
         entry
@@ -136,7 +139,8 @@ impl Acts {
         };
         let queue = self.later(entry, stored).await?;
         let start = Start::Accepted { entry: Box::new(entry.clone()), answered: merged };
-        let rebase = Rebase { schema, key: &entry.key, stored, queue, theirs: newest, start, now };
+        let (key, held) = (&entry.key, false);
+        let rebase = Rebase { schema, key, stored, queue, theirs: newest, start, held, now };
         let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
         if let Some(rebased) = &mut rebased {
             rebased.ended.push((entry.clone(), Ended::Done));
@@ -156,25 +160,10 @@ impl Acts {
     }
 
     /// The entries of the row that come after `entry`.
-    async fn later(&self, entry: &Entry, stored: &StoredRow) -> Result<Vec<Entry>> {
+    pub(super) async fn later(&self, entry: &Entry, stored: &StoredRow) -> Result<Vec<Entry>> {
         let mut chain = self.chain(entry.schema, &entry.key, stored.meta.tail).await?;
         chain.retain(|other| other.seq > entry.seq && !settle::is_reverted(other));
         Ok(chain)
-    }
-
-    /// What goes in the request of an entry that has another identity now, goes in it still.
-    async fn renew_carried(&self, rebased: &mut Rebased, entry: &Entry) -> Result<()> {
-        let Some((former, id)) = rebased.renewed else { return Ok(()) };
-        for mut carried in self.carried(entry).await? {
-            if let Some(within) = &mut carried.within {
-                within.carrier = id;
-                if within.parent == former {
-                    within.parent = id;
-                }
-                rebased.batch.ops.push(Op::Revise(Box::new(carried)));
-            }
-        }
-        Ok(())
     }
 
     /// What was heard of a row that has something in the outbox, as what is queued is put on it; `None` if that is
@@ -191,8 +180,13 @@ impl Acts {
         let Some(first) = queue.first() else { return Ok(None) };
         let Some(theirs) = heard(first)? else { return Ok(None) };
         let (start, now) = (Start::Heard, self.runtime.now());
-        let rebase = Rebase { schema, key, stored, queue, theirs, start, now };
-        rebased(rebase, self.resolvers.of(schema))
+        let held = self.is_held(first).await?;
+        let rebase = Rebase { schema, key, stored, queue, theirs, start, held, now };
+        let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
+        if let Some(rebased) = &mut rebased {
+            self.regroup(rebased).await?;
+        }
+        Ok(rebased)
     }
 
     /// Tells whoever waits for the fate of an entry what a rebase, which is durable now, has made of it; gives what the
@@ -225,7 +219,8 @@ impl Acts {
     /// Carries out what the application has decided about a conflict.
     ///
     /// # Errors
-    /// `NotFound` if there is no such entry; `Conflict` if it is in none; `Invalid` for a row that can't be stored.
+    /// `NotFound` if there is no such entry; `Conflict` if it is in none, or would give a creation up that others can't be
+    /// sent without; `Invalid` for a row that can't be stored.
     pub(crate) async fn settle_conflict(&self, seq: u64, outcome: &Outcome) -> Result<Moved> {
         let _alone = self.marking.lock().await;
         loop {
@@ -242,6 +237,15 @@ impl Acts {
                 let what = format!("the mutation {seq} is in no conflict: it has been settled already");
                 return Err(placed(Error::new(ErrorKind::Conflict, what)));
             };
+            let gives_up = matches!(outcome, Outcome::Theirs | Outcome::Delete) && is_temporary(&entry);
+            let mut relied_on = Vec::new();
+            if gives_up {
+                let (dependants, expect) = self.dependants(&entry).await?;
+                if !dependants.is_empty() {
+                    return Err(depended_on(&entry, &dependants).during("settle a conflict"));
+                }
+                relied_on = expect;
+            }
             let base = entry.base.as_ref().filter(|_| entry.operation != larder_core::Operation::Insert);
             // Nothing was heard of it: what it was made from is what is known.
             let theirs = entry.theirs.as_deref().cloned().unwrap_or_else(|| Theirs {
@@ -256,7 +260,9 @@ impl Acts {
                 mine: entry.row.as_deref(),
                 theirs: theirs.row.as_deref(),
             };
-            let outcome = larder_core::conflict::checked(&sides, outcome.clone()).map_err(placed)?;
+            // A row that the remote never had is gone by not being made.
+            let outcome = if gives_up { Outcome::Theirs } else { outcome.clone() };
+            let outcome = larder_core::conflict::checked(&sides, outcome).map_err(placed)?;
             let view = self.view(&entry, Some(stored.clone())).await?;
             let mut queue = vec![entry.clone()];
             queue.extend(view.later);
@@ -264,10 +270,12 @@ impl Acts {
             let start =
                 Start::Settled { id, outcome, before: view.earlier.last().map_or(0, |last| last.seq) };
             let (key, now) = (&entry.key, self.runtime.now());
-            let rebase = Rebase { schema, key, stored: &stored, queue, theirs, start, now };
+            let rebase = Rebase { schema, key, stored: &stored, queue, theirs, start, held: false, now };
             let Some(mut rebased) = rebased(rebase, self.resolvers.of(schema))? else { continue };
-            self.renew_carried(&mut rebased, &entry).await?;
-            let batch = std::mem::take(&mut rebased.batch);
+            self.rebase_carried(&mut rebased, &entry, None).await?;
+            self.regroup(&mut rebased).await?;
+            let mut batch = std::mem::take(&mut rebased.batch);
+            batch.expect.append(&mut relied_on);
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
                 return Ok(self.tell(&rebased));
             }

@@ -8,7 +8,7 @@ use larder_core::{
     Result, Sent, StoredRow, Timestamp,
 };
 
-use super::act::{Acts, Kept, is_damage};
+use super::act::{Acts, Heard, Kept, is_damage};
 use super::forward;
 use crate::engine::rebase::Rebased;
 use crate::engine::renames::Rename;
@@ -28,7 +28,7 @@ struct Decision {
     /// What the remote answered to a request that is no model.
     response: Option<Response>,
     /// What the remote has, if it was asked.
-    heard: Option<Option<PageRow>>,
+    heard: Option<Heard>,
     /// The mutation and those that go with it, once its entry has been read.
     ids: Vec<MutationId>,
     /// The key that the remote has given in place of a temporary one.
@@ -128,7 +128,11 @@ impl Acts {
                         (_, Some(moved)) => Event::Rebased(moved),
                         (Verdict::Resolve, None) => Event::Discarded(seq),
                         (Verdict::Revert, None) if nothing => Event::Discarded(seq),
-                        (Verdict::Revert, None) => Event::Reverted(decision.reverted),
+                        (Verdict::Revert, None) => {
+                            decision.reverted.sort_unstable();
+                            decision.reverted.dedup();
+                            Event::Reverted(decision.reverted)
+                        }
                         (verdict, None) => Event::Settled { seq, verdict },
                     };
                 }
@@ -193,7 +197,8 @@ impl Acts {
         Ok(())
     }
 
-    /// What makes the decision durable as things stand; `None`: not without holding off marks and rebases.
+    /// What makes the decision durable as things stand; `None`: not without holding off marks and rebases, or something
+    /// had to be done before, and now it is.
     async fn settlement(
         &self,
         decision: &mut Decision,
@@ -225,9 +230,15 @@ impl Acts {
             Verdict::Defer => settle::deferred(entry, stored, failure, until).into(),
             Verdict::Unmark => settle::unmarked(entry, stored, until).into(),
             Verdict::Revert => {
-                let (batch, gone) = self.revert(entry, stored.cloned(), failure).await?;
+                let (dependants, mut relied_on) = self.dependants(entry).await?;
+                if !dependants.is_empty() {
+                    decision.reverted.extend(self.revert_dependants(dependants).await?);
+                    return Ok(None);
+                }
+                let (mut batch, gone) = self.revert(entry, stored.cloned(), failure).await?;
+                batch.expect.append(&mut relied_on);
                 decision.ids = gone.iter().map(|gone| gone.id).collect();
-                decision.reverted = gone.iter().map(|gone| gone.seq).collect();
+                decision.reverted.extend(gone.iter().map(|gone| gone.seq));
                 batch.into()
             }
         }))
@@ -266,12 +277,12 @@ impl Acts {
                 }
             },
         };
-        self.accept_nested(&mut settlement.batch, entry, row, now).await?;
+        settlement.brought = self.accept_nested(&mut settlement.batch, entry, row, now).await?;
         let since = Since { revision: decision.asked, own: &[], touches: None, now };
         let Some(brought) = take_brought(&mut settlement.batch, row, self, since, alone).await? else {
             return Ok(None);
         };
-        settlement.brought = brought;
+        settlement.brought.extend(brought);
         Ok(Some(settlement))
     }
 

@@ -407,10 +407,7 @@ impl Engine {
 
     /// Takes over what a rebase has done.
     fn rebased(&mut self, Moved { ended, heads }: Moved) {
-        for (seq, _) in ended {
-            self.window.carried(seq).into_iter().for_each(|carried| self.window.forget(carried));
-            self.window.forget(seq);
-        }
+        // What went in the request of one that is gone may go by itself by now.
         for head in heads {
             if let Some(tracked) =
                 self.window.get_mut(head.seq).filter(|tracked| tracked.stage == Stage::Settling)
@@ -419,6 +416,10 @@ impl Engine {
                 tracked.revived |= head.parked.is_none();
             }
             self.window.replace(&head);
+        }
+        for (seq, _) in ended {
+            self.window.carried(seq).into_iter().for_each(|carried| self.window.forget(carried));
+            self.window.forget(seq);
         }
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod enqueue;
 pub(crate) mod exchange;
 mod machine;
 pub(crate) mod rebase;
+pub(crate) mod regroup;
 pub(crate) mod renames;
 mod schedule;
 pub(crate) mod settle;

@@ -26,6 +26,8 @@ pub(crate) struct Rebase<'a> {
     pub(crate) queue: Vec<Entry>,
     pub(crate) theirs: Theirs,
     pub(crate) start: Start,
+    /// The oldest goes in a request that may be on its way, or waits for a decision.
+    pub(crate) held: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -78,7 +80,7 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
     let Rebase { schema, key, stored, .. } = rebase;
     let expect = Expect::Row { schema, key: key.clone(), revision: stored.meta.revision };
     if let (Start::Heard, Some(first)) = (&rebase.start, rebase.queue.first()) {
-        if is_frozen(first) {
+        if rebase.held || is_frozen(first) {
             return beside(&rebase, first, expect);
         }
         let known = same(schema, ground(first), rebase.theirs.row.as_deref())?;
@@ -263,8 +265,9 @@ impl Run {
 
     /// The entry has nothing left to say.
     fn end(&mut self, mut entry: Entry, ended: Ended) {
-        // Others go in its request, or it in that of another: that request is made all the same.
-        if !entry.carries.is_empty() || entry.within.is_some() {
+        // Others go in its request, or it in that of another: that request is made all the same, unless there is no row
+        // for them to stand in.
+        if self.under.is_some() && (!entry.carries.is_empty() || entry.within.is_some()) {
             entry.row.clone_from(&self.under);
             self.put(entry, FieldSet::default());
             return;

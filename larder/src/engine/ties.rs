@@ -118,16 +118,65 @@ impl Ties {
         }
     }
 
-    /// Takes over what has become of an entry. What waits for it goes on doing so, and so does it.
+    /// Takes over what has become of an entry. What waits for it goes on doing so, and so does it; but it does not wait for
+    /// the one in whose request it went, if it goes in that no more.
     pub(super) fn revise(&mut self, seq: u64, place: &Place, tied: &mut Tied, now: &Tied) {
         if now.creates && !tied.creates {
             tied.creates = true;
             self.creators.entry(place.clone()).or_default().insert(seq);
         }
-        if let Some(former) = tied.carries.filter(|former| now.carries != Some(*former)) {
-            self.carriers.remove(&former);
+        if now.carries != tied.carries {
+            tied.carries.and_then(|former| self.carriers.remove(&former));
             self.carriers.extend(now.carries.map(|id| (id, seq)));
             tied.carries = now.carries;
+        }
+        let holds = |carried: &BTreeMap<u64, BTreeSet<u64>>, other: u64| {
+            carried.get(&other).is_some_and(|seqs| seqs.contains(&seq))
+        };
+        let former = self.waits(seq).find(|other| holds(&self.carried, *other));
+        let carrier = now.carrier.and_then(|id| self.carriers.get(&id).copied()).filter(|other| *other < seq);
+        tied.carrier = now.carrier;
+        if former == carrier {
+            return;
+        }
+        if let Some(former) = former {
+            self.carried.entry(former).or_default().remove(&seq);
+            let creates = |place: &Place| self.creators.get(place).is_some_and(|seqs| seqs.contains(&former));
+            if !tied.refers.iter().any(creates) {
+                self.let_go(seq, former);
+            }
+        }
+        if let Some(carrier) = carrier {
+            self.carried.entry(carrier).or_default().insert(seq);
+            self.rejoin(carrier, [seq]);
+        }
+    }
+
+    /// Lets these wait for an entry, as they did before it was taken out to be put in again.
+    pub(super) fn rejoin(&mut self, seq: u64, later: impl IntoIterator<Item = u64>) {
+        for later in later.into_iter().filter(|later| *later > seq) {
+            self.waits.entry(later).or_default().insert(seq);
+            self.holds.entry(seq).or_default().insert(later);
+        }
+    }
+
+    /// Lets these go in the request of an entry, as they did before it was taken out to be put in again.
+    pub(super) fn carry(&mut self, seq: u64, carried: Vec<u64>) {
+        if !carried.is_empty() {
+            self.carried.entry(seq).or_default().extend(carried);
+        }
+    }
+
+    /// The entry does not wait for that earlier one any more.
+    fn let_go(&mut self, seq: u64, earlier: u64) {
+        if let Some(held) = self.holds.get_mut(&earlier) {
+            held.remove(&seq);
+        }
+        if let Some(waits) = self.waits.get_mut(&seq) {
+            waits.remove(&earlier);
+            if waits.is_empty() {
+                self.waits.remove(&seq);
+            }
         }
     }
 
@@ -154,12 +203,7 @@ impl Ties {
         }
         let held = self.holds.remove(&seq).unwrap_or_default();
         for later in &held {
-            if let Some(waits) = self.waits.get_mut(later) {
-                waits.remove(&seq);
-                if waits.is_empty() {
-                    self.waits.remove(later);
-                }
-            }
+            self.let_go(*later, seq);
         }
         held
     }

@@ -318,9 +318,19 @@ impl Window {
         for head in revised {
             // One that is on its way is what it was when it was marked.
             let open = |tracked: &Tracked| !tracked.stage.is_busy() || tracked.stage == Stage::Marking;
-            if self.entries.get(&head.seq).is_some_and(open) {
-                self.forget(head.seq);
+            let seq = head.seq;
+            if self.entries.get(&seq).is_some_and(open) {
+                // Whatever waits for it goes on doing so.
+                let held: Vec<u64> = self.ties.held(seq).collect();
+                let carried = self.ties.carried(seq);
+                self.forget(seq);
                 self.add(head);
+                self.ties.rejoin(seq, held.iter().copied());
+                self.ties.carry(seq, carried);
+                for later in held {
+                    self.reenter(later);
+                    self.weigh(later);
+                }
             }
         }
     }
@@ -339,6 +349,8 @@ impl Window {
         };
         let place = place(&tracked.head);
         self.ties.revise(seq, &place, &mut tracked.head.tied, &head.tied);
+        self.reenter(seq);
+        self.weigh(seq);
         self.update(seq, |tracked| {
             tracked.head.idempotency = head.idempotency;
             tracked.head.parked = head.parked;

@@ -11,7 +11,7 @@ use larder_core::{
 use tokio::sync::oneshot;
 
 use super::{Remote, Repository};
-use crate::driver::Retry;
+use crate::driver::{Acts, Discard, Handle, Retry};
 use crate::engine::Event;
 #[cfg(doc)]
 use crate::events::OutboxEvent;
@@ -201,12 +201,14 @@ impl Outbox<'_> {
 
     /// Lets a parked mutation go again with another intent: `edit` gets the row as the mutation wants it, and what it
     /// makes of it is what the mutation wants from then on, here too, under later changes. One that may have been sent
-    /// goes as a new mutation with a new idempotency key, so whatever came of the former stays as it is.
+    /// goes as a new mutation with a new idempotency key, so whatever came of the former stays as it is. One in a conflict
+    /// goes as if that had been settled with [`Resolution::Merged`](crate::Resolution::Merged).
     ///
     /// # Errors
     /// `NotFound` if there is no such mutation; `Conflict` if it is not parked, or its row has gone back; `Invalid` if it
     /// is of another model, the key is changed, or one of the model's own checks refuses the row; `Unsupported` for a
-    /// deletion, and for one that goes in one request with others; `Offline` without a remote; `Storage`.
+    /// deletion, and for one that goes in one request with others and is in no conflict; `Offline` without a remote;
+    /// `Storage`.
     pub async fn edit<M: Model>(
         &self,
         seq: u64,
@@ -221,10 +223,14 @@ impl Outbox<'_> {
                 edit(&mut model);
                 Ok(Arc::new(model))
             };
-            if !acts.edit(seq, schema, id, &mut edit).await? {
-                return Err(gone(seq));
+            match acts.edit(seq, schema, id, &mut edit).await? {
+                None => return Err(gone(seq)),
+                Some(Retry::Moved(moved)) => {
+                    driver.tell(Event::Rebased(moved));
+                    driver.tell(Event::Nudge);
+                }
+                Some(Retry::Again | Retry::Anew | Retry::Waiting) => driver.tell(Event::Edited { seq, id }),
             }
-            driver.tell(Event::Edited { seq, id });
             Ok(())
         };
         self.decide("larder edit", Box::pin(decision)).await
@@ -235,28 +241,62 @@ impl Outbox<'_> {
     /// and the next pull brings it. Of one whose row has gone back already, what is left is removed; one that can't be
     /// read is removed, and its row stays as it is.
     ///
+    /// The creation of a row whose key the server is still to give is not given up while queued mutations of other rows
+    /// refer to that row: see [`discard_with_dependants`](Self::discard_with_dependants).
+    ///
     /// # Errors
-    /// `NotFound` if there is no such mutation; `Conflict` if it is on its way, or goes in the request of another;
-    /// `Offline` without a remote; `Storage`.
+    /// `NotFound` if there is no such mutation; `Conflict` if it is on its way, goes in the request of another, or others
+    /// can't be sent without it, which are named; `Offline` without a remote; `Storage`.
     pub async fn discard(&self, seq: u64) -> Result<()> {
         let remote = self.remote()?;
         let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
         let discard = async move {
-            if !driver.withdraw(seq).await {
-                let what = format!("the mutation {seq} is on its way: wait for its fate");
-                return Err(Error::new(ErrorKind::Conflict, what).during("discard"));
-            }
-            let discarded = acts.discard(seq).await;
-            match &discarded {
-                Ok(gone) if !gone.is_empty() => {
-                    gone.iter().for_each(|seq| driver.tell(Event::Discarded(*seq)));
+            withdraw(&driver, seq).await?;
+            match give_up(&acts, &driver, seq).await? {
+                Discard::Nothing => Err(gone(seq)),
+                Discard::Removed | Discard::Gone(_) => Ok(()),
+                Discard::DependedOn(_, error) => {
+                    driver.tell(Event::Kept(seq));
+                    Err(error)
                 }
-                _ => driver.tell(Event::Kept(seq)),
             }
-            if discarded?.is_empty() {
-                return Err(gone(seq));
+        };
+        self.decide("larder discard", Box::pin(discard)).await
+    }
+
+    /// Gives a mutation up as [`discard`](Self::discard) does; before it those that can't be sent without it, the newest
+    /// first: what makes other rows refer to a row that it creates and whose key the server is still to give, and what
+    /// depends on that in turn. Gives what was given up, in that order.
+    ///
+    /// # Errors
+    /// As [`discard`](Self::discard). What was given up before an error stays given up, and all that is left can be sent.
+    pub async fn discard_with_dependants(&self, seq: u64) -> Result<Vec<QueuedMutation>> {
+        let remote = self.remote()?;
+        let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
+        let discard = async move {
+            let (mut all, mut open) = (Vec::new(), vec![seq]);
+            while let Some(next) = open.pop() {
+                let given_up = match withdraw(&driver, next).await {
+                    Ok(()) => give_up(&acts, &driver, next).await,
+                    Err(error) => Err(error),
+                };
+                match given_up {
+                    Ok(Discard::Nothing) if next == seq => return Err(gone(seq)),
+                    Ok(Discard::Nothing | Discard::Removed) => {}
+                    Ok(Discard::Gone(entries)) => all.extend(entries.into_iter().map(QueuedMutation::of)),
+                    Ok(Discard::DependedOn(dependants, _)) => {
+                        // It stays out of the schedule meanwhile, and so does what waits for it.
+                        open.push(next);
+                        // The newest is on top.
+                        open.extend(dependants.into_iter().rev());
+                    }
+                    Err(error) => {
+                        open.into_iter().for_each(|seq| driver.tell(Event::Kept(seq)));
+                        return Err(error);
+                    }
+                }
             }
-            Ok(())
+            Ok(all)
         };
         self.decide("larder discard", Box::pin(discard)).await
     }
@@ -362,11 +402,11 @@ impl Outbox<'_> {
     }
 
     /// Carries a decision out even if the caller stops waiting: what is durable, the driver has to learn.
-    pub(super) async fn decide(
+    pub(super) async fn decide<T: Send + 'static>(
         &self,
         name: &'static str,
-        decision: BoxFuture<'static, Result<()>>,
-    ) -> Result<()> {
+        decision: BoxFuture<'static, Result<T>>,
+    ) -> Result<T> {
         let (done, decided) = oneshot::channel();
         let task = async move {
             // The caller may have stopped waiting.
@@ -387,6 +427,27 @@ impl Outbox<'_> {
     fn remote(&self) -> Result<&Remote> {
         self.repo.remote()
     }
+}
+
+/// Takes a mutation out of the schedule.
+async fn withdraw(driver: &Handle, seq: u64) -> Result<()> {
+    if driver.withdraw(seq).await {
+        return Ok(());
+    }
+    let what = format!("the mutation {seq} is on its way: wait for its fate");
+    Err(Error::new(ErrorKind::Conflict, what).during("discard"))
+}
+
+/// Gives a mutation up that was taken out of the schedule, or puts it in again, unless others depend on it.
+async fn give_up(acts: &Acts, driver: &Handle, seq: u64) -> Result<Discard> {
+    let discarded = acts.discard(seq).await;
+    match &discarded {
+        Ok(Discard::Gone(gone)) => gone.iter().for_each(|gone| driver.tell(Event::Discarded(gone.seq))),
+        Ok(Discard::Removed) => driver.tell(Event::Discarded(seq)),
+        Ok(Discard::DependedOn(..)) => {}
+        Ok(Discard::Nothing) | Err(_) => driver.tell(Event::Kept(seq)),
+    }
+    discarded
 }
 
 fn gone(seq: u64) -> Error {

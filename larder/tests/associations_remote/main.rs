@@ -8,6 +8,7 @@ mod embedded_via;
 mod keys;
 mod lookups;
 mod nested;
+mod nested_conflicts;
 mod nested_targets;
 mod ordering;
 mod recorded;

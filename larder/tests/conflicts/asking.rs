@@ -87,6 +87,60 @@ async fn a_settlement_that_makes_no_sense_changes_nothing() {
     assert_eq!(conflicts.list().await.unwrap().len(), 1);
 }
 
+// Rules: c-edit, c-again
+#[tokio::test]
+async fn an_edit_settles_it_with_another_row() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let seq = repo.conflicts::<Note>().list().await.unwrap()[0].seq;
+    repo.outbox().edit::<Note>(seq, |note| note.text += " after all").await.unwrap();
+    settled(&repo).await;
+    // The row is as it was wanted here, all of it: the stars that were given there are gone.
+    let wanted = Some(note("1", "mine after all", 1));
+    assert_eq!((here(&repo).await, there(&net).await), (wanted.clone(), wanted));
+    {
+        let sent = net.applied.lock().unwrap();
+        assert_eq!(sent.len(), 2, "it goes on top of what is there, and is not refused again");
+        assert_ne!(sent[0].id, sent[1].id, "a key is never used with another payload");
+    }
+    assert!(repo.conflicts::<Note>().list().await.unwrap().is_empty());
+    assert_eq!(repo.sync_state::<Note>("1").await.unwrap().unwrap().state, RowState::Synced);
+}
+
+// Rules: c-edit, c-settle
+#[tokio::test]
+async fn what_was_changed_since_an_edited_conflict_is_put_on_it() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let _ = repo.upsert(&tagged("mine", 1, "later")).await.unwrap();
+    let seq = repo.conflicts::<Note>().list().await.unwrap()[0].seq;
+    repo.outbox().edit::<Note>(seq, |note| note.stars = 6).await.unwrap();
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert_eq!(conflicts.len(), 1, "the later change was made from what was here before: it asks again");
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "mine", 6)));
+    assert_eq!(conflicts[0].sides.mine, Some(tagged("mine", 1, "later")));
+    repo.outbox().edit::<Note>(conflicts[0].seq, |note| note.stars = 6).await.unwrap();
+    settled(&repo).await;
+    assert_eq!(there(&net).await, Some(tagged("mine", 6, "later")));
+    assert_eq!(here(&repo).await, there(&net).await);
+}
+
+// Rules: c-edit
+#[tokio::test]
+async fn an_edit_of_a_conflict_that_makes_no_sense_changes_nothing() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    let seq = repo.conflicts::<Note>().list().await.unwrap()[0].seq;
+    let renamed = repo.outbox().edit::<Note>(seq, |note| note.id = "2".into()).await.unwrap_err();
+    assert_eq!(renamed.kind(), ErrorKind::Invalid);
+    let other = repo.outbox().edit::<crate::support::User>(seq, |_| ()).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Invalid);
+    assert_eq!(repo.outbox().edit::<Note>(77, |_| ()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert_eq!(conflicts[0].sides.mine, Some(note("1", "mine", 1)));
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "theirs", 5)));
+}
+
 // Rules: c-ask, s-rebase
 #[tokio::test]
 async fn a_pull_brings_the_newest_side() {

@@ -73,7 +73,7 @@ fn what_was_heard_while_a_change_was_on_its_way(
 
 fn run(stored: &StoredRow, queue: Vec<Entry>, theirs: Theirs, start: Start) -> Option<super::Rebased> {
     let (key, now) = (&Key::Int(1), Timestamp::UNIX_EPOCH);
-    let rebase = Rebase { schema: &NOTE, key, stored, queue, theirs, start, now };
+    let rebase = Rebase { schema: &NOTE, key, stored, queue, theirs, start, held: false, now };
     rebased(rebase, &ConflictDef::DEFAULT).unwrap()
 }
 

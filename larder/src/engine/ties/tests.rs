@@ -74,6 +74,20 @@ fn a_delete_waits_for_what_still_refers_to_the_row_or_has_just_stopped() {
     assert_eq!(freed, [Effect::Mark(vec![3])]);
 }
 
+// Rules: o-dependencies, o-coalesce
+#[test]
+fn what_waits_for_an_entry_waits_for_it_when_it_has_taken_another_in() {
+    let heads = vec![creates(1, "parent", &[]), creates(2, "child", &["parent"])];
+    let (mut engine, effects) = loaded(at(0), heads);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    let revised = vec![creates(1, "parent", &[])];
+    assert_eq!(
+        tell(&mut engine, at(0), Event::Revised { revised, gone: Vec::new() }),
+        [Effect::Mark(vec![1])]
+    );
+    assert_eq!(accept(&mut engine, 1), [Effect::Mark(vec![2])]);
+}
+
 // Rules: o-dependencies, o-parked
 #[test]
 fn a_parked_creation_stops_what_depends_on_it_and_nothing_else() {
