@@ -12,9 +12,10 @@ use tokio::sync::watch;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Whether the last attempts reached the remote; true as long as none was made.
+    /// Whether the last attempts reached the remote; true as long as none was made. Other hosts, to which requests go that
+    /// are no models, don't count.
     pub online: bool,
-    /// Whether the remote refuses the credentials: the outbox waits for new ones.
+    /// Whether the remote, or another host, refuses the credentials: the outbox waits for new ones.
     pub unauthorized: bool,
     /// Whether sending is paused.
     pub paused: bool,

@@ -192,7 +192,7 @@ impl Acts {
         let policy = self.policies.get(entry.schema.model).copied().unwrap_or_default();
         let mut head = Head::of(entry, self.idempotency(entry), policy);
         if let Some(Ok(parcel)) = is_parcel(entry).then(|| Parcel::read(entry)) {
-            head.lane = Some(parcel.lane());
+            (head.lane, head.host) = (Some(parcel.lane()), parcel.host());
         }
         head
     }

@@ -1,9 +1,11 @@
 //! The outbox's state machine.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent};
 
+use super::hosts::{Host, Queue, Standing};
 use super::terms::{
     Answer, Counts, Effect, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
 };
@@ -24,17 +26,12 @@ pub(crate) struct Engine {
     pub(super) load_at: Option<Duration>,
     pub(super) connected: bool,
     pub(super) paused: bool,
-    /// The credentials were refused: nothing goes before there are new ones.
-    pub(super) held: bool,
     /// How often there were new ones: what was begun with older ones says nothing about these.
     pub(super) credentials: u64,
     /// How often the store has been wiped.
     wipes: u64,
-    /// The remote can't be reached: one entry at a time tries, not before this moment.
-    pub(super) down: Option<Duration>,
-    /// The remote asked to be left alone until then: what it answers to others meanwhile changes nothing about that.
-    pub(super) asked: Option<Duration>,
-    pub(super) down_failures: u32,
+    /// The hosts that are, or were, left alone.
+    hosts: BTreeMap<Host, Standing>,
     /// The monotonic moment of the last look at the schedule.
     pub(super) seen: Duration,
 }
@@ -50,12 +47,9 @@ impl Engine {
             load_at: None,
             connected: true,
             paused: false,
-            held: false,
             credentials: 0,
             wipes: 0,
-            down: None,
-            asked: None,
-            down_failures: 0,
+            hosts: BTreeMap::new(),
             seen: Duration::ZERO,
         }
     }
@@ -157,12 +151,12 @@ impl Engine {
 
     /// Whether the last attempts reached the remote.
     pub(crate) fn reachable(&self) -> bool {
-        self.connected && self.down.is_none()
+        self.connected && self.standing(&None).down.is_none()
     }
 
-    /// Whether the remote refuses the credentials.
+    /// Whether a host refuses the credentials.
     pub(crate) fn unauthorized(&self) -> bool {
-        self.held
+        self.hosts.values().any(|standing| standing.held)
     }
 
     /// Whether sending is paused.
@@ -195,7 +189,11 @@ impl Engine {
         if self.loading || !self.window.busy().is_empty() {
             return false;
         }
-        self.stopped() || self.down.is_some() || !self.has_ready()
+        let rests = |(host, queue): (&Host, &Queue)| {
+            let standing = self.standing(host);
+            standing.held || standing.down.is_some() || !self.has_ready(queue)
+        };
+        self.stopped() || self.window.queues().all(rests)
     }
 
     /// Takes an entry out of the schedule until it is given up or [kept](Event::Kept); `false` if it is on its way.
@@ -237,9 +235,10 @@ impl Engine {
         let harmless =
             matches!(tracked.head.idempotency, Idempotency::Idempotent | Idempotency::Keyed { .. });
         let reverts = tracked.head.on_failure == PermanentFailure::Revert;
-        if answer.came_from_remote() {
-            self.down = self.asked.filter(|until| *until > now.mono);
-            self.down_failures = 0;
+        if answer.came_from_remote()
+            && let Some(standing) = self.hosts.get_mut(&tracked.head.host)
+        {
+            standing.heard(now.mono);
         }
         let verdict = match answer {
             Answer::Accepted => Verdict::Accept,
@@ -287,7 +286,7 @@ impl Engine {
                 return;
             }
             Answer::Unauthorized => {
-                self.held = true;
+                self.hosts.entry(tracked.head.host.clone()).or_default().held = true;
                 self.window.set(seq, Stage::Held);
                 return;
             }
@@ -335,29 +334,37 @@ impl Engine {
     fn add(&mut self, now: Instants, head: Head) {
         let wait = head.not_before.map(|until| until.duration_since(now.wall));
         let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).filter(|wait| !wait.is_zero());
-        let new = !self.tracks(head.seq);
+        let (new, host) = (!self.tracks(head.seq), head.host.clone());
         self.window.add(head);
         if let Some(wait) = wait.filter(|_| new) {
             // It was said before a restart, and holds on.
-            self.leave_alone(now.mono, wait);
+            self.leave_alone(host, now.mono, wait);
         }
     }
 
-    /// The remote asked to be left alone.
-    fn leave_alone(&mut self, mono: Duration, wait: Duration) {
-        let until = mono.saturating_add(wait.min(self.settings.longest_wait));
-        self.asked = self.asked.max(Some(until));
-        self.down = self.down.max(Some(until));
+    /// How a host stands.
+    pub(super) fn standing(&self, host: &Host) -> Standing {
+        self.hosts.get(host).copied().unwrap_or_default()
     }
 
-    /// The remote can't be reached: it is left alone for a while, and then tried by one entry.
+    /// A host asked to be left alone.
+    fn leave_alone(&mut self, host: Host, mono: Duration, wait: Duration) {
+        let until = mono.saturating_add(wait.min(self.settings.longest_wait));
+        self.hosts.entry(host).or_default().leave_alone(until);
+    }
+
+    /// The host of an entry can't be reached: it is left alone for a while, and then tried by one entry.
     fn unreachable(&mut self, mono: Duration, seq: u64, wait: Option<Duration>, jitter: u64) {
-        self.down_failures = self.down_failures.saturating_add(1);
+        let Some(host) = self.window.get(seq).map(|tracked| tracked.head.host.clone()) else {
+            return;
+        };
+        let standing = self.hosts.entry(host.clone()).or_default();
+        standing.failures = standing.failures.saturating_add(1);
         match wait {
-            Some(wait) => self.leave_alone(mono, wait),
+            Some(wait) => self.leave_alone(host, mono, wait),
             None => {
-                let wait = self.settings.backoff.wait(self.down_failures, jitter);
-                self.down = self.down.max(Some(mono.saturating_add(wait)));
+                let wait = self.settings.backoff.wait(standing.failures, jitter);
+                standing.unreachable(mono.saturating_add(wait));
             }
         }
         self.window.update(seq, |tracked| {
@@ -366,16 +373,17 @@ impl Engine {
         });
     }
 
-    /// Lets an entry wait for its backoff, and the remote be left alone for as long as it asked.
+    /// Lets an entry wait for its backoff, and its host be left alone for as long as it asked.
     fn postpone(&mut self, seq: u64, mono: Duration, wait: Option<Duration>, jitter: u64) {
         let Some(tracked) = self.window.get_mut(seq) else {
             return;
         };
         tracked.failures = tracked.failures.saturating_add(1);
+        let host = tracked.head.host.clone();
         let own = self.settings.backoff.wait(tracked.failures, jitter);
         self.window.set(seq, Stage::Waiting { until: mono.saturating_add(own) });
         if let Some(wait) = wait {
-            self.leave_alone(mono, wait);
+            self.leave_alone(host, mono, wait);
         }
     }
 
@@ -502,18 +510,14 @@ impl Engine {
         self.window.follower(seq)
     }
 
-    /// Cuts every wait short; the one that the remote asked for if somebody insists.
+    /// Cuts every wait short; those that hosts asked for if somebody insists.
     fn hurry(&mut self, insists: bool) {
-        if insists {
-            self.asked = None;
-        }
-        self.down = self.asked;
-        self.down_failures = 0;
+        self.hosts.values_mut().for_each(|standing| standing.hurry(insists));
         self.window.wake_all();
     }
 
     fn nudge(&mut self, insists: bool) {
-        self.held = false;
+        self.hosts.values_mut().for_each(|standing| standing.held = false);
         self.window.release_held();
         self.hurry(insists);
     }

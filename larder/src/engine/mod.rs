@@ -9,6 +9,7 @@ pub(crate) mod backoff;
 pub(crate) mod coalesce;
 pub(crate) mod enqueue;
 pub(crate) mod exchange;
+mod hosts;
 mod machine;
 pub(crate) mod rebase;
 pub(crate) mod regroup;

@@ -1,9 +1,11 @@
 //! Which entry may go next, and when to look again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use larder_core::{Idempotency, ParkReason};
 
+use super::hosts::{Host, Queue, Standing};
 use super::machine::Engine;
 use super::terms::{Effect, Instants, Verdict};
 use super::window::{Stage, Tracked};
@@ -21,42 +23,57 @@ impl Engine {
         self.seen = now.mono;
         self.window.wake(now.mono);
         self.load_more(now.mono, out);
-        if self.stopped() || self.down.is_some_and(|until| until > now.mono) {
+        if self.stopped() {
             return;
         }
-        // A remote that was unreachable is tried by one entry alone.
-        let alone = self.settings.serial || self.down_failures > 0;
-        let parallel = if alone { 1 } else { self.settings.parallel };
+        let parallel = if self.settings.serial { 1 } else { self.settings.parallel };
         let (sent, acknowledged) = (self.window.on_its_way(), self.window.acknowledged());
         let ahead = self.settings.ahead.max(parallel).saturating_sub(acknowledged + sent);
         let mut free = parallel.saturating_sub(sent).min(ahead);
-        while free > 0 {
-            let Some(seq) = self.window.sendable().first().copied().filter(|seq| self.is_its_turn(*seq))
-            else {
-                break;
-            };
+        while let Some(seq) = self.next_sendable(now.mono).filter(|_| free > 0) {
             // One that is marked at the last moment has its turn as well.
-            let before = self.window.unmarked_once().first().is_some_and(|once| *once < seq);
-            if before && self.window.marking().is_empty() {
+            let once = self.open(now.mono).filter_map(|(queue, _)| queue.unmarked_once.first()).min();
+            if self.window.marking().is_empty() && once.is_some_and(|once| *once < seq) {
                 break;
             }
             self.start(seq, now, out);
             free -= 1;
         }
-        self.mark(free, out);
+        self.mark(free, now.mono, out);
+    }
+
+    /// The queues of the hosts to which something may go now, and how much.
+    fn open(&self, mono: Duration) -> impl Iterator<Item = (&Queue, usize)> {
+        let ready = self.window.queues().filter(|(_, queue)| queue.has_ready());
+        let room = move |host: &Host| {
+            let there = || {
+                let sent = self.window.busy().iter().filter_map(|seq| self.window.get(*seq));
+                let sent = sent.filter(|sent| !matches!(sent.stage, Stage::Marking | Stage::Acknowledged));
+                sent.filter(|sent| sent.head.host == *host).count()
+            };
+            self.standing(host).room(mono, there)
+        };
+        ready.map(move |(host, queue)| (queue, room(host))).filter(|(_, room)| *room > 0)
+    }
+
+    /// The first entry that is marked and may go now.
+    fn next_sendable(&self, mono: Duration) -> Option<u64> {
+        let first = |(queue, _): (&Queue, usize)| queue.sendable.first().copied();
+        self.open(mono).filter_map(first).filter(|seq| self.is_its_turn(*seq)).min()
     }
 
     /// True if nothing is sent, whatever there is.
     pub(super) fn stopped(&self) -> bool {
-        self.paused || self.held || !self.connected || self.window.halted()
+        self.paused || !self.connected || self.window.halted()
     }
 
-    /// True if an entry waits for nothing but its turn, and its turn has come or comes without a further event.
-    pub(super) fn has_ready(&self) -> bool {
+    /// True if an entry of the queue waits for nothing but its turn, and its turn has come or comes without a further
+    /// event.
+    pub(super) fn has_ready(&self, queue: &Queue) -> bool {
         if self.settings.serial {
-            return self.window.first_live().is_some_and(|first| self.window.is_ready(first));
+            return self.window.first_live().is_some_and(|first| queue.is_ready(first));
         }
-        self.window.has_ready()
+        queue.has_ready()
     }
 
     /// True unless all entries go in one order, and others come before this one.
@@ -83,24 +100,32 @@ impl Engine {
     }
 
     /// Marks what may go next: many at a time where a repeat does no harm, else one by one and only if it goes at once.
-    fn mark(&mut self, free: usize, out: &mut Vec<Effect>) {
+    fn mark(&mut self, free: usize, mono: Duration, out: &mut Vec<Effect>) {
         if !self.window.marking().is_empty() {
             return;
         }
-        let most = if self.down_failures > 0 { 1 } else { self.settings.marks };
+        let most = self.settings.marks;
         let turn = |seq: &u64| self.is_its_turn(*seq);
+        let (mut together, mut once, mut marked) = (Vec::new(), Vec::new(), Vec::new());
+        for (queue, room) in self.open(mono) {
+            // A host that is tried is tried by the first of its entries.
+            let first = queue.unmarked.first().min(queue.unmarked_once.first()).or(queue.unmarked.first());
+            let takes = |seq: &&u64| room > 1 || first.is_none_or(|first| *seq <= first);
+            together.extend(queue.unmarked.iter().take_while(takes).take(most));
+            once.extend(queue.unmarked_once.iter().take_while(takes).take(free));
+            marked.extend(queue.sendable.iter().take(most));
+        }
+        [&mut together, &mut once, &mut marked].into_iter().for_each(|seqs| seqs.sort_unstable());
         // Where all go in one order, those behind are marked with the first. What is marked and waits is enough for a
         // while; but what is marked may wait for one that is not.
-        let waiting = self.window.sendable().len();
-        let first = self.window.unmarked().first().is_some_and(|first| free > 0 && turn(first));
+        let waiting = marked.len();
+        let first = together.first().is_some_and(|first| free > 0 && turn(first));
         let room = if waiting > most / 2 { usize::from(first) } else { (most - waiting).max(first.into()) };
-        let together: Vec<u64> = self.window.unmarked().iter().copied().take(room).collect();
+        together.truncate(room);
         // How many go before this one, of those that are not marked one by one.
-        let before = |seq: &u64| {
-            together.partition_point(|other| other < seq) + self.window.sendable().range(..seq).count()
-        };
-        let once = self.window.unmarked_once().iter().copied().take_while(turn).enumerate();
-        let once = once.take_while(|(nth, seq)| nth + before(seq) < free);
+        let before = |seq: u64| [&together, &marked].map(|seqs| seqs.partition_point(|other| *other < seq));
+        let once = once.into_iter().take_while(turn).enumerate();
+        let once = once.take_while(|(nth, seq)| nth + before(*seq).iter().sum::<usize>() < free);
         let alone: Vec<u64> = once.map(|(_, seq)| seq).collect();
         for seq in together.iter().chain(&alone) {
             self.window.set(*seq, Stage::Marking);
@@ -128,10 +153,14 @@ impl Engine {
         if self.stopped() {
             return self.load_at;
         }
-        // A moment that has come already was acted upon: an entry is trying the remote.
-        let down = self.down.filter(|until| self.has_ready() && *until > self.seen);
-        let wake = self.window.next_wake().map(|at| self.down.map_or(at, |down| down.max(at)));
-        [down, wake, self.load_at].into_iter().flatten().min()
+        let next = |(host, queue): (&Host, &Queue)| {
+            let Standing { held, down, .. } = self.standing(host);
+            // A moment that has come already was acted upon: an entry is trying the host.
+            let tried = down.filter(|until| self.has_ready(queue) && *until > self.seen);
+            let wake = queue.next_wake().map(|at| down.map_or(at, |down| down.max(at)));
+            tried.into_iter().chain(wake).min().filter(|_| !held)
+        };
+        self.window.queues().filter_map(next).chain(self.load_at).min()
     }
 }
 

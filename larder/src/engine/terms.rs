@@ -9,6 +9,7 @@ use larder_core::{
 };
 
 use super::backoff::Backoff;
+use super::hosts::Host;
 use super::rebase::Ended;
 use super::ties::{Place, Tied};
 
@@ -82,6 +83,7 @@ pub(crate) struct Head {
     pub(crate) key: Key,
     /// Entries of one lane go in order, one at a time; `None` for that of the row.
     pub(crate) lane: Option<Key>,
+    pub(crate) host: Host,
     pub(crate) idempotency: Idempotency,
     pub(crate) on_failure: PermanentFailure,
     pub(crate) account: Option<Arc<str>>,
@@ -104,6 +106,7 @@ impl Head {
             model: schema.model,
             key: key.clone(),
             lane: None,
+            host: None,
             idempotency: Idempotency::AtMostOnce,
             on_failure: PermanentFailure::Park,
             account,
@@ -133,6 +136,7 @@ impl Head {
             model: entry.schema.model,
             key: entry.key.clone(),
             lane: None,
+            host: None,
             idempotency,
             on_failure,
             account: entry.account.clone(),

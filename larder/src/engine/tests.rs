@@ -24,6 +24,7 @@ pub(super) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
         model: "Note",
         key: Key::from(key),
         lane: None,
+        host: None,
         idempotency,
         on_failure: PermanentFailure::Park,
         account: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use larder_core::{Key, ParkReason};
 
+use super::hosts::{Host, Queue};
 use super::terms::{Counts, Head, PermanentFailure};
 use super::ties::{Place, Tied, Ties};
 
@@ -73,13 +74,7 @@ pub(super) struct Window {
     account: Option<Arc<str>>,
     /// All but those that wait for a decision, or behind one that does: these can't go, and take no room.
     live: BTreeSet<u64>,
-    /// Free, ready, and not marked; their repeat does no harm.
-    unmarked: BTreeSet<u64>,
-    /// Free, ready, and not marked; to be marked one by one.
-    unmarked_once: BTreeSet<u64>,
-    /// Free, ready, and marked.
-    sendable: BTreeSet<u64>,
-    waiting: BTreeSet<(Duration, u64)>,
+    queues: BTreeMap<Host, Queue>,
     held: BTreeSet<u64>,
     busy: BTreeSet<u64>,
     /// Those of the busy that are being marked.
@@ -181,31 +176,9 @@ impl Window {
         self.busy.len() - self.marking.len() - self.acknowledged.len()
     }
 
-    pub(super) fn unmarked(&self) -> &BTreeSet<u64> {
-        &self.unmarked
-    }
-
-    pub(super) fn unmarked_once(&self) -> &BTreeSet<u64> {
-        &self.unmarked_once
-    }
-
-    pub(super) fn sendable(&self) -> &BTreeSet<u64> {
-        &self.sendable
-    }
-
-    /// True if an entry waits for nothing but its turn.
-    pub(super) fn has_ready(&self) -> bool {
-        !self.unmarked.is_empty() || !self.unmarked_once.is_empty() || !self.sendable.is_empty()
-    }
-
-    /// True if this one waits for nothing but its turn.
-    pub(super) fn is_ready(&self, seq: u64) -> bool {
-        [&self.unmarked, &self.unmarked_once, &self.sendable].iter().any(|set| set.contains(&seq))
-    }
-
-    /// The first moment at which a waiting entry is ready again.
-    pub(super) fn next_wake(&self) -> Option<Duration> {
-        self.waiting.first().map(|(until, _)| *until)
+    /// What may go, by host; a host of which there is nothing any more may be among them.
+    pub(super) fn queues(&self) -> impl Iterator<Item = (&Host, &Queue)> {
+        self.queues.iter()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -436,8 +409,15 @@ impl Window {
 
     /// Makes every entry ready whose moment has come.
     pub(super) fn wake(&mut self, mono: Duration) {
-        while let Some((until, seq)) = self.waiting.first().copied().filter(|(until, _)| *until <= mono) {
-            self.waiting.remove(&(until, seq));
+        let awake = |queue: &Queue| {
+            queue
+                .waiting
+                .iter()
+                .take_while(|(until, _)| *until <= mono)
+                .map(|(_, seq)| *seq)
+                .collect::<Vec<_>>()
+        };
+        for seq in self.queues.values().flat_map(awake).collect::<Vec<_>>() {
             self.set(seq, Stage::Ready);
         }
     }
@@ -504,13 +484,15 @@ impl Window {
             return;
         };
         let halts = tracked.head.on_failure == PermanentFailure::Halt;
+        let free = self.is_free(tracked);
+        let queue = self.queues.entry(tracked.head.host.clone()).or_default();
         match tracked.stage {
             stage if tracked.foreign && !stage.is_busy() => {}
-            Stage::Ready if !self.is_free(tracked) => {}
-            Stage::Ready if tracked.head.marked.is_some() => drop(self.sendable.insert(seq)),
-            Stage::Ready if tracked.marks_alone() => drop(self.unmarked_once.insert(seq)),
-            Stage::Ready => drop(self.unmarked.insert(seq)),
-            Stage::Waiting { until } => drop(self.waiting.insert((until, seq))),
+            Stage::Ready if !free => {}
+            Stage::Ready if tracked.head.marked.is_some() => drop(queue.sendable.insert(seq)),
+            Stage::Ready if tracked.marks_alone() => drop(queue.unmarked_once.insert(seq)),
+            Stage::Ready => drop(queue.unmarked.insert(seq)),
+            Stage::Waiting { until } => drop(queue.waiting.insert((until, seq))),
             Stage::Held => drop(self.held.insert(seq)),
             Stage::Parked => {
                 let conflict = tracked.head.parked == Some(ParkReason::Conflict);
@@ -536,12 +518,16 @@ impl Window {
         let Some(tracked) = self.entries.get(&seq) else {
             return;
         };
-        self.unmarked.remove(&seq);
-        self.unmarked_once.remove(&seq);
-        self.sendable.remove(&seq);
+        if let Some(queue) = self.queues.get_mut(&tracked.head.host) {
+            queue.unmarked.remove(&seq);
+            queue.unmarked_once.remove(&seq);
+            queue.sendable.remove(&seq);
+            if let Stage::Waiting { until } = tracked.stage {
+                queue.waiting.remove(&(until, seq));
+            }
+        }
         self.halting.remove(&seq);
         match tracked.stage {
-            Stage::Waiting { until } => drop(self.waiting.remove(&(until, seq))),
             Stage::Held => drop(self.held.remove(&seq)),
             Stage::Parked if self.parked.remove(&seq) => {
                 self.conflicts -= usize::from(tracked.head.parked == Some(ParkReason::Conflict));

@@ -2,10 +2,14 @@
 #![cfg(feature = "rest")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
+mod crash;
+mod hosts;
 mod refused;
 mod sending;
 mod server;
 mod stored;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,6 +22,8 @@ pub(crate) enum Turn {
     Say(u16, &'static str),
     /// It does nothing, and asks to be left alone for so many seconds.
     Later(u16, u64),
+    /// It does nothing, and answers with a web page, as a portal does.
+    Page,
     /// It does nothing before it is told to go on.
     Hang,
 }
@@ -130,6 +132,11 @@ impl Server {
             Some(Turn::Say(status, text)) => return Ok(answer.status(status).body(text.into())?),
             Some(Turn::Later(status, wait)) => {
                 return Ok(answer.status(status).header("Retry-After", wait).body(Body::empty())?);
+            }
+            Some(Turn::Page) => {
+                return Ok(answer
+                    .header("Content-Type", "text/html; charset=utf-8")
+                    .body("<html>".into())?);
             }
             Some(Turn::Hang) => self.go_on.notified().await,
             _ => {}

@@ -288,6 +288,101 @@ fn what_is_about_to_be_given_up_does_not_go_and_what_goes_is_not_given_up() {
     assert_eq!(tell(&mut engine, at(600), Event::Kept(1)), [Effect::Send { seq: 1, repeated: true }]);
 }
 
+fn of(host: &str, seq: u64) -> Head {
+    let host = (!host.is_empty()).then(|| host.into());
+    Head { host, ..head(seq, &seq.to_string(), KEYED) }
+}
+
+// Rules: o-hosts
+#[rstest]
+#[case::unreachable(Answer::Unreachable { sent: Sent::Never, wait: None })]
+#[case::asked_for(Answer::Unreachable { sent: Sent::Never, wait: Some(Duration::from_secs(60)) })]
+#[case::failing(Answer::Failed { wait: Some(Duration::from_secs(60)) })]
+#[case::unauthorized(Answer::Unauthorized)]
+fn a_host_is_left_alone_as_a_whole_and_no_other_is(#[case] answer: Answer) {
+    let heads = vec![of("uploads", 1), of("", 2), of("uploads", 3), of("", 4), of("other", 5)];
+    let settings = Settings { parallel: 2, ..Settings::default() };
+    let (mut engine, effects) = with(settings, heads);
+    assert_eq!(effects, [Effect::Mark(vec![1, 2, 3, 4, 5])]);
+    assert_eq!(marked(&mut engine, at(0), &[1, 2, 3, 4, 5]), [send(1), send(2)]);
+    let next: Vec<Effect> = answered(&mut engine, at(0), 1, answer);
+    assert!(next.contains(&send(4)) && !next.contains(&send(3)), "{next:?}");
+    assert!(engine.reachable(), "the remote itself is");
+    answered(&mut engine, at(0), 2, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(0), 2, Verdict::Accept), [send(5)]);
+    // What the others answer says nothing of the one that is left alone.
+    answered(&mut engine, at(0), 4, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(0), 4, Verdict::Accept), []);
+    answered(&mut engine, at(0), 5, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(0), 5, Verdict::Accept), []);
+    let insisted = tell(&mut engine, at(0), Event::Nudge);
+    assert!(insisted.contains(&send(3)), "{insisted:?}");
+}
+
+// Rules: o-hosts
+#[test]
+fn a_host_that_was_unreachable_is_tried_by_one_entry_while_the_others_go_side_by_side() {
+    let heads = (1..=3).map(|seq| of("uploads", seq)).chain((4..=6).map(|seq| of("", seq))).collect();
+    let (mut engine, _) = with(Settings { parallel: 4, ..Settings::default() }, heads);
+    marked(&mut engine, at(0), &[1, 2, 3, 4, 5, 6]);
+    for seq in 1..=3 {
+        answered(&mut engine, at(0), seq, LOST);
+    }
+    let again = engine.wait_until().expect("there is a next step");
+    assert_eq!(engine.counts().in_flight, 3, "4, 5 and 6");
+    let tries = tell(&mut engine, at(again.as_secs() + 1), Event::Tick);
+    assert_eq!(tries, [Effect::Send { seq: 1, repeated: true }]);
+    answered(&mut engine, at(9), 4, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(9), 4, Verdict::Accept), [], "one tries");
+    let back = answered(&mut engine, at(9), 1, Answer::Accepted);
+    assert!(back.contains(&Effect::Send { seq: 2, repeated: true }), "{back:?}");
+}
+
+// Rules: o-hosts, o-retry-after
+#[test]
+fn what_one_host_asked_for_survives_a_restart_and_keeps_no_other() {
+    let until = Timestamp::from_second(at(60).wall.as_second()).unwrap();
+    let waits = Head { not_before: Some(until), ..of("uploads", 1) };
+    let (mut engine, effects) = with(Settings::default(), vec![waits, of("uploads", 2), of("", 3)]);
+    assert_eq!(effects, [Effect::Mark(vec![3])]);
+    assert_eq!(marked(&mut engine, at(0), &[3]), [send(3)]);
+    assert_eq!(engine.wait_until(), Some(at(60).mono));
+    assert_eq!(tell(&mut engine, at(60), Event::Tick), [Effect::Mark(vec![1, 2])]);
+}
+
+// Rules: o-requests-order
+#[test]
+fn entries_of_one_lane_go_one_at_a_time_whatever_their_rows() {
+    let lane = |seq: u64| Head { lane: Some(Key::from("events")), ..head(seq, &seq.to_string(), KEYED) };
+    let (mut engine, effects) = with(Settings::default(), vec![lane(1), lane(2), head(3, "3", KEYED)]);
+    assert_eq!(effects, [Effect::Mark(vec![1, 3])]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    assert_eq!(settle(&mut engine, at(0), 1, Verdict::Accept), [Effect::Mark(vec![2])]);
+}
+
+// Rules: o-requests-refused
+#[test]
+fn a_refused_request_stops_nothing_and_one_whose_lane_is_to_stop_does() {
+    let lane = |seq: u64, policy| Head {
+        lane: Some(Key::from("events")),
+        on_failure: policy,
+        ..head(seq, &seq.to_string(), KEYED)
+    };
+    for (policy, reason, goes) in [
+        (PermanentFailure::Revert, ParkReason::Refused, true),
+        (PermanentFailure::Park, ParkReason::Rejected, false),
+    ] {
+        let (mut engine, _) = with(Settings::default(), vec![lane(1, policy), lane(2, policy)]);
+        marked(&mut engine, at(0), &[1]);
+        let park = Verdict::Park(reason);
+        assert_eq!(answered(&mut engine, at(0), 1, Answer::Refused), [Effect::Settle(1, park)]);
+        let next = settle(&mut engine, at(0), 1, park);
+        assert_eq!(next, if goes { vec![Effect::Mark(vec![2])] } else { vec![] }, "{policy:?}");
+        assert_eq!((engine.counts().parked, engine.counts().blocked), (1, usize::from(!goes)));
+    }
+}
+
 /// What may happen at any time, whatever is under way.
 fn outside() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -341,20 +436,22 @@ fn outcome(effect: Effect, answer: Answer, jitter: u64, now: Instants) -> Option
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    // Rules: o-next-step
+    // Rules: o-next-step, o-hosts
     /// Whenever nothing is under way, and there is something that no decision, pause or credential is missing for, there
     /// is a moment at which the engine goes on by itself; and that moment is never further away than the longest wait.
     #[test]
     #[test]
     fn there_is_always_a_next_step(
-        heads in proptest::collection::vec((0..6_u8, 0..5_u8, 0..3_u8, any::<bool>(), 0..4_u8), 1..20),
+        heads in proptest::collection::vec((0..6_u8, 0..5_u8, 0..3_u8, any::<bool>(), 0..4_u8, 0..3_u8), 1..20),
         steps in proptest::collection::vec((0..4_u8, an_answer(), outside(), any::<u64>()), 1..120),
         serial in any::<bool>(),
     ) {
         let kinds =
             [KEYED, Idempotency::Idempotent, Idempotency::Probe, Idempotency::AtMostOnce, Idempotency::Conditional];
         let policies = [PermanentFailure::Park, PermanentFailure::Revert, PermanentFailure::Halt];
-        let heads: Vec<Head> = heads.into_iter().zip(1..).map(|((key, kind, policy, ada, refers), seq)| Head {
+        let heads: Vec<Head> = heads.into_iter().zip(1..).map(|((key, kind, policy, ada, refers, host), seq)| Head {
+            host: (host == 1).then(|| "uploads".into()),
+            lane: (host > 0).then(|| Key::from("lane")),
             on_failure: policies[usize::from(policy)],
             account: ada.then(|| "ada".into()),
             tied: Tied {
@@ -384,7 +481,7 @@ proptest! {
             }
             let counts = engine.counts();
             let goes = counts.waiting > counts.blocked;
-            if pending.is_empty() && goes && !engine.stopped() {
+            if pending.is_empty() && goes && !engine.stopped() && !engine.unauthorized() {
                 let next = engine.wait_until();
                 prop_assert!(next.is_some(), "{counts:?} and no next step: {engine:?}");
                 let ahead = next.unwrap_or_default().saturating_sub(at(seconds).mono);
