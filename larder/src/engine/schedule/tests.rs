@@ -356,7 +356,7 @@ fn entries_of_one_lane_go_one_at_a_time_whatever_their_rows() {
     let lane = |seq: u64| Head { lane: Some(Key::from("events")), ..head(seq, &seq.to_string(), KEYED) };
     let (mut engine, effects) = with(Settings::default(), vec![lane(1), lane(2), head(3, "3", KEYED)]);
     assert_eq!(effects, [Effect::Mark(vec![1, 3])]);
-    marked(&mut engine, at(0), &[1]);
+    assert_eq!(marked(&mut engine, at(0), &[1, 3]), [send(1), send(3)]);
     answered(&mut engine, at(0), 1, Answer::Accepted);
     assert_eq!(settle(&mut engine, at(0), 1, Verdict::Accept), [Effect::Mark(vec![2])]);
 }
