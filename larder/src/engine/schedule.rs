@@ -1,6 +1,5 @@
 //! Which entry may go next, and when to look again.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use larder_core::{Idempotency, ParkReason};
@@ -109,11 +108,11 @@ impl Engine {
         let (mut together, mut once, mut marked) = (Vec::new(), Vec::new(), Vec::new());
         for (queue, room) in self.open(mono) {
             // A host that is tried is tried by the first of its entries.
-            let first = queue.unmarked.first().min(queue.unmarked_once.first()).or(queue.unmarked.first());
+            let first = queue.unmarked.first().into_iter().chain(queue.unmarked_once.first()).min();
             let takes = |seq: &&u64| room > 1 || first.is_none_or(|first| *seq <= first);
             together.extend(queue.unmarked.iter().take_while(takes).take(most));
             once.extend(queue.unmarked_once.iter().take_while(takes).take(free));
-            marked.extend(queue.sendable.iter().take(most));
+            marked.extend(queue.sendable.iter().take(most.max(free)));
         }
         [&mut together, &mut once, &mut marked].into_iter().for_each(|seqs| seqs.sort_unstable());
         // Where all go in one order, those behind are marked with the first. What is marked and waits is enough for a
