@@ -22,6 +22,9 @@ impl Engine {
         self.seen = now.mono;
         self.window.wake(now.mono);
         self.load_more(now.mono, out);
+        if self.paused {
+            self.unmark(out);
+        }
         if self.stopped() {
             return;
         }
@@ -39,6 +42,19 @@ impl Engine {
             free -= 1;
         }
         self.mark(free, now.mono, out);
+    }
+
+    /// Takes marks back of which nothing has come, where they have a price: what follows a pause may be the end.
+    fn unmark(&mut self, out: &mut Vec<Effect>) {
+        let sendable = self.window.queues().flat_map(|(_, queue)| &queue.sendable).copied();
+        let in_vain = |seq: &u64| {
+            let tracked = self.window.get(*seq);
+            tracked.is_some_and(|tracked| tracked.marks_alone() && !tracked.maybe_sent)
+        };
+        for seq in sendable.filter(in_vain).collect::<Vec<_>>() {
+            self.window.set(seq, Stage::Settling);
+            out.push(Effect::Settle(seq, Verdict::Unmark));
+        }
     }
 
     /// The queues of the hosts to which something may go now, and how much.

@@ -109,7 +109,7 @@ pub(super) fn is_aside(parked: Option<ParkReason>) -> bool {
 
 impl Tracked {
     /// True if a repeat may do harm: it is marked only when it goes at once.
-    fn marks_alone(&self) -> bool {
+    pub(super) fn marks_alone(&self) -> bool {
         self.head.idempotency.is_marked_alone()
     }
 

@@ -4,51 +4,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use larder::core::{OpenStore, Opening, Store, async_trait};
-use larder::rest::Rest;
-use larder::{Idempotency, Memory, ParkReason, Repository, RequestSettings, Result};
+use larder::core::OpenStore;
+use larder::{Memory, ParkReason};
 
+use crate::disk::{Disk, life};
 use crate::server::{Server, Turn};
-use crate::support::chaos::{Faults, Faulty};
-use crate::{API, quick, soon};
-
-/// A disk that outlives the process.
-#[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Option<Arc<dyn Store>>>>);
-
-/// What a life of the process opens.
-#[derive(Debug)]
-struct Opens<S> {
-    disk: Disk,
-    new: S,
-    faults: Arc<Mutex<Option<Arc<Faults>>>>,
-}
-
-#[async_trait]
-impl<S: OpenStore> OpenStore for Opens<S> {
-    async fn open(self: Box<Self>, opening: &Opening) -> Result<Arc<dyn Store>> {
-        let known = self.disk.0.lock().unwrap().clone();
-        let inner = match known {
-            Some(inner) => inner,
-            None => OpenStore::open(Box::new(self.new), opening).await?,
-        };
-        *self.disk.0.lock().unwrap() = Some(Arc::clone(&inner));
-        let (store, faults) = Faulty::over(&inner, 7);
-        *self.faults.lock().unwrap() = Some(faults);
-        Ok(store)
-    }
-}
-
-async fn life(server: &Arc<Server>, disk: &Disk, new: impl OpenStore) -> (Repository, Arc<Faults>) {
-    let rest = Rest::at(API).transport(Arc::clone(server).service());
-    let faults = Arc::<Mutex<Option<Arc<Faults>>>>::default();
-    let opens = Opens { disk: disk.clone(), new, faults: Arc::clone(&faults) };
-    let settings = RequestSettings::new().declare("/keyed", Idempotency::KEYED);
-    let repo = Repository::builder().store(opens).remote(rest).requests(settings).outbox(quick()).build();
-    let repo = repo.await.unwrap();
-    let faults = faults.lock().unwrap().take().unwrap();
-    (repo, faults)
-}
+use crate::soon;
 
 /// Sends three requests below `path` and waits for what becomes of them; gives how many were durable, and whether the
 /// process died meanwhile, which it does at the nth commit.

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
 mod crash;
+mod disk;
+#[cfg(feature = "redb")]
+mod golden;
 mod hosts;
 mod refused;
 mod sending;

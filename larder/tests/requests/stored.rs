@@ -4,9 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use larder::core::{Batch, Context, Op, Tail, ValueRef};
 use larder::rest::{Credential, Rest};
-use larder::{ErrorKind, ExportedMutation, Idempotency, Redb, Repository, RequestSettings};
+use larder::{
+    ErrorKind, ExportedMutation, Idempotency, Memory, ParkReason, Redb, Repository, RequestSettings,
+};
 
+use crate::disk::{Disk, life};
 use crate::server::{Server, Turn};
 use crate::{API, builder, parked, quick, soon};
 
@@ -132,5 +136,63 @@ async fn an_export_has_the_whole_request() {
     assert_eq!(row["target"], larder::Value::Str("/x".into()));
     assert_eq!(row["body"], larder::Value::Bytes((*b"abc").into()));
     assert!(!lines[0].contains("s3cret"));
+    repo.close().await;
+}
+
+// Rules: o-requests-body
+#[tokio::test]
+async fn an_entry_holds_no_body_and_a_request_whose_body_is_lost_is_not_sent() {
+    let (server, disk) = (Server::new(), Disk::default());
+    server.down("api.example.com", true);
+    let (repo, _) = life(&server, &disk, Memory::new()).await;
+    for number in 0..2 {
+        let _ = repo
+            .http()
+            .put(format!("/{number}"))
+            .body(vec![7; 1000])
+            .lane(number.to_string())
+            .send()
+            .await
+            .unwrap();
+    }
+    let (store, cx) = (disk.store(), Context::new());
+    let entries = store.outbox(&cx, 0, 10).await.unwrap().entries;
+    let at = entries[0].schema.position("body").unwrap();
+    for entry in &entries {
+        assert!(matches!(entry.row.as_ref().unwrap().field(at), Ok(ValueRef::Bytes([]))));
+    }
+    // As a salvage does that has lost the row: it makes another one from the entry.
+    let first = &entries[0];
+    let (schema, key, row) = (first.schema, first.key.clone(), first.row.clone().unwrap());
+    let meta = store.load(&cx, schema, &key).await.unwrap().unwrap().meta;
+    let put = Op::Put { schema, key, row, meta, tail: Tail::At(first.seq) };
+    store.commit(&cx, Batch { expect: Vec::new(), ops: vec![put] }).await.unwrap();
+    server.down("api.example.com", false);
+    let left = parked(&repo, 1).await.remove(0);
+    assert_eq!((left.seq, left.parked), (first.seq, Some(ParkReason::Unsendable)));
+    soon(repo.outbox().settled()).await;
+    assert_eq!(server.lines(), ["PUT /1"]);
+    repo.outbox().discard(left.seq).await.unwrap();
+    assert!(repo.outbox().is_empty().await.unwrap());
+}
+
+// Rules: o-requests
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_makes_no_requests_any_more_keeps_those_that_there_are() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Server::new());
+    let file = folder.path().join("app.redb");
+    server.down("api.example.com", true);
+    let repo = open(&file, &server, "ada").await;
+    let _ = repo.http().post("/x").send().await.unwrap();
+    repo.close().await;
+    server.down("api.example.com", false);
+    let rest = Rest::at(API).transport(Arc::clone(&server).service());
+    let repo = Repository::builder().store(Redb::at(&file)).remote(rest).build().await.unwrap();
+    repo.outbox().drain().await;
+    assert_eq!((server.lines().len(), repo.outbox().len().await.unwrap()), (0, 1));
+    repo.close().await;
+    let repo = open(&file, &server, "ada").await;
+    soon(repo.outbox().settled()).await;
+    assert_eq!(server.lines(), ["POST /x"]);
     repo.close().await;
 }

@@ -351,6 +351,30 @@ fn what_one_host_asked_for_survives_a_restart_and_keeps_no_other() {
     assert_eq!(tell(&mut engine, at(60), Event::Tick), [Effect::Mark(vec![1, 2])]);
 }
 
+// Rules: o-marked
+#[rstest]
+#[case::once(Idempotency::AtMostOnce, true)]
+#[case::probe(Idempotency::Probe, true)]
+#[case::keyed(KEYED, false)]
+fn a_pause_takes_back_marks_in_vain_that_would_have_a_price(
+    #[case] idempotency: Idempotency,
+    #[case] priced: bool,
+) {
+    let (mut engine, effects) = with(Settings::default(), vec![head(1, "a", idempotency)]);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    assert_eq!(tell(&mut engine, at(0), Event::Pause), []);
+    let unmark = Effect::Settle(1, Verdict::Unmark);
+    assert_eq!(marked(&mut engine, at(0), &[1]), priced.then_some(unmark).into_iter().collect::<Vec<_>>());
+    if priced {
+        assert_eq!(settle(&mut engine, at(0), 1, Verdict::Unmark), []);
+        assert_eq!(tell(&mut engine, at(0), Event::Resume), [Effect::Mark(vec![1])]);
+        assert_eq!(marked(&mut engine, at(0), &[1]), [send(1)], "it was never sent");
+        // What may have left keeps its mark, whatever happens.
+        answered(&mut engine, at(0), 1, Answer::Unauthorized);
+        assert_eq!(tell(&mut engine, at(0), Event::Pause), []);
+    }
+}
+
 // Rules: o-requests-order
 #[test]
 fn entries_of_one_lane_go_one_at_a_time_whatever_their_rows() {
