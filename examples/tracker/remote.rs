@@ -45,7 +45,8 @@ pub(crate) async fn open(args: &ClientArgs, counter: &Counter) -> larder::Result
             TransportKind::Hyper => rest,
             TransportKind::Surf => through_surf(rest, counter.clone()),
         })
-        .outbox(larder::OutboxSettings::new().parallel(PARALLEL as usize));
+        // The verdict counts each thing that the user did, so none goes into another.
+        .outbox(larder::OutboxSettings::new().parallel(PARALLEL as usize).without_coalescing());
     let builder = if args.paused { builder.paused() } else { builder };
     match args.store {
         StoreKind::Memory => builder.store(Memory::new()).build().await,

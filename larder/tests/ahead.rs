@@ -90,7 +90,7 @@ async fn in_one_order_nothing_overtakes_though_removals_are_slow_and_fail() {
     let (disk, net) = (memory().await, Switches::new());
     *net.idempotency.lock().unwrap() = Some(Idempotency::KEYED);
     let (store, faults) = Faulty::over(&disk, 7);
-    let repo = open(store, &net, settings().serial()).await;
+    let repo = open(store, &net, settings().serial().without_coalescing()).await;
     repo.outbox().pause();
     for nth in 0..60 {
         let _ = repo.upsert(&note(&(nth % 7).to_string(), &nth.to_string(), nth)).await.unwrap();

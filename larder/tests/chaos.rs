@@ -44,7 +44,9 @@ impl Run {
     async fn start(&self, life: u64) -> Life {
         let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
         let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
+        // It counts what has come of each write.
         let mut settings = larder::OutboxSettings::new()
+            .without_coalescing()
             .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
             .backoff(Duration::from_micros(100), Duration::from_millis(1));
         if self.chance.below(3) == 0 {

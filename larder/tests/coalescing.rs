@@ -19,7 +19,7 @@ use support::{Note, Switches, User, note, settled};
 use club::{Member, Server, Team, at_peace, local, member, seat, team};
 
 fn settings() -> OutboxSettings {
-    OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5)).coalesce()
+    OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5))
 }
 
 async fn paused(net: &Arc<Switches>) -> Repository {
@@ -147,8 +147,8 @@ async fn what_has_to_stay_apart_stays_apart() {
     let _ = repo.upsert(&note("b", "one", 0)).await.unwrap();
     let _ = repo.writing(WritePolicy::LocalOnly).upsert(&note("b", "here", 0)).await.unwrap();
     assert_eq!(queued(&repo).await.len(), 3);
-    // If nothing else is asked for.
-    let repo = support::builder(&net).paused().build().await.unwrap();
+    // If that is asked for.
+    let repo = support::stepwise(&net).paused().build().await.unwrap();
     for text in ["one", "two", "three"] {
         let _ = repo.upsert(&note("c", text, 0)).await.unwrap();
     }
@@ -335,6 +335,25 @@ proptest! {
         // Of a row there may wait: one that is on its way, a deletion, and a creation after it.
         prop_assert!(lengths.iter().all(|length| *length <= 4 * 4), "{:?}", lengths);
     }
+}
+
+// Rules: o-coalesce
+#[tokio::test]
+async fn a_write_looks_at_the_last_mutation_of_its_row_alone() {
+    let (net, disk) = (Switches::new(), support::chaos::memory().await);
+    let (store, faults) = support::chaos::Faulty::over(&disk, 1);
+    let repo = support::builder(&net).store(store).paused().build().await.unwrap();
+    let notes: Vec<Note> = (0..300).map(|nth| note(&nth.to_string(), "", 0)).collect();
+    let _ = repo.upsert_many(&notes).await.unwrap();
+    support::drained(&repo).await;
+    let reads = || faults.entry_reads.load(std::sync::atomic::Ordering::SeqCst);
+    let before = reads();
+    let _ = repo.upsert(&note("new", "", 0)).await.unwrap();
+    assert_eq!(reads(), before, "nothing of it is queued");
+    let _ = repo.upsert(&note("7", "changed", 0)).await.unwrap();
+    let _ = repo.delete::<Note>("8").await.unwrap();
+    assert_eq!(reads(), before + 2);
+    assert_eq!(repo.outbox().len().await.unwrap(), 300, "one is new, and one is nothing");
 }
 
 // Rules: o-coalesce

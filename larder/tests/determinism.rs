@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use larder::core::runtime::BoxFuture;
-use larder::{Memory, Repository, Runtime, Select, Timestamp};
+use larder::{Memory, OutboxSettings, Repository, Runtime, Select, Timestamp};
 use support::{Net, Note, Switches, Turn, User, note, settled};
 
 /// A clock that moves by a second a look, and numbers that follow from a seed. Work that may block runs at once.
@@ -68,6 +68,7 @@ async fn trace(seed: u64) -> String {
         .model::<Note>()
         .model::<User>()
         .runtime(Seeded::new(seed))
+        .outbox(OutboxSettings::new().without_coalescing())
         .build()
         .await
         .unwrap();

@@ -16,7 +16,7 @@ use support::{Note, Switches, local, note, settled, soon};
 /// A repository that sends nothing yet, with a row that the server has.
 async fn paused() -> (Arc<Switches>, Repository) {
     let net = Switches::new();
-    let repo = support::repo(&net).await;
+    let repo = support::stepwise(&net).build().await.unwrap();
     repo.upsert(&note("1", "old", 0)).await.unwrap().accepted().await.unwrap();
     repo.outbox().pause();
     soon(repo.outbox().drain()).await;

@@ -154,6 +154,11 @@ fn over(store: Arc<dyn Store>, remote: &Arc<Scripted>) -> larder::Builder {
         .outbox(larder::OutboxSettings::new().backoff(backoff, backoff))
 }
 
+/// Each write is sent as a mutation of its own.
+fn stepwise() -> larder::OutboxSettings {
+    larder::OutboxSettings::new().without_coalescing()
+}
+
 async fn scripted() -> (Arc<Scripted>, Repository) {
     let remote = Scripted::new().await;
     let repo = over(memory().await, &remote).build().await.unwrap();
@@ -458,7 +463,7 @@ async fn a_store_that_fails_for_ever_keeps_nobody_from_closing_and_loses_nothing
 async fn an_entry_that_cannot_be_read_stops_no_other_row_and_not_what_came_before_it() {
     let (disk, remote) = (memory().await, Scripted::new().await);
     let (store, faults) = Faulty::over(&disk, 1);
-    let repo = over(store, &remote).paused().build().await.unwrap();
+    let repo = over(store, &remote).outbox(stepwise()).paused().build().await.unwrap();
     let first = repo.upsert(&note("1", "first", 0)).await.unwrap();
     let _ = repo.upsert(&note("1", "damaged", 0)).await.unwrap();
     let other = repo.upsert(&note("2", "other", 0)).await.unwrap();
@@ -500,7 +505,7 @@ async fn thousands_of_entries_drain_in_linear_time() {
     for one_row in [false, true] {
         let (disk, remote) = (memory().await, Scripted::new().await);
         let (store, faults) = Faulty::over(&disk, 1);
-        let repo = over(store, &remote).paused().build().await.unwrap();
+        let repo = over(store, &remote).outbox(stepwise()).paused().build().await.unwrap();
         const COUNT: u64 = 5_000;
         if one_row {
             for stars in 0..COUNT {

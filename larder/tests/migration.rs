@@ -49,7 +49,11 @@ async fn open<M: Model>(file: &Path, net: &Arc<Switches>) -> Result<Repository, 
         .store(Redb::at(file))
         .remote(Net(Arc::clone(net)))
         .model::<M>()
-        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)))
+        .outbox(
+            larder::OutboxSettings::new()
+                .without_coalescing()
+                .backoff(Duration::from_millis(1), Duration::from_millis(20)),
+        )
         .build()
         .await
 }

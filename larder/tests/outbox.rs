@@ -26,7 +26,7 @@ async fn here(repo: &Repository, key: &str) -> Option<Note> {
 #[tokio::test]
 async fn a_refused_change_goes_back_by_itself_and_leaves_the_servers_answer() {
     let net = Switches::new();
-    let policy = settings().on_permanent_failure::<Note>(PermanentFailure::Revert);
+    let policy = settings().without_coalescing().on_permanent_failure::<Note>(PermanentFailure::Revert);
     let repo = support::builder(&net).outbox(policy).build().await.unwrap();
     let row = repo.upsert(&note("1", "old", 1)).await.unwrap().accepted().await.unwrap();
     repo.outbox().pause();
@@ -54,7 +54,7 @@ async fn a_refused_change_goes_back_by_itself_and_leaves_the_servers_answer() {
 #[tokio::test]
 async fn what_was_changed_of_a_row_whose_creation_was_refused_is_kept_as_well() {
     let net = Switches::new();
-    let policy = settings().on_permanent_failure::<Note>(PermanentFailure::Revert);
+    let policy = settings().without_coalescing().on_permanent_failure::<Note>(PermanentFailure::Revert);
     let repo = support::builder(&net).outbox(policy).paused().build().await.unwrap();
     net.next(Turn::Say(ErrorKind::Rejected, 422));
     let first = repo.upsert(&note("1", "refused", 0)).await.unwrap();
@@ -99,7 +99,12 @@ async fn a_policy_of_a_model_that_is_not_there_is_refused() {
 #[tokio::test]
 async fn in_one_order_rows_arrive_as_they_were_written() {
     let net = Switches::new();
-    let repo = support::builder(&net).outbox(settings().serial()).paused().build().await.unwrap();
+    let repo = support::builder(&net)
+        .outbox(settings().serial().without_coalescing())
+        .paused()
+        .build()
+        .await
+        .unwrap();
     for (nth, key) in ["c", "a", "b", "a", "c"].iter().enumerate() {
         let _ = repo.upsert(&note(key, &format!("{nth}"), 0)).await.unwrap();
     }
@@ -224,7 +229,7 @@ async fn an_export_has_everything_that_is_needed_to_make_the_mutations_again() {
 #[tokio::test]
 async fn clearing_tells_what_is_lost_and_puts_the_rows_back() {
     let net = Switches::new();
-    let repo = repo(&net).await;
+    let repo = support::stepwise(&net).build().await.unwrap();
     let row = repo.upsert(&note("1", "old", 1)).await.unwrap().accepted().await.unwrap();
     net.offline(true);
     for stars in 2..5 {
@@ -351,6 +356,43 @@ async fn the_status_can_be_watched_and_waited_for() {
         }
     }
     assert!(seen < 5, "{seen}");
+}
+
+// Rules: o-accounts
+#[tokio::test]
+async fn what_each_account_has_written_is_told_apart() {
+    let net = Switches::new();
+    let repo = support::builder(&net).account("ada").paused().build().await.unwrap();
+    let _ = repo.upsert(&note("1", "ada's", 0)).await.unwrap();
+    repo.sign_in("bob");
+    let _ = repo.upsert(&note("2", "bob's", 0)).await.unwrap();
+    // It is another's, and stays apart.
+    let _ = repo.upsert(&note("1", "bob's", 0)).await.unwrap();
+    repo.sign_out();
+    let _ = repo.upsert(&note("3", "nobody's", 0)).await.unwrap();
+    let counts: Vec<_> = repo.outbox().by_account().await.unwrap().into_iter().collect();
+    assert_eq!(counts, [(None, 1), (Some("ada".into()), 1), (Some("bob".into()), 2)]);
+    assert_eq!(repo.safe_to_wipe().await.unwrap().entries, 4);
+}
+
+// Rules: o-pause
+#[tokio::test]
+async fn what_is_loaded_after_a_pause_is_not_sent() {
+    for _ in 0..50 {
+        let net = Switches::new();
+        let disk = support::chaos::memory().await;
+        let before =
+            support::builder(&net).store(std::sync::Arc::clone(&disk)).paused().build().await.unwrap();
+        let _ = before.upsert(&note("1", "waits", 0)).await.unwrap();
+        before.close().await;
+        let repo = support::builder(&net).store(disk).build().await.unwrap();
+        repo.outbox().pause();
+        soon(repo.outbox().drain()).await;
+        assert_eq!(net.seen(), [""; 0], "nothing goes that was not on its way");
+        repo.outbox().resume();
+        settled(&repo).await;
+        assert_eq!(net.seen(), ["insert 1"]);
+    }
 }
 
 // Rules: o-accounts, o-credentials

@@ -25,7 +25,11 @@ fn builder(file: &Path, net: &Arc<Switches>, account: &str) -> larder::Builder {
         .model::<Note>()
         .model::<User>()
         .account(account)
-        .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)))
+        .outbox(
+            larder::OutboxSettings::new()
+                .without_coalescing()
+                .backoff(Duration::from_millis(1), Duration::from_millis(20)),
+        )
 }
 
 #[tokio::test(flavor = "multi_thread")]

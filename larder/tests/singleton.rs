@@ -4,7 +4,7 @@
 
 mod support;
 
-use larder::{Key, Model, ReadPolicy, Redb, Repository, RowState, Select};
+use larder::{Key, Model, OutboxSettings, ReadPolicy, Redb, Repository, RowState, Select};
 use rstest::rstest;
 use support::{Net, Switches, settled};
 
@@ -27,7 +27,10 @@ fn profile(name: &str, dark: bool) -> Profile {
 async fn there_is_one_row_whatever_is_written(#[case] durable: bool) {
     let net = Switches::new();
     let folder = tempfile::tempdir().unwrap();
-    let builder = Repository::builder().remote(Net(net.clone())).model::<Profile>();
+    let builder = Repository::builder()
+        .outbox(OutboxSettings::new().without_coalescing())
+        .remote(Net(net.clone()))
+        .model::<Profile>();
     let builder = if durable {
         builder.store(Redb::at(folder.path().join("one.redb")))
     } else {

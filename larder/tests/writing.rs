@@ -30,7 +30,7 @@ async fn stored_and_accepted_are_two_words() {
 #[tokio::test]
 async fn changes_of_one_row_arrive_in_order() {
     let net = Switches::new();
-    let repo = repo(&net).await;
+    let repo = support::stepwise(&net).build().await.unwrap();
     net.offline(true);
     for stars in 0..5 {
         let _ = repo.upsert(&note("1", "text", stars)).await.unwrap();

@@ -1,7 +1,7 @@
 //! The task: waits for whatever comes first, asks the engine, starts what it says.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::FutureExt;
@@ -39,9 +39,23 @@ pub(crate) struct Handle {
     pub(crate) in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
     pub(crate) teller: Teller,
     accepted: Arc<AtomicU64>,
+    /// Sending was paused, and the engine may not have been told yet.
+    paused: Arc<AtomicBool>,
 }
 
 impl Handle {
+    /// Sends nothing from now on.
+    pub(crate) fn pause(&self) {
+        self.paused.store(true, Ordering::Release);
+        self.tell(Event::Pause);
+    }
+
+    /// Sends again.
+    pub(crate) fn resume(&self) {
+        self.paused.store(false, Ordering::Release);
+        self.tell(Event::Resume);
+    }
+
     /// How many mutations the remote has accepted so far.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
@@ -99,6 +113,7 @@ pub(crate) fn start(
     let teller = Teller::default();
     let in_flight = Arc::<Mutex<BTreeSet<_>>>::default();
     let accepted = Arc::<AtomicU64>::default();
+    let stopped = Arc::new(AtomicBool::new(paused));
     let runtime = Arc::clone(&acts.runtime);
     let task = Task {
         acts,
@@ -110,13 +125,14 @@ pub(crate) fn start(
         in_flight: Arc::clone(&in_flight),
         teller: teller.clone(),
         accepted: Arc::clone(&accepted),
+        paused: Arc::clone(&stopped),
         waiting: Vec::new(),
         settling: Vec::new(),
         withdrawing: Vec::new(),
         closing: None,
     };
     runtime.spawn("larder outbox", Box::pin(task.run(paused)));
-    Handle { commands, status: seen, in_flight, teller, accepted }
+    Handle { commands, status: seen, in_flight, teller, accepted, paused: stopped }
 }
 
 struct Task {
@@ -129,6 +145,7 @@ struct Task {
     in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
     teller: Teller,
     accepted: Arc<AtomicU64>,
+    paused: Arc<AtomicBool>,
     /// Those who wait for the outbox to come to rest.
     waiting: Vec<oneshot::Sender<()>>,
     /// Those who wait for it to be settled.
@@ -163,7 +180,7 @@ enum Next {
 
 impl Task {
     async fn run(mut self, paused: bool) {
-        // First of all: the outbox is loaded, and nothing of it is sent.
+        // First of all: the outbox is loaded, and nothing of it is sent, even if it has been resumed by now.
         if paused {
             self.feed(Event::Pause);
         }
@@ -200,8 +217,9 @@ impl Task {
                     self.withdrawing.push((seq, done));
                     self.withdraw();
                 }
-                // Nothing starts again while the driver comes to its end.
-                Next::Command(Command::Tell(Event::Resume)) if self.closing.is_some() => {}
+                // Nothing starts again while the driver comes to its end, or if it was paused once more.
+                Next::Command(Command::Tell(Event::Resume))
+                    if self.closing.is_some() || self.paused.load(Ordering::Acquire) => {}
                 Next::Command(Command::Tell(event)) => self.feed(event),
                 Next::Command(Command::Close(done)) => {
                     self.stop();
@@ -271,6 +289,10 @@ impl Task {
     }
 
     fn feed(&mut self, event: Event) {
+        // Whoever has paused may rely on it: nothing that has happened meanwhile, such as the first load, starts anything.
+        if self.paused.load(Ordering::Acquire) && !self.engine.paused() && !matches!(event, Event::Pause) {
+            self.feed(Event::Pause);
+        }
         let beside = std::mem::take(&mut *self.acts.beside.lock().unwrap_or_else(PoisonError::into_inner));
         beside.into_iter().for_each(|moved| self.feed(Event::Rebased(moved)));
         let accepted =

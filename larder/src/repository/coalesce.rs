@@ -21,10 +21,10 @@ use crate::engine::settle::rewritten;
 use crate::fates::Fate;
 
 /// Up to how many entries are looked through for one that names a row; of more it is taken for granted.
-const LOOK: u64 = 1_024;
+const LOOK: u64 = 256;
 
 /// How many entries are read at a time.
-const READ: usize = 256;
+const READ: usize = 64;
 
 /// What a batch does to entries that were there before.
 #[derive(Debug, Default)]
@@ -133,7 +133,7 @@ impl Repository {
     /// True if no queued mutation of another row that matters names the row of `entry`, which is to be deleted: of one that
     /// is created by it, any; else one that comes after it, for a deletion waits for those before it alone.
     async fn is_unnamed(&self, batch: &Batch, expect: &mut Vec<Expect>, entry: &Entry) -> Result<bool> {
-        if self.shared.store.entry(&self.cx(), entry.prev).await?.is_some() {
+        if entry.prev != 0 && self.shared.store.entry(&self.cx(), entry.prev).await?.is_some() {
             // What came before is on its way, or waits.
             return Ok(entry.operation != Operation::Insert && self.is_last(batch, entry).await?);
         }

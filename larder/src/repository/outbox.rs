@@ -1,5 +1,6 @@
 //! The application's view of what is queued.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::runtime::BoxFuture;
@@ -119,6 +120,25 @@ impl Outbox<'_> {
     /// `Storage`.
     pub async fn is_empty(&self) -> Result<bool> {
         Ok(self.len().await? == 0)
+    }
+
+    /// How many mutations each account has written, unreadable ones aside; `None` is whoever was signed in as nobody. It
+    /// reads the whole outbox.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn by_account(&self) -> Result<BTreeMap<Option<Arc<str>>, u64>> {
+        let (mut counts, mut after) = (BTreeMap::new(), 0);
+        loop {
+            let loaded = self.repo.shared.store.outbox(&Context::new(), after, READ).await?;
+            if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
+                return Ok(counts);
+            }
+            after = loaded.last;
+            for entry in loaded.entries {
+                *counts.entry(entry.account).or_default() += 1;
+            }
+        }
     }
 
     /// At most `limit` mutations after the place `after` (0 for the first ones), in order.
@@ -384,14 +404,18 @@ impl Outbox<'_> {
         self.repo.status()
     }
 
-    /// Sends nothing from now on; what is on its way comes to its end.
+    /// Sends nothing from now on, whatever is being loaded; what is on its way comes to its end.
     pub fn pause(&self) {
-        self.tell(Event::Pause);
+        if let Some(remote) = &self.repo.shared.remote {
+            remote.driver.pause();
+        }
     }
 
     /// Sends again.
     pub fn resume(&self) {
-        self.tell(Event::Resume);
+        if let Some(remote) = &self.repo.shared.remote {
+            remote.driver.resume();
+        }
     }
 
     /// Tries everything now, and waits until the outbox is empty or nothing more can be done at the moment.
@@ -416,12 +440,6 @@ impl Outbox<'_> {
         decided
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Cancelled, "the runtime dropped the decision")))
-    }
-
-    fn tell(&self, event: Event) {
-        if let Some(remote) = &self.repo.shared.remote {
-            remote.driver.tell(event);
-        }
     }
 
     fn remote(&self) -> Result<&Remote> {

@@ -96,7 +96,7 @@ impl Repository {
     }
 
     /// The rows with new keys that a change names.
-    async fn renames(&self, schema: &'static Schema, change: &Change) -> Result<Vec<Rename>> {
+    pub(super) async fn renames(&self, schema: &'static Schema, change: &Change) -> Result<Vec<Rename>> {
         let mut named = match &change.write {
             Write::Put(row) => references(schema, &**row)?,
             Write::Delete => Vec::new(),

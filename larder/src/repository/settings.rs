@@ -34,13 +34,19 @@ use crate::engine::{PermanentFailure, Settings};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[must_use = "give it to `Builder::outbox`"]
 pub struct OutboxSettings {
     pub(super) engine: Settings,
     pub(super) capacity: Option<u64>,
     pub(super) policies: BTreeMap<&'static str, PermanentFailure>,
     pub(super) coalesce: bool,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self { engine: Settings::default(), capacity: None, policies: BTreeMap::new(), coalesce: true }
+    }
 }
 
 impl OutboxSettings {
@@ -75,14 +81,13 @@ impl OutboxSettings {
         self
     }
 
-    /// Makes one mutation of the writes of one row that have not been sent: a creation and its changes are a creation,
-    /// changes are one change from the oldest base, a change and a deletion are a deletion, and a creation and a deletion
-    /// are nothing. Unless told so, every write is sent as a mutation of its own.
+    /// Sends every write as a mutation of its own. Unless told so, the writes of one row that have not been sent are one
+    /// mutation: a creation and its changes are a creation, changes are one change from the oldest base, a change and a
+    /// deletion are a deletion, and a creation and a deletion are nothing.
     ///
-    /// What may have been sent once is never altered, and writes stay apart where the remote could tell the difference: a
-    /// row that refers to what was created later, a row that others refer to and that is deleted, a value that is unique.
-    pub fn coalesce(mut self) -> Self {
-        self.coalesce = true;
+    /// To be chosen where the steps count and not what they come to: a server that keeps a history, or acts on each change.
+    pub fn without_coalescing(mut self) -> Self {
+        self.coalesce = false;
         self
     }
 

@@ -8,7 +8,8 @@ use super::Repository;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WouldLose {
-    /// Entries in the outbox, parked ones included.
+    /// Entries in the outbox, parked ones and those of every account included: see
+    /// [`Outbox::by_account`](super::Outbox::by_account).
     pub entries: u64,
     /// Entries that wait for a decision.
     pub parked: u64,

@@ -253,7 +253,7 @@ impl Repository {
             _ => None,
         };
         let mut renewed = Renewed::default();
-        for _ in 0..ATTEMPTS {
+        'anew: for _ in 0..ATTEMPTS {
             let _turn = self.shared.turn.read().await;
             self.renew(&mut changes, &mut renewed).await?;
             let mut stored = Vec::with_capacity(changes.len());
@@ -289,6 +289,9 @@ impl Repository {
                 if unknown && self.is_of_temporary(change.schema, &change.key).await? {
                     // The remote can't have it.
                     id = None;
+                } else if unknown && !self.renames(change.schema, change).await?.is_empty() {
+                    // What its key is made of has got another key this moment.
+                    continue 'anew;
                 }
                 let intent = Intent {
                     schema: change.schema,

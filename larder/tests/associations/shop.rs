@@ -268,6 +268,7 @@ fn fresh() -> Uuid {
 pub(crate) async fn queueing(side: Side) -> Shop {
     let reads = Arc::default();
     let (builder, folder) = builder(side, &reads);
+    let builder = builder.outbox(larder::OutboxSettings::new().without_coalescing());
     let builder = builder.remote(Net(Switches::new())).paused();
     Shop { repo: builder.build().await.unwrap(), reads, _folder: folder }
 }

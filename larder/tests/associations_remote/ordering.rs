@@ -65,14 +65,16 @@ async fn a_row_is_deleted_after_what_referred_to_it() {
     let refused = Variant::new("DELETE issues/1").status(422);
     let stubs = Stubs::new()
         .variant(refused)
+        .variant(Variant::new("POST issues").status(204))
         .collection(Collection::at("users").key("login").rows([json!({ "login": "ada", "email": "a" })]));
     let repo = repo(&stubs).await;
     let local = repo.writing(WritePolicy::LocalOnly);
     repo.find::<User>("ada").await.unwrap();
     stored(local.upsert(&issue(1)).await);
-    repo.outbox().pause();
     // What is kept here alone is published with the first change of it.
     stored(repo.upsert(&Issue { title: "It smokes".into(), ..issue(1) }).await);
+    repo.outbox().drain().await;
+    repo.outbox().pause();
     drop(repo.delete::<Issue>(1_u32).await.unwrap());
     drop(repo.delete::<User>("ada").await.unwrap());
     repo.outbox().resume();

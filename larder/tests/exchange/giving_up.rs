@@ -33,6 +33,8 @@ async fn club(server: &Server, durable: bool, parent: Option<i64>, settings: Out
     };
     let bob = repo.upsert(&member(&repo, "Bob", None).await).await.unwrap().accepted().await.unwrap();
     server.offline(true);
+    // Nothing is on its way.
+    repo.outbox().pause();
     let team = repo.upsert(&team(&repo, "blue", parent).await).await.unwrap().into_row();
     let ada = repo.upsert(&member(&repo, "Ada", Some(team.number)).await).await.unwrap().into_row();
     let _ = repo.upsert(&task("tidy up", ada.number)).await.unwrap();
@@ -46,7 +48,7 @@ async fn club(server: &Server, durable: bool, parent: Option<i64>, settings: Out
 
 fn settings() -> OutboxSettings {
     let wait = std::time::Duration::from_millis(1);
-    OutboxSettings::new().backoff(wait, 5 * wait)
+    OutboxSettings::new().without_coalescing().backoff(wait, 5 * wait)
 }
 
 /// The seq of the creation of the team.
@@ -63,6 +65,7 @@ async fn without_the_team(club: &Club, server: &Server) {
         local::<Member>(&club.repo).await.iter().map(|one| (one.name.clone(), one.team.is_some())).collect();
     assert_eq!(names, [("Bobby".to_owned(), false)], "what was changed besides stays");
     server.offline(false);
+    club.repo.outbox().resume();
     settled(&club.repo).await;
     assert!(club.repo.outbox().is_empty().await.unwrap());
     at_peace(&club.repo, server).await;
@@ -88,6 +91,7 @@ async fn a_creation_that_others_depend_on_is_not_given_up_alone(#[values(false, 
     assert_eq!(queued(&club.repo).await, before, "nothing has happened");
     assert_eq!(local::<Team>(&club.repo).await[0].number, club.team);
     server.offline(false);
+    club.repo.outbox().resume();
     settled(&club.repo).await;
     at_peace(&club.repo, &server).await;
     assert_eq!(server.rows::<Member>().await.len(), 2);
@@ -122,6 +126,7 @@ async fn clearing_gives_up_what_depends_before_what_it_depends_on(#[values(false
     assert_eq!((cleared.kept, lost.len(), lost.last().unwrap().model), (0, queued, "Team"));
     assert_eq!(usize::try_from(cleared.discarded).unwrap(), queued);
     server.offline(false);
+    club.repo.outbox().resume();
     settled(&club.repo).await;
     at_peace(&club.repo, &server).await;
     assert_eq!(server.rows::<Member>().await.len(), 1);
@@ -138,6 +143,7 @@ async fn a_creation_that_is_put_back_takes_what_depends_on_it_along(#[values(fal
     let ada = club.repo.find::<Member>(club.ada).await.unwrap().unwrap();
     let waits = club.repo.update(&*ada, |ada| ada.name = "Ada Lovelace".into()).await.unwrap();
     server.offline(false);
+    club.repo.outbox().resume();
     club.repo.outbox().settled().await;
     let fate = waits.accepted().await.unwrap_err();
     assert_eq!(fate.kind(), ErrorKind::Cancelled, "{fate}");
@@ -157,6 +163,7 @@ async fn what_depends_on_a_parked_creation_waits_until_it_is_decided() {
     let server = Server::default();
     let club = club(&server, false, Some(999), settings()).await;
     server.offline(false);
+    club.repo.outbox().resume();
     let status = club.repo.outbox().settled().await;
     assert_eq!(status.parked, 1);
     let seq = club.repo.outbox().parked().await.unwrap()[0].seq;

@@ -293,6 +293,12 @@ pub(crate) fn builder(switches: &Arc<Switches>) -> larder::Builder {
         .outbox(larder::OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20)))
 }
 
+/// The same, in which each write is sent as a mutation of its own.
+pub(crate) fn stepwise(switches: &Arc<Switches>) -> larder::Builder {
+    let settings = larder::OutboxSettings::new().without_coalescing();
+    builder(switches).outbox(settings.backoff(Duration::from_millis(1), Duration::from_millis(20)))
+}
+
 /// Drains once.
 pub(crate) async fn drained(repo: &Repository) {
     let outbox = repo.outbox();
