@@ -25,6 +25,21 @@ use crate::value::{Item, ValueRef};
 pub struct KeySet(Arc<[Key]>);
 
 impl KeySet {
+    /// The set of `keys`, and where in it each of them stands.
+    #[must_use]
+    pub fn placing(keys: Vec<Key>) -> (Self, Vec<usize>) {
+        let (mut set, mut places) = (Vec::with_capacity(keys.len()), vec![0; keys.len()]);
+        let mut keys: Vec<(Key, usize)> = keys.into_iter().zip(0..).collect();
+        keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, at) in keys {
+            if set.last() != Some(&key) {
+                set.push(key);
+            }
+            places[at] = set.len() - 1;
+        }
+        (Self(set.into()), places)
+    }
+
     /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -70,6 +85,20 @@ impl KeySet {
 
     fn find(&self, value: ValueRef<'_>) -> Result<bool, Fault> {
         self.place(value).map(|place| place.is_some())
+    }
+
+    /// As [`place`](Self::place), which looks at `guess` first: rows that come in the order of their keys are mostly at the
+    /// place after the one before.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub fn place_near(&self, value: ValueRef<'_>, guess: usize) -> Result<Option<usize>, Fault> {
+        match (value, self.0.get(guess)) {
+            (ValueRef::Uuid(value), Some(Key::Uuid(key))) if value == *key => Ok(Some(guess)),
+            (ValueRef::Int(value), Some(Key::Int(key))) if value == *key => Ok(Some(guess)),
+            (ValueRef::Str(value), Some(Key::Str(key))) if *value == **key => Ok(Some(guess)),
+            _ => self.place(value),
+        }
     }
 
     /// Where the key that `value` is stands among the keys. Null is none.
@@ -148,5 +177,35 @@ impl<'a> IntoIterator for &'a KeySet {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys() -> impl Strategy<Value = Vec<Key>> {
+        let key = prop_oneof![
+            (-9..9_i64).prop_map(Key::from),
+            "[a-c]{0,2}".prop_map(Key::from),
+            (0..9_u128).prop_map(|n| Key::Uuid(uuid::Uuid::from_u128(n))),
+        ];
+        prop::collection::vec(key, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn each_key_has_its_place(keys in keys(), guess in 0..20_usize, other in keys()) {
+            let (set, places) = KeySet::placing(keys.clone());
+            prop_assert_eq!(&set, &keys.iter().cloned().collect::<KeySet>());
+            for (key, place) in keys.iter().zip(places) {
+                prop_assert_eq!(set.iter().nth(place), Some(key));
+            }
+            for key in keys.iter().chain(&other) {
+                prop_assert_eq!(set.place_near(key.show(), guess).unwrap(), set.place(key.show()).unwrap());
+            }
+        }
     }
 }

@@ -35,6 +35,7 @@ mod explain;
 mod gather;
 mod keys;
 mod limits;
+mod lookups;
 mod mend;
 mod migrate;
 mod notes;

@@ -205,6 +205,9 @@ impl<'a> Planner<'a> {
 
     /// How rows that come in the order of their keys come in the query's order.
     pub(crate) fn in_key_order(&self) -> Option<Delivery> {
+        if self.query.order.is_empty() {
+            return Some(Delivery::Forward);
+        }
         let fields = self.slot.schema.key.fields.iter().copied();
         let open: Vec<usize> = fields.filter(|field| !self.limits(*field, false).is_fixed()).collect();
         self.delivery(&[], &open)

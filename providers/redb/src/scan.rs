@@ -8,6 +8,7 @@ use crate::catalog::Slot;
 use crate::codec::{self, Guard, PREFIX};
 use crate::error::Raw;
 use crate::gather::Gathered;
+use crate::lookups::Lookups;
 use crate::plan::{Access, Delivery, LOOKUP, Plan, Span};
 use crate::rank::{Rows, Window, rank};
 use crate::reads::{Generation, Halt, Watch, judge, page_row};
@@ -198,11 +199,11 @@ impl<'a> Reader<'a> {
                 return Err(Stop::TooLong);
             }
             self.sort_unless(gather.delivery);
-            return self.keys(keys.iter(), gather.delivery);
+            return self.keys(keys.iter(), keys.len(), gather.delivery);
         }
         self.sort_unless(plan.delivery);
         match &plan.access {
-            Access::Keys(keys) => self.keys(keys.iter().map(Vec::as_slice), plan.delivery),
+            Access::Keys(keys) => self.keys(keys.iter().map(Vec::as_slice), keys.len(), plan.delivery),
             Access::Rows(spans) => self.rows(spans, plan.delivery),
             Access::Index { spans, head, index } => {
                 let delivery = plan.delivery.unwrap_or(Delivery::Forward);
@@ -221,21 +222,28 @@ impl<'a> Reader<'a> {
         self.rows = Rows::new(self.window, delivery.is_none() && !self.query.order.is_empty());
     }
 
+    /// Looks up `count` keys, which are sorted and have the model's prefix.
     fn keys<'k>(
         &mut self,
         mut keys: impl DoubleEndedIterator<Item = &'k [u8]>,
+        count: usize,
         delivery: Option<Delivery>,
     ) -> Result<(), Stop> {
-        match delivery {
-            Some(Delivery::Backward) => keys.rev().try_for_each(|key| self.lookup(key)),
-            _ => keys.try_for_each(|key| self.lookup(key)),
+        let generation = self.generation;
+        if delivery == Some(Delivery::Backward) {
+            return keys.rev().try_for_each(|key| self.lookup(key, |key| generation.get(key)));
         }
+        let mut lookups = Lookups::new(generation, &codec::prefix(codec::ROWS, self.slot.model), count);
+        keys.try_for_each(|key| self.lookup(key, |key| lookups.get(key)))
     }
 
-    /// `key` has the model's prefix.
-    fn lookup(&mut self, key: &[u8]) -> Result<(), Stop> {
+    fn lookup(
+        &mut self,
+        key: &[u8],
+        get: impl FnOnce(&[u8]) -> Result<Option<Guard>, Halt>,
+    ) -> Result<(), Stop> {
         self.step(LOOKUP)?;
-        match self.generation.get(key)? {
+        match get(key)? {
             Some(record) => self.consider(&key[PREFIX..], record, Verified::No),
             None => Ok(()),
         }

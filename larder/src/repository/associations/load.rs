@@ -6,7 +6,9 @@ use std::sync::Arc;
 use larder_core::association::resolve::{own_key, reference, references};
 use larder_core::association::{AnyModel, AssocDef, Includes, Link, Lookup};
 use larder_core::runtime::BoxFuture;
-use larder_core::{Error, ErrorKind, Key, KeySet, Model, Predicate, Query, Result, Row, Schema, async_trait};
+use larder_core::{
+    Error, ErrorKind, Key, KeySet, Model, PageRow, Predicate, Query, Result, Row, Schema, async_trait,
+};
 
 /// A row that related rows are put into.
 type Owner<'r> = &'r mut (dyn AnyModel + 'static);
@@ -31,14 +33,23 @@ pub(crate) struct Decode {
 }
 
 impl Decode {
-    /// `None` if the row is none of those that were asked for.
-    pub(crate) fn child(&self, row: &dyn Row) -> Result<Option<Child>> {
+    /// Adds a row to the others, unless it is none of those that were asked for.
+    pub(crate) fn add(&self, row: &dyn Row, to: &mut Vec<Child>) -> Result<()> {
         let at = usize::from(self.field);
-        let place = row.field(at).and_then(|value| self.keys.place(value));
-        match place.map_err(|fault| self.target.fault(at, fault))? {
-            Some(place) => Ok(Some(Child { place, row: (self.build)(row)? })),
-            None => Ok(None),
+        // Rows that are looked up by their own keys come in the order of the keys.
+        let next = to.last().map_or(0, |before| before.place + 1);
+        let place = row.field(at).and_then(|value| self.keys.place_near(value, next));
+        if let Some(place) = place.map_err(|fault| self.target.fault(at, fault))? {
+            to.push(Child { place, row: (self.build)(row)? });
         }
+        Ok(())
+    }
+
+    /// The rows that were asked for among `rows`.
+    pub(crate) fn all(&self, rows: &[PageRow]) -> Result<Vec<Child>> {
+        let mut children = Vec::with_capacity(rows.len());
+        rows.iter().try_for_each(|row| self.add(&*row.row, &mut children))?;
+        Ok(children)
     }
 
     /// How many keys are asked for.
@@ -56,8 +67,7 @@ impl Decode {
 pub(crate) trait Source: Lookup {
     /// The rows that answer `query`, decoded.
     async fn children(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
-        let rows = self.rows(decode.target, query).await?;
-        rows.iter().filter_map(|row| decode.child(&*row.row).transpose()).collect()
+        decode.all(&self.rows(decode.target, query).await?)
     }
 }
 
@@ -105,9 +115,7 @@ impl Wanted {
             all.extend(list?);
             ends.push(all.len());
         }
-        let keys: KeySet = all.iter().cloned().collect();
-        // Each of them is in the set.
-        let places = all.iter().filter_map(|key| keys.place(key.show()).ok().flatten()).collect();
+        let (keys, places) = KeySet::placing(all);
         Ok(Self { field, keys, places, ends })
     }
 

@@ -172,8 +172,7 @@ impl Lookup for Loading<'_> {
 impl Source for Loading<'_> {
     async fn children(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
         if self.asks_remote() {
-            let rows = self.rows(decode.target, query).await?;
-            return rows.iter().filter_map(|row| decode.child(&*row.row).transpose()).collect();
+            return decode.all(&self.rows(decode.target, query).await?);
         }
         // Here, rows are decoded where they lie; a few of them at once.
         let target = decode.target;
@@ -187,8 +186,7 @@ impl Source for Loading<'_> {
             let (mut children, print) = (Vec::new(), &mut self.print);
             let now = self.repo.shared.store.read_now(target, query, &mut |meta, row| {
                 found(print, meta, row)?;
-                children.extend(decode.child(row)?);
-                Ok(())
+                decode.add(row, &mut children)
             })?;
             if now {
                 return Ok(children);
@@ -201,8 +199,7 @@ impl Source for Loading<'_> {
                     print.get_or_insert_default();
                 }
                 found(print, meta, row)?;
-                children.extend(own.child(row)?);
-                Ok(())
+                own.add(row, children)
             };
         let (children, print) = self.repo.lent(target, query, add).await?;
         if let (Some(all), Some(print)) = (&mut self.print, print) {
