@@ -23,6 +23,10 @@ use crate::writer::{Job, Shared};
 /// How often a read begins anew because the store reopened itself under it.
 const ATTEMPTS: usize = 8;
 
+/// The most keys that are looked up on the calling thread by one who would else wait for another: what belongs to a page
+/// of 1,000 rows. That takes a millisecond or two, and the other thread has to be waited for where the processor is busy.
+const LOOKUPS_HERE: usize = 1024;
+
 /// An open store.
 #[derive(Debug)]
 pub(crate) struct RedbStore {
@@ -98,7 +102,7 @@ impl RedbStore {
 
     async fn answer(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let (slot, plan, watch) = self.planned(cx, schema, query)?;
-        let found = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
+        let found = if plan.lookups().is_some_and(|lookups| lookups <= LOOKUPS_HERE) {
             self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch))).await?
         } else {
             let (at, query) = (slot.at, query.clone());
@@ -142,7 +146,7 @@ impl RedbStore {
         let (slot, plan, watch) = self.planned(cx, schema, query)?;
         // Nobody else takes it: it is there to begin anew with, should the store reopen itself.
         let to = Mutex::new(to);
-        let steps = if plan.lookups().is_some_and(|lookups| lookups <= INLINE_LOOKUPS) {
+        let steps = if plan.lookups().is_some_and(|lookups| lookups <= LOOKUPS_HERE) {
             self.read(|generation| {
                 let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
                 scan::lend(generation, slot, query, &plan, &watch, &mut **to)
