@@ -8,12 +8,13 @@
 /// use larder_memory::Memory;
 ///
 /// async fn make(setup: Setup) -> larder_core::Result<Subject> {
-///     Ok(Subject::store(OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?))
+///     let memory = Memory::new().delta_page(7).changes(60);
+///     Ok(Subject::store(OpenStore::open(Box::new(memory), &setup.opening()).await?))
 /// }
 ///
 /// larder_harness::conformance! {
 ///     provider = "memory",
-///     faces = [store, remote],
+///     faces = [store, remote, delta, realtime],
 ///     make = make,
 ///     exempt = {},
 /// }
@@ -21,8 +22,10 @@
 ///
 /// - `provider` is the row of the matrix.
 /// - `faces` are what it has beside `Provider`: `store`, `durable` (a store that can be opened again: see
-///   [`Subject::reopened_by`](crate::Subject::reopened_by)), `remote` (it can stand as the remote). The suites of a face
-///   that is not there are not there either.
+///   [`Subject::reopened_by`](crate::Subject::reopened_by)), `remote` (it can stand as the remote), `delta` (it tells
+///   what has changed since a cursor), `realtime` (it pushes changes). The suites of a face that is not there are not there
+///   either. What pages or forgets is best configured with little of both, a page of some rows and some sixty changes: the
+///   suites write two hundred.
 /// - `make` opens an empty provider.
 /// - `exempt` names cases that are left out, each with its reason: `{ "floats::x" => "JSON has none" }`. A case that is
 ///   exempt and does not fail is a failure.
@@ -69,6 +72,12 @@ macro_rules! __cases_of_face {
     };
     (remote) => {
         $crate::__cases_of_remote!($crate::__tests);
+    };
+    (delta) => {
+        $crate::__cases_of_delta!($crate::__tests);
+    };
+    (realtime) => {
+        $crate::__cases_of_realtime!($crate::__tests);
     };
 }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_core::runtime::BoxFuture;
 use larder_core::{Opening, Provider, Result, Schema, Store};
@@ -10,6 +11,9 @@ use larder_core::{Opening, Provider, Result, Schema, Store};
 use crate::differential::Limits;
 use crate::models;
 use crate::runtime::TestRuntime;
+
+/// How long something that has to come may take, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a subject is made with.
 #[derive(Clone, Debug)]
@@ -53,6 +57,7 @@ pub struct Subject {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) reopen: Option<Reopen>,
     pub(crate) limits: Limits,
+    pub(crate) patience: Duration,
     kept: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -66,7 +71,8 @@ impl Subject {
     /// A provider that is no store.
     #[must_use]
     pub fn provider(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, store: None, reopen: None, limits: Limits::default(), kept: Vec::new() }
+        let (limits, patience) = (Limits::default(), PATIENCE);
+        Self { provider, store: None, reopen: None, limits, patience, kept: Vec::new() }
     }
 
     /// A store.
@@ -93,6 +99,13 @@ impl Subject {
     #[must_use]
     pub fn dear(mut self) -> Self {
         self.limits.dear = true;
+        self
+    }
+
+    /// Sets how long a change that is pushed may take to arrive, in time that passes; ten seconds unless told otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

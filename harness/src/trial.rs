@@ -1,11 +1,12 @@
 //! One case at work: an open provider, and what is done with it in every suite.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use larder_core::{
-    Applied, Batch, Borrower, Capabilities, CommitOutcome, Committed, Context, Done, Error, ErrorKind, Key,
-    Meta, MetaRef, Mutation, MutationId, Op, Operation, PageRow, Predicate, Provider, Query, Record, Result,
-    Row, Runtime, RuntimeExt, Schema, Store, Tail,
+    Applied, Batch, Borrower, Capabilities, CommitOutcome, Committed, Context, Delta, Done, Error, ErrorKind,
+    Key, Meta, MetaRef, Mutation, MutationId, Op, Operation, PageRow, Predicate, Provider, Query, Realtime,
+    Record, Result, Row, Runtime, RuntimeExt, Schema, Store, Tail,
 };
 
 use crate::differential::Limits;
@@ -75,6 +76,24 @@ impl Trial {
         self.subject.store.as_ref().expect("the face `store` is claimed, but the subject is no store")
     }
 
+    /// What tells of changes; a case that asks for it stands in a suite of the face `delta`.
+    ///
+    /// # Panics
+    /// If the provider has no such face, and its tests say that it has.
+    #[must_use]
+    pub fn delta(&self) -> &dyn Delta {
+        self.provider().delta().expect("the face `delta` is claimed, but the provider has none")
+    }
+
+    /// What pushes changes; a case that asks for it stands in a suite of the face `realtime`.
+    ///
+    /// # Panics
+    /// If the provider has no such face, and its tests say that it has.
+    #[must_use]
+    pub fn realtime(&self) -> &dyn Realtime {
+        self.provider().realtime().expect("the face `realtime` is claimed, but the provider has none")
+    }
+
     /// Closes the store and opens it again for these models.
     ///
     /// # Errors
@@ -92,6 +111,11 @@ impl Trial {
         let Self { runtime, cx, subject } = self;
         drop(subject);
         Ok(Self { runtime, cx, subject: reopen(setup).await? })
+    }
+
+    /// How long something that has to come may take, in time that passes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.subject.patience
     }
 
     /// What random rows must not have.
@@ -266,6 +290,29 @@ impl Trial {
             let applied = self.apply(operation, schema, &row).await;
             applied.unwrap_or_else(|error| panic!("can't put {row:?}: {error:?}"));
         }
+    }
+
+    /// Changes a row that is there.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn rewrite(&self, schema: &'static Schema, record: Record) {
+        let operation = if self.capabilities().update { Operation::Update } else { Operation::Upsert };
+        let applied = self.apply(operation, schema, &record).await;
+        applied.unwrap_or_else(|error| panic!("can't change {record:?}: {error:?}"));
+    }
+
+    /// Removes a row; the verdict on a provider that can't.
+    ///
+    /// # Panics
+    /// If it can, and fails.
+    pub async fn delete(&self, schema: &'static Schema, record: &Record) -> Option<Verdict> {
+        let refused = self.refuses(Operation::Delete, schema, record).await;
+        if refused.is_none() {
+            let applied = self.apply(Operation::Delete, schema, record).await;
+            applied.unwrap_or_else(|error| panic!("can't remove {record:?}: {error:?}"));
+        }
+        refused
     }
 
     /// The write of a row within a batch.

@@ -97,6 +97,24 @@ pub(super) async fn what_it_pushes_down_it_claims(trial: Trial) -> Verdict {
     Verdict::Passed
 }
 
+pub(super) async fn a_total_is_what_comes(trial: Trial) -> Verdict {
+    trial.put(&SPECIMEN, (1..=30).map(specimen)).await;
+    let narrow = Query::filter(compare("low", CompareOp::Gt, int(4)));
+    for query in queries().into_iter().chain([Query::all(), narrow]) {
+        let (mut count, mut totals, mut cx) = (0, Vec::new(), trial.cx.clone());
+        loop {
+            let page = trial.provider().get(&cx, &SPECIMEN, &query).await.expect("a page");
+            count += (page.rows.len() + page.misfits.len()) as u64;
+            totals.extend(page.total);
+            let Some(next) = page.next else { break };
+            cx = trial.cx.clone().resume(next);
+        }
+        let right = totals.iter().all(|total| *total == count);
+        assert!(right, "{count} rows come, but {totals:?} are told: {query:?}");
+    }
+    Verdict::Passed
+}
+
 pub(super) async fn what_it_can_not_do_it_refuses(trial: Trial) -> Verdict {
     put(&trial, "low", [int(1), int(2)]).await;
     let mut refusals = Vec::new();

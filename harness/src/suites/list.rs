@@ -113,6 +113,7 @@ macro_rules! __cases_of_provider {
                 what_a_page_claims_is_done: "p-claims",
                 what_it_pushes_down_it_claims: "p-claims",
                 what_it_can_not_do_it_refuses: "p-refuse",
+                a_total_is_what_comes: "p-total",
             }
             "provider" once errors {
                 an_unknown_model_is_invalid: "e-model",
@@ -378,7 +379,63 @@ macro_rules! __cases_of_remote {
     };
 }
 
+/// Cases of a provider that tells what has changed.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __cases_of_delta {
+    ($($then:tt)*) => {
+        $($then)*! {
+            "delta" once delta {
+                everything_comes_first: "p-delta",
+                nothing_comes_of_nothing: "p-delta",
+                rows_come_as_they_are_read: "p-delta",
+                changes_come_after_a_cursor: "p-delta",
+                changes_of_one_moment_are_all_told: "p-delta",
+                a_refused_write_is_not_told: "p-delta",
+                what_is_gone_is_told: "p-delta-gone",
+                what_came_back_is_there: "p-delta-gone",
+                what_came_and_went_is_not_there: "p-delta-gone",
+                what_changes_between_pages_is_told: "p-delta-meanwhile",
+                a_slow_reader_of_everything_misses_nothing: "p-delta-meanwhile p-delta-expired",
+                every_cursor_leads_to_the_same: "p-delta-cursor",
+                an_old_cursor_leaves_nothing_out: "p-delta-expired",
+                what_is_no_cursor_is_expired: "p-delta-expired",
+                it_ends_where_nothing_is_new: "p-delta-ends",
+                models_stay_apart: "p-delta-scope",
+                a_model_of_which_nothing_is_told_is_refused: "p-delta-scope",
+                a_total_is_what_comes: "p-total",
+            }
+        }
+    };
+}
+
+/// Cases of a provider that pushes changes.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __cases_of_realtime {
+    ($($then:tt)*) => {
+        $($then)*! {
+            "realtime" once realtime {
+                changes_come_as_they_happen: "p-live",
+                rows_come_as_they_are_read: "p-live",
+                what_was_before_is_not_told: "p-live",
+                a_refused_write_is_not_told: "p-live",
+                nothing_is_left_out: "p-live p-live-order",
+                changes_come_in_order: "p-live-order",
+                it_goes_on_from_a_position: "p-live-position",
+                a_position_that_is_not_known_begins_with_a_hint: "p-live-position",
+                a_slow_reader_is_told_that_something_is_missing: "p-live-slow",
+                readers_do_not_disturb_each_other: "p-live-apart",
+                models_stay_apart: "p-live-apart",
+                a_model_that_is_not_carried_is_refused: "p-live-apart",
+                it_ends_with_the_provider: "p-live-end",
+            }
+        }
+    };
+}
+
 pub(crate) use {
-    __cases_of_durable as durable, __cases_of_provider as provider, __cases_of_remote as remote,
-    __cases_of_store as store, __cases_of_types as types,
+    __cases_of_delta as delta, __cases_of_durable as durable, __cases_of_provider as provider,
+    __cases_of_realtime as realtime, __cases_of_remote as remote, __cases_of_store as store,
+    __cases_of_types as types,
 };

@@ -10,12 +10,14 @@ mod batches;
 mod capabilities;
 mod crud;
 mod cursors;
+mod delta;
 mod durable;
 mod errors;
 mod evolution;
 mod floats;
 mod keys;
 mod list;
+mod listening;
 mod membership;
 mod nulls;
 mod observers;
@@ -24,11 +26,13 @@ mod ordering;
 mod outbox;
 mod paging;
 mod reads;
+mod realtime;
 mod refusals;
 mod repeats;
 mod revisions;
 mod table;
 mod text;
+mod told;
 mod tombstones;
 mod unique;
 mod versions;
@@ -44,7 +48,7 @@ use crate::trial::{Trial, Verdict};
 /// A case, and who runs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Who runs it: every `provider`, or who has the face `store`, `durable` or `remote`.
+    /// Who runs it: every `provider`, or who has the face `store`, `durable`, `remote`, `delta` or `realtime`.
     pub face: &'static str,
     /// The suite.
     pub suite: &'static str,
@@ -107,10 +111,12 @@ const TYPES: &[&[Case]] = list::types!(types);
 const STORE: &[Case] = list::store!(registry);
 const DURABLE: &[Case] = list::durable!(registry);
 const REMOTE: &[Case] = list::remote!(registry);
+const DELTA: &[Case] = list::delta!(registry);
+const REALTIME: &[Case] = list::realtime!(registry);
 
 /// All cases.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [PROVIDER, STORE, DURABLE, REMOTE].into_iter().chain(TYPES.iter().copied()).flatten()
+    [PROVIDER, STORE, DURABLE, REMOTE, DELTA, REALTIME].into_iter().chain(TYPES.iter().copied()).flatten()
 }
 
 impl Case {

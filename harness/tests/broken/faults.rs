@@ -3,6 +3,8 @@
 /// A rule that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// None is.
+    Nothing,
     /// `ne` includes null.
     NullRule,
     /// A limit gives one row too many.
@@ -69,4 +71,40 @@ pub(crate) enum Fault {
     IndexOrder,
     /// The two references of a book are mixed up.
     Mixup,
+    /// What is gone is not told.
+    LosesStones,
+    /// Changes are told by the moment at which they were made, and those of the cursor's moment are passed over.
+    PassesMoment,
+    /// There is always more.
+    RepeatsForEver,
+    /// A cursor that is too old counts as one of now.
+    ForgetsExpiry,
+    /// What was written while everything was told is not told.
+    MissesMeanwhile,
+    /// The total is one too many.
+    CountsWrongly,
+    /// A row is told as there and as gone.
+    TellsTwoFates,
+    /// A row is told as it was when it was told first.
+    TellsOldRows,
+    /// What was gone once is not told any more.
+    ForgetsReturned,
+    /// It goes on where it was, whatever the cursor.
+    KeepsPlace,
+    /// Rows are told without their version.
+    BareRows,
+    /// Some of the pushed changes are lost.
+    DropsChanges,
+    /// Pushed changes change places.
+    ReordersChanges,
+    /// No hint is pushed.
+    DropsHints,
+    /// The stream of pushed changes never ends.
+    HasNoEnd,
+    /// Whoever goes on from a position hears what comes from now on.
+    IgnoresPosition,
+    /// What was there before is pushed as if it were new.
+    TellsPast,
+    /// Changes of one model are pushed to those who listen to another.
+    MixesModels,
 }

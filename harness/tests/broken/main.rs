@@ -1,9 +1,11 @@
 //! Planted faults: a wrapper breaks one rule, and the suites must find it. What finds it is part of the expectation.
 
+mod changes;
 mod faults;
 mod wrapper;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use faults::Fault;
 use faults::Fault::{
@@ -13,25 +15,50 @@ use faults::Fault::{
     UpdateCreates, UpsertsSecretly, Versions, Wildcard, WrongOrder, Zeros,
 };
 use larder_core::{OpenStore, Result};
-use larder_harness::suites::cases;
+use larder_harness::suites::{Case, cases};
 use larder_harness::{Candidate, Outcome as Judged, Setup, Subject, judge};
 use larder_memory::Memory;
 use rstest::rstest;
 use wrapper::Broken;
 
-/// The cases that fail over a store with a fault.
-fn found_by(fault: Fault) -> Vec<String> {
+fn memory(setup: &Setup) -> impl Future<Output = Result<Arc<dyn larder_core::Store>>> {
+    // Small pages and a short memory: changes come on several pages, and some are forgotten.
+    let memory = Memory::new().delta_page(7).changes(60);
+    let opening = setup.opening();
+    async move { OpenStore::open(Box::new(memory), &opening).await }
+}
+
+/// The cases, of those that `among` lets through, that fail over a store with a fault.
+fn found_by(fault: Fault, among: impl Fn(&Case) -> bool) -> Vec<String> {
     let make = move |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
-            let inner = OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?;
+            let inner = memory(&setup).await?;
             // A third of the triples keeps this quick.
-            Ok(Subject::store(Arc::new(Broken { inner, fault })).dear())
+            let subject = Subject::store(Arc::new(Broken { inner, fault, told: Mutex::default() })).dear();
+            // What is never pushed is not waited for long.
+            Ok(if fault == Fault::Nothing { subject } else { subject.patience(Duration::from_millis(100)) })
         })
     };
     let candidate = Candidate { provider: "broken", make: &make, exempt: &[] };
-    let run = cases().filter(|case| case.face != "durable");
+    let run = cases().filter(|case| among(case));
     let failed = run.filter(|case| matches!(judge(&candidate, case.suite, case.name), Judged::Failed(_)));
     failed.map(|case| format!("{}::{}", case.suite, case.name)).collect()
+}
+
+/// Whether a case is about what has changed.
+fn is_of_changes(case: &Case) -> bool {
+    ["delta", "realtime"].contains(&case.face)
+}
+
+#[track_caller]
+fn check(fault: Fault, found: &[String], expected: &[&str]) {
+    println!("{fault:?} is found by {found:?}");
+    for case in expected {
+        assert!(
+            found.iter().any(|found| found == case),
+            "{case} does not find {fault:?}; what does: {found:?}"
+        );
+    }
 }
 
 #[rstest]
@@ -69,14 +96,37 @@ fn found_by(fault: Fault) -> Vec<String> {
 #[case(Mixup, &["associations::two_to_one_model_stay_apart", "associations::any_of_one", "differential::related"])]
 #[case(Versions, &["versions::a_write_based_on_another_conflicts"])]
 fn a_planted_fault_is_found(#[case] fault: Fault, #[case] expected: &[&str]) {
-    let found = found_by(fault);
-    println!("{fault:?} is found by {found:?}");
-    for case in expected {
-        assert!(
-            found.iter().any(|found| found == case),
-            "{case} does not find {fault:?}; what does: {found:?}"
-        );
-    }
+    let found = found_by(fault, |case| case.face != "durable" && !is_of_changes(case));
+    check(fault, &found, expected);
+}
+
+#[rstest]
+#[case(Fault::LosesStones, &["delta::what_is_gone_is_told", "delta::what_changes_between_pages_is_told"])]
+#[case(Fault::PassesMoment, &["delta::changes_of_one_moment_are_all_told"])]
+#[case(Fault::RepeatsForEver, &["delta::it_ends_where_nothing_is_new", "delta::everything_comes_first"])]
+#[case(Fault::ForgetsExpiry, &["delta::an_old_cursor_leaves_nothing_out", "delta::what_is_no_cursor_is_expired"])]
+#[case(Fault::MissesMeanwhile, &["delta::what_changes_between_pages_is_told"])]
+#[case(Fault::CountsWrongly, &["delta::a_total_is_what_comes"])]
+#[case(Fault::TellsTwoFates, &["delta::everything_comes_first"])]
+#[case(Fault::TellsOldRows, &["delta::changes_come_after_a_cursor", "delta::what_came_back_is_there"])]
+#[case(Fault::ForgetsReturned, &["delta::what_came_back_is_there"])]
+#[case(Fault::KeepsPlace, &["delta::every_cursor_leads_to_the_same", "delta::what_came_back_is_there"])]
+#[case(Fault::BareRows, &["delta::rows_come_as_they_are_read", "realtime::rows_come_as_they_are_read"])]
+#[case(Fault::DropsChanges, &["realtime::nothing_is_left_out", "realtime::changes_come_as_they_happen"])]
+#[case(Fault::ReordersChanges, &["realtime::changes_come_in_order"])]
+#[case(Fault::DropsHints, &["realtime::a_slow_reader_is_told_that_something_is_missing", "realtime::a_position_that_is_not_known_begins_with_a_hint"])]
+#[case(Fault::HasNoEnd, &["realtime::it_ends_with_the_provider"])]
+#[case(Fault::IgnoresPosition, &["realtime::it_goes_on_from_a_position"])]
+#[case(Fault::TellsPast, &["realtime::what_was_before_is_not_told"])]
+#[case(Fault::MixesModels, &["realtime::models_stay_apart"])]
+fn a_planted_fault_of_changes_is_found(#[case] fault: Fault, #[case] expected: &[&str]) {
+    check(fault, &found_by(fault, is_of_changes), expected);
+}
+
+/// Without a fault, the wrapper passes.
+#[test]
+fn nothing_is_found_where_nothing_is_broken() {
+    assert_eq!(found_by(Fault::Nothing, is_of_changes), Vec::<String>::new());
 }
 
 /// An exemption holds as long as the case fails, and no longer.
@@ -100,8 +150,8 @@ fn an_exemption_that_passes_is_a_failure() {
 fn exemptions_and_refusals_have_reasons() {
     let make = |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
-            let inner = OpenStore::open(Box::new(Memory::new()), &setup.opening()).await?;
-            Ok(Subject::store(Arc::new(Broken { inner, fault: OffByOne })))
+            let inner = memory(&setup).await?;
+            Ok(Subject::store(Arc::new(Broken { inner, fault: OffByOne, told: Mutex::default() })))
         })
     };
     let exempt = [("window::limit", "known: one too many")];

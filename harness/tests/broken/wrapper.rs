@@ -1,13 +1,14 @@
 //! A store in memory with a fault.
 
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Damage, Delta,
     Direction, Done, Entry, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, Op, Operation,
-    OutboxCounts, Outcome, Page, Predicate, Presence, Provider, Query, Realtime, Record, Requests, Result,
-    Row, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
+    OutboxCounts, Outcome, Page, PageRow, Predicate, Presence, Provider, Query, Realtime, Record, Requests,
+    Result, Row, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
 };
 use larder_harness::models::SPECIMEN;
 
@@ -23,6 +24,17 @@ use crate::faults::Fault::{
 pub(crate) struct Broken {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) fault: Fault,
+    pub(crate) told: Mutex<Told>,
+}
+
+/// What was told of changes.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The last cursor.
+    pub(crate) place: Option<String>,
+    /// Rows as they were told first.
+    pub(crate) first: BTreeMap<(&'static str, Key), PageRow>,
+    pub(crate) gone: BTreeSet<Key>,
 }
 
 impl Broken {
@@ -209,11 +221,11 @@ impl Provider for Broken {
     }
 
     fn delta(&self) -> Option<&dyn Delta> {
-        self.inner.delta()
+        self.inner.delta().map(|_| self as &dyn Delta)
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
-        self.inner.realtime()
+        self.inner.realtime().map(|_| self as &dyn Realtime)
     }
 
     fn requests(&self) -> Option<&dyn Requests> {

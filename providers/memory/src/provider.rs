@@ -254,6 +254,7 @@ impl Delta for MemoryStore {
         since: Option<&str>,
     ) -> Result<DeltaAnswer> {
         let state = self.read();
+        state.known(schema).map_err(|error| error.during("ask what has changed"))?;
         let place = match since {
             None => Some(self.feed.end(schema.model)),
             Some(cursor) => self.feed.place(schema.model, cursor),
@@ -285,7 +286,8 @@ impl Realtime for MemoryStore {
         schema: &'static Schema,
         from: Option<&str>,
     ) -> Result<BoxStream<'static, Result<Change>>> {
-        let _state = self.read();
+        let state = self.read();
+        state.known(schema).map_err(|error| error.during("listen"))?;
         Ok(self.feed.listen(schema.model, from))
     }
 }

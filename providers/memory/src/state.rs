@@ -94,7 +94,12 @@ impl State {
 
     /// Whether it knows the model.
     pub(crate) fn has(&self, schema: &'static Schema) -> bool {
-        self.table(schema).is_ok()
+        self.known(schema).is_ok()
+    }
+
+    /// An error if it does not know the model.
+    pub(crate) fn known(&self, schema: &'static Schema) -> Result<()> {
+        self.table(schema).map(drop)
     }
 
     /// The rows after a key, at most `limit`.
