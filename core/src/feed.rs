@@ -69,7 +69,8 @@ pub struct DeltaPage {
     pub more: bool,
     /// As [`Page::misfits`](crate::Page::misfits).
     pub misfits: Vec<Misfit>,
-    /// How many changes there are in all, if the provider says so.
+    /// How many changes come after the cursor that was asked with, on all pages, if the provider says so: of a walk through
+    /// several pages, what the first one tells.
     pub total: Option<u64>,
 }
 

@@ -219,7 +219,7 @@ pub struct Page {
     pub next: Option<PageToken>,
     /// Rows that stood on the page and can't be read. They hide none of the others.
     pub misfits: Vec<Misfit>,
-    /// How many rows the whole answer has, if the provider says so.
+    /// How many rows all pages of the answer have, before [`Query::finish`] is done with them; if the provider says so.
     pub total: Option<u64>,
     /// What this answer is called, if the provider can tell later that it is still the same: the whole of an answer of
     /// one page. It goes into [`Context::unless`].

@@ -138,7 +138,8 @@ impl Inner {
             let path = pattern::segments(&rows.config.path);
             let behind = target.segments.strip_prefix(&path[..]).map(<[_]>::len);
             let item = rows.config.key.len();
-            behind.is_some_and(|behind| behind == 0 || behind == item).then_some(path.len())
+            let tells = rows.config.changes.is_some() && behind == Some(1);
+            (tells || behind.is_some_and(|behind| behind == 0 || behind == item)).then_some(path.len())
         };
         let held =
             self.collections.iter().enumerate().filter_map(|(at, rows)| holds(rows).map(|depth| (depth, at)));

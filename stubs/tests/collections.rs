@@ -198,3 +198,46 @@ async fn a_single_resource_is_made_at_its_path() {
     assert_eq!(tell(&stubs, "POST profile", json!({ "name": "Bob" })).await.status, 409);
     assert_eq!(ask(&stubs, "GET profile").await.json["name"], json!("Ada"));
 }
+
+#[tokio::test]
+async fn a_list_is_counted_before_it_is_cut_into_pages() {
+    let people =
+        Collection::at("users").rows(people()).paged(2).filters(Filters::All).counted("X-Total-Count");
+    let stubs = Stubs::new().collection(people);
+    for (line, count) in [("GET users", "3"), ("GET users?page=2", "3"), ("GET users?name=Ada", "2")] {
+        assert_eq!(ask(&stubs, line).await.header("x-total-count"), Some(count), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told_page_by_page_until_a_token_is_too_old() {
+    let stubs =
+        Stubs::new().collection(Collection::at("users").rows(people()).tells_changes(2, 3).stamped("at"));
+    let first = ask(&stubs, "GET users/changes").await.json;
+    assert_eq!(
+        (ids(&first["changed"]), &first["more"], &first["total"]),
+        (vec![1, 2], &json!(true), &json!(3))
+    );
+    // What is written meanwhile comes on a later page.
+    assert_eq!(tell(&stubs, "PATCH users/1", json!({ "age": 37 })).await.json["at"], json!(4));
+    assert_eq!(ask(&stubs, "DELETE users/2").await.status, 204);
+    let since =
+        |page: &Value| format!("GET users/changes?since={}", page["token"].as_str().expect("a token"));
+    let second = ask(&stubs, &since(&first)).await;
+    assert_eq!(second.header("x-changes-token"), second.json["token"].as_str());
+    let second = second.json;
+    assert_eq!(ids(&second["changed"]), [10, 1]);
+    assert_eq!((&second["deleted"], &second["more"]), (&json!([2]), &json!(false)));
+    // What has come back is not gone.
+    tell(&stubs, "POST users", json!({ "id": 2 })).await;
+    let third = ask(&stubs, &since(&second)).await.json;
+    assert_eq!((ids(&third["changed"]), &third["deleted"]), (vec![2], &json!([])));
+    for age in 0..3 {
+        tell(&stubs, "PATCH users/1", json!({ "age": age })).await;
+    }
+    assert_eq!(ids(&ask(&stubs, &since(&third)).await.json["changed"]), [1], "three writes are remembered");
+    tell(&stubs, "PATCH users/1", json!({ "age": 3 })).await;
+    assert_eq!(ask(&stubs, &since(&third)).await.status, 410);
+    assert_eq!(ask(&stubs, "GET users/changes?since=x").await.status, 410);
+    assert_eq!(ask(&stubs, "GET users/changes?limit=1").await.status, 400);
+}

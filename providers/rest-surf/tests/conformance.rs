@@ -64,7 +64,7 @@ async fn make(setup: Setup) -> Result<Subject> {
 
 larder_harness::conformance! {
     provider = "rest-surf",
-    faces = [remote],
+    faces = [remote, delta],
     make = make,
     exempt = {
         "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",

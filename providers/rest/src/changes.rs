@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::codec;
 use crate::error::{invalid, unfit};
 use crate::exchange::{Answer, Call};
-use crate::paging::{Arrived, Place};
+use crate::paging::{Arrived, Paging, Place};
 use crate::provider::RestProvider;
 use crate::query::{Params, encode};
 use crate::route::Route;
+use crate::total::Total;
 
 /// How an endpoint tells what has changed: for [`Endpoint::changes`](crate::Endpoint::changes).
 ///
@@ -40,6 +41,7 @@ pub struct Changes {
     tombstone: Option<String>,
     more: Option<String>,
     expired: Vec<u16>,
+    total: Option<Total>,
 }
 
 /// Where the next token is found.
@@ -53,7 +55,8 @@ enum Token {
 impl Changes {
     fn new(param: impl Into<String>, token: Token) -> Self {
         let (param, expired) = (param.into(), vec![410]);
-        Self { param, token, path: None, rows: None, deleted: None, tombstone: None, more: None, expired }
+        let (path, rows, deleted, tombstone, more, total) = (None, None, None, None, None, None);
+        Self { param, token, path, rows, deleted, tombstone, more, expired, total }
     }
 
     /// The token goes into the parameter `param`, and the next one stands in this member of the answer: `token`, or a path
@@ -69,6 +72,11 @@ impl Changes {
 
     /// The token is the greatest value that this member has in the rows: a number, or a moment that is always written in
     /// the same way, so that texts order as moments do. The server has to give the rows of that very moment again.
+    ///
+    /// An answer of several pages is best in the order of that member. In another order, the next question begins at the newest
+    /// moment of the first page, for a row that was written meanwhile may stand on a page that was read already; so some rows
+    /// come again. Where pages have numbers and a row is deleted while they are read, another one moves to a page that was
+    /// read already, and is not told; a full sync finds it.
     pub fn by_newest(param: impl Into<String>, member: impl Into<String>) -> Self {
         Self::new(param, Token::Newest(member.into()))
     }
@@ -98,9 +106,16 @@ impl Changes {
         self
     }
 
-    /// Sets the member that says whether there is more after this token. Without it, an answer goes on as a list does.
+    /// Sets the member that says whether there is more after this token. Without it, an answer goes on as a list does; with
+    /// it, the parameters of the list's paging are not sent.
     pub fn more(mut self, member: impl Into<String>) -> Self {
         self.more = Some(member.into());
+        self
+    }
+
+    /// Says where the first answer after a token tells how many changes come after it: rows, and what is gone.
+    pub fn total(mut self, total: Total) -> Self {
+        self.total = Some(total);
         self
     }
 
@@ -138,11 +153,44 @@ struct Position {
     place: Option<Place>,
     /// What is asked for next, as far as that is known.
     token: Option<String>,
+    /// The newest moment on the first page of the answer.
+    #[serde(default)]
+    first: Option<String>,
+    /// Moments have come that are older than one before them.
+    #[serde(default)]
+    falls: bool,
 }
 
 impl Position {
     fn read(cursor: &str) -> Option<Self> {
         serde_json::from_str(cursor).ok()
+    }
+
+    /// Takes the moments of a page, in the order of its rows.
+    fn pass(&mut self, moments: impl Iterator<Item = String>) {
+        let begins = self.place.is_none() && self.token.is_none();
+        let mut newest = self.token.take().or_else(|| self.since.clone());
+        for moment in moments {
+            newest = Some(match newest {
+                Some(before) => {
+                    let newer = newer(moment.clone(), before);
+                    self.falls |= newer != moment;
+                    newer
+                }
+                None => moment,
+            });
+        }
+        self.token.clone_from(&newest);
+        if begins {
+            self.first = newest;
+        }
+    }
+
+    /// The moment that is asked for next, after the last page. A row that was written while the pages were read may stand on
+    /// one that was read before: it is newer than the first page, but not than all. Only where rows come in the order of
+    /// their moments, it comes on a later page.
+    fn next(self) -> Option<String> {
+        if self.falls { self.first } else { self.token }
     }
 
     fn write(&self) -> String {
@@ -211,7 +259,9 @@ impl RestProvider {
         let target = match place.target() {
             Some(target) => target.to_owned(),
             None => {
-                let mut more = place.params(&route.paging, None, None);
+                // With `more`, an answer does not go on as a list does.
+                let paging = if changes.more.is_some() { &Paging::None } else { &route.paging };
+                let mut more = place.params(paging, None, None);
                 more.splice(0..0, route.params.iter().chain(&route.list_params).cloned());
                 more.iter().for_each(|(name, value)| params.push(name, value));
                 params.target(&self.exchange.base.below(&path))
@@ -226,13 +276,18 @@ impl RestProvider {
         &self,
         route: &Route,
         changes: &Changes,
-        position: Position,
+        mut position: Position,
         place: Place,
         answer: &Answer,
         json: &Value,
     ) -> Result<DeltaPage> {
         let path = changes.rows.as_deref().or(route.list_key.as_deref());
-        let (elements, dead) = codec::living(codec::elements(json, path)?, changes.tombstone.as_deref());
+        let elements = codec::elements(json, path)?;
+        if let Token::Newest(member) = &changes.token {
+            position
+                .pass(elements.iter().filter_map(|element| codec::optional(element, member).and_then(text)));
+        }
+        let (elements, dead) = codec::living(elements, changes.tombstone.as_deref());
         let listed = codec::listed(route, path, &elements, self.exchange.runtime.now());
         let gone = match &changes.deleted {
             Some(member) => {
@@ -251,18 +306,12 @@ impl RestProvider {
             Token::Header(name) => {
                 answer.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
-            Token::Newest(member) => elements
-                .iter()
-                .chain(&dead)
-                .filter_map(|element| codec::optional(element, member).and_then(text))
-                .chain(position.token.clone().or(position.since.clone()))
-                .reduce(newer),
+            Token::Newest(_) => None,
         };
         let mut keys: Vec<_> = listed.keys(route.schema)?;
         keys.extend(deleted.iter().cloned());
         // What is told on the first page holds for all that came after it.
-        let newest = matches!(changes.token, Token::Newest(_));
-        let token = if newest { token } else { position.token.clone().or(token) };
+        let token = position.token.clone().or(token);
         let next = match &changes.more {
             Some(_) => None,
             None => {
@@ -275,14 +324,17 @@ impl RestProvider {
         let more = next.is_some() || goes_on.and_then(Value::as_bool).unwrap_or(false);
         let cursor = match next {
             Some(place) => Position { place: Some(place), token, ..position },
-            None if newest => Position { since: token, ..Position::default() },
+            None if matches!(changes.token, Token::Newest(_)) => {
+                Position { since: position.next(), ..Position::default() }
+            }
             None => {
                 let missing = || unfit("the answer does not tell the token of the next question");
                 Position { since: Some(token.ok_or_else(missing)?), ..Position::default() }
             }
         };
+        let total = changes.total.as_ref().and_then(|total| total.of(&answer.headers, json));
         let (rows, misfits) = (listed.rows, listed.misfits);
-        Ok(DeltaPage { rows, deleted, cursor: cursor.write(), more, misfits, ..DeltaPage::default() })
+        Ok(DeltaPage { rows, deleted, cursor: cursor.write(), more, misfits, total })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::changes::Changes;
 use crate::codec::Version;
 use crate::filters::{FieldRef, FilterOp, Filters, OrderStyle, Ordered};
 use crate::paging::Paging;
+use crate::total::Total;
 
 /// What can be asked of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,7 @@ pub struct Endpoint {
     pub(crate) limit_param: Option<String>,
     pub(crate) offset_param: Option<String>,
     pub(crate) paging: Paging,
+    pub(crate) total: Option<Total>,
     pub(crate) changes: Option<Changes>,
     pub(crate) version: Version,
     pub(crate) if_match: bool,
@@ -114,6 +116,7 @@ impl Endpoint {
             limit_param: None,
             offset_param: None,
             paging: Paging::Link,
+            total: None,
             changes: None,
             version: Version::Etag,
             if_match: true,
@@ -324,6 +327,14 @@ impl Endpoint {
     #[must_use]
     pub fn paging(mut self, paging: Paging) -> Self {
         self.paging = paging;
+        self
+    }
+
+    /// Says where a list tells how many rows all its pages have: the progress of a sync tells it then. It has to be the
+    /// number of the rows that the parameters of the request leave.
+    #[must_use]
+    pub fn total(mut self, total: Total) -> Self {
+        self.total = Some(total);
         self
     }
 

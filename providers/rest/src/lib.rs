@@ -72,6 +72,7 @@ mod query;
 mod refreshing;
 mod route;
 mod template;
+mod total;
 mod transport;
 mod write;
 
@@ -86,6 +87,7 @@ pub use forward::Host;
 pub use meaning::Meaning;
 pub use paging::Paging;
 pub use refreshing::Refreshing;
+pub use total::Total;
 pub use transport::{Body, BoxError, NotSent, ResponseBody, Transport, TransportError};
 
 pub use http;

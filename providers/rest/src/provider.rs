@@ -236,7 +236,7 @@ impl RestProvider {
             call.headers.insert(IF_NONE_MATCH, known);
         }
         let answer = self.exchange.send(cx, call).await?;
-        let listed = match answer.status.as_u16() {
+        let (listed, told) = match answer.status.as_u16() {
             304 if asked_for_news => {
                 return Ok(Page {
                     done: plan.done,
@@ -245,18 +245,20 @@ impl RestProvider {
                     ..Page::default()
                 });
             }
-            204 => codec::Listed::default(),
+            204 => (codec::Listed::default(), None),
             status => {
                 let (json, path) = (self.json(&answer)?, route.list_key.as_deref());
                 let elements = codec::elements(&json, path).map_err(|error| error.with_status(status))?;
-                codec::listed(route, path, &elements, self.exchange.runtime.now())
+                let told = route.total.as_ref().and_then(|total| total.of(&answer.headers, &json));
+                (codec::listed(route, path, &elements, self.exchange.runtime.now()), told)
             }
         };
         let keys = listed.keys(route.schema)?;
         let codec::Listed { mut rows, misfits } = listed;
-        if plan.done.filter {
-            verify(route, query, &mut rows)?;
-        }
+        let surplus = if plan.done.filter { verify(route, query, &mut rows)? } else { 0 };
+        // A server counts what its filter leaves, and the window is not to be counted.
+        let windowed = plan.done.window && (query.limit.is_some() || query.offset > 0);
+        let total = told.filter(|_| surplus == 0 && !windowed);
         if plan.done.window {
             place.cut(&mut rows);
         }
@@ -270,7 +272,7 @@ impl RestProvider {
         // Of several pages, each has a tag of its own, and none is that of the whole.
         let tag = answer.headers.get(ETAG).filter(|_| first && next.is_none());
         let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Page { rows, done: plan.done, next, misfits, tag, ..Page::default() })
+        Ok(Page { rows, done: plan.done, next, misfits, total, tag, ..Page::default() })
     }
 
     async fn find(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
@@ -386,11 +388,12 @@ fn key_hole(schema: &'static Schema, key: &Key, hole: Hole) -> Result<String> {
     }
 }
 
-/// Leaves out rows that the server was said to leave out and has not: many ignore a parameter that they don't know.
+/// Leaves out rows that the server was said to leave out and has not: many ignore a parameter that they don't know. Gives
+/// how many these are.
 ///
 /// # Errors
 /// `Transport`, not transient, if the server has applied a window to the wrong rows.
-fn verify(route: &Route, query: &Query, rows: &mut Vec<PageRow>) -> Result<()> {
+fn verify(route: &Route, query: &Query, rows: &mut Vec<PageRow>) -> Result<usize> {
     let before = rows.len();
     let mut kept = Vec::with_capacity(before);
     for row in std::mem::take(rows) {
@@ -402,7 +405,7 @@ fn verify(route: &Route, query: &Query, rows: &mut Vec<PageRow>) -> Result<()> {
     *rows = kept;
     let wrong = before - rows.len();
     if wrong == 0 {
-        return Ok(());
+        return Ok(0);
     }
     if query.after.is_none() && (query.limit.is_some() || query.offset > 0) {
         return Err(misbehaved(format!(
@@ -415,5 +418,5 @@ fn verify(route: &Route, query: &Query, rows: &mut Vec<PageRow>) -> Result<()> {
         rows = wrong,
         "the server listed rows that its filter parameters exclude; see whether it knows them"
     );
-    Ok(())
+    Ok(wrong)
 }

@@ -14,6 +14,7 @@ use crate::error::invalid;
 use crate::filters::{FieldRef, Filters, Ordered};
 use crate::paging::Paging;
 use crate::template::{Scope, Template};
+use crate::total::Total;
 
 /// What of a remote's configuration its endpoints fall back on.
 pub(crate) struct Defaults<'a> {
@@ -41,6 +42,7 @@ pub(crate) struct Route {
     pub(crate) limit_param: Option<String>,
     pub(crate) offset_param: Option<String>,
     pub(crate) paging: Paging,
+    pub(crate) total: Option<Total>,
     pub(crate) changes: Option<Changes>,
     /// Where rows are listed, as it was said.
     pub(crate) list_path: String,
@@ -105,6 +107,7 @@ impl Route {
             limit_param: e.limit_param,
             offset_param: e.offset_param,
             paging: e.paging,
+            total: e.total,
             changes: e.changes,
             list_path: list_path.unwrap_or_default(),
             version: e.version,

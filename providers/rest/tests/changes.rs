@@ -5,7 +5,7 @@
 mod support;
 
 use larder_core::{Context, DeltaAnswer, DeltaPage, DeltaScope, Key, Provider, Query};
-use larder_rest::{Changes, Endpoint};
+use larder_rest::{Changes, Endpoint, Total};
 use serde_json::json;
 use support::*;
 
@@ -83,4 +83,56 @@ async fn a_list_that_has_not_changed_is_not_told_again() {
     let known = Context { unless: first.tag.clone(), ..Context::new() };
     let again = remote.get(&known, &USER, &Query::all()).await.unwrap();
     assert_eq!((first.tag.as_deref(), again.unchanged, again.rows.len()), (Some("\"v1\""), true, 0));
+}
+
+/// Rows in another order than that of their moments: one that is written meanwhile may stand on a page that was read.
+#[tokio::test]
+async fn what_is_written_while_pages_are_read_is_asked_for_again() {
+    let row = |id: &str, at: u64| {
+        let mut row = ada(id);
+        row["at"] = at.into();
+        row
+    };
+    let next = |number: u8| format!("</v1/users?page={number}>; rel=\"next\"");
+    let server = Server::new(move |seen| match seen.line().as_str() {
+        "GET /v1/users" => ok(json!([row("1", 5), row("2", 3)])).header("link", &next(2)),
+        // Between the two, 1 was written at 8, and 4 at 9.
+        "GET /v1/users?page=2" => ok(json!([row("3", 4), row("4", 9)])),
+        // In the order of their moments, what is written comes last.
+        "GET /v1/users?since=5" => ok(json!([row("1", 8)])).header("link", &next(3)),
+        "GET /v1/users?page=3" => ok(json!([row("4", 9)])),
+        _ => ok(json!([])),
+    });
+    let remote = remote(&server, Endpoint::new("/users").changes(Changes::by_newest("since", "at"))).await;
+    let mut since = None::<String>;
+    for _ in 0..5 {
+        since = Some(page(ask(&*remote, since.as_deref()).await).cursor);
+    }
+    assert_eq!(
+        server.lines()[2..],
+        ["GET /v1/users?since=5", "GET /v1/users?page=3", "GET /v1/users?since=9"]
+    );
+}
+
+#[tokio::test]
+async fn totals_are_told_where_the_server_tells_them() {
+    let server = Server::new(|seen| match seen.line().as_str() {
+        "GET /v1/users/changes" => ok(json!({ "items": [ada("1")], "count": "7", "token": "a" })),
+        line if line.starts_with("GET /v1/users/changes") => ok(json!({ "items": [], "token": "b" })),
+        _ => ok(json!({ "items": [ada("1")], "count": 3 })).header("x-total-count", "3"),
+    });
+    for total in [Total::header("X-Total-Count"), Total::member("count")] {
+        let changes = Changes::by_token("since", "token").at("/users/changes").total(Total::member("count"));
+        let endpoint = Endpoint::new("/users").list_key("items").total(total).changes(changes);
+        let endpoint = endpoint.lists_by_key().limit_param("limit");
+        let remote = remote(&server, endpoint).await;
+        let all = remote.get(&Context::new(), &USER, &Query::all()).await.unwrap();
+        assert_eq!(all.total, Some(3));
+        // The server counts what it lists without the window.
+        let some = Query { limit: Some(1), ..Query::all() };
+        let some = remote.get(&Context::new(), &USER, &some).await.unwrap();
+        assert_eq!((some.done.window, some.total), (true, None));
+        let first = page(ask(&*remote, None).await);
+        assert_eq!((first.total, page(ask(&*remote, Some(&first.cursor)).await).total), (Some(7), None));
+    }
 }

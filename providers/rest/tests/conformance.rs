@@ -5,8 +5,13 @@
 mod collections;
 
 use collections::{Level, remote, serve, server};
+use larder_core::runtime::BoxFuture;
 use larder_core::{CompareOp, Context, OpenProvider, Predicate, Pushdown, Query, Result, Value};
-use larder_harness::{Setup, Subject};
+use larder_harness::models::{NAMED, SPECIMEN};
+use larder_harness::suites::cases;
+use larder_harness::{Candidate, Outcome, Setup, Subject, judge};
+use larder_rest::{Changes, Endpoint, Rest};
+use larder_stubs::{Collection, Stubs};
 
 const BASE: &str = "https://api.example.com";
 
@@ -40,6 +45,48 @@ async fn levels_push_down_what_they_say() {
     }
 }
 
+/// A server that tells of changes by when its rows were written, and of nothing that is gone.
+fn stamping(setup: Setup) -> BoxFuture<'static, Result<Subject>> {
+    let endpoint = |path: &str| Endpoint::new(path).changes(Changes::by_newest("since", "_at"));
+    let collection = |path: &str, key: &str| {
+        Collection::at(path).key(key).paged(7).stamped("_at").parameter("since", |row, since| {
+            since.parse().is_ok_and(|since: u64| row["_at"].as_u64().is_some_and(|at| at >= since))
+        })
+    };
+    let [specimen, named] =
+        [&SPECIMEN, &NAMED].map(|schema| schema.fields[schema.key.fields[0]].name_in("json"));
+    let stubs =
+        Stubs::new().collection(collection("specimens", specimen)).collection(collection("named", named));
+    let rest = Rest::at(BASE)
+        .endpoint("Specimen", endpoint("/specimens"))
+        .endpoint("Named", endpoint("/named"))
+        .transport(stubs);
+    Box::pin(
+        async move { Ok(Subject::provider(OpenProvider::open(Box::new(rest), &setup.opening()).await?)) },
+    )
+}
+
+/// What such a server can't tell is refused, and what goes wrong has a reason: rows move between pages that are numbered.
+#[test]
+fn changes_by_the_newest_moment_keep_the_rules_as_far_as_they_can() {
+    let moves = "a row that is gone moves others to a page that was read";
+    let exempt = [
+        ("delta::a_slow_reader_of_everything_misses_nothing", moves),
+        ("delta::every_cursor_leads_to_the_same", moves),
+    ];
+    let candidate = Candidate { provider: "rest-newest", make: &stamping, exempt: &exempt };
+    let (mut passed, mut refused) = (0, Vec::new());
+    for case in cases().filter(|case| case.suite == "delta") {
+        match judge(&candidate, case.suite, case.name) {
+            Outcome::Passed => passed += 1,
+            Outcome::Refused(_) => refused.push(case.name),
+            Outcome::Exempt(_) => {}
+            Outcome::Failed(why) => panic!("{}: {why}", case.name),
+        }
+    }
+    assert_eq!((passed, &refused[..]), (15, &["what_is_gone_is_told"][..]));
+}
+
 mod stub_none {
     use super::*;
 
@@ -49,7 +96,7 @@ mod stub_none {
 
     larder_harness::conformance! {
         provider = "rest-stub-none",
-        faces = [remote],
+        faces = [remote, delta],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",
@@ -68,7 +115,7 @@ mod stub_some {
 
     larder_harness::conformance! {
         provider = "rest-stub-some",
-        faces = [remote],
+        faces = [remote, delta],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",
@@ -87,7 +134,7 @@ mod stub_all {
 
     larder_harness::conformance! {
         provider = "rest-stub-all",
-        faces = [remote],
+        faces = [remote, delta],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",
@@ -108,7 +155,7 @@ mod socket {
 
     larder_harness::conformance! {
         provider = "rest-socket",
-        faces = [remote],
+        faces = [remote, delta],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",

@@ -15,6 +15,7 @@ use serde_json::Value;
 /// | `PUT at/key` | 200 with the row, which is replaced; 404, or 201 after [`put_creates`](Self::put_creates) |
 /// | `PATCH at/key` | 200 with the row, members of the body in place of its own; 404 |
 /// | `DELETE at/key` | 204, or 404 |
+/// | `GET at/changes?since=token` | after [`tells_changes`](Self::tells_changes): 200 with what has changed, or 410 |
 ///
 /// A query parameter that is not configured is answered by 400: a filter that a server ignores is a wrong answer. A
 /// body that is no JSON object is answered by 400.
@@ -46,6 +47,9 @@ pub struct Collection {
     pub(crate) window: Option<(String, String)>,
     pub(crate) wrap: Option<String>,
     pub(crate) put_creates: bool,
+    pub(crate) total: Option<String>,
+    pub(crate) stamp: Option<String>,
+    pub(crate) changes: Option<Telling>,
 }
 
 /// Which members of a row a query parameter of the same name filters by: rows whose member, as text, is the value. A
@@ -84,6 +88,13 @@ impl fmt::Debug for Select {
     }
 }
 
+/// How changes are told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Telling {
+    pub(crate) page: usize,
+    pub(crate) history: u64,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Paging {
     pub(crate) size: usize,
@@ -109,6 +120,9 @@ impl Collection {
             window: None,
             wrap: None,
             put_creates: false,
+            total: None,
+            stamp: None,
+            changes: None,
         }
     }
 
@@ -209,6 +223,30 @@ impl Collection {
     #[must_use]
     pub fn wrapped_in(mut self, member: &str) -> Self {
         self.wrap = Some(member.to_owned());
+        self
+    }
+
+    /// Tells in this header of a list how many rows all its pages have.
+    #[must_use]
+    pub fn counted(mut self, header: &str) -> Self {
+        self.total = Some(header.to_owned());
+        self
+    }
+
+    /// Sets this member of each row that is written to a number that rises with every write.
+    #[must_use]
+    pub fn stamped(mut self, member: &str) -> Self {
+        self.stamp = Some(member.to_owned());
+        self
+    }
+
+    /// Tells below its path, at `changes`, what has changed since a token, at most `page` rows at a time:
+    /// `{ "changed": [rows], "deleted": [keys], "total": 3, "more": false, "token": "4" }`, and the token in the
+    /// header `X-Changes-Token` as well. Without `since` that is everything.
+    /// A token is too old after `history` writes, and is answered by 410.
+    #[must_use]
+    pub fn tells_changes(mut self, page: usize, history: u64) -> Self {
+        self.changes = Some(Telling { page: page.max(1), history });
         self
     }
 

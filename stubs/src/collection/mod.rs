@@ -1,5 +1,6 @@
 //! Stateful collections: what is created can be read back, listed, updated and deleted.
 
+mod changes;
 mod config;
 mod list;
 mod rows;

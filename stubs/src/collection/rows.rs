@@ -8,7 +8,8 @@ use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::config::Collection;
+use super::changes::Stones;
+use super::config::{Collection, Telling};
 use super::list::{Listing, Page, text};
 use crate::variant::Answer;
 
@@ -30,36 +31,38 @@ pub(crate) struct Asked<'a> {
 
 /// A part of a key: numbers order as numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+pub(super) enum Part {
     Number(i128),
     Text(String),
 }
 
-type RowKey = Vec<Part>;
+pub(super) type RowKey = Vec<Part>;
 
 #[derive(Clone, Debug)]
-struct Stored {
-    json: Map<String, Value>,
-    version: u64,
+pub(super) struct Stored {
+    pub(super) json: Map<String, Value>,
+    pub(super) version: u64,
 }
 
 /// A collection with its rows.
 #[derive(Debug)]
 pub(crate) struct Rows {
     pub(crate) config: Collection,
-    rows: BTreeMap<RowKey, Stored>,
-    version: u64,
+    pub(super) rows: BTreeMap<RowKey, Stored>,
+    pub(super) version: u64,
+    pub(super) stones: Stones,
     /// Idempotency keys: the request that came with each, and its answer.
     answered: BTreeMap<String, (String, Answer)>,
 }
 
 /// A refusal: status and message.
-type Refusal = (u16, String);
+pub(super) type Refusal = (u16, String);
 
 impl Rows {
     pub(crate) fn new(mut config: Collection) -> Self {
         let rows = std::mem::take(&mut config.rows);
-        let mut collection = Self { config, rows: BTreeMap::new(), version: 0, answered: BTreeMap::new() };
+        let (stones, answered) = (Stones::new(), BTreeMap::new());
+        let mut collection = Self { config, rows: BTreeMap::new(), version: 0, stones, answered };
         rows.into_iter().for_each(|row| collection.put(row));
         collection
     }
@@ -79,7 +82,12 @@ impl Rows {
 
     /// Removes a row as the server would by itself.
     pub(crate) fn remove(&mut self, key: &[String]) -> bool {
-        self.rows.remove(&row_key(key)).is_some()
+        self.take_away(row_key(key))
+    }
+
+    fn take_away(&mut self, key: RowKey) -> bool {
+        let removed = self.rows.remove(&key);
+        removed.inspect(|row| self.bury(key, &row.json)).is_some()
     }
 
     /// Answers a request.
@@ -102,6 +110,11 @@ impl Rows {
     fn act(&mut self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
         let item = asked.key.len() == self.config.key.len();
         let key = row_key(asked.key);
+        if let (&Method::GET, Some(telling), true) =
+            (asked.method, self.config.changes, Telling::is_asked(asked))
+        {
+            return self.changed(telling, asked);
+        }
         match (asked.method, item) {
             (&Method::GET | &Method::HEAD, true) => self.one(&key, asked),
             (&Method::GET | &Method::HEAD, false) => self.list(asked),
@@ -112,7 +125,7 @@ impl Rows {
             (&Method::PATCH, true) => self.patch(key, asked),
             (&Method::DELETE, true) => {
                 self.condition(&key, asked.headers)?;
-                self.rows.remove(&key).map(|_| Answer::new().status(204)).ok_or_else(missing)
+                self.take_away(key).then(|| Answer::new().status(204)).ok_or_else(missing)
             }
             _ => Err((405, format!("{} is not for this path", asked.method))),
         }
@@ -132,6 +145,9 @@ impl Rows {
         let listing = Listing::read(&self.config, asked.query).map_err(refused)?;
         let mut rows = listing.select(&self.config, self.all()).map_err(refused)?;
         let mut answer = Answer::new().status(200);
+        if let Some(header) = &self.config.total {
+            answer = answer.header(header, &rows.len().to_string());
+        }
         if let Some(page) = listing.page {
             let pages = rows.len().div_ceil(page.size).max(1);
             if let Some(link) = self.link(asked, page, pages) {
@@ -205,8 +221,12 @@ impl Rows {
         Ok(self.show(&row, 200))
     }
 
-    fn write(&mut self, key: RowKey, json: Map<String, Value>) -> Stored {
+    fn write(&mut self, key: RowKey, mut json: Map<String, Value>) -> Stored {
         self.version += 1;
+        if let Some(member) = &self.config.stamp {
+            json.insert(member.clone(), self.version.into());
+        }
+        self.stones.retain(|_, (gone, _)| *gone != key);
         let row = Stored { json, version: self.version };
         self.rows.insert(key, row.clone());
         row

@@ -11,7 +11,7 @@ use larder_core::dialect::json::Json;
 use larder_core::{Direction, Done, Meta, Order, PageRow, Predicate, Query, Schema, Serdes, Timestamp};
 use larder_harness::models::{ALL, SPECIMEN};
 use larder_rest::http::{Method, StatusCode};
-use larder_rest::{Action, Endpoint, FilterOp, OrderStyle, Paging, Rest};
+use larder_rest::{Action, Changes, Endpoint, FilterOp, OrderStyle, Paging, Rest, Total};
 use larder_stubs::{Collection, Filters, Stubs};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -32,6 +32,12 @@ pub enum Level {
 /// Rows of a page: few, so that most answers have several.
 const PAGE: usize = 7;
 
+/// How many writes the server remembers: few, so that tokens grow old.
+const HISTORY: u64 = 60;
+
+/// How it tells how many rows a list has.
+const COUNT: &str = "X-Total-Count";
+
 fn path(schema: &'static Schema) -> String {
     format!("{}s", schema.model.to_lowercase())
 }
@@ -43,12 +49,13 @@ pub fn server(level: Level) -> Stubs {
 
 fn collection(level: Level, schema: &'static Schema) -> Collection {
     let keys = schema.key.fields.iter().map(|at| schema.fields[*at].name_in("json"));
-    let collection = Collection::at(&path(schema)).keys(keys).paged(PAGE);
+    let collection = Collection::at(&path(schema)).keys(keys).paged(PAGE).counted(COUNT);
     let versioned = |collection: Collection| collection.etags().put_creates().idempotent("Idempotency-Key");
     if schema.key.fields.is_empty() {
         // Where a resource is the only one, it is made by being put.
         return collection.put_creates();
     }
+    let collection = collection.tells_changes(PAGE, HISTORY);
     match level {
         Level::None => versioned(collection),
         Level::Some if *schema == SPECIMEN => narrowed(collection),
@@ -65,7 +72,10 @@ pub fn remote(level: Level, base: &str) -> Rest {
 }
 
 fn endpoint(level: Level, schema: &'static Schema) -> Endpoint {
-    let endpoint = Endpoint::new(format!("/{}", path(schema)));
+    let endpoint = Endpoint::new(format!("/{}", path(schema))).total(Total::header(COUNT));
+    // What is the only one of its kind is not listed, and has no changes.
+    let endpoint =
+        if schema.key.fields.is_empty() { endpoint } else { endpoint.changes(changes(level, schema)) };
     match level {
         Level::None => endpoint.update_with(Method::PATCH),
         Level::Some => {
@@ -82,6 +92,15 @@ fn endpoint(level: Level, schema: &'static Schema) -> Endpoint {
             .limit_param("limit")
             .offset_param("offset"),
     }
+}
+
+fn changes(level: Level, schema: &'static Schema) -> Changes {
+    let changes = match level {
+        Level::None => Changes::by_header("since", "x-changes-token"),
+        Level::Some | Level::All => Changes::by_token("since", "token"),
+    };
+    let changes = changes.at(format!("/{}/changes", path(schema))).rows("changed").deleted("deleted");
+    changes.more("more").total(Total::member("total"))
 }
 
 // ---- some conditions ----
