@@ -172,6 +172,8 @@ fn answer(waiting: Vec<oneshot::Sender<()>>) {
 /// What came first.
 enum Next {
     Event(Event),
+    /// Whether there is a connection.
+    Online(bool),
     Command(Command),
     /// The outbox was changed, or wiped.
     Stored,
@@ -185,7 +187,7 @@ impl Task {
             self.feed(Event::Pause);
         }
         let mut online = self.connectivity.is_online();
-        self.feed(Event::Connectivity(online));
+        self.feed(Event::Connectivity { connected: online, jitter: 0 });
         loop {
             self.withdraw();
             if let Some(done) = self.closing.take_if(|_| self.work.is_empty()) {
@@ -195,9 +197,11 @@ impl Task {
                 return;
             }
             match self.next(online).await {
-                Next::Event(Event::Connectivity(now)) => {
+                Next::Online(now) => {
+                    // Chance is asked only where it decides: whoever was not offline is not one of a crowd.
+                    let jitter = if now && !online { self.acts.runtime.random() } else { 0 };
                     online = now;
-                    self.feed(Event::Connectivity(now));
+                    self.feed(Event::Connectivity { connected: now, jitter });
                 }
                 Next::Event(event) => self.feed(event),
                 Next::Stored => {
@@ -283,7 +287,7 @@ impl Task {
             event = finished => Next::Event(event),
             command = command => command.map_or(Next::Closed, Next::Command),
             () = outbox => Next::Stored,
-            now = changed => Next::Event(Event::Connectivity(now)),
+            now = changed => Next::Online(now),
             () = timer => Next::Event(Event::Tick),
         }
     }

@@ -30,9 +30,17 @@ impl Backoff {
         let ceiling = self.base.saturating_mul(1 << doublings);
         let (least, most) =
             if ceiling < self.cap { (Duration::ZERO, ceiling) } else { (self.cap / 3 * 2, self.cap) };
-        let room = u64::try_from((most - least).as_nanos()).unwrap_or(u64::MAX);
-        least + Duration::from_nanos((u128::from(jitter) * u128::from(room) / u128::from(u64::MAX)) as u64)
+        least + part(most - least, jitter)
     }
+}
+
+/// How far apart those who regain their connection at one moment begin, unless told otherwise.
+pub(crate) const SPREAD: Duration = Duration::from_secs(2);
+
+/// As much of `room` as `jitter` says: anywhere between nothing and all of it.
+pub(crate) fn part(room: Duration, jitter: u64) -> Duration {
+    let room = u64::try_from(room.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos((u128::from(jitter) * u128::from(room) / u128::from(u64::MAX)) as u64)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent};
 
+use super::backoff::part;
 use super::hosts::{Host, Queue, Standing};
 use super::terms::{
     Answer, Counts, Effect, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     wipes: u64,
     /// The hosts that are, or were, left alone.
     hosts: BTreeMap<Host, Standing>,
+    /// The connection was regained, by others at the same moment: nothing goes before this one.
+    pub(super) apart: Option<Duration>,
     /// The monotonic moment of the last look at the schedule.
     pub(super) seen: Duration,
 }
@@ -50,6 +53,7 @@ impl Engine {
             credentials: 0,
             wipes: 0,
             hosts: BTreeMap::new(),
+            apart: None,
             seen: Duration::ZERO,
         }
     }
@@ -99,10 +103,14 @@ impl Engine {
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),
             Event::Exchanged { seq, renames } => self.window.exchange(seq, renames, self.loading),
-            Event::Connectivity(connected) => {
+            Event::Connectivity { connected, jitter } => {
+                let regained = connected && !self.connected;
                 self.connected = connected;
                 if connected {
                     self.hurry(false);
+                }
+                if regained {
+                    self.apart = Some(now.mono.saturating_add(part(self.settings.spread, jitter)));
                 }
             }
             Event::Credentials => {
@@ -513,6 +521,7 @@ impl Engine {
     /// Cuts every wait short; those that hosts asked for if somebody insists.
     fn hurry(&mut self, insists: bool) {
         self.hosts.values_mut().for_each(|standing| standing.hurry(insists));
+        self.apart = None;
         self.window.wake_all();
     }
 

@@ -25,7 +25,8 @@ impl Engine {
         if self.paused {
             self.unmark(out);
         }
-        if self.stopped() {
+        self.apart = self.apart.filter(|until| *until > now.mono);
+        if self.stopped() || self.apart.is_some() {
             return;
         }
         let parallel = if self.settings.serial { 1 } else { self.settings.parallel };
@@ -171,8 +172,9 @@ impl Engine {
         let next = |(host, queue): (&Host, &Queue)| {
             let Standing { held, down, .. } = self.standing(host);
             // A moment that has come already was acted upon: an entry is trying the host.
-            let tried = down.filter(|until| self.has_ready(queue) && *until > self.seen);
-            let wake = queue.next_wake().map(|at| down.map_or(at, |down| down.max(at)));
+            let gate = down.max(self.apart);
+            let tried = gate.filter(|until| self.has_ready(queue) && *until > self.seen);
+            let wake = queue.next_wake().map(|at| gate.map_or(at, |gate| gate.max(at)));
             tried.into_iter().chain(wake).min().filter(|_| !held)
         };
         self.window.queues().filter_map(next).chain(self.load_at).min()

@@ -8,7 +8,7 @@ use larder_core::{
     Unreadable, Uuid,
 };
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, SPREAD};
 use super::hosts::Host;
 use super::rebase::Ended;
 use super::ties::{Place, Tied};
@@ -17,6 +17,8 @@ use super::ties::{Place, Tied};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) backoff: Backoff,
+    /// How far apart those who regain their connection at one moment begin.
+    pub(crate) spread: Duration,
     /// How many entries may be on their way at a time.
     pub(crate) parallel: usize,
     /// One entry at a time, in the order of the sequence numbers, whatever its row.
@@ -40,6 +42,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             backoff: Backoff::default(),
+            spread: SPREAD,
             parallel: 8,
             serial: false,
             strikes: 5,
@@ -176,7 +179,7 @@ pub(crate) enum Event {
     /// It is durable that the remote has an entry, and under which keys its row and others stand now.
     Exchanged { seq: u64, renames: Vec<(Place, Key)> },
     /// The device is connected, or no longer.
-    Connectivity(bool),
+    Connectivity { connected: bool, jitter: u64 },
     /// New credentials are there.
     Credentials,
     /// Somebody asks for an attempt now.

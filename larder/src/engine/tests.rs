@@ -160,7 +160,7 @@ fn an_unreachable_remote_is_tried_by_one_entry_after_a_backoff() {
 
 // Rules: o-backoff
 #[rstest]
-#[case::connectivity(Event::Connectivity(true))]
+#[case::connectivity(Event::Connectivity { connected: true, jitter: 0 })]
 #[case::nudge(Event::Nudge)]
 #[case::credentials(Event::Credentials)]
 fn waiting_is_cut_short(#[case] event: Event) {
@@ -168,6 +168,73 @@ fn waiting_is_cut_short(#[case] event: Event) {
     marked(&mut engine, at(0), &[1]);
     answered(&mut engine, at(0), 1, LOST);
     assert!(tell(&mut engine, at(0), event).contains(&Effect::Send { seq: 1, repeated: true }));
+}
+
+fn regained(jitter: u64) -> Event {
+    Event::Connectivity { connected: true, jitter }
+}
+
+// Rules: o-apart
+#[test]
+fn a_connection_that_is_regained_is_used_at_a_moment_of_ones_own() {
+    let lost = Event::Connectivity { connected: false, jitter: 0 };
+    for (jitter, seconds) in [(0, 0), (u64::MAX / 2, 1), (u64::MAX, 2)] {
+        let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+        marked(&mut engine, at(0), &[1]);
+        answered(&mut engine, at(0), 1, UNREACHABLE);
+        assert_eq!(tell(&mut engine, at(5), lost.clone()), []);
+        let begun = tell(&mut engine, at(10), regained(jitter));
+        assert!(engine.reachable(), "what is left alone is not out of reach");
+        if seconds == 0 {
+            assert_eq!(begun, [Effect::Send { seq: 1, repeated: false }]);
+            continue;
+        }
+        assert_eq!(begun, []);
+        let until = engine.wait_until().expect("a next step is scheduled");
+        assert_eq!(until.as_secs_f64().round(), at(10 + seconds).mono.as_secs_f64());
+        assert_eq!(tell(&mut engine, at(10 + seconds), Event::Tick).len(), 1);
+    }
+}
+
+// Rules: o-apart
+#[test]
+fn whoever_insists_does_not_wait_for_others() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, UNREACHABLE);
+    tell(&mut engine, at(5), Event::Connectivity { connected: false, jitter: 0 });
+    assert_eq!(tell(&mut engine, at(10), regained(u64::MAX)), []);
+    assert!(tell(&mut engine, at(10), Event::Nudge).contains(&Effect::Send { seq: 1, repeated: false }));
+}
+
+// Rules: o-apart
+#[test]
+fn ten_thousand_that_regain_their_connection_together_come_one_after_the_other() {
+    let runtime = Spread(std::cell::Cell::new(7));
+    let mut busiest = std::collections::BTreeMap::<u128, usize>::new();
+    for _ in 0..10_000 {
+        let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+        marked(&mut engine, at(0), &[1]);
+        answered(&mut engine, at(0), 1, UNREACHABLE);
+        tell(&mut engine, at(5), Event::Connectivity { connected: false, jitter: 0 });
+        let at_once = !tell(&mut engine, at(10), regained(runtime.next())).is_empty();
+        let begins = if at_once { at(10).mono } else { engine.wait_until().expect("a next step") };
+        *busiest.entry(begins.as_millis() / 100).or_default() += 1;
+    }
+    let most = busiest.values().max().copied().unwrap_or_default();
+    assert!(most <= 750, "{most} of 10,000 begin within one of twenty tenths of a second");
+}
+
+/// Random numbers by a seed.
+struct Spread(std::cell::Cell<u64>);
+
+impl Spread {
+    fn next(&self) -> u64 {
+        self.0.set(self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let mixed = (self.0.get() ^ (self.0.get() >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
 }
 
 // Rules: o-backoff

@@ -10,7 +10,7 @@ use larder_core::{Connectivity, Power, Result};
 use super::pull::Budget;
 use super::read::unreachable;
 use super::{Repository, SyncReport};
-use crate::engine::backoff::Backoff;
+use crate::engine::backoff::{Backoff, SPREAD, part};
 
 /// How often conditions that don't tell of their changes are looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -61,6 +61,8 @@ pub struct AutoSync {
     unmetered: bool,
     above: Option<u8>,
     within: Option<(Duration, Budget)>,
+    /// `None`: [`SPREAD`].
+    spread: Option<Duration>,
     told: Option<Told>,
 }
 
@@ -112,6 +114,13 @@ impl AutoSync {
         self
     }
 
+    /// How far apart devices that regain their connection at one moment begin: each waits for anything up to this, 2 seconds
+    /// unless told otherwise, before the sync that this sets off, or that has waited for it.
+    pub fn spread(mut self, spread: Duration) -> Self {
+        self.spread = Some(spread);
+        self
+    }
+
     /// Tells `told` what each sync came to.
     pub fn on_report(mut self, told: impl Fn(&Result<SyncReport>) + Send + Sync + 'static) -> Self {
         self.told = Some(Arc::new(told));
@@ -134,6 +143,7 @@ impl fmt::Debug for AutoSync {
             .field("unmetered", &self.unmetered)
             .field("above", &self.above)
             .field("within", &self.within)
+            .field("spread", &self.spread)
             .finish_non_exhaustive()
     }
 }
@@ -152,10 +162,12 @@ impl Syncing {
         let began = runtime.monotonic();
         let (mut due, mut again, mut failures) = (self.auto.start, None, 0);
         loop {
-            if !due {
-                self.wait(&repo, began, again).await;
+            let mut crowd = !due && self.wait(&repo, began, again).await;
+            // The connection may be lost again in the meantime.
+            while self.conditions(&repo).await | std::mem::take(&mut crowd) {
+                let spread = self.auto.spread.unwrap_or(SPREAD);
+                runtime.sleep(part(spread, runtime.random())).await;
             }
-            self.conditions(&repo).await;
             let sync = match self.auto.within {
                 Some((patience, budget)) => repo.sync_until(patience, budget),
                 None => repo.sync(),
@@ -178,8 +190,9 @@ impl Syncing {
         }
     }
 
-    /// Waits for a trigger, or until a sync that failed is tried again.
-    async fn wait(&self, repo: &Repository, began: Duration, again: Option<Duration>) {
+    /// Waits for a trigger, or until a sync that failed is tried again. True if that is a connection which others may have
+    /// regained at the same moment: what an answer of the remote tells is known here alone.
+    async fn wait(&self, repo: &Repository, began: Duration, again: Option<Duration>) -> bool {
         let runtime = &repo.shared.runtime;
         loop {
             let now = runtime.monotonic();
@@ -192,23 +205,26 @@ impl Syncing {
                 None => Box::pin(std::future::pending()),
             };
             match select(timer, heard).await {
-                Either::Left(_) => return,
+                Either::Left(_) => return false,
                 // Lost, and not regained; or not asked for, unless a sync is due.
                 Either::Right(_) => {
                     if self.connectivity.is_online() && (self.auto.regained || again.is_some()) {
-                        return;
+                        return !online;
                     }
                 }
             }
         }
     }
 
-    /// Waits until all conditions hold.
-    async fn conditions(&self, repo: &Repository) {
+    /// Waits until all conditions hold. True if the connection was what was waited for last.
+    async fn conditions(&self, repo: &Repository) -> bool {
+        let mut offline = false;
         while !self.permits() {
-            let heard = self.connectivity.changed(self.connectivity.is_online());
-            select(repo.shared.runtime.sleep(LOOK), heard).await;
+            let online = self.connectivity.is_online();
+            offline = self.auto.connected && !online;
+            select(repo.shared.runtime.sleep(LOOK), self.connectivity.changed(online)).await;
         }
+        offline
     }
 
     fn permits(&self) -> bool {

@@ -98,6 +98,14 @@ impl OutboxSettings {
         self
     }
 
+    /// How far apart devices that regain their connection at one moment begin to send: each waits for anything up to this,
+    /// 2 seconds unless told otherwise, before the first request. What the application insists on, by
+    /// [`drain`](crate::Repository::drain) say, does not wait.
+    pub fn spread(mut self, spread: Duration) -> Self {
+        self.engine.spread = spread;
+        self
+    }
+
     /// How often the remote may fail of itself (500 and its like) on a mutation, and over which time at least, before it
     /// is parked as [`Exhausted`](larder_core::ParkReason::Exhausted): 5 times over 10 minutes unless told otherwise.
     /// Attempts that did not reach the remote, and those that it put off, don't count.

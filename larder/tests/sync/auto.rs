@@ -187,13 +187,50 @@ async fn a_sync_that_is_due_waits_for_all_conditions() {
     assert_eq!(run.syncs(), 0, "it was due once");
 }
 
-// Rules: s-conditions, s-regained
+// Rules: s-conditions, s-regained, s-apart
 #[tokio::test]
 async fn a_connection_that_is_regained_sets_it_off() {
     let device = device();
     let run = run(AutoSync::new().when_regained().only_connected(), Some(Arc::clone(&device)), false).await;
     device.online.send_replace(false);
     rest().await;
+    assert_eq!(run.syncs(), 0);
+    device.online.send_replace(true);
+    rest().await;
+    assert_eq!(run.syncs(), 0, "others have regained theirs at the same moment");
+    run.clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(run.syncs(), 1);
+    run.clock.advance(QUARTER).await;
+    assert_eq!(run.syncs(), 0, "it was set off once");
+}
+
+// Rules: s-apart
+#[tokio::test]
+async fn a_sync_that_waited_for_the_connection_begins_at_a_moment_of_its_own() {
+    let minute = Duration::from_secs(60);
+    let device = device();
+    device.online.send_replace(false);
+    let auto = AutoSync::new().at_start().only_connected().spread(minute);
+    let run = run(auto, Some(Arc::clone(&device)), false).await;
+    // A connection that is lost again has to be there again, and then it is waited as before.
+    for online in [true, false, true] {
+        assert_eq!(run.syncs(), 0);
+        device.online.send_replace(online);
+        rest().await;
+        run.clock.advance(minute / 4).await;
+    }
+    assert_eq!(run.syncs(), 0);
+    run.clock.advance(minute / 4).await;
+    assert_eq!(run.syncs(), 1);
+}
+
+// Rules: s-apart
+#[tokio::test]
+async fn without_a_spread_nothing_waits() {
+    let device = device();
+    device.online.send_replace(false);
+    let auto = AutoSync::new().at_start().only_connected().spread(Duration::ZERO);
+    let run = run(auto, Some(Arc::clone(&device)), false).await;
     assert_eq!(run.syncs(), 0);
     device.online.send_replace(true);
     rest().await;

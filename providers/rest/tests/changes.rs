@@ -95,11 +95,11 @@ async fn what_is_written_while_pages_are_read_is_asked_for_again() {
     };
     let next = |number: u8| format!("</v1/users?page={number}>; rel=\"next\"");
     let server = Server::new(move |seen| match seen.line().as_str() {
-        "GET /v1/users" => ok(json!([row("1", 5), row("2", 3)])).header("link", &next(2)),
+        "GET /v1/users" => ok(json!([row("1", 5), row("2", 3)])).header("link", next(2)),
         // Between the two, 1 was written at 8, and 4 at 9.
         "GET /v1/users?page=2" => ok(json!([row("3", 4), row("4", 9)])),
         // In the order of their moments, what is written comes last.
-        "GET /v1/users?since=5" => ok(json!([row("1", 8)])).header("link", &next(3)),
+        "GET /v1/users?since=5" => ok(json!([row("1", 8)])).header("link", next(3)),
         "GET /v1/users?page=3" => ok(json!([row("4", 9)])),
         _ => ok(json!([])),
     });

@@ -226,7 +226,11 @@ fn a_wait_that_was_asked_for_is_capped_survives_a_restart_and_yields_to_insisten
     let put_off = answered(&mut engine, at(0), 1, Answer::Unreachable { sent: Sent::Never, wait: forever });
     assert_eq!(put_off, [Effect::Settle(1, Verdict::Defer)]);
     assert_eq!(engine.wait_until(), Some(Settings::default().longest_wait));
-    assert_eq!(tell(&mut engine, at(1), Event::Connectivity(true)), [], "the device is not who asked");
+    assert_eq!(
+        tell(&mut engine, at(1), Event::Connectivity { connected: true, jitter: 0 }),
+        [],
+        "the device is not who asked"
+    );
     assert!(tell(&mut engine, at(2), Event::Nudge).contains(&send(1)));
 
     let put_off = Head { not_before: Some(at(600).wall), marked: Some(at(0).wall), ..head(1, "a", KEYED) };
@@ -416,7 +420,7 @@ fn outside() -> impl Strategy<Value = Event> {
         Just(Event::Credentials),
         Just(Event::Pause),
         Just(Event::Resume),
-        any::<bool>().prop_map(Event::Connectivity),
+        any::<(bool, u64)>().prop_map(|(connected, jitter)| Event::Connectivity { connected, jitter }),
         any::<bool>().prop_map(|ada| Event::Account(ada.then(|| "ada".into()))),
         (1..20_u64).prop_map(Event::Retried),
         (1..20_u64).prop_map(Event::Kept),
