@@ -34,6 +34,8 @@ pub struct Line {
     pub ratio: (Side, Side),
     /// What it has to be.
     pub target: Target,
+    /// The most that Larder may write for an operation.
+    pub most: Option<Written>,
     /// What else is to be known.
     pub note: String,
 }
@@ -43,7 +45,7 @@ impl Line {
     #[must_use]
     pub fn against(raw: Side, name: &str, target: Target, note: impl Into<String>) -> Self {
         let (name, note) = (name.to_owned(), note.into());
-        Self { name, larder: Side::Larder, raw, ratio: (Side::Larder, raw), target, note }
+        Self { name, larder: Side::Larder, raw, ratio: (Side::Larder, raw), target, most: None, note }
     }
 
     /// The line as JSON.
@@ -51,7 +53,9 @@ impl Line {
     pub fn json(&self, rounds: &Rounds) -> Value {
         let [low, ratio, high] = rounds.ratio(self.ratio.0, self.ratio.1);
         let spread = format!("{} rounds, half within {low:.2}–{high:.2}", rounds.count());
-        let note = if self.note.is_empty() { spread } else { format!("{}; {spread}", self.note) };
+        let counted = self.most.map(|most| within(rounds.written(self.larder), most)).unwrap_or_default();
+        let told = [self.note.clone(), counted, spread].into_iter().filter(|part| !part.is_empty());
+        let note = told.collect::<Vec<_>>().join("; ");
         let counted = match (rounds.written(self.larder), rounds.written(self.raw)) {
             (Some(larder), Some(raw)) => json!({ "larder": show(larder), "raw": show(raw) }),
             _ => Value::Null,
@@ -81,6 +85,14 @@ impl Line {
         fs::write(file, serde_json::to_string_pretty(&self.json(rounds))?)?;
         Ok(())
     }
+}
+
+/// Whether no more was written than may be.
+fn within(written: Option<Written>, most: Written) -> String {
+    let Written { syncs, pages, bytes } = most;
+    let kept = written.is_some_and(|it| it.syncs <= syncs && it.pages <= pages && it.bytes <= bytes);
+    let verdict = if kept { "pass" } else { "MISS" };
+    format!("at most {syncs} sync, {pages} pages, {bytes} bytes: {verdict}")
 }
 
 /// To a hundredth: what is counted is exact, its mean need not be.

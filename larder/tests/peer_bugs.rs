@@ -8,6 +8,10 @@
 #[cfg(feature = "redb")]
 #[path = "exchange/club.rs"]
 mod club;
+#[path = "peer_bugs/queue.rs"]
+mod queue;
+#[path = "peer_bugs/reading.rs"]
+mod reading;
 #[cfg(feature = "redb")]
 #[path = "peer_bugs/store.rs"]
 mod store;
@@ -497,7 +501,7 @@ mod conflicts {
 
     // Rules: w-merge
     #[tokio::test]
-    async fn the_acknowledgement_of_one_write_clears_another() {
+    async fn two_overlapping_writes_the_acknowledgement_of_one_clears_the_other() {
         let net = Switches::new();
         let repo = repo(&net).await;
         net.hang(true);

@@ -15,6 +15,7 @@ const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("all"
 const ROWS: [u8; 3] = [0x20, 0, 0];
 const BY_EMAIL: [u8; 3] = [0x30, 0, 0];
 const BY_CITY: [u8; 3] = [0x30, 0, 1];
+const BY_SEEN: [u8; 3] = [0x30, 0, 2];
 const OUTBOX: u8 = 0x50;
 
 /// An open database.
@@ -118,14 +119,18 @@ fn put(
 }
 
 /// An index: where its entries begin, and what it is over.
-type Index = ([u8; 3], fn(&User) -> &str);
+type Index = ([u8; 3], fn(&User) -> ValueRef<'_>);
 
-const INDEXES: [Index; 2] = [(BY_EMAIL, |user| &user.email), (BY_CITY, |user| &user.city)];
+const INDEXES: [Index; 3] = [
+    (BY_EMAIL, |user| ValueRef::Str(&user.email)),
+    (BY_CITY, |user| ValueRef::Str(&user.city)),
+    (BY_SEEN, |user| ValueRef::Time(user.seen)),
+];
 
 /// An index entry, and where in it the row's key begins.
-fn entry(index: [u8; 3], value: &str, user: &User) -> Result<(Vec<u8>, u32)> {
+fn entry(index: [u8; 3], value: ValueRef<'_>, user: &User) -> Result<(Vec<u8>, u32)> {
     let mut bytes = index.to_vec();
-    ordered::encode(ValueRef::Str(value), &mut bytes).map_err(|fault| format!("{fault:?}"))?;
+    ordered::encode(value, &mut bytes).map_err(|fault| format!("{fault:?}"))?;
     let at = bytes.len() as u32;
     ordered::encode_key(&Key::Uuid(user.id), &mut bytes);
     Ok((bytes, at))

@@ -15,6 +15,7 @@ use crate::remote::Client;
 const USERS: TableDefinition<'static, u128, &[u8]> = TableDefinition::new("users");
 const BY_EMAIL: TableDefinition<'static, &str, u128> = TableDefinition::new("users by email");
 const BY_CITY: TableDefinition<'static, (&str, u128), ()> = TableDefinition::new("users by city");
+const BY_SEEN: TableDefinition<'static, (i64, u128), ()> = TableDefinition::new("users by seen");
 const OUTBOX: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("outbox");
 
 /// An open database.
@@ -174,6 +175,7 @@ struct Rows<'t> {
     users: Table<'t, u128, &'static [u8]>,
     by_email: Table<'t, &'static str, u128>,
     by_city: Table<'t, (&'static str, u128), ()>,
+    by_seen: Table<'t, (i64, u128), ()>,
 }
 
 impl<'t> Rows<'t> {
@@ -182,6 +184,7 @@ impl<'t> Rows<'t> {
             users: transaction.open_table(USERS)?,
             by_email: transaction.open_table(BY_EMAIL)?,
             by_city: transaction.open_table(BY_CITY)?,
+            by_seen: transaction.open_table(BY_SEEN)?,
         })
     }
 
@@ -197,6 +200,9 @@ impl<'t> Rows<'t> {
             if old.city != user.city {
                 self.by_city.remove((old.city.as_str(), id))?;
             }
+            if old.seen != user.seen {
+                self.by_seen.remove((old.seen.as_microsecond(), id))?;
+            }
         }
         let is_new =
             |changed: fn(&User, &User) -> bool| before.as_ref().is_none_or(|old| changed(&old.user, user));
@@ -207,6 +213,9 @@ impl<'t> Rows<'t> {
         }
         if is_new(|old, new| old.city != new.city) {
             self.by_city.insert((user.city.as_str(), id), ())?;
+        }
+        if is_new(|old, new| old.seen != new.seen) {
+            self.by_seen.insert((user.seen.as_microsecond(), id), ())?;
         }
         Ok(before)
     }

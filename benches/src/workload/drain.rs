@@ -109,6 +109,7 @@ impl Workload for Drain {
             raw: Side::Raw,
             ratio: (larder, Side::Raw),
             target,
+            most: None,
             note: note.to_owned(),
         };
         let lanes = rounds.ratio(Side::Lanes, Side::Larder)[1];

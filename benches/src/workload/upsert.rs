@@ -92,8 +92,10 @@ impl Workload for Upsert {
     fn lines(&self, _: &Rounds) -> Vec<Line> {
         let name = if self.known.is_empty() { "upsert, new row" } else { "upsert, known row" };
         let beside = format!("{name}, against one table");
+        let tables = "raw has 5 tables: rows, 3 indexes, outbox";
+        let most = Some(Written { syncs: 1.0, pages: 17.0, bytes: 66_000.0 });
         vec![
-            Line::against(Side::Raw, name, Target::AtMost(1.3), "raw has 4 tables: rows, 2 indexes, outbox"),
+            Line { most, ..Line::against(Side::Raw, name, Target::AtMost(1.15), tables) },
             Line::against(Side::OneTable, &beside, Target::None, "raw has Larder's layout"),
         ]
     }

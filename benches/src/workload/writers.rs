@@ -113,6 +113,7 @@ impl Workload for Writers {
             raw: Side::Raw,
             ratio: (Side::Alone, Side::Larder),
             target: Target::AtLeast(self.least),
+            most: None,
             note,
         }]
     }
