@@ -90,13 +90,18 @@ impl Line {
 /// Whether no more was written than may be.
 fn within(written: Option<Written>, most: Written) -> String {
     let Written { syncs, pages, bytes } = most;
-    let kept = written.is_some_and(|it| it.syncs <= syncs && it.pages <= pages && it.bytes <= bytes);
+    let least = |value: f64, most: f64| round(value) <= most;
+    let fits = |it: Written| least(it.syncs, syncs) && least(it.pages, pages) && least(it.bytes, bytes);
+    let kept = written.is_some_and(fits);
     let verdict = if kept { "pass" } else { "MISS" };
     format!("at most {syncs} sync, {pages} pages, {bytes} bytes: {verdict}")
 }
 
 /// To a hundredth: what is counted is exact, its mean need not be.
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
 fn show(written: Written) -> Value {
-    let round = |value: f64| (value * 100.0).round() / 100.0;
     json!({ "syncs": round(written.syncs), "pages": round(written.pages), "bytes": written.bytes.round() })
 }

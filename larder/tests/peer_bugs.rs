@@ -478,8 +478,8 @@ mod keys {
 mod conflicts {
     use std::time::Duration;
 
-    use crate::support::{Note, Switches, local, note, repo, settled, soon};
-    use larder::{ReadPolicy, Select};
+    use crate::support::{Note, Switches, Turn, drained, local, note, repo, settled, soon};
+    use larder::{ReadPolicy, RowState, Select};
 
     // Rules: s-pending, s-rebase
     #[tokio::test]
@@ -510,8 +510,16 @@ mod conflicts {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let second = repo.upsert(&note("1", "second", 2)).await.unwrap();
+        // The first one arrives, and the other one has to wait.
+        net.next(Turn::Later(Duration::from_secs(3600)));
         net.hang(false);
         soon(first.accepted()).await.unwrap();
+        let here = repo.reading(ReadPolicy::LocalOnly).find::<Note>("1").await.unwrap().unwrap();
+        assert_eq!(*here, note("1", "second", 2));
+        let state = repo.sync_state::<Note>("1").await.unwrap().unwrap().state;
+        assert!(matches!(state, RowState::Pending | RowState::InFlight), "{state:?}");
+        assert_eq!(repo.safe_to_wipe().await.unwrap().entries, 1);
+        drained(&repo).await;
         assert_eq!(soon(second.accepted()).await.unwrap().text, "second");
         settled(&repo).await;
         assert_eq!(net.seen(), ["insert 1", "update 1"], "both have gone");

@@ -116,7 +116,7 @@ async fn the_file_grows_for_ever() {
     let repo = open(&file, &net).await;
     let text = "x".repeat(2000);
     let mut sizes = Vec::new();
-    for round in 0..6 {
+    for round in 0..12 {
         net.offline(true);
         let notes: Vec<Note> = (0..60).map(|nth| note(&format!("{nth}"), &text, round)).collect();
         let _ = repo.upsert_many(&notes).await.unwrap();
@@ -124,6 +124,8 @@ async fn the_file_grows_for_ever() {
         settled(&repo).await;
         sizes.push(repo.store_size().await.unwrap().bytes);
     }
-    assert!(sizes[5] <= sizes[0] * 2, "{sizes:?}");
+    // It takes what it needs at its fullest, and no more as time goes by.
+    let most = |sizes: &[u64]| sizes.iter().max().copied().unwrap_or_default();
+    assert!(most(&sizes[6..]) <= most(&sizes[..6]) * 5 / 4, "{sizes:?}");
     repo.close().await;
 }

@@ -1,0 +1,195 @@
+//! What is noted about a mutation, and when: before its first byte goes out, and after the remote has it.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use larder::core::Store;
+use larder::{Idempotency, OutboxSettings, ParkReason, Repository, RowState};
+use rstest::rstest;
+use support::chaos::{Faults, Faulty, memory};
+use support::{Net, Note, Switches, Turn, User, drained, note, parked, settled, soon};
+
+async fn open(store: Arc<dyn Store>, net: &Arc<Switches>) -> Repository {
+    let settings = OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(5));
+    let builder = Repository::builder().store(store).remote(Net(Arc::clone(net))).outbox(settings);
+    builder.model::<Note>().model::<User>().build().await.unwrap()
+}
+
+async fn faulty(disk: &Arc<dyn Store>, net: &Arc<Switches>) -> (Repository, Arc<Faults>) {
+    let (store, faults) = Faulty::over(disk, 1);
+    (open(store, net).await, faults)
+}
+
+async fn a_while() {
+    tokio::time::sleep(Duration::from_millis(40)).await;
+}
+
+// Rules: o-marked
+#[rstest]
+#[tokio::test]
+async fn not_a_byte_goes_out_before_the_mark_is_durable(
+    #[values(Idempotency::KEYED, Idempotency::AtMostOnce)] idempotency: Idempotency,
+) {
+    let (disk, net) = (memory().await, Switches::new());
+    *net.idempotency.lock().unwrap() = Some(idempotency);
+    let (repo, faults) = faulty(&disk, &net).await;
+    repo.outbox().pause();
+    let stored = repo.upsert(&note("1", "", 0)).await.unwrap();
+    faults.failing.store(100, Ordering::SeqCst);
+    repo.outbox().resume();
+    a_while().await;
+    assert!(net.seen().is_empty(), "it may have been sent, and nothing says so");
+    faults.failing.store(0, Ordering::SeqCst);
+    soon(stored.accepted()).await.unwrap();
+}
+
+// Rules: o-marked, o-idempotency
+#[tokio::test]
+async fn after_a_kill_during_the_first_send_it_is_known_that_it_may_have_arrived() {
+    let (disk, net) = (memory().await, Switches::new());
+    *net.idempotency.lock().unwrap() = Some(Idempotency::AtMostOnce);
+    let (repo, faults) = faulty(&disk, &net).await;
+    net.hang(true);
+    let _ = repo.upsert(&note("1", "", 0)).await.unwrap();
+    soon(async {
+        while net.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    faults.dead.store(true, Ordering::SeqCst);
+    drop(repo);
+    let repo = open(disk, &net).await;
+    assert_eq!(parked(&repo, 1).await[0].parked, Some(ParkReason::Uncertain));
+    assert_eq!(net.seen(), ["insert 1"]);
+    net.hang(false);
+}
+
+// Rules: o-marked, o-idempotency
+#[rstest]
+#[tokio::test]
+async fn what_never_left_goes_after_a_restart_though_a_repeat_might_do_harm(
+    #[values(Idempotency::Probe, Idempotency::AtMostOnce)] idempotency: Idempotency,
+) {
+    let (disk, net) = (memory().await, Switches::new());
+    *net.idempotency.lock().unwrap() = Some(idempotency);
+    let repo = open(Arc::clone(&disk), &net).await;
+    net.offline(true);
+    let _ = repo.upsert(&note("1", "", 0)).await.unwrap();
+    drained(&repo).await;
+    repo.close().await;
+    net.offline(false);
+    let reads = net.reads();
+    let repo = open(disk, &net).await;
+    soon(settled(&repo)).await;
+    assert_eq!(
+        (net.seen().len(), net.reads() - reads),
+        (1, 0),
+        "nobody is asked, and nothing waits for a decision"
+    );
+    assert!(!net.applied.lock().unwrap()[0].repeated);
+}
+
+// Rules: o-bookkeeping, w-merge
+#[rstest]
+#[tokio::test]
+async fn a_mutation_is_neither_parked_nor_sent_again_because_its_bookkeeping_fails(
+    #[values(Idempotency::KEYED, Idempotency::AtMostOnce)] idempotency: Idempotency,
+) {
+    let (disk, net) = (memory().await, Switches::new());
+    *net.idempotency.lock().unwrap() = Some(idempotency);
+    let (repo, faults) = faulty(&disk, &net).await;
+    net.hang(true);
+    let stored = repo.upsert(&note("1", "accepted", 0)).await.unwrap();
+    soon(async {
+        while net.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    faults.failing.store(100, Ordering::SeqCst);
+    net.hang(false);
+    a_while().await;
+    assert_eq!(net.notes().await.len(), 1, "the server has it");
+    assert_eq!((repo.status().parked, repo.safe_to_wipe().await.unwrap().entries), (0, 1));
+    faults.failing.store(0, Ordering::SeqCst);
+    soon(stored.accepted()).await.unwrap();
+    soon(settled(&repo)).await;
+    assert_eq!(net.seen(), ["insert 1"]);
+    assert_eq!(repo.sync_state::<Note>("1").await.unwrap().unwrap().state, RowState::Synced);
+}
+
+// Rules: o-backoff
+#[tokio::test]
+async fn how_often_the_remote_has_failed_is_known_after_a_restart() {
+    let (disk, net) = (memory().await, Switches::new());
+    let strikes = async |store: Arc<dyn Store>| {
+        let settings = OutboxSettings::new()
+            .backoff(Duration::from_secs(3600), Duration::from_secs(3600))
+            .strikes(3, Duration::ZERO);
+        let builder = Repository::builder().store(store).remote(Net(Arc::clone(&net))).outbox(settings);
+        builder.model::<Note>().model::<User>().build().await.unwrap()
+    };
+    net.poison("1", Turn::Say(larder::ErrorKind::Http { status: 500 }, 500));
+    for life in 0..3 {
+        let repo = strikes(Arc::clone(&disk)).await;
+        if life == 0 {
+            let _ = repo.upsert(&note("1", "", 0)).await.unwrap();
+        }
+        // Each life sees one failure.
+        soon(async {
+            while repo.outbox().list(0, 1).await.unwrap()[0].attempts <= life {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let left = repo.outbox().list(0, 1).await.unwrap().remove(0);
+        assert_eq!(left.parked, (life == 2).then_some(ParkReason::Exhausted), "life {life}");
+        repo.close().await;
+    }
+}
+
+/// A server that makes something of what it is sent.
+#[cfg(feature = "rest")]
+fn opinionated() -> larder::Rest {
+    use larder::rest::{Body, http};
+    let server = tower::service_fn(|_: http::Request<Body>| async {
+        let body = r#"{"id": "1", "text": "as the server has it", "stars": 7, "tag": null}"#;
+        let response = http::Response::builder().status(201).header("content-type", "application/json");
+        Ok::<_, std::convert::Infallible>(response.body(Body::from(body)).unwrap())
+    });
+    larder::Rest::at("https://api.example.com").transport(server)
+}
+
+// Rules: w-merge, o-crash
+#[cfg(feature = "rest")]
+#[tokio::test]
+async fn what_the_server_answers_is_here_when_the_entry_is_gone_and_not_before() {
+    use larder::ReadPolicy;
+    // The process dies at each commit, before or after that is durable; at last at none.
+    for (commits, durable) in [(2, false), (2, true), (3, false), (3, true), (0, true)] {
+        let (disk, net) = (memory().await, Switches::new());
+        let (store, faults) = Faulty::over(&disk, 1);
+        let builder = Repository::builder().store(store).remote(opinionated());
+        let repo = builder.model::<Note>().model::<User>().build().await.unwrap();
+        faults.burn(commits, durable);
+        let stored = soon(repo.upsert(&note("1", "mine", 0))).await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_millis(50), stored.accepted()).await;
+        assert_eq!(heard.is_ok(), commits == 0);
+        drop(repo);
+        // Nothing is sent by this one.
+        net.offline(true);
+        let repo = open(disk, &net).await;
+        let row = repo.reading(ReadPolicy::LocalOnly).find::<Note>("1").await.unwrap().unwrap();
+        let entries = repo.safe_to_wipe().await.unwrap().entries;
+        let done = commits == 0 || (commits == 3 && durable);
+        let expected = if done { (0, "as the server has it", 7) } else { (1, "mine", 0) };
+        assert_eq!((entries, row.text.as_str(), row.stars), expected, "{commits} commits, {durable}");
+        repo.close().await;
+    }
+}
