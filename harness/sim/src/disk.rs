@@ -57,6 +57,13 @@ impl Medium {
         }
     }
 
+    /// There is no room any more, or again. A store in memory does not know of it: its [steps](crate::steps) do.
+    pub(crate) fn fill(&self, full: bool) {
+        if let Self::Redb(file) = self {
+            lock(&lock(file).0).full = full;
+        }
+    }
+
     /// The process is gone: whoever holds the former file can't write to it any more.
     pub(crate) fn cut_off(&self, power: bool) {
         if let Self::Redb(file) = self {
@@ -78,6 +85,8 @@ struct Content {
     /// What has been written since.
     since: Vec<Change>,
     gone: bool,
+    /// Nothing can be written.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -111,11 +120,15 @@ impl File {
         let mut content = lock(&self.0);
         content.gone = true;
         let bytes = std::mem::take(if power { &mut content.synced } else { &mut content.written });
-        Self(Mutex::new(Content { synced: bytes.clone(), written: bytes, since: Vec::new(), gone: false }))
+        let full = content.full;
+        Self(Mutex::new(Content { synced: bytes.clone(), written: bytes, full, ..Content::default() }))
     }
 
     fn change(&self, change: Change) -> io::Result<()> {
         let mut content = self.content()?;
+        if content.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         change.make(&mut content.written);
         content.since.push(change);
         Ok(())

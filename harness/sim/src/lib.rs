@@ -10,12 +10,14 @@
 
 mod device;
 mod disk;
+mod feeds;
 mod kernel;
 mod link;
 mod network;
 mod overseer;
 mod report;
 mod rest;
+mod rules;
 mod run;
 mod runtime;
 mod schedule;
@@ -24,6 +26,7 @@ mod shrink;
 mod simulation;
 mod steps;
 mod trace;
+mod weather;
 mod world;
 
 pub use device::{Device, World};
@@ -31,8 +34,8 @@ pub use disk::Disk;
 pub use larder_harness::Random;
 pub use network::Network;
 pub use report::{Failure, Run, Tally};
+pub use rules::Server;
 pub use schedule::{Event, Fate, Schedule, Unreadable, What, When};
-pub use server::Server;
 pub use simulation::Simulation;
 pub use trace::Trace;
 

@@ -14,9 +14,11 @@ use larder_core::{
 use tokio::sync::oneshot;
 
 use crate::kernel::{Owner, lock};
+use crate::overseer::Arrival;
 use crate::schedule::Fate;
 use crate::server::Running;
-use crate::world::{Of, Shared, Way};
+use crate::weather::Way;
+use crate::world::{Of, Shared};
 
 /// Opens the way to the server for one life of a device.
 #[derive(Debug)]
@@ -38,20 +40,25 @@ impl OpenProvider for Uplink {
 }
 
 #[derive(Debug)]
-struct Link {
-    world: Arc<Shared>,
-    device: usize,
+pub(crate) struct Link {
+    pub(crate) world: Arc<Shared>,
+    pub(crate) device: usize,
     life: u64,
-    server: Arc<Running>,
+    pub(crate) server: Arc<Running>,
     runtime: Arc<dyn Runtime>,
 }
 
 /// What is done at the server, as often as the request arrives there.
-type Effect<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<T>> + Send + Sync>;
+pub(crate) type Effect<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<T>> + Send + Sync>;
 
 impl Link {
+    /// The revision of the device's store.
+    pub(crate) fn revision(&self) -> u64 {
+        self.world.store(self.device).map_or(0, |store| store.revision())
+    }
+
     /// Carries a request to the server and the answer back, as far as its fate lets it.
-    async fn carry<T: Said>(&self, cx: &Context, what: &str, effect: Effect<T>) -> Result<T> {
+    pub(crate) async fn carry<T: Said>(&self, cx: &Context, what: &str, effect: Effect<T>) -> Result<T> {
         if !self.world.is_alive(self.device, self.life) {
             return pending().await;
         }
@@ -76,7 +83,10 @@ impl Link {
             Ok(answer) => {
                 self.world.note(Of(self.device), format_args!("request {nth} -> {}", answer.said()));
             }
-            Err(error) => self.world.note(Of(self.device), format_args!("request {nth} -> {error}")),
+            Err(error) => {
+                self.world.note(Of(self.device), format_args!("request {nth} -> {error}"));
+                lock(&self.world.overseer).came_back(self.device, error);
+            }
         }
         answer
     }
@@ -88,6 +98,10 @@ impl Link {
             Way::Portal => {
                 self.runtime.sleep(there + back).await;
                 return Err(T::portal());
+            }
+            Way::Refused => {
+                self.runtime.sleep(there + back).await;
+                return Err(unauthorized());
             }
             Way::Open => {}
         }
@@ -134,7 +148,7 @@ impl Link {
 }
 
 /// An answer, for the trace, and what a portal's page looks like in its place.
-trait Said: Send + 'static {
+pub(crate) trait Said: Send + 'static {
     fn said(&self) -> String;
     fn portal() -> Error;
 }
@@ -186,8 +200,13 @@ fn refused() -> Error {
     Error::new(ErrorKind::Offline, "there is no connection").with_sent(Sent::Never)
 }
 
-fn broken() -> Error {
+pub(crate) fn broken() -> Error {
     Error::new(ErrorKind::Transport, "the connection broke").with_sent(Sent::Maybe)
+}
+
+fn unauthorized() -> Error {
+    let error = Error::new(ErrorKind::Unauthorized, "the credentials have expired");
+    error.with_status(401).with_sent(Sent::Answered)
 }
 
 fn status_error(status: u16) -> Error {
@@ -205,8 +224,8 @@ impl Provider for Link {
         self.server.capabilities()
     }
 
-    fn idempotency(&self, _: &'static Schema, _: Operation) -> Idempotency {
-        self.server.rules.declared()
+    fn idempotency(&self, schema: &'static Schema, _: Operation) -> Idempotency {
+        self.server.rules.declared(schema)
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
@@ -219,9 +238,12 @@ impl Provider for Link {
             let (server, (cx, query)) = (Arc::clone(&server), asked.clone());
             Box::pin(async move { server.get(&cx, schema, &query).await })
         });
-        let since = self.world.store(self.device).map_or(0, |store| store.revision());
+        let revision = self.revision();
         let page = self.carry(cx, &what, effect).await?;
-        lock(&self.world.overseer).came(self.device, schema, query, cx.resume.as_ref(), &page, since);
+        let resumed = cx.resume.as_ref().map(|token| token.0.as_str());
+        let next = page.next.as_ref().map(|token| token.0.as_str());
+        let arrival = Arrival { rows: &page.rows, key: query.as_key(), resumed, next };
+        lock(&self.world.overseer).came(self.device, schema, &arrival, revision);
         Ok(page)
     }
 
@@ -244,7 +266,8 @@ impl Provider for Link {
         if let Some(row) = &mutation.row {
             what += &format!(" {row:?}");
         }
-        let blind = lock(&self.world.overseer).sends(self.device, mutation, self.server.rules.declared());
+        let declared = self.server.rules.declared(mutation.schema);
+        let blind = lock(&self.world.overseer).sends(self.device, mutation, declared);
         if let Some(blind) = blind {
             self.world.fail("no blind repeat", blind);
         }
@@ -257,8 +280,9 @@ impl Provider for Link {
         });
         let answer = self.carry(cx, &what, effect).await;
         // Either it never left, or the answer says that nothing was done.
-        let in_vain =
-            |error: &Error| error.sent() == Sent::Never || matches!(error.status(), Some(425 | 429 | 503));
+        let in_vain = |error: &Error| {
+            error.sent() == Sent::Never || matches!(error.status(), Some(401 | 425 | 429 | 503))
+        };
         if answer.as_ref().is_err_and(in_vain) {
             lock(&self.world.overseer).came_to_nothing(self.device, id);
         }
@@ -266,11 +290,11 @@ impl Provider for Link {
     }
 
     fn delta(&self) -> Option<&dyn Delta> {
-        None
+        self.server.delta().map(|_| self as &dyn Delta)
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
-        None
+        self.server.realtime().map(|_| self as &dyn Realtime)
     }
 
     fn requests(&self) -> Option<&dyn Requests> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use larder_core::{
-    CommitObserver, Entry, EntryState, Idempotency, Key, Mutation, MutationId, Operation, Page, PageToken,
-    Query, Row, RowState, Schema, Store, StoredRow, Touched,
+    CommitObserver, Entry, EntryState, Error, Idempotency, Key, Mutation, MutationId, Operation, PageRow,
+    ParkReason, Row, RowState, Schema, Store, StoredRow, Touched,
 };
 
 use crate::kernel::lock;
@@ -40,12 +40,16 @@ struct Known {
     /// The server's version of each row as it was last seen here, and whether the row is here.
     versions: BTreeMap<Place, (u64, bool)>,
     pages: Vec<Came>,
+    /// Rows with their versions that were pushed.
+    pushed: BTreeSet<(Place, u64)>,
     /// Fetches that go on, by the token of their next page: the revision of the device's store when they began.
     fetches: BTreeMap<String, u64>,
     /// Rows that the device asked the server about, by key.
     asked: BTreeSet<Place>,
     /// Mutations that may have arrived.
     sent: BTreeSet<MutationId>,
+    /// How often the server has failed it in a way that counts.
+    failures: u32,
     /// The sequence number of the last mutation of each row that had its effect.
     done: BTreeMap<Place, u64>,
 }
@@ -57,6 +61,17 @@ struct Queued {
     place: Place,
     marked: bool,
     parked: bool,
+}
+
+/// Rows that come to a device.
+pub(crate) struct Arrival<'a> {
+    pub(crate) rows: &'a [PageRow],
+    /// The key that it asked about.
+    pub(crate) key: Option<&'a Key>,
+    /// Which part of an answer it asked for.
+    pub(crate) resumed: Option<&'a str>,
+    /// Where the answer goes on.
+    pub(crate) next: Option<&'a str>,
 }
 
 /// A page that came to a device.
@@ -107,31 +122,30 @@ impl Overseer {
     }
 
     /// A page came to a device.
-    pub(crate) fn came(
-        &mut self,
-        device: usize,
-        schema: &'static Schema,
-        query: &Query,
-        resumed: Option<&PageToken>,
-        page: &Page,
-        now: u64,
-    ) {
+    pub(crate) fn came(&mut self, device: usize, schema: &'static Schema, arrival: &Arrival<'_>, now: u64) {
         let known = &mut self.devices[device];
         // What was written here since the first page was asked for is newer than any of them.
-        let since = resumed.and_then(|token| known.fetches.get(&token.0)).copied().unwrap_or(now);
-        if let Some(next) = &page.next {
-            known.fetches.insert(next.0.clone(), since);
+        let since = arrival.resumed.and_then(|token| known.fetches.get(token)).copied().unwrap_or(now);
+        if let Some(next) = arrival.next {
+            known.fetches.insert(next.to_owned(), since);
         }
-        if let Some(key) = query.as_key() {
+        if let Some(key) = arrival.key {
             known.asked.insert((schema.model, key.clone()));
         }
-        let row = |row: &larder_core::PageRow| {
+        let row = |row: &PageRow| {
             let version = version_of(row.meta.version.as_deref())?;
             Some(((schema.model, schema.key_of(&*row.row).ok()?), version))
         };
-        known.pages.push(Came { rows: page.rows.iter().filter_map(row).collect(), since });
-        if known.pages.len() > PAGES {
-            known.pages.remove(0);
+        known.remember(Came { rows: arrival.rows.iter().filter_map(row).collect(), since });
+    }
+
+    /// A row was pushed to a device. An answer that was given later may have come before it, and nobody can tell.
+    pub(crate) fn pushed(&mut self, device: usize, schema: &'static Schema, row: &PageRow) {
+        let known = &mut self.devices[device];
+        if let (Some(version), Ok(key)) = (version_of(row.meta.version.as_deref()), schema.key_of(&*row.row))
+        {
+            known.pushed.insert(((schema.model, key.clone()), version));
+            known.remember(Came { rows: vec![((schema.model, key), version)], since: u64::MAX });
         }
     }
 
@@ -146,6 +160,12 @@ impl Overseer {
         let again = !known.sent.insert(mutation.id);
         let blind = again && declared == Idempotency::AtMostOnce;
         blind.then(|| format!("device {device} repeats {} {}", mutation.schema.model, mutation.key))
+    }
+
+    /// A request of a device came to nothing.
+    pub(crate) fn came_back(&mut self, device: usize, error: &Error) {
+        let put_off = matches!(error.status(), None | Some(401 | 408 | 425 | 429 | 502 | 503 | 504 | 511));
+        self.devices[device].failures += u32::from(error.is_transient() && !put_off);
     }
 
     /// What a device has sent did not arrive, and it knows.
@@ -177,7 +197,7 @@ impl Overseer {
         for effect in fresh {
             let known = &mut self.devices[effect.device];
             let who = format!("device {}: {} {}", effect.device, effect.model, effect.key);
-            if effect.times > 1 && server.rules.is_exact() {
+            if effect.times > 1 && server.rules.is_exact(effect.model) {
                 return Err(("nothing is applied twice", format!("{who}, {} times", effect.times)));
             }
             let seq = known.ids.get(&effect.id).copied();
@@ -227,6 +247,13 @@ impl Overseer {
 }
 
 impl Known {
+    fn remember(&mut self, page: Came) {
+        self.pages.push(page);
+        if self.pages.len() > PAGES {
+            self.pages.remove(0);
+        }
+    }
+
     /// Nothing that may have been sent leaves the outbox before the server has it.
     fn outbox_changed(&mut self, device: usize, entries: &[Entry], server: &Running) -> Result<(), Broken> {
         let now: BTreeMap<u64, Queued> = entries.iter().map(|entry| (entry.seq, Queued::of(entry))).collect();
@@ -243,6 +270,17 @@ impl Known {
                     "device {device}: mutation {seq} of {model} {key} is gone, and the server has not had it"
                 );
                 return Err(("no acknowledged write is lost", what));
+            }
+        }
+        for entry in entries {
+            let refused = matches!(entry.state, EntryState::Parked(ParkReason::Rejected));
+            let unheard = refused && !ledger.refused.contains(&entry.id);
+            if entry.strikes > self.failures || unheard {
+                let what = format!(
+                    "device {device}: mutation {} of {} {} has an attempt less, or is refused, and the server has not said so",
+                    entry.seq, entry.schema.model, entry.key
+                );
+                return Err(("refused credentials burn no attempt", what));
             }
         }
         for (seq, queued) in &now {
@@ -263,6 +301,7 @@ impl Known {
         let (last, was_here) = self.versions.get(&place).copied().unwrap_or((0, false));
         let (model, key) = &place;
         if let Some(version) = version
+            && !self.pushed.contains(&(place.clone(), version))
             && (version < last || (here && !was_here && version == last))
         {
             let how = if was_here { "goes back" } else { "comes back" };

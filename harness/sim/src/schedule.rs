@@ -19,13 +19,16 @@ use std::time::Duration;
 /// 3s device 0 clock jumps by -3600s
 /// 4s device 0 is killed for 2s
 /// 5s device 0 loses power for 2s
+/// 6s device 0 credentials expire for 30s
+/// 7s device 1 disk is full for 20s
+/// device 1 store fails at step 9
 /// device 1 is killed at step 12 for 500ms
 /// device 0 request 3 loses its reply
 /// device 0 request 4 is delayed by 40s
 /// device 0 request 5 is answered 503
 /// ";
 /// let schedule: Schedule = text.parse().unwrap();
-/// assert_eq!(schedule.events.len(), 10);
+/// assert_eq!(schedule.events.len(), 13);
 /// assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +78,12 @@ pub enum What {
     Cut(Duration),
     /// A portal answers every request with a page of its own.
     Portal(Duration),
+    /// The server refuses its credentials; then there are new ones.
+    Expiry(Duration),
+    /// Nothing can be written to its disk.
+    Full(Duration),
+    /// The next operation of its store fails.
+    StoreFails,
     /// Its wall clock jumps by so many seconds.
     Jump(i64),
     /// Something befalls a request.
@@ -139,6 +148,9 @@ impl fmt::Display for Event {
             What::PowerCut(down) => write!(f, "loses power{at} for {}", Span(*down)),
             What::Cut(lasts) => write!(f, "is cut off for {}", Span(*lasts)),
             What::Portal(lasts) => write!(f, "sees a portal for {}", Span(*lasts)),
+            What::Expiry(lasts) => write!(f, "credentials expire for {}", Span(*lasts)),
+            What::Full(lasts) => write!(f, "disk is full for {}", Span(*lasts)),
+            What::StoreFails => write!(f, "store fails{at}"),
             What::Jump(seconds) => write!(f, "clock jumps by {seconds}s"),
             What::Fate(fate) => fate.fmt(f),
         }
@@ -238,6 +250,10 @@ fn event(line: &str, devices: usize) -> Option<Event> {
         (None, ["loses", "power", "at", "step", step, "for", down]) => {
             (When::Step(step.parse().ok()?), What::PowerCut(span(down)?))
         }
+        (None, ["store", "fails", "at", "step", step]) => (When::Step(step.parse().ok()?), What::StoreFails),
+        (Some(at), ["store", "fails"]) => (at, What::StoreFails),
+        (Some(at), ["credentials", "expire", "for", lasts]) => (at, What::Expiry(span(lasts)?)),
+        (Some(at), ["disk", "is", "full", "for", lasts]) => (at, What::Full(span(lasts)?)),
         (Some(at), ["acts", number]) => (at, What::Act(u64::from_str_radix(number, 16).ok()?)),
         (Some(at), ["is", "killed", "for", down]) => (at, What::Kill(span(down)?)),
         (Some(at), ["loses", "power", "for", down]) => (at, What::PowerCut(span(down)?)),

@@ -1,141 +1,20 @@
-//! The model server: rows with versions, and what it makes of a request that it has had before.
+//! The model server at work: rows with versions, what it has done, and what it makes of a request that it has had before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder_core::Operation;
 use larder_core::association::references;
 use larder_core::{
-    Applied, Capabilities, Context, Error, ErrorKind, Idempotency, Key, Mutation, MutationId, OpenStore,
-    Opening, Outcome, Page, PageToken, Predicate, Presence, Query, Result, Schema, Sent, Store, Uuid,
+    Applied, Capabilities, Context, Delta, DeltaAnswer, Error, ErrorKind, Key, Mutation, MutationId,
+    OpenStore, Opening, Outcome, Page, PageRow, PageToken, Predicate, Presence, Query, Realtime, Result,
+    Schema, Sent, Store, Uuid,
 };
 use larder_memory::Memory;
 
 use crate::kernel::lock;
-
-/// Says no to a mutation.
-type Refusal = Arc<dyn Fn(&Mutation) -> Option<Error> + Send + Sync>;
-
-/// What the server is like.
-///
-/// ```
-/// use larder_sim::Server;
-///
-/// let server = Server::ignoring_keys().checking_versions().pages_of(2);
-/// ```
-#[derive(Clone)]
-pub struct Server {
-    keys: Keys,
-    declared: Idempotency,
-    versions: bool,
-    strict: bool,
-    page: Option<usize>,
-    away_until: Duration,
-    refusal: Option<Refusal>,
-}
-
-/// What becomes of an idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keys {
-    Honoured,
-    Ignored,
-    Rejected,
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("keys", &self.keys)
-            .field("versions", &self.versions)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Server {
-    fn new(keys: Keys, declared: Idempotency) -> Self {
-        Self {
-            keys,
-            declared,
-            versions: false,
-            strict: false,
-            page: None,
-            away_until: Duration::ZERO,
-            refusal: None,
-        }
-    }
-
-    /// A request that it has had before gets the answer again, and has no further effect.
-    #[must_use]
-    pub fn honouring_keys() -> Self {
-        Self::new(Keys::Honoured, Idempotency::KEYED)
-    }
-
-    /// Every request is a new one; so the devices ask before they repeat one.
-    #[must_use]
-    pub fn ignoring_keys() -> Self {
-        Self::new(Keys::Ignored, Idempotency::Probe)
-    }
-
-    /// A request that it has had before is a conflict (409).
-    #[must_use]
-    pub fn rejecting_repeats() -> Self {
-        Self::new(Keys::Rejected, Idempotency::KEYED)
-    }
-
-    /// What the devices are told of a repeat, whether it is true or not.
-    #[must_use]
-    pub fn declaring(mut self, idempotency: Idempotency) -> Self {
-        self.declared = idempotency;
-        self
-    }
-
-    /// A change that was made from another version than the row has is refused (412), as by `If-Match`, and so is a new
-    /// row whose key is taken. Without it, the last write wins.
-    #[must_use]
-    pub fn checking_versions(mut self) -> Self {
-        self.versions = true;
-        self
-    }
-
-    /// A row that refers to one that the server does not have is refused (422).
-    #[must_use]
-    pub fn checking_references(mut self) -> Self {
-        self.strict = true;
-        self
-    }
-
-    /// Lists come in pages of so many rows.
-    #[must_use]
-    pub fn pages_of(mut self, rows: usize) -> Self {
-        self.page = Some(rows.max(1));
-        self
-    }
-
-    /// It answers 503 to every mutation for so long from the beginning.
-    #[must_use]
-    pub fn away_until(mut self, end: Duration) -> Self {
-        self.away_until = end;
-        self
-    }
-
-    /// Mutations for which `refusal` has an error are refused with it.
-    #[must_use]
-    pub fn refusing(mut self, refusal: impl Fn(&Mutation) -> Option<Error> + Send + Sync + 'static) -> Self {
-        self.refusal = Some(Arc::new(refusal));
-        self
-    }
-
-    pub(crate) fn declared(&self) -> Idempotency {
-        self.declared
-    }
-
-    /// Whether a repeat has no effect by the server's own doing.
-    pub(crate) fn is_exact(&self) -> bool {
-        self.keys != Keys::Ignored
-    }
-}
+use crate::rules::{Keys, Server};
 
 /// What the server has done.
 #[derive(Debug, Default)]
@@ -148,6 +27,8 @@ pub(crate) struct Ledger {
     pub(crate) orphans: Vec<(usize, MutationId, (&'static str, Key))>,
     /// Mutations that were refused for good.
     pub(crate) refused: BTreeSet<MutationId>,
+    /// What was said to mutations that did not fit the row that there was: it is said again to a repeat.
+    conflicts: BTreeMap<MutationId, Error>,
     /// Requests that arrived.
     pub(crate) requests: u64,
     /// When they arrived, and from which device.
@@ -186,7 +67,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn open(rules: Server, opening: &Opening) -> Result<Self> {
-        let rows = OpenStore::open(Box::new(Memory::new()), opening).await?;
+        let mut memory = Memory::new();
+        if let Some(remembered) = rules.changes {
+            memory = memory.changes(remembered);
+        }
+        if let Some(rows) = rules.page {
+            memory = memory.delta_page(rows);
+        }
+        let rows = OpenStore::open(Box::new(memory), opening).await?;
         Ok(Self { rules, rows, ledger: Mutex::default(), bookmarks: Mutex::default() })
     }
 
@@ -212,7 +100,8 @@ impl Running {
             error.with_status(status).with_sent(Sent::Answered)
         };
         let known = lock(&self.ledger).effects.contains_key(&mutation.id);
-        if known && self.rules.keys == Keys::Rejected {
+        let keys = self.rules.keys(mutation.schema);
+        if known && keys == Keys::Rejected {
             let error = Error::new(ErrorKind::Conflict, "the request has been made before");
             return Err(error
                 .with_body("{\"error\":\"repeated\"}")
@@ -231,12 +120,22 @@ impl Running {
                 as_kept.operation = Operation::Upsert;
             }
         }
-        if self.rules.keys == Keys::Ignored {
+        if keys == Keys::Ignored {
             // A server that does not know keys takes every request for a new one.
             as_kept.id = MutationId(Uuid::from_u128(u128::from(lock(&self.ledger).requests)));
         }
-        let applied = self.rows.apply(&Context::new(), &as_kept).await.map_err(answered)?;
-        let repeated = known && self.rules.keys == Keys::Honoured;
+        let kept = lock(&self.ledger).conflicts.get(&mutation.id).map(Error::duplicate);
+        if let Some(error) = kept.filter(|_| keys == Keys::Honoured) {
+            return Err(error);
+        }
+        let applied = match self.rows.apply(&Context::new(), &as_kept).await.map_err(answered) {
+            Ok(applied) => applied,
+            Err(error) => {
+                lock(&self.ledger).conflicts.insert(mutation.id, error.duplicate());
+                return Err(error);
+            }
+        };
+        let repeated = known && keys == Keys::Honoured;
         if !repeated {
             let effect = |ledger: &mut Ledger| {
                 let times = ledger.effects.entry(mutation.id).or_default();
@@ -291,6 +190,49 @@ impl Running {
 
     fn bookmark(&self, token: &PageToken) -> Option<Key> {
         lock(&self.bookmarks).get(token.0.parse::<usize>().ok()?).cloned()
+    }
+
+    /// Whoever tells what has changed, if the server does.
+    pub(crate) fn delta(&self) -> Option<&dyn Delta> {
+        self.rules.changes.and_then(|_| self.rows.delta())
+    }
+
+    /// Whoever pushes what changes, if the server does.
+    pub(crate) fn realtime(&self) -> Option<&dyn Realtime> {
+        self.rows.realtime().filter(|_| self.rules.pushes)
+    }
+
+    /// What has changed, each row as it is now.
+    pub(crate) async fn changes(
+        &self,
+        cx: &Context,
+        schema: &'static Schema,
+        since: Option<&str>,
+    ) -> Result<DeltaAnswer> {
+        let delta =
+            self.delta().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the server tells nothing"))?;
+        let mut answer = delta.changes(cx, schema, since).await?;
+        if let DeltaAnswer::Page(page) = &mut answer {
+            let mut keys = std::mem::take(&mut page.deleted);
+            for row in std::mem::take(&mut page.rows) {
+                keys.push(schema.key_of(&*row.row)?);
+            }
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                match self.now(schema, &key).await? {
+                    Some(now) => page.rows.push(now),
+                    None => page.deleted.push(key),
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// A row as it is now.
+    pub(crate) async fn now(&self, schema: &'static Schema, key: &Key) -> Result<Option<PageRow>> {
+        let stored = self.rows.load(&Context::new(), schema, key).await?;
+        Ok(stored.and_then(|stored| Some(PageRow::new(stored.meta, stored.row?))))
     }
 
     pub(crate) async fn exists(&self, schema: &'static Schema, query: &Query) -> Result<Presence> {

@@ -13,8 +13,8 @@ use larder_harness::Random;
 use crate::device::{Device, World};
 use crate::disk::Disk;
 use crate::network::{Network, between, moment};
+use crate::rules::Server;
 use crate::schedule::{Event, Schedule, What, When};
-use crate::server::Server;
 
 type Told = Result<(), String>;
 type Act = Arc<dyn Fn(Device, Random) -> BoxFuture<'static, larder::Result<()>> + Send + Sync>;
@@ -46,6 +46,9 @@ pub(crate) struct Plan {
     kills: usize,
     power_cuts: usize,
     jumps: usize,
+    expiries: usize,
+    store_failures: usize,
+    full_disks: usize,
 }
 
 /// An application's data layer on several devices, a server and a network, in virtual time.
@@ -132,6 +135,9 @@ impl Simulation {
             kills: 0,
             power_cuts: 0,
             jumps: 0,
+            expiries: 0,
+            store_failures: 0,
+            full_disks: 0,
         };
         Self { plan }
     }
@@ -206,6 +212,31 @@ impl Simulation {
     #[must_use]
     pub fn clock_jumps(mut self, times: usize) -> Self {
         self.plan.jumps = times;
+        self
+    }
+
+    /// How often the credentials of each device expire; none unless told otherwise. For 1 to 60 s every request is answered
+    /// 401; then the application says that there are new ones
+    /// ([`credentials_renewed`](larder::Repository::credentials_renewed)).
+    #[must_use]
+    pub fn expiries(mut self, times: usize) -> Self {
+        self.plan.expiries = times;
+        self
+    }
+
+    /// How often an operation of each device's store fails; none unless told otherwise. What fails has done nothing. A
+    /// device that can't start for it starts again after a second.
+    #[must_use]
+    pub fn store_failures(mut self, times: usize) -> Self {
+        self.plan.store_failures = times;
+        self
+    }
+
+    /// How often nothing can be written to each device's disk, for 1 to 60 s; never unless told otherwise. It can be read
+    /// meanwhile.
+    #[must_use]
+    pub fn full_disks(mut self, times: usize) -> Self {
+        self.plan.full_disks = times;
         self
     }
 
@@ -307,14 +338,23 @@ impl Simulation {
                 let by = *random.pick(&JUMPS);
                 events.push(at(&mut random, What::Jump(by)));
             }
+            for nth in 0..plan.expiries + plan.full_disks {
+                let lasts = Duration::from_secs(1 + random.draw() % 60);
+                let what = if nth < plan.expiries { What::Expiry(lasts) } else { What::Full(lasts) };
+                events.push(at(&mut random, what));
+            }
+            // An act takes some ten steps.
+            let steps = 10 * plan.acts.max(1);
+            for _ in 0..plan.store_failures {
+                let when = When::Step(1 + random.below(steps) as u64);
+                events.push(Event { device, when, what: What::StoreFails });
+            }
             for nth in 0..plan.kills + plan.power_cuts {
                 let down = Duration::from_millis(100 + random.draw() % 5_000);
                 let what = if nth < plan.kills { What::Kill(down) } else { What::PowerCut(down) };
                 if random.chance(30) {
                     events.push(at(&mut random, what));
                 } else {
-                    // An act takes some ten steps.
-                    let steps = 10 * plan.acts.max(1);
                     let when = When::Step(1 + random.below(steps) as u64);
                     events.push(Event { device, when, what });
                 }

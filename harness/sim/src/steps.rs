@@ -11,7 +11,7 @@ use larder_core::{
 };
 
 use crate::kernel::step_aside;
-use crate::world::Shared;
+use crate::world::{Of, Shared};
 
 /// Opens the store of one life of a device.
 #[derive(Debug)]
@@ -58,6 +58,25 @@ impl Steps {
         }
         pending().await
     }
+
+    /// An operation begins: it may be the one that fails.
+    async fn begin(&self) -> Result<()> {
+        self.step().await?;
+        if self.world.fails(self.device) {
+            self.world.note(Of(self.device), format_args!("an operation of its store fails"));
+            return Err(Error::new(ErrorKind::Storage, "the medium does not answer"));
+        }
+        Ok(())
+    }
+
+    /// An operation that writes begins.
+    async fn begin_writing(&self) -> Result<()> {
+        self.begin().await?;
+        if self.world.is_full(self.device) {
+            return Err(Error::new(ErrorKind::Full, "there is no room on the disk"));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -75,12 +94,12 @@ impl Provider for Steps {
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.get(cx, schema, query).await
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.exists(cx, schema, query).await
     }
 
@@ -89,7 +108,7 @@ impl Provider for Steps {
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
-        self.step().await?;
+        self.begin_writing().await?;
         self.inner.apply(cx, mutation).await
     }
 
@@ -109,7 +128,7 @@ impl Provider for Steps {
 #[async_trait]
 impl Store for Steps {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
-        self.step().await?;
+        self.begin_writing().await?;
         let outcome = self.inner.commit(cx, batch).await?;
         // What is durable may never be heard of.
         self.step().await?;
@@ -127,17 +146,17 @@ impl Store for Steps {
         query: &Query,
         to: Box<dyn Borrower>,
     ) -> Result<()> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.lend(cx, schema, query, to).await
     }
 
     async fn count(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<u64> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.count(cx, schema, query).await
     }
 
     async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.load(cx, schema, key).await
     }
 
@@ -146,43 +165,43 @@ impl Store for Steps {
     }
 
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.outbox(cx, after, limit).await
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.entry(cx, seq).await
     }
 
     async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.outbox_counts(cx).await
     }
 
     async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.cursor(cx, scope).await
     }
 
     async fn migrate(&self, cx: &Context, limit: usize) -> Result<Migrated> {
-        self.step().await?;
+        self.begin_writing().await?;
         self.inner.migrate(cx, limit).await
     }
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
-        self.step().await?;
+        self.begin_writing().await?;
         self.inner.wipe(cx).await?;
         self.step().await
     }
 
     async fn check(&self, cx: &Context) -> Result<Integrity> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.check(cx).await
     }
 
     async fn salvage(&self, cx: &Context) -> Result<Option<Damage>> {
-        self.step().await?;
+        self.begin_writing().await?;
         let salvaged = self.inner.salvage(cx).await?;
         self.step().await?;
         Ok(salvaged)
@@ -193,14 +212,14 @@ impl Store for Steps {
     }
 
     async fn compact(&self, cx: &Context) -> Result<StoreSize> {
-        self.step().await?;
+        self.begin_writing().await?;
         let size = self.inner.compact(cx).await?;
         self.step().await?;
         Ok(size)
     }
 
     async fn size(&self, cx: &Context) -> Result<StoreSize> {
-        self.step().await?;
+        self.begin().await?;
         self.inner.size(cx).await
     }
 

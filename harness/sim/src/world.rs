@@ -1,9 +1,9 @@
 //! The world of one run: devices with their lives, the server, the network's whims.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,17 +13,18 @@ use larder_core::{Opening, Result, Store};
 use larder_harness::Random;
 
 use crate::device::Device;
-use crate::disk::Medium;
+use crate::disk::{Disk, Medium};
 use crate::kernel::{Kernel, Owner, lock};
 use crate::link::Uplink;
 use crate::overseer::Overseer;
 use crate::report::{Failure, Tally};
 use crate::runtime::{Offset, WorldRuntime};
-use crate::schedule::{Event, Fate, Schedule, What, When};
+use crate::schedule::{Event, Fate, Schedule, What};
 use crate::server::Running;
 use crate::simulation::Plan;
 use crate::steps::OpenSteps;
 use crate::trace::Scribe;
+use crate::weather::{Lacks, Way, Weather};
 
 /// What everything in a run shares.
 pub(crate) struct Shared {
@@ -60,40 +61,19 @@ pub(crate) struct Slot {
     steps: AtomicU64,
     requests: AtomicU64,
     life: Mutex<Option<Life>>,
-    away: Mutex<Away>,
-}
-
-/// Until when a device is cut off, and until when it sees a portal.
-#[derive(Clone, Copy, Default)]
-struct Away {
-    cut: Duration,
-    portal: Duration,
+    pub(crate) lacks: Mutex<Lacks>,
+    /// There are new credentials, and nobody was there to hear of them.
+    renewed: AtomicBool,
+    /// The next operation of its store fails.
+    faulty: AtomicBool,
+    /// An operation of its store has failed in this life because that was to be.
+    failed: AtomicBool,
 }
 
 struct Life {
     number: u64,
     store: Option<Arc<dyn Store>>,
     repo: Option<Repository>,
-}
-
-/// What goes wrong.
-#[derive(Default)]
-struct Weather {
-    /// Nothing goes wrong any more.
-    fair: bool,
-    /// What befalls which requests, where that is not drawn.
-    fates: Option<BTreeMap<(usize, u64), Fate>>,
-    /// Lives that end at a step of their store.
-    ends: BTreeMap<(usize, u64), What>,
-    /// What befell requests.
-    befell: Vec<Event>,
-}
-
-/// The way to the server at this moment.
-pub(crate) enum Way {
-    Open,
-    Cut,
-    Portal,
 }
 
 impl Shared {
@@ -106,18 +86,11 @@ impl Shared {
             steps: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             life: Mutex::default(),
-            away: Mutex::default(),
+            lacks: Mutex::default(),
+            renewed: AtomicBool::default(),
+            faulty: AtomicBool::default(),
+            failed: AtomicBool::default(),
         };
-        let mut weather = Weather { fates: told.then(BTreeMap::new), ..Weather::default() };
-        for event in &schedule.events {
-            match (event.when, event.what) {
-                (When::Step(step), what) => drop(weather.ends.insert((event.device, step), what)),
-                (When::Request(nth), What::Fate(fate)) => {
-                    weather.fates.get_or_insert_default().insert((event.device, nth), fate);
-                }
-                _ => {}
-            }
-        }
         Arc::new(Self {
             kernel: Kernel::new(schedule.seed.wrapping_add(1)),
             plan: Arc::clone(plan),
@@ -126,7 +99,7 @@ impl Shared {
             scribe: Scribe::default(),
             overseer: Mutex::new(Overseer::new(schedule.devices)),
             server: Mutex::default(),
-            weather: Mutex::new(weather),
+            weather: Mutex::new(Weather::of(schedule, told)),
             wishes: Mutex::default(),
             failure: Mutex::default(),
             tally: Mutex::default(),
@@ -198,9 +171,17 @@ impl Shared {
             let builder = (world.plan.build)(device).store(store).remote(remote).runtime(runtime);
             match builder.build().await {
                 Ok(repo) => {
+                    if world.slots[device].renewed.swap(false, Ordering::Relaxed) {
+                        repo.credentials_renewed();
+                    }
                     if let Some(life) = &mut *lock(&world.slots[device].life) {
                         life.repo = Some(repo);
                     }
+                }
+                // Its user tries once more.
+                Err(error) if world.hinders(device) => {
+                    world.note(Of(device), format_args!("does not start: {error}"));
+                    world.wish(device, What::Kill(Duration::from_secs(1)));
                 }
                 Err(error) => world.fail("a device starts", format_args!("device {device}: {error}")),
             }
@@ -241,13 +222,41 @@ impl Shared {
         if !self.is_alive(device, life) {
             return false;
         }
-        let step = self.slots[device].steps.fetch_add(1, Ordering::Relaxed) + 1;
-        let weather = lock(&self.weather);
-        if let Some(end) = weather.ends.get(&(device, step)).filter(|_| !weather.fair) {
-            lock(&self.wishes).push_back((device, *end));
-            return false;
+        let slot = &self.slots[device];
+        let step = slot.steps.fetch_add(1, Ordering::Relaxed) + 1;
+        match lock(&self.weather).at(device, step) {
+            None => true,
+            Some(What::StoreFails) => {
+                slot.faulty.store(true, Ordering::Relaxed);
+                true
+            }
+            Some(end) => {
+                self.wish(device, end);
+                false
+            }
         }
-        true
+    }
+
+    /// Whether the operation of a device's store that begins has to fail.
+    pub(crate) fn fails(&self, device: usize) -> bool {
+        let slot = &self.slots[device];
+        let fails = slot.faulty.swap(false, Ordering::Relaxed);
+        slot.failed.fetch_or(fails, Ordering::Relaxed);
+        fails
+    }
+
+    /// Whether there is no room on a device's disk, and its store does not know it by itself.
+    pub(crate) fn is_full(&self, device: usize) -> bool {
+        self.plan.disk == Disk::Memory && self.lacks_room(device)
+    }
+
+    /// Whether a device can't be expected to start in this life.
+    fn hinders(&self, device: usize) -> bool {
+        self.lacks_room(device) || self.slots[device].failed.load(Ordering::Relaxed)
+    }
+
+    fn lacks_room(&self, device: usize) -> bool {
+        lock(&self.slots[device].lacks).room > self.kernel.now()
     }
 
     /// Wants something to happen between this step and the next.
@@ -264,8 +273,11 @@ impl Shared {
             match what {
                 What::Kill(down) => self.kill(device, false, down),
                 What::PowerCut(down) => self.kill(device, true, down),
-                What::Cut(lasts) => lock(&slot.away).cut = now + lasts,
-                What::Portal(lasts) => lock(&slot.away).portal = now + lasts,
+                What::Cut(lasts) => lock(&slot.lacks).network = now + lasts,
+                What::Portal(lasts) => lock(&slot.lacks).passage = now + lasts,
+                What::Full(lasts) => self.fill(device, lasts),
+                What::Expiry(lasts) => self.expire(device, lasts),
+                What::StoreFails => slot.faulty.store(true, Ordering::Relaxed),
                 What::Jump(seconds) => {
                     let mut offset = lock(&slot.offset);
                     *offset = offset.saturating_add(SignedDuration::from_secs(seconds));
@@ -282,6 +294,7 @@ impl Shared {
         self.note(Of(device), format_args!("{}", if power { "loses power" } else { "is killed" }));
         // What is on its way to the disk is cut off before anything is dropped: dropping must not write.
         slot.medium.cut_off(power);
+        slot.failed.store(false, Ordering::Relaxed);
         self.kernel.end(Owner::Device { device, life: life.number });
         drop(life);
         lock(&self.overseer).died(device);
@@ -295,6 +308,47 @@ impl Shared {
                 world.boot(device);
             }),
         );
+    }
+
+    /// Nothing can be written to the disk of a device for a while.
+    fn fill(self: &Arc<Self>, device: usize, lasts: Duration) {
+        self.note(Of(device), format_args!("has a full disk"));
+        let slot = &self.slots[device];
+        lock(&slot.lacks).room = self.kernel.now() + lasts;
+        slot.medium.fill(true);
+        let (world, again) = (Arc::clone(self), self.kernel.sleep(lasts));
+        let room = async move {
+            again.await;
+            let slot = &world.slots[device];
+            let full = lock(&slot.lacks).room > world.kernel.now();
+            slot.medium.fill(full);
+        };
+        self.kernel.spawn(Owner::World, "room", Box::pin(room));
+    }
+
+    /// The credentials of a device are refused for a while; then its user signs in again.
+    fn expire(self: &Arc<Self>, device: usize, lasts: Duration) {
+        self.note(Of(device), format_args!("has credentials that have expired"));
+        lock(&self.slots[device].lacks).credentials = self.kernel.now() + lasts;
+        let (world, again) = (Arc::clone(self), self.kernel.sleep(lasts));
+        let renewal = async move {
+            again.await;
+            world.renew(device);
+        };
+        self.kernel.spawn(Owner::World, "renewal", Box::pin(renewal));
+    }
+
+    /// A device has new credentials, unless they are not due yet.
+    fn renew(&self, device: usize) {
+        let slot = &self.slots[device];
+        if lock(&slot.lacks).credentials > self.kernel.now() {
+            return;
+        }
+        self.note(Of(device), format_args!("has new credentials"));
+        match lock(&slot.life).as_ref().and_then(|life| life.repo.as_ref()) {
+            Some(repo) => repo.credentials_renewed(),
+            None => slot.renewed.store(true, Ordering::Relaxed),
+        }
     }
 
     /// The user of a device does something.
@@ -324,37 +378,26 @@ impl Shared {
     // ---- weather ----
 
     pub(crate) fn clear_up(&self) {
-        lock(&self.weather).fair = true;
-        for slot in &self.slots {
-            *lock(&slot.away) = Away::default();
+        lock(&self.weather).clear_up();
+        for (device, slot) in self.slots.iter().enumerate() {
+            slot.faulty.store(false, Ordering::Relaxed);
+            slot.medium.fill(false);
+            let lacked = std::mem::take(&mut *lock(&slot.lacks));
+            if lacked.credentials > self.kernel.now() {
+                self.renew(device);
+            }
         }
         self.note("world", format_args!("the weather is fair"));
     }
 
     pub(crate) fn way(&self, device: usize) -> Way {
-        let (now, away) = (self.kernel.now(), *lock(&self.slots[device].away));
-        match () {
-            () if away.cut > now => Way::Cut,
-            () if away.portal > now => Way::Portal,
-            () => Way::Open,
-        }
+        lock(&self.slots[device].lacks).way(self.kernel.now())
     }
 
     /// The number of a new request, and what befalls it.
     pub(crate) fn request(&self, device: usize) -> (u64, Option<Fate>) {
         let nth = self.slots[device].requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut weather = lock(&self.weather);
-        if weather.fair {
-            return (nth, None);
-        }
-        let fate = match &weather.fates {
-            Some(told) => told.get(&(device, nth)).copied(),
-            None => self.plan.network.fate(self.seed, device, nth),
-        };
-        if let Some(fate) = fate {
-            weather.befell.push(Event { device, when: When::Request(nth), what: What::Fate(fate) });
-        }
-        (nth, fate)
+        (nth, lock(&self.weather).fate(&self.plan.network, self.seed, device, nth))
     }
 
     /// Keeps the end of an answer, so that whoever waits for it goes on waiting.
@@ -364,7 +407,7 @@ impl Shared {
 
     /// What befell requests so far.
     pub(crate) fn befell(&self) -> Vec<Event> {
-        lock(&self.weather).befell.clone()
+        lock(&self.weather).befell()
     }
 
     /// Lets go of everything: devices and tasks hold the world, and the world them.

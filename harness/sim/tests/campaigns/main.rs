@@ -7,6 +7,7 @@
 mod notes;
 mod outage;
 mod poison;
+#[path = "../support/record.rs"]
 mod record;
 mod single;
 mod weather;

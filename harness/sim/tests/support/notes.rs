@@ -24,7 +24,17 @@ pub(crate) fn quiet() -> Simulation {
 
 /// Users who write, edit, delete and read few notes. One note of each is written by nobody else.
 pub(crate) fn busy() -> Simulation {
-    quiet().devices_between(2, 4).acting(12, Duration::from_secs(120), act)
+    acting(quiet())
+}
+
+/// The same users, whose devices listen to what the server pushes.
+#[allow(dead_code, reason = "not all who include this listen")]
+pub(crate) fn listening() -> Simulation {
+    acting(Simulation::new(|_| Repository::builder().model::<Note>().live()))
+}
+
+fn acting(devices: Simulation) -> Simulation {
+    devices.devices_between(2, 4).acting(12, Duration::from_secs(120), act)
 }
 
 async fn act(device: Device, mut chance: Random) -> larder::Result<()> {

@@ -6,3 +6,4 @@
 mod notes;
 mod scripts;
 mod seeds;
+mod troubles;
