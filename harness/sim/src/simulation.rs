@@ -64,6 +64,7 @@ pub(crate) struct Plan {
 ///   before it;
 /// - the server's version of a row never goes back;
 /// - a page is visible as a whole or not at all;
+/// - refused credentials count as no failure of what waits for new ones;
 /// - at rest nothing is left to send, and both sides have the same rows.
 ///
 /// ```

@@ -24,8 +24,8 @@ use crate::record::{note, size};
 use crate::remote::Remote;
 use crate::runtime::Day;
 
-/// What is edited: there are so many of them at any time, or a few less.
-const READINGS: u64 = 10_000;
+/// How many mutations there are of each row.
+const EACH: u64 = 10;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -62,7 +62,7 @@ async fn open(file: &Path, remote: &Remote, day: &Arc<Day>) -> Repository {
 async fn write(repo: &Repository, day: &Day, remote: &Remote, mutations: u64) {
     let mut random = Random::new(1);
     let pause = DAY * u32::try_from(TOGETHER).unwrap() / u32::try_from(mutations).unwrap();
-    let mut there = vec![true; usize::try_from(READINGS).unwrap()];
+    let mut there = vec![true; usize::try_from(mutations / EACH).unwrap()];
     for first in (0..mutations).step_by(usize::try_from(TOGETHER).unwrap()) {
         let (mut ids, mut writes) = (BTreeSet::new(), Vec::new());
         while (writes.len() as u64) < TOGETHER {
@@ -95,7 +95,7 @@ fn offline_for_a_day() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let file = folder.path().join("day.redb");
     let length = || std::fs::metadata(&file).unwrap().len();
-    let (remote, day) = (Remote::with(READINGS), Arc::new(Day::on(tokio.handle())));
+    let (remote, day) = (Remote::with(mutations / EACH), Arc::new(Day::on(tokio.handle())));
     let (queued, drained) = tokio.block_on(async {
         let repo = open(&file, &remote, &day).await;
         repo.sync().await.unwrap();

@@ -1,4 +1,4 @@
-//! Six defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
+//! Ten defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
@@ -46,10 +46,26 @@ fn half_a_page() -> Simulation {
     busy().over_store(store::stores_pages_by_halves)
 }
 
+fn overlooked_parent() -> Simulation {
+    orders().over_store(store::overlooks_customers)
+}
+
+fn late_entry() -> Simulation {
+    busy().network(Network::storms()).kills(6).over_store(store::finds_entries_late)
+}
+
+fn old_copy() -> Simulation {
+    busy().over_remote(remote::answers_from_a_copy)
+}
+
+fn misread_status() -> Simulation {
+    busy().expiries(2).over_remote(remote::takes_401_for_a_no)
+}
+
 /// The seeds within which each is found, over memory and over redb.
 const SEEDS: u64 = 20;
 
-// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry
+// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry, o-credentials
 #[rstest]
 #[case::lost_entry(lost_entry(), "client = server at rest")]
 #[case::doubled_send(doubled_send(), "nothing is applied twice")]
@@ -57,6 +73,10 @@ const SEEDS: u64 = 20;
 #[case::overtaken_create(overtaken_create(), "no acknowledged write is lost")]
 #[case::forgotten_retry(forgotten_retry(), "the queue is empty at rest")]
 #[case::half_a_page(half_a_page(), "no half page is visible")]
+#[case::overlooked_parent(overlooked_parent(), "what is referred to comes first")]
+#[case::late_entry(late_entry(), "order within a key")]
+#[case::old_copy(old_copy(), "reads are monotonic")]
+#[case::misread_status(misread_status(), "refused credentials burn no attempt")]
 fn each_defect_is_found(#[case] broken: Simulation, #[case] rule: &str) {
     for disk in [Disk::Memory, Disk::Redb] {
         let broken = broken.clone().disk(disk);
@@ -71,11 +91,12 @@ fn each_defect_is_found(#[case] broken: Simulation, #[case] rule: &str) {
     }
 }
 
-/// The same devices without any defect: else the six would say nothing.
+/// The same devices without any defect: else the others would say nothing.
 #[test]
 fn without_a_defect_there_is_nothing_to_find() {
     busy().check(0..SEEDS);
     busy().network(Network::flaky()).check(0..SEEDS);
     orders().check(0..SEEDS);
     orders().network(Network::flaky()).kills(1).check(0..SEEDS);
+    busy().network(Network::storms()).expiries(2).check(0..SEEDS);
 }

@@ -1,13 +1,14 @@
 //! Layers over a remote that send what they should not, or not when they should.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use larder::MutationId;
 use larder::core::{
     Applied, Capabilities, Context, Delta, Idempotency, Key, Mutation, Operation, Outcome, Page, Plan,
     Presence, Provider, Query, Realtime, Requests, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
 };
+use larder::{Error, ErrorKind, MutationId};
 
 /// What a device has pulled.
 pub(crate) type Pulled = Arc<Mutex<Vec<(&'static Schema, Key, Arc<dyn Row>)>>>;
@@ -16,6 +17,9 @@ enum Fault {
     NewKeys,
     LateCreations,
     Remembers(Pulled),
+    /// Answers that were given, by what was asked; every other one is given once more.
+    Copies(Mutex<BTreeMap<String, Page>>),
+    NoSuchStatus,
 }
 
 impl std::fmt::Debug for Fault {
@@ -47,6 +51,16 @@ pub(crate) fn sends_creations_later(
     Arc::new(Meddling { inner, runtime: Some(Arc::clone(runtime)), fault: Fault::LateCreations })
 }
 
+/// A copy of an answer stands for the answer, every other time that the same is asked.
+pub(crate) fn answers_from_a_copy(inner: Arc<dyn Provider>, _: &Arc<dyn Runtime>) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: None, fault: Fault::Copies(Mutex::default()) })
+}
+
+/// Refused credentials are taken for a refusal.
+pub(crate) fn takes_401_for_a_no(inner: Arc<dyn Provider>, _: &Arc<dyn Runtime>) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: None, fault: Fault::NoSuchStatus })
+}
+
 /// What is pulled is remembered.
 pub(crate) fn remembers(inner: Arc<dyn Provider>, pulled: Pulled) -> Arc<dyn Provider> {
     Arc::new(Meddling { inner, runtime: None, fault: Fault::Remembers(pulled) })
@@ -67,6 +81,16 @@ impl Provider for Meddling {
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        if let Fault::Copies(copies) = &self.fault {
+            let asked = format!("{} {query:?} {:?}", schema.model, cx.resume);
+            let copy = copies.lock().unwrap().remove(&asked);
+            if let Some(copy) = copy {
+                return Ok(copy);
+            }
+            let page = self.inner.get(cx, schema, query).await?;
+            copies.lock().unwrap().insert(asked, page.clone());
+            return Ok(page);
+        }
         let page = self.inner.get(cx, schema, query).await?;
         if let (Fault::Remembers(pulled), None) = (&self.fault, query.as_key()) {
             let rows = page
@@ -102,6 +126,12 @@ impl Provider for Meddling {
                 };
                 runtime.spawn("later", Box::pin(send));
                 Ok(Applied { outcome: Outcome::Accepted, row: None })
+            }
+            (Fault::NoSuchStatus, _) => {
+                self.inner.apply(cx, mutation).await.map_err(|error| match error.kind() {
+                    ErrorKind::Unauthorized => Error::new(ErrorKind::Rejected, "no").with_status(401),
+                    _ => error,
+                })
             }
             _ => self.inner.apply(cx, mutation).await,
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use larder::core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Delta, Entry,
@@ -20,6 +20,15 @@ struct Tampered {
     inner: Arc<dyn Store>,
     tamper: Tamper,
     pulled: Option<Pulled>,
+    overlooks: Option<Overlooks>,
+}
+
+/// Entries that are overlooked when the outbox is read.
+struct Overlooks {
+    /// Which of those that are read.
+    which: fn(&Entry, &[Entry]) -> bool,
+    /// Those that come with the next reading; without it none ever does.
+    later: Option<Mutex<Vec<Entry>>>,
 }
 
 impl fmt::Debug for Tampered {
@@ -45,7 +54,7 @@ pub(crate) fn loses_entries(inner: Arc<dyn Store>) -> Arc<dyn Store> {
         }
         Some(vec![batch])
     });
-    Arc::new(Tampered { inner, tamper, pulled: None })
+    Arc::new(Tampered { tamper, ..Tampered::none(inner) })
 }
 
 /// A page is stored in two transactions.
@@ -57,15 +66,35 @@ pub(crate) fn stores_pages_by_halves(inner: Arc<dyn Store>) -> Arc<dyn Store> {
         let other = Batch { expect: Vec::new(), ops: half.ops.split_off(half.ops.len() / 2) };
         is_page.then(|| vec![half, other])
     });
-    Arc::new(Tampered { inner, tamper, pulled: None })
+    Arc::new(Tampered { tamper, ..Tampered::none(inner) })
 }
 
 /// When a pull is complete, what it brought is written over rows with changes that wait.
 pub(crate) fn overwrites_what_is_pending(inner: Arc<dyn Store>, pulled: Pulled) -> Arc<dyn Store> {
-    Arc::new(Tampered { inner, tamper: Box::new(|_| None), pulled: Some(pulled) })
+    Arc::new(Tampered { pulled: Some(pulled), ..Tampered::none(inner) })
+}
+
+/// New customers are not seen when the outbox is read: what refers to them goes without them.
+pub(crate) fn overlooks_customers(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let which =
+        |entry: &Entry, _: &[Entry]| entry.schema.model == "Customer" && entry.operation == Operation::Insert;
+    Arc::new(Tampered { overlooks: Some(Overlooks { which, later: None }), ..Tampered::none(inner) })
+}
+
+/// When the outbox is read and has several mutations of a row, only the last one is seen, and the others the next time.
+pub(crate) fn finds_entries_late(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let which = |entry: &Entry, all: &[Entry]| {
+        all.iter().any(|other| other.seq > entry.seq && other.key == entry.key && entry.mark.is_none())
+    };
+    let later = Some(Mutex::default());
+    Arc::new(Tampered { overlooks: Some(Overlooks { which, later }), ..Tampered::none(inner) })
 }
 
 impl Tampered {
+    fn none(inner: Arc<dyn Store>) -> Self {
+        Self { inner, tamper: Box::new(|_| None), pulled: None, overlooks: None }
+    }
+
     /// What was pulled, as rows that go over pending ones.
     async fn rows_over_pending(&self, cx: &Context) -> Result<Vec<Op>> {
         let mut ops = Vec::new();
@@ -131,7 +160,18 @@ impl Store for Tampered {
     }
 
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
-        self.inner.outbox(cx, after, limit).await
+        let mut loaded = self.inner.outbox(cx, after, limit).await?;
+        if let Some(Overlooks { which, later }) = &self.overlooks {
+            let all = loaded.entries.clone();
+            let (overlooked, seen): (Vec<_>, Vec<_>) =
+                loaded.entries.into_iter().partition(|entry| which(entry, &all));
+            loaded.entries = seen;
+            if let Some(later) = later {
+                let before = std::mem::replace(&mut *later.lock().unwrap(), overlooked);
+                loaded.entries.splice(0..0, before);
+            }
+        }
+        Ok(loaded)
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
