@@ -23,6 +23,16 @@ impl Day {
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
+
+    /// Waits in real time until something is so, for a minute at most.
+    pub(crate) async fn until(&self, is_so: impl Fn() -> bool) {
+        for _ in 0..600 {
+            if is_so() {
+                return;
+            }
+            self.work.sleep(Duration::from_millis(100)).await;
+        }
+    }
 }
 
 impl Runtime for Day {
