@@ -122,7 +122,7 @@ fn offline_for_a_day() {
         (queued, Seen { bytes: length(), grown: memory.growth(), cpu: cpu() })
     });
     remote.assert_all_arrived_once(mutations);
-    println!("{queued:?} when all was queued, {drained:?} when it was drained");
+    println!("queued with {:?} of computing, drained with {:?} more", queued.cpu, drained.cpu - queued.cpu);
     assert!(drained.grown <= GROWTH, "memory has grown by {} MiB", drained.grown >> 20);
     let given_back = 100.0 * (1.0 - drained.bytes as f64 / queued.bytes as f64);
     assert!(given_back >= 90.0, "{given_back:.1} % of {} MB", queued.bytes / 1_000_000);
@@ -159,7 +159,6 @@ fn offline_for_a_day() {
 }
 
 /// What there was at some moment.
-#[derive(Debug)]
 struct Seen {
     /// The length of the file.
     bytes: u64,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Idempotency, Mutation, OpenProvider, Opening, Operation, Outcome,
-    Page, PageRow, PageToken, Plan, Presence, Provider, Query, Realtime, Row, Schema, async_trait,
+    Page, PageRow, PageToken, Plan, Presence, Provider, Query, Realtime, Requests, Row, Schema, async_trait,
 };
 use larder::core::{Meta, Sent};
 use larder::{Error, ErrorKind, Key, Result, Timestamp};
@@ -162,6 +162,10 @@ impl Provider for Remote {
     }
 
     fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
         None
     }
 }
