@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder::{ErrorKind, ParkReason, Repository};
+use larder::{ErrorKind, OutboxSettings, ParkReason, Repository};
 use larder_sim::{Network, Server, Simulation, What, World};
 
 use crate::notes::{Note, note as a_note};
@@ -20,7 +20,9 @@ fn queues() -> Simulation {
             .then(|| larder::Error::new(ErrorKind::Rejected, "no").with_body("{\"error\":\"poison\"}"))
     });
     let network = Network::calm().resetting(5).losing_replies(5);
-    Simulation::new(|_| Repository::builder().model::<Note>()).server(server).network(network)
+    let apart = OutboxSettings::new().without_coalescing();
+    let builder = move |_| Repository::builder().model::<Note>().outbox(apart.clone());
+    Simulation::new(builder).server(server).network(network)
 }
 
 /// Writes fifty mutations of thirty notes while the device is cut off; one in twenty is poison.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use larder_sim::{Disk, Network, Simulation};
 use rstest::rstest;
 
-use shop::{busy, orders};
+use shop::{busy, busy_step_by_step, orders};
 
 fn lost_entry() -> Simulation {
     busy().over_store(store::loses_entries)
@@ -51,7 +51,7 @@ fn overlooked_parent() -> Simulation {
 }
 
 fn late_entry() -> Simulation {
-    busy().network(Network::storms()).kills(6).over_store(store::finds_entries_late)
+    busy_step_by_step().network(Network::storms()).kills(6).over_store(store::finds_entries_late)
 }
 
 fn old_copy() -> Simulation {
@@ -99,4 +99,5 @@ fn without_a_defect_there_is_nothing_to_find() {
     orders().check(0..SEEDS);
     orders().network(Network::flaky()).kills(1).check(0..SEEDS);
     busy().network(Network::storms()).expiries(2).check(0..SEEDS);
+    busy_step_by_step().network(Network::storms()).kills(6).check(0..SEEDS);
 }

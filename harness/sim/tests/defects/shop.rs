@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder::{Model, One, ReadPolicy, Repository, Select};
+use larder::{Model, One, OutboxSettings, ReadPolicy, Repository, Select};
 use larder_sim::{Device, Random, Server, Simulation};
 
 #[derive(Model, Clone, Debug, PartialEq)]
@@ -47,7 +47,18 @@ pub(crate) fn shop() -> Simulation {
 
 /// Users who write, edit, delete and pull.
 pub(crate) fn busy() -> Simulation {
-    shop().devices_between(2, 3).kills(1).acting(12, Duration::from_secs(60), act)
+    acting(shop())
+}
+
+/// The same, and each write goes as a mutation of its own.
+pub(crate) fn busy_step_by_step() -> Simulation {
+    let apart = OutboxSettings::new().without_coalescing();
+    let builder = move |_| Repository::builder().model::<Item>().outbox(apart.clone());
+    acting(Simulation::new(builder).server(Server::honouring_keys().pages_of(4)))
+}
+
+fn acting(devices: Simulation) -> Simulation {
+    devices.devices_between(2, 3).kills(1).acting(12, Duration::from_secs(60), act)
 }
 
 async fn act(device: Device, mut chance: Random) -> larder::Result<()> {
