@@ -41,8 +41,9 @@ const HEAD: &str = "\
 # Simulated campaigns
 
 What `larder-sim` has shown at full length. Every world is decided by its seed; a rule that does not hold ends the campaign
-with a test to paste. Times are of the worlds' own clocks; the day offline passes on a real disk. In the tests each campaign runs at a hundredth of this length
-(clock jumps at 3 %). To repeat all of it, or one by the name of its test:
+with a test to paste. Times are of the worlds' own clocks; the day offline passes on a real disk. In the
+tests each campaign runs at a hundredth of this length (clock jumps at 3 %). To repeat all of it, or one by the name of its
+test:
 
 ```sh
 cargo xtask sim
