@@ -28,7 +28,7 @@ fn dropped_rebase() -> Simulation {
     // What a device has pulled is known to its remote, and its store writes it over what is pending.
     let pulled = remote::Pulled::default();
     let kept = Arc::clone(&pulled);
-    busy()
+    busy_step_by_step()
         .network(Network::flaky())
         .over_remote(move |remote, _| remote::remembers(remote, Arc::clone(&pulled)))
         .over_store(move |store| store::overwrites_what_is_pending(store, Arc::clone(&kept)))
@@ -51,7 +51,7 @@ fn overlooked_parent() -> Simulation {
 }
 
 fn late_entry() -> Simulation {
-    busy_step_by_step().network(Network::storms()).kills(6).over_store(store::finds_entries_late)
+    busy_step_by_step().network(Network::storms()).kills(3).over_store(store::finds_entries_late)
 }
 
 fn old_copy() -> Simulation {
@@ -99,5 +99,5 @@ fn without_a_defect_there_is_nothing_to_find() {
     orders().check(0..SEEDS);
     orders().network(Network::flaky()).kills(1).check(0..SEEDS);
     busy().network(Network::storms()).expiries(2).check(0..SEEDS);
-    busy_step_by_step().network(Network::storms()).kills(6).check(0..SEEDS);
+    busy_step_by_step().network(Network::storms()).kills(3).check(0..SEEDS);
 }
