@@ -358,7 +358,7 @@ async fn the_status_can_be_watched_and_waited_for() {
     assert!(seen < 5, "{seen}");
 }
 
-// Rules: o-accounts
+// Rules: o-accounts, s-safe
 #[tokio::test]
 async fn what_each_account_has_written_is_told_apart() {
     let net = Switches::new();

@@ -121,7 +121,7 @@ mod schedule {
     }
 
     /// Replicache, Store, Brick: no way to tell whether it is safe to log out.
-    // Rules: o-status
+    // Rules: o-status, s-safe
     #[tokio::test]
     async fn nobody_can_tell_how_much_is_pending_or_whether_it_is_safe_to_log_out() {
         let net = Switches::new();

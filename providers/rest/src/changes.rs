@@ -316,7 +316,8 @@ impl RestProvider {
             Some(_) => None,
             None => {
                 let secrets = answer.secrets.params();
-                let arrived = Arrived { uri: &answer.uri, headers: &answer.headers, keys: &keys, secrets };
+                let (uri, headers, cursor) = (&answer.uri, &answer.headers, route.paging.cursor(json));
+                let arrived = Arrived { uri, headers, keys: &keys, cursor, secrets };
                 place.advance(&route.paging, &self.exchange.base, &arrived)?
             }
         };

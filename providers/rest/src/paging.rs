@@ -3,7 +3,9 @@
 use http::{HeaderMap, Uri};
 use larder_core::{Key, PageToken, Query, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::codec;
 use crate::error::{invalid, misbehaved};
 use crate::link;
 use crate::origin::{Base, Origin, resolve};
@@ -43,6 +45,14 @@ pub enum Paging {
         /// As in [`Page`](Self::Page).
         until_empty: bool,
     },
+    /// By a cursor that each page tells for the next one.
+    Cursor {
+        /// The parameter of the cursor; the first page is asked for without it.
+        param: String,
+        /// The member of the answer that tells it: `next_cursor`, or a path such as `meta.next`. The last page has none there,
+        /// or null, false or an empty text.
+        member: String,
+    },
 }
 
 impl Paging {
@@ -62,6 +72,34 @@ impl Paging {
     /// By the number of rows to leave out.
     pub fn offsets(param: impl Into<String>, size_param: impl Into<String>, size: u64) -> Self {
         Self::Offset { param: param.into(), size_param: Some(size_param.into()), size, until_empty: false }
+    }
+
+    /// By a cursor that stands in this member of each page. How many rows a page has, [`Endpoint::list_param`] says.
+    ///
+    /// ```
+    /// use larder_rest::{Endpoint, Paging};
+    ///
+    /// // GET /notes?limit=100&cursor=b answers { "items": […], "meta": { "next": "c" } }
+    /// let notes = Endpoint::new("/notes")
+    ///     .list_key("items")
+    ///     .list_param("limit", "100")
+    ///     .paging(Paging::cursors("cursor", "meta.next"));
+    /// # drop(notes);
+    /// ```
+    ///
+    /// [`Endpoint::list_param`]: crate::Endpoint::list_param
+    pub fn cursors(param: impl Into<String>, member: impl Into<String>) -> Self {
+        Self::Cursor { param: param.into(), member: member.into() }
+    }
+
+    /// The cursor of the next page, if an answer tells one.
+    pub(crate) fn cursor(&self, json: &Value) -> Option<String> {
+        let Self::Cursor { member, .. } = self else { return None };
+        match codec::optional(json, member)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -98,6 +136,7 @@ enum At {
     Target(String),
     Page(u64),
     Offset(u64),
+    Cursor(String),
 }
 
 /// A server that answers so many pages without a row is not trusted to come to an end.
@@ -110,6 +149,8 @@ pub(crate) struct Arrived<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The keys of its rows, before the window is applied.
     pub(crate) keys: &'a [Key],
+    /// What it says about the next one in its body.
+    pub(crate) cursor: Option<String>,
     /// The query parameters that hold secrets.
     pub(crate) secrets: &'a [String],
 }
@@ -163,6 +204,9 @@ impl Place {
         offset: Option<&str>,
     ) -> Vec<(String, String)> {
         let mut params = Vec::new();
+        if let (Paging::Cursor { param, .. }, At::Cursor(cursor)) = (paging, &self.at) {
+            params.push((param.clone(), cursor.clone()));
+        }
         let mut add = |name: &str, value: u64| params.push((name.to_owned(), value.to_string()));
         match paging {
             Paging::None | Paging::Link => {
@@ -174,6 +218,7 @@ impl Place {
                     add(name, wanted);
                 }
             }
+            Paging::Cursor { .. } => {}
             Paging::Page { param, size_param, start, size, .. } => {
                 add(param, if let At::Page(number) = self.at { number } else { *start });
                 if let Some(name) = size_param {
@@ -222,6 +267,7 @@ impl Place {
         let next = match paging {
             Paging::None => None,
             Paging::Link => link?.map(At::Target),
+            Paging::Cursor { .. } => page.cursor.clone().map(At::Cursor),
             Paging::Page { start, size, until_empty, .. } => {
                 let number = if let At::Page(number) = self.at { number } else { *start };
                 goes_on(rows, *size, *until_empty, &link).then(|| At::Page(number.saturating_add(1)))

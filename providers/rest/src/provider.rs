@@ -236,7 +236,7 @@ impl RestProvider {
             call.headers.insert(IF_NONE_MATCH, known);
         }
         let answer = self.exchange.send(cx, call).await?;
-        let (listed, told) = match answer.status.as_u16() {
+        let (listed, told, cursor) = match answer.status.as_u16() {
             304 if asked_for_news => {
                 return Ok(Page {
                     done: plan.done,
@@ -245,12 +245,13 @@ impl RestProvider {
                     ..Page::default()
                 });
             }
-            204 => (codec::Listed::default(), None),
+            204 => (codec::Listed::default(), None, None),
             status => {
                 let (json, path) = (self.json(&answer)?, route.list_key.as_deref());
                 let elements = codec::elements(&json, path).map_err(|error| error.with_status(status))?;
                 let told = route.total.as_ref().and_then(|total| total.of(&answer.headers, &json));
-                (codec::listed(route, path, &elements, self.exchange.runtime.now()), told)
+                let listed = codec::listed(route, path, &elements, self.exchange.runtime.now());
+                (listed, told, route.paging.cursor(&json))
             }
         };
         let keys = listed.keys(route.schema)?;
@@ -266,6 +267,7 @@ impl RestProvider {
             uri: &answer.uri,
             headers: &answer.headers,
             keys: &keys,
+            cursor,
             secrets: answer.secrets.params(),
         };
         let next = place.advance(&route.paging, &self.exchange.base, &arrived)?.map(|place| place.write());

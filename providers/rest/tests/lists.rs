@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use larder_core::{Context, ErrorKind, PageToken, Query, Sent};
 use larder_rest::{Endpoint, Paging};
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::*;
 
 fn users() -> Endpoint {
     Endpoint::new("/users")
 }
 
+// Rules: s-paged
 #[tokio::test]
 async fn pages_by_link() {
     let server = Server::new(|seen| match param(seen, "page").unwrap_or(1) {
@@ -33,6 +34,7 @@ async fn pages_by_link() {
     assert_eq!(server.lines(), ["GET /v1/users?per_page=2", "GET /v1/users?page=2", "GET /v1/users?page=3"]);
 }
 
+// Rules: s-paged
 #[rstest]
 #[case(Paging::pages("page", "per_page", 2), 3, &["?page=1&per_page=2", "?page=2&per_page=2"])]
 #[case(Paging::pages("page", "per_page", 2), 4, &["?page=1&per_page=2", "?page=2&per_page=2", "?page=3&per_page=2"])]
@@ -54,6 +56,48 @@ async fn pages_by_number(#[case] paging: Paging, #[case] total: u64, #[case] exp
     assert_eq!(server.lines(), expected);
 }
 
+// Rules: s-paged
+#[rstest]
+#[case(json!(null))]
+#[case(json!(""))]
+#[case(json!(false))]
+#[tokio::test]
+async fn pages_by_cursor(#[case] last: Value) {
+    let server = Server::new(move |seen| {
+        let (rows, next) = match seen.line().as_str() {
+            "GET /v1/users?limit=2" => (0..2, json!("a/b")),
+            "GET /v1/users?limit=2&cursor=a%2Fb" => (2..4, json!(7)),
+            "GET /v1/users?limit=2&cursor=7" => (4..5, last.clone()),
+            other => panic!("nobody asks for {other}"),
+        };
+        ok(
+            json!({ "items": rows.map(|at| user_json(&format!("{at:03}"), "Ada", None, "open")).collect::<Vec<_>>(),
+            "meta": { "next": next } }),
+        )
+    });
+    let endpoint =
+        users().list_key("items").list_param("limit", "2").paging(Paging::cursors("cursor", "meta.next"));
+    let remote = remote(&server, endpoint).await;
+    let pages = pages(&remote, &USER, &Query::all()).await.unwrap();
+    assert_eq!(
+        pages.iter().map(ids).collect::<Vec<_>>(),
+        [vec!["000", "001"], vec!["002", "003"], vec!["004"]]
+    );
+}
+
+#[tokio::test]
+async fn a_cursor_that_leads_back_is_noticed() {
+    let server = Server::new(|seen| {
+        let next = if seen.line().ends_with("cursor=a") { "b" } else { "a" };
+        ok(json!({ "items": [user_json(next, "Ada", None, "open")], "next": next }))
+    });
+    let remote = remote(&server, users().list_key("items").paging(Paging::cursors("cursor", "next"))).await;
+    let error = pages(&remote, &USER, &Query::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, false), "{error:?}");
+    assert!(server.lines().len() < 10);
+}
+
+// Rules: s-paged
 #[tokio::test]
 async fn a_short_page_is_not_the_last_if_a_link_says_so() {
     let server = Server::new(|seen| match param(seen, "page") {

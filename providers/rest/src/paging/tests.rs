@@ -20,7 +20,8 @@ fn keys(from: usize, to: usize) -> Vec<Key> {
 fn advance(place: Place, paging: &Paging, keys: &[Key], link: Option<&str>) -> Result<Option<Place>> {
     let uri = Uri::from_static("https://a/v1/users");
     let headers = link.map(|link| (LINK, HeaderValue::from_str(link).unwrap())).into_iter().collect();
-    let arrived = Arrived { uri: &uri, headers: &headers, keys, secrets: &["token".to_owned()] };
+    let arrived =
+        Arrived { uri: &uri, headers: &headers, keys, cursor: None, secrets: &["token".to_owned()] };
     place.advance(paging, &base(), &arrived)
 }
 
