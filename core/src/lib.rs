@@ -66,7 +66,7 @@ pub use provider::{
 };
 pub use query::{
     Assigned, CompareOp, Cursor, Direction, Field, Holds, KeySet, Needle, Operand, Operator, Order, OrderBy,
-    Plan, Position, Predicate, Query, Select, TextOp, Where,
+    Places, Plan, Position, Predicate, Query, Select, TextOp, Where,
 };
 pub use request::{Request, Requests, Response};
 pub use row::{AsModel, Model, Record, Row};

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Predicate, eval};
+use super::{Places, Predicate, eval};
 use crate::error::{Fault, Result};
 use crate::key::Key;
 use crate::row::Row;
@@ -23,6 +23,7 @@ enum Node<'q> {
     Plain(&'q Predicate),
     Keys(Vec<&'q Key>),
     In(u16, Operands<'q>),
+    Among(u16, Places),
     And(Vec<Node<'q>>),
     Or(Vec<Node<'q>>),
     Not(Box<Node<'q>>),
@@ -48,6 +49,7 @@ fn has_long(condition: &Predicate, depth: usize) -> bool {
     match condition {
         Predicate::Keys(keys) => keys.len() > SHORT,
         Predicate::In { values, .. } => values.len() > SHORT,
+        Predicate::Among { keys, .. } => keys.len() > SHORT,
         // What nests deeper is refused when it is asked.
         _ if depth > super::MAX_DEPTH => false,
         Predicate::And(all) | Predicate::Or(all) => all.iter().any(|one| has_long(one, depth + 1)),
@@ -67,6 +69,7 @@ impl<'q> Node<'q> {
                 Self::Keys(keys)
             }
             Predicate::In { field, values } => Self::In(*field, Operands::of(values)),
+            Predicate::Among { field, keys } => Self::Among(*field, Places::of(keys)),
             Predicate::And(all) => Self::And(each(all)),
             Predicate::Or(any) => Self::Or(each(any)),
             Predicate::Not(one) => Self::Not(Box::new(Self::of(one, depth + 1))),
@@ -81,6 +84,11 @@ impl<'q> Node<'q> {
             Self::In(field, operands) => {
                 let at = usize::from(*field);
                 let held = row.field(at).and_then(|value| operands.hold(value));
+                held.map_err(|fault| schema.fault(at, fault))
+            }
+            Self::Among(field, places) => {
+                let at = usize::from(*field);
+                let held = row.field(at).and_then(|value| places.hold(value));
                 held.map_err(|fault| schema.fault(at, fault))
             }
             Self::And(all) => {

@@ -7,7 +7,7 @@ use larder_core::association::resolve::{own_key, reference, references};
 use larder_core::association::{AnyModel, AssocDef, Includes, Link, Lookup};
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Error, ErrorKind, Key, KeySet, Model, PageRow, Predicate, Query, Result, Row, Schema, async_trait,
+    Error, ErrorKind, Key, KeySet, Model, PageRow, Places, Predicate, Query, Result, Row, Schema, async_trait,
 };
 
 /// A row that related rows are put into.
@@ -29,16 +29,14 @@ pub(crate) struct Decode {
     /// The field by which they are found: their own key, or the one that refers to the parent.
     field: u16,
     /// The keys that are asked for.
-    keys: KeySet,
+    keys: Places,
 }
 
 impl Decode {
     /// Adds a row to the others, unless it is none of those that were asked for.
     pub(crate) fn add(&self, row: &dyn Row, to: &mut Vec<Child>) -> Result<()> {
         let at = usize::from(self.field);
-        // Rows that are looked up by their own keys come in the order of the keys.
-        let next = to.last().map_or(0, |before| before.place + 1);
-        let place = row.field(at).and_then(|value| self.keys.place_near(value, next));
+        let place = row.field(at).and_then(|value| self.keys.place(value));
         if let Some(place) = place.map_err(|fault| self.target.fault(at, fault))? {
             to.push(Child { place, row: (self.build)(row)? });
         }
@@ -54,11 +52,11 @@ impl Decode {
 
     /// How many keys are asked for.
     pub(crate) fn asked(&self) -> usize {
-        self.keys.len()
+        self.keys.keys().len()
     }
 
     fn query(&self) -> Query {
-        Query::filter(Predicate::Among { field: self.field, keys: self.keys.clone() })
+        Query::filter(Predicate::Among { field: self.field, keys: self.keys.keys().clone() })
     }
 }
 
@@ -206,7 +204,8 @@ async fn targets(
     if keys.is_empty() {
         return Ok(Found::new(Vec::new(), 0));
     }
-    let decode = Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: keys.clone() };
+    let decode =
+        Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: Places::of(keys) };
     let children = lookup.children(&decode.query(), &decode).await?;
     let mut found = Found::new(children, keys.len());
     if !nested.is_empty() {
