@@ -71,6 +71,8 @@ pub(crate) struct Server {
     pub(crate) budget: Arc<AtomicI64>,
     /// Loses this many replies.
     pub(crate) lose: Arc<AtomicI64>,
+    /// Says of this many creations of teams that there is a conflict.
+    pub(crate) disputes: Arc<AtomicI64>,
     pub(crate) next: Arc<AtomicI64>,
     seen: Arc<Mutex<Vec<String>>>,
     asked: Arc<Mutex<Vec<String>>>,
@@ -176,6 +178,12 @@ impl Provider for Server {
         let repeated = self.done.lock().unwrap().get(&mutation.id).cloned();
         if let Some(row) = repeated {
             return Ok(Applied { outcome: Outcome::Updated, row });
+        }
+        let creates = mutation.operation == Operation::Insert && mutation.schema == Team::schema();
+        if creates && self.disputes.load(Ordering::Relaxed) > 0 {
+            self.disputes.fetch_sub(1, Ordering::Relaxed);
+            let error = Error::new(ErrorKind::Conflict, "there is such a row");
+            return Err(error.with_status(409).with_sent(Sent::Answered));
         }
         let mut mutation = mutation.clone();
         let refers = named(mutation.schema, mutation.row.as_deref());

@@ -1,6 +1,6 @@
 //! Creations that are given up while others refer to what they would have created.
 
-use larder::{OutboxSettings, PermanentFailure, QueuedMutation, Repository};
+use larder::{OutboxSettings, PermanentFailure, QueuedMutation, Repository, Resolution};
 
 use super::*;
 
@@ -172,4 +172,37 @@ async fn what_depends_on_a_parked_creation_waits_until_it_is_decided() {
     settled(&club.repo).await;
     at_peace(&club.repo, &server).await;
     assert_eq!(server.rows::<Member>().await.len(), 2);
+}
+
+// Rules: o-discard-dependants, c-settle
+#[tokio::test]
+async fn a_conflict_about_a_creation_is_not_settled_by_giving_it_up_while_others_depend_on_it() {
+    let server = Server::default();
+    let club = club(&server, false, None, settings()).await;
+    server.disputes.store(1, Ordering::Relaxed);
+    server.offline(false);
+    club.repo.outbox().resume();
+    assert_eq!(club.repo.outbox().settled().await.conflicts, 1);
+    let conflicts = club.repo.conflicts::<Team>();
+    let seq = conflicts.list().await.unwrap()[0].seq;
+    for resolution in [Resolution::Theirs, Resolution::Delete] {
+        let error = conflicts.settle(seq, resolution).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_string().contains(&format!("Member {}", club.ada)), "{error}");
+    }
+    conflicts.settle(seq, Resolution::Mine).await.unwrap();
+    settled(&club.repo).await;
+    at_peace(&club.repo, &server).await;
+    assert_eq!(server.rows::<Team>().await.len(), 1);
+
+    // One that nothing depends on is gone, and the server does not hear of it.
+    server.disputes.store(1, Ordering::Relaxed);
+    let alone = club.repo.upsert(&team(&club.repo, "red", None).await).await.unwrap();
+    alone.accepted().await.unwrap_err();
+    let seq = conflicts.list().await.unwrap()[0].seq;
+    let before = server.seen().len();
+    conflicts.settle(seq, Resolution::Delete).await.unwrap();
+    settled(&club.repo).await;
+    assert_eq!(server.seen().len(), before);
+    at_peace(&club.repo, &server).await;
 }
