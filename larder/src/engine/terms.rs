@@ -330,3 +330,26 @@ pub(crate) struct Counts {
     pub(crate) parked: usize,
     pub(crate) conflicts: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    // Rules: o-backoff
+    #[rstest]
+    #[case::before_the_request_was_read([425, 429, 503], Answer::Unreachable { sent: Sent::Never, wait: None })]
+    #[case::nobody_knows_what_became_of_it([408, 502, 504], Answer::Unreachable { sent: Sent::Maybe, wait: None })]
+    #[case::the_server_failed([500, 500, 500], Answer::Failed { wait: None })]
+    #[case::the_server_says_no([400, 422, 501], Answer::Refused)]
+    fn a_status_says_whether_a_repeat_helps_and_whether_the_attempt_counts(
+        #[case] statuses: [u16; 3],
+        #[case] expected: Answer,
+    ) {
+        for status in statuses {
+            let error = Error::new(ErrorKind::Http { status }, "no").with_sent(Sent::Answered);
+            assert_eq!(Answer::of(&error), expected, "{status}");
+        }
+    }
+}

@@ -60,6 +60,49 @@ async fn the_cursor_moves_with_each_page() {
     assert_eq!(here(&repo).await, server.notes().await);
 }
 
+// Rules: s-delta, s-delete
+#[tokio::test]
+async fn a_deletion_spares_a_row_that_was_made_anew_during_the_pull() {
+    let (server, repo) = pulled(Memory::new().delta_page(2), 6).await;
+    for id in 0..2 {
+        server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+    }
+    for id in 4..6 {
+        server.write(&name(id), None).await;
+    }
+    let mut events = repo.sync().model::<Note>().unwrap().events();
+    events.next().await.expect("a page of what is new").unwrap();
+    repo.delete::<Note>(name(4)).await.unwrap().accepted().await.unwrap();
+    let _ = repo.upsert(&note(&name(4), "mine", 1)).await.unwrap().accepted().await.unwrap();
+    events.next().await.expect("a page of what is gone").unwrap();
+    let rows = here(&repo).await;
+    assert!(rows.iter().any(|(id, text)| (id, text.as_str()) == (&name(4), "mine")), "{rows:?}");
+    assert!(rows.iter().all(|(id, _)| *id != name(5)), "{rows:?}");
+    while let Some(event) = events.next().await {
+        event.unwrap();
+    }
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-delta, s-delete
+#[tokio::test]
+async fn a_row_that_was_written_during_the_pull_and_deleted_by_others_after_that_is_gone_after_the_next() {
+    let (server, repo) = pulled(Memory::new().delta_page(2), 6).await;
+    server.brief.store(true, Ordering::SeqCst);
+    for id in 0..3 {
+        server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+    }
+    let mut events = repo.sync().model::<Note>().unwrap().events();
+    events.next().await.expect("a page of what is new").unwrap();
+    let _ = repo.upsert(&note(&name(4), "mine", 1)).await.unwrap().accepted().await.unwrap();
+    server.write(&name(4), None).await;
+    while let Some(event) = events.next().await {
+        event.unwrap();
+    }
+    repo.sync().model::<Note>().unwrap().await.unwrap();
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
 // Rules: s-expired, s-delete
 #[tokio::test]
 async fn a_cursor_that_is_too_old_leads_to_a_pull_of_everything() {

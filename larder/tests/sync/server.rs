@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) answers: AtomicUsize,
     /// What it says of changes.
     pub(crate) scope: Mutex<DeltaScope>,
+    /// Of a row that is gone by now, it tells that alone.
+    pub(crate) brief: AtomicBool,
     pub(crate) pushes: AtomicBool,
     /// Page tokens of another epoch are refused.
     pub(crate) epoch: AtomicU64,
@@ -69,6 +71,7 @@ impl Server {
             offline: AtomicBool::new(false),
             answers: AtomicUsize::new(usize::MAX),
             scope: Mutex::new(scope),
+            brief: AtomicBool::new(false),
             pushes: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             tags: AtomicBool::new(false),
@@ -298,6 +301,16 @@ impl Delta for Server {
         let mut answer = self.store.delta().unwrap().changes(cx, schema, since).await?;
         if let DeltaAnswer::Page(page) = &mut answer {
             page.misfits = self.unreadable(&mut page.rows);
+            if self.brief.load(Ordering::SeqCst) {
+                let mut still = Vec::new();
+                for row in page.rows.drain(..) {
+                    let key = schema.key_of(&*row.row)?;
+                    if self.store.load(cx, schema, &key).await?.is_some_and(|stored| stored.row.is_some()) {
+                        still.push(row);
+                    }
+                }
+                page.rows = still;
+            }
             if self.scope(schema) == DeltaScope::Changes {
                 page.deleted.clear();
             }

@@ -76,7 +76,7 @@ impl Asides {
 pub(in crate::repository) struct Kept {
     /// Rows that are new, different or gone.
     pub(in crate::repository) changed: u64,
-    /// Rows that have stayed as they are because something that is pending for them was confirmed meanwhile.
+    /// Rows that have stayed as they are because they were written meanwhile, or what is pending for them was confirmed.
     pub(in crate::repository) left: Vec<Key>,
     /// Rows that could not be stored.
     pub(in crate::repository) asides: Vec<Aside>,
@@ -201,6 +201,8 @@ impl Repository {
                     entering.batch.ops.push(Op::Remove { schema, key: key.clone() });
                     entering.changed += 1;
                 }
+                // Whether it was written before it was deleted or after that, only the remote can tell.
+                Some(stored) if asked.is_newer(&stored) => kept.left.push(key.clone()),
                 _ => {}
             }
         }
@@ -315,9 +317,12 @@ impl Asked {
     /// Whether a row that the remote does not have goes: nothing is pending for it, it was not kept here by choice, and
     /// not written since.
     fn may_go(&self, stored: &StoredRow) -> bool {
-        let newer =
-            stored.meta.revision > self.started && self.own.binary_search(&stored.meta.revision).is_err();
-        stored.meta.tail == 0 && stored.meta.sync.state == RowState::Synced && !newer
+        stored.meta.tail == 0 && stored.meta.sync.state == RowState::Synced && !self.is_newer(stored)
+    }
+
+    /// Whether a row was written since, and not by the fetch itself.
+    fn is_newer(&self, stored: &StoredRow) -> bool {
+        stored.meta.revision > self.started && self.own.binary_search(&stored.meta.revision).is_err()
     }
 }
 

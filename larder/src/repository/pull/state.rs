@@ -55,7 +55,7 @@ pub(super) struct Course {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::repository) struct Strays {
     pub(super) keys: Vec<Key>,
-    /// Those that something was pending for: what the remote said was left out.
+    /// Those that were written meanwhile, or that something was pending for: what the remote said was left out.
     #[serde(default)]
     pub(super) pending: Vec<Key>,
     /// There are others, of which the key is not known, or for which there was no room: everything has to be pulled.
