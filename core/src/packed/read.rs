@@ -132,26 +132,12 @@ fn slots_in_order<'a>(
     Ok(())
 }
 
-/// Reads one value that fills `bytes`. Of a composite, the end is known: it is not looked for.
+/// Reads one value that fills `bytes`.
 #[inline]
 pub(super) fn value<'a>(bytes: &'a [u8], bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
     match bind {
         Bind::Scalar => Cursor(bytes).scalar(),
-        Bind::List(_) | Bind::Map(..) | Bind::Struct(_) | Bind::Enum(_) if !Cursor(bytes).is_null() => {
-            Ok(composite(bytes, bind))
-        }
         other => Cursor(bytes).value(other),
-    }
-}
-
-/// Shows a composite that fills `bytes`.
-fn composite<'a>(bytes: &'a [u8], bind: &'a Bind) -> ValueRef<'a> {
-    let nested = Nested::Packed(PackedView { bytes, bind });
-    match bind {
-        Bind::List(_) => ValueRef::List(nested),
-        Bind::Map(..) => ValueRef::Map(nested),
-        Bind::Struct(_) => ValueRef::Struct(nested),
-        _ => ValueRef::Variant(nested),
     }
 }
 
@@ -249,14 +235,21 @@ impl<'a> Cursor<'a> {
                 let (at, _) = within.variant()?;
                 names.get(at).ok_or(Fault::Malformed)?.map(ValueRef::Str)
             }
-            nested => {
+            composite => {
                 if self.is_null() {
                     self.take(1)?;
                     return Ok(ValueRef::Null);
                 }
                 let start = self.0;
                 self.skip()?;
-                Ok(composite(&start[..start.len() - self.0.len()], nested))
+                let bytes = &start[..start.len() - self.0.len()];
+                let nested = Nested::Packed(PackedView { bytes, bind: composite });
+                Ok(match composite {
+                    Bind::List(_) => ValueRef::List(nested),
+                    Bind::Map(..) => ValueRef::Map(nested),
+                    Bind::Struct(_) => ValueRef::Struct(nested),
+                    _ => ValueRef::Variant(nested),
+                })
             }
         }
     }

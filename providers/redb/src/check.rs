@@ -37,6 +37,8 @@ pub(crate) fn records(
                 whole = false;
                 check.add(FindingKind::Page, None, None, error.to_string());
             }
+            // The database closes itself after a read that failed: what is left can't be looked at before it is mended.
+            Err(Halt::Closed) if !whole => break,
             Err(halt) => return Err(halt),
         }
     }

@@ -27,6 +27,9 @@ use crate::writer::{Job, lock};
 /// The most outbox entries that are read on the calling thread.
 const INLINE_ENTRIES: usize = 32;
 
+/// How often a check begins anew because the store has reopened itself.
+const LOOKS: usize = 8;
+
 #[async_trait]
 impl Store for RedbStore {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
@@ -188,7 +191,7 @@ impl Store for RedbStore {
 impl RedbStore {
     /// Looks at one committed state, off the asynchronous threads.
     async fn look_at_all(&self, watch: &Watch) -> Result<Integrity> {
-        loop {
+        for _ in 0..LOOKS {
             watch.check()?;
             let snapshot = match self.shared.ask(Job::Snapshot).await {
                 Ok(snapshot) => snapshot,
@@ -209,6 +212,8 @@ impl RedbStore {
                 Err(Halt::Closed) => {}
             }
         }
+        let message = "the store closes itself whenever it is looked at: salvage it";
+        Err(Error::new(ErrorKind::Corrupt, message))
     }
 
     /// The way that a cache miss takes: one lookup, and the row out of its page.
