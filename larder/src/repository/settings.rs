@@ -100,7 +100,7 @@ impl OutboxSettings {
 
     /// How far apart devices that regain their connection at one moment begin to send: each waits for anything up to this,
     /// 2 seconds unless told otherwise, before the first request. What the application insists on, by
-    /// [`drain`](crate::Repository::drain) say, does not wait.
+    /// [`drain`](crate::Outbox::drain) say, does not wait.
     pub fn spread(mut self, spread: Duration) -> Self {
         self.engine.spread = spread;
         self
