@@ -1,6 +1,7 @@
 //! A medium that remembers what lay on it at each sync: what a kill at that moment leaves.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_redb::{Redb, StorageBackend};
@@ -20,6 +21,14 @@ impl Disk {
     pub(crate) fn config(&self) -> Redb {
         let disk = self.clone();
         Redb::in_memory().backend(move || Ok(Box::new(disk.clone())))
+    }
+
+    /// The same, but whoever opens it can read what lies at `offset` so many times and no more.
+    pub(crate) fn wearing(&self, offset: u64, reads: usize) -> Redb {
+        let disk = self.clone();
+        Redb::in_memory().cache_size(0).backend(move || {
+            Ok(Box::new(Wearing { disk: disk.clone(), offset, reads: AtomicUsize::new(reads) }))
+        })
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -68,5 +77,40 @@ impl StorageBackend for Disk {
         let mut bytes = held(&self.bytes);
         bytes.get_mut(range(offset, data.len())?).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         Ok(())
+    }
+}
+
+/// A disk of which one page can be read a few times.
+#[derive(Debug)]
+struct Wearing {
+    disk: Disk,
+    offset: u64,
+    reads: AtomicUsize,
+}
+
+impl StorageBackend for Wearing {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let spent = (offset..offset + out.len() as u64).contains(&self.offset)
+            && self
+                .reads
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_err();
+        if spent { Err(io::ErrorKind::UnexpectedEof.into()) } else { self.disk.read(offset, out) }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.write(offset, data)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use larder_core::{
     ErrorKind, FindingKind, Integrity, Key, KeyDef, Op, Query, Schema, Store, Tail, Timestamp,
@@ -9,6 +10,7 @@ use larder_core::{
 use larder_redb::{OnCorrupt, Redb};
 
 use crate::damage::{ENTRIES, OUTBOX, ROWS, at, kind, tamper};
+use crate::disk::Disk;
 use crate::support::*;
 
 /// A closed store with `rows` rows, of which the first `queued` wait to be sent.
@@ -394,4 +396,29 @@ async fn a_file_whose_making_was_cut_short_is_made_anew_and_a_lost_header_is_not
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(kind(open(&Redb::at(&path), &[&PERSON]).await), ErrorKind::Corrupt);
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left alone");
+}
+
+// Rules: d-check
+#[tokio::test]
+async fn a_check_comes_to_an_end_though_the_store_can_be_opened_and_not_be_read() {
+    const PAGE: usize = 4096;
+    let disk = Disk::default();
+    let store = open(&disk.config(), &[&PERSON]).await.unwrap();
+    commit(&*store, (0..500).map(|id| put(&PERSON, person(id, "Ada", "", 1)))).await.unwrap();
+    drop(store);
+    let bytes = disk.bytes();
+    let mut noticed = 0;
+    for offset in (PAGE..bytes.len()).step_by(PAGE) {
+        for reads in 1..6 {
+            let disk = Disk::of(bytes.clone()).wearing(offset as u64, reads);
+            let Ok(store) = open(&disk, &[&PERSON]).await else { continue };
+            let checked = tokio::time::timeout(Duration::from_secs(60), store.check(&cx())).await;
+            let found = checked.unwrap_or_else(|_| panic!("it goes on for ever: {reads} reads at {offset}"));
+            noticed += match found {
+                Ok(found) => usize::from(!found.is_sound()),
+                Err(error) => usize::from(error.kind() == ErrorKind::Corrupt),
+            };
+        }
+    }
+    assert!(noticed >= 10, "{noticed}");
 }
