@@ -400,6 +400,7 @@ async fn a_file_whose_making_was_cut_short_is_made_anew_and_a_lost_header_is_not
 
 // Rules: d-check
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "it would go on for ever")]
 async fn a_check_comes_to_an_end_though_the_store_can_be_opened_and_not_be_read() {
     const PAGE: usize = 4096;
     let disk = Disk::default();
