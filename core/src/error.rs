@@ -49,6 +49,22 @@ pub enum ErrorKind {
     Full,
 }
 
+impl ErrorKind {
+    /// What an answer with this status is, if it is no success and the remote means nothing else by it.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            401 => Self::Unauthorized,
+            404 | 410 => Self::NotFound,
+            // 428 asks for the version that a write is based on: what the server has is not known here.
+            409 | 412 | 428 => Self::Conflict,
+            408 | 425 | 429 => Self::Http { status },
+            400..=499 => Self::Rejected,
+            _ => Self::Http { status },
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {

@@ -23,8 +23,8 @@
 /// - `provider` is the row of the matrix.
 /// - `faces` are what it has beside `Provider`: `store`, `durable` (a store that can be opened again: see
 ///   [`Subject::reopened_by`](crate::Subject::reopened_by)), `remote` (it can stand as the remote), `delta` (it tells
-///   what has changed since a cursor), `realtime` (it pushes changes). The suites of a face that is not there are not there
-///   either. What pages or forgets is best configured with little of both, a page of some rows and some sixty changes: the
+///   what has changed since a cursor), `realtime` (it pushes changes), `requests` (it takes requests that are no models,
+///   and its subject has a [`Site`](crate::Site)). The suites of a face that is not there are not there either. What pages or forgets is best configured with little of both, a page of some rows and some sixty changes: the
 ///   suites write two hundred.
 /// - `make` opens an empty provider.
 /// - `exempt` names cases that are left out, each with its reason: `{ "floats::x" => "JSON has none" }`. A case that is
@@ -78,6 +78,9 @@ macro_rules! __cases_of_face {
     };
     (realtime) => {
         $crate::__cases_of_realtime!($crate::__tests);
+    };
+    (requests) => {
+        $crate::__cases_of_requests!($crate::__tests);
     };
 }
 

@@ -37,6 +37,7 @@ pub mod random;
 pub mod rules;
 mod run;
 pub mod runtime;
+mod site;
 mod subject;
 pub mod suites;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use outcome::Outcome;
 pub use random::Random;
 pub use run::{Candidate, Make, check_exemptions, judge, run};
 pub use runtime::{Clock, TestRuntime};
+pub use site::{Arrived, Reply, Site};
 pub use subject::{Reopen, Setup, Subject};
 pub use trial::{Trial, Verdict, fails, numbers};
 

@@ -11,6 +11,7 @@ use larder_core::{Opening, Provider, Result, Schema, Store};
 use crate::differential::Limits;
 use crate::models;
 use crate::runtime::TestRuntime;
+use crate::site::Site;
 
 /// How long something that has to come may take, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +59,7 @@ pub struct Subject {
     pub(crate) reopen: Option<Reopen>,
     pub(crate) limits: Limits,
     pub(crate) patience: Duration,
+    pub(crate) site: Option<Site>,
     kept: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -72,7 +74,7 @@ impl Subject {
     #[must_use]
     pub fn provider(provider: Arc<dyn Provider>) -> Self {
         let (limits, patience) = (Limits::default(), PATIENCE);
-        Self { provider, store: None, reopen: None, limits, patience, kept: Vec::new() }
+        Self { provider, store: None, reopen: None, limits, patience, site: None, kept: Vec::new() }
     }
 
     /// A store.
@@ -106,6 +108,13 @@ impl Subject {
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Tells which server the requests go to that are no models: for the face `requests`.
+    #[must_use]
+    pub fn site(mut self, site: Site) -> Self {
+        self.site = Some(site);
         self
     }
 

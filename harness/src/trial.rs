@@ -6,12 +6,13 @@ use std::time::Duration;
 use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitOutcome, Committed, Context, Delta, Done, Error, ErrorKind,
     Key, Meta, MetaRef, Mutation, MutationId, Op, Operation, PageRow, Predicate, Provider, Query, Realtime,
-    Record, Result, Row, Runtime, RuntimeExt, Schema, Store, Tail,
+    Record, Requests, Result, Row, Runtime, RuntimeExt, Schema, Store, Tail,
 };
 
 use crate::differential::Limits;
 use crate::plain::{Plain, plain};
 use crate::runtime::TestRuntime;
+use crate::site::Site;
 use crate::subject::{Setup, Subject};
 
 /// How a case ended, unless it failed.
@@ -92,6 +93,24 @@ impl Trial {
     #[must_use]
     pub fn realtime(&self) -> &dyn Realtime {
         self.provider().realtime().expect("the face `realtime` is claimed, but the provider has none")
+    }
+
+    /// What takes requests that are no models; a case that asks for it stands in a suite of the face `requests`.
+    ///
+    /// # Panics
+    /// If the provider has no such face, and its tests say that it has.
+    #[must_use]
+    pub fn requests(&self) -> &dyn Requests {
+        self.provider().requests().expect("the face `requests` is claimed, but the provider has none")
+    }
+
+    /// The server that they go to.
+    ///
+    /// # Panics
+    /// If the subject has none.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        self.subject.site.as_ref().expect("the face `requests` is claimed, but the subject has no `site`")
     }
 
     /// Closes the store and opens it again for these models.

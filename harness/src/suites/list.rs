@@ -434,8 +434,37 @@ macro_rules! __cases_of_realtime {
     };
 }
 
+/// Cases of a provider that takes requests which are no models.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __cases_of_requests {
+    ($($then:tt)*) => {
+        $($then)*! {
+            "requests" once requests {
+                a_request_arrives_as_it_was_made: "p-requests",
+                every_method_goes: "p-requests",
+                any_body_arrives: "p-requests",
+                headers_arrive: "p-requests",
+                the_answer_is_given: "p-requests-answer",
+                an_answer_may_have_no_body: "p-requests-answer",
+                each_gets_its_own_answer: "p-requests-answer",
+                what_is_no_success_is_an_error: "p-requests-refusal",
+                a_wait_that_is_asked_for_is_told: "p-requests-refusal",
+                a_repeated_delete_that_finds_nothing_is_done: "p-requests-gone",
+                it_is_sent_once: "p-requests-once",
+                the_key_is_the_same_at_a_repeat: "p-requests-key",
+                admission_sends_nothing: "p-requests-admit",
+                what_can_not_be_sent_is_refused: "p-requests-admit",
+                a_host_that_is_not_known_is_refused: "p-requests-hosts",
+                another_host_is_told_apart: "p-requests-hosts",
+                what_was_withdrawn_is_not_sent: "p-requests-withdrawn",
+            }
+        }
+    };
+}
+
 pub(crate) use {
     __cases_of_delta as delta, __cases_of_durable as durable, __cases_of_provider as provider,
-    __cases_of_realtime as realtime, __cases_of_remote as remote, __cases_of_store as store,
-    __cases_of_types as types,
+    __cases_of_realtime as realtime, __cases_of_remote as remote, __cases_of_requests as requests,
+    __cases_of_store as store, __cases_of_types as types,
 };

@@ -29,6 +29,7 @@ mod reads;
 mod realtime;
 mod refusals;
 mod repeats;
+mod requests;
 mod revisions;
 mod table;
 mod text;
@@ -48,7 +49,8 @@ use crate::trial::{Trial, Verdict};
 /// A case, and who runs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Who runs it: every `provider`, or who has the face `store`, `durable`, `remote`, `delta` or `realtime`.
+    /// Who runs it: every `provider`, or who has the face `store`, `durable`, `remote`, `delta`,
+    /// `realtime` or `requests`.
     pub face: &'static str,
     /// The suite.
     pub suite: &'static str,
@@ -113,10 +115,12 @@ const DURABLE: &[Case] = list::durable!(registry);
 const REMOTE: &[Case] = list::remote!(registry);
 const DELTA: &[Case] = list::delta!(registry);
 const REALTIME: &[Case] = list::realtime!(registry);
+const REQUESTS: &[Case] = list::requests!(registry);
 
 /// All cases.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [PROVIDER, STORE, DURABLE, REMOTE, DELTA, REALTIME].into_iter().chain(TYPES.iter().copied()).flatten()
+    let faces = [PROVIDER, STORE, DURABLE, REMOTE, DELTA, REALTIME, REQUESTS];
+    faces.into_iter().chain(TYPES.iter().copied()).flatten()
 }
 
 impl Case {

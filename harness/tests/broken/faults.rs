@@ -107,4 +107,38 @@ pub(crate) enum Fault {
     TellsPast,
     /// Changes of one model are pushed to those who listen to another.
     MixesModels,
+    /// A request loses its body.
+    DropsBody,
+    /// A request goes without its headers.
+    DropsHeaders,
+    /// The query of a target is cut off.
+    CutsTarget,
+    /// Every request is a POST.
+    OneMethod,
+    /// A request is sent twice.
+    SendsTwice,
+    /// A request that the server has no time for is sent again at once.
+    TriesAgain,
+    /// Whatever is answered is an answer.
+    TakesAnyAnswer,
+    /// The error says nothing of the status.
+    LosesStatus,
+    /// How long the server asks to be left alone is not told.
+    ForgetsWait,
+    /// A delete that finds nothing is done, the first time as well.
+    GoneAtOnce,
+    /// A repeat goes under another key.
+    NewKeys,
+    /// Everything is admitted.
+    AdmitsAll,
+    /// A request is sent when it is looked at.
+    SendsEarly,
+    /// All hosts are one.
+    OneHost,
+    /// A request for a host that is not known goes to that of the rows.
+    AnyHost,
+    /// What was withdrawn is sent.
+    SendsWithdrawn,
+    /// The last answer is given to whoever asks next.
+    MixesAnswers,
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod faults;
+mod requests;
 mod wrapper;
 
 use std::sync::{Arc, Mutex};
@@ -16,14 +17,16 @@ use faults::Fault::{
 };
 use larder_core::{OpenStore, Result};
 use larder_harness::suites::{Case, cases};
-use larder_harness::{Candidate, Outcome as Judged, Setup, Subject, judge};
+use larder_harness::{Candidate, Outcome as Judged, Setup, Site, Subject, judge};
 use larder_memory::Memory;
+use requests::{ELSEWHERE, answers};
 use rstest::rstest;
 use wrapper::Broken;
 
-fn memory(setup: &Setup) -> impl Future<Output = Result<Arc<dyn larder_core::Store>>> {
+fn memory(setup: &Setup, site: &Site) -> impl Future<Output = Result<Arc<dyn larder_core::Store>>> {
     // Small pages and a short memory: changes come on several pages, and some are forgotten.
     let memory = Memory::new().delta_page(7).changes(60);
+    let memory = memory.answering(answers(site, false)).answering_at(ELSEWHERE, answers(site, true));
     let opening = setup.opening();
     async move { OpenStore::open(Box::new(memory), &opening).await }
 }
@@ -32,9 +35,11 @@ fn memory(setup: &Setup) -> impl Future<Output = Result<Arc<dyn larder_core::Sto
 fn found_by(fault: Fault, among: impl Fn(&Case) -> bool) -> Vec<String> {
     let make = move |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
-            let inner = memory(&setup).await?;
+            let site = Site::new().elsewhere(ELSEWHERE);
+            let inner = memory(&setup, &site).await?;
             // A third of the triples keeps this quick.
-            let subject = Subject::store(Arc::new(Broken { inner, fault, told: Mutex::default() })).dear();
+            let broken = Broken { inner, fault, told: Mutex::default() };
+            let subject = Subject::store(Arc::new(broken)).site(site).dear();
             // What is never pushed is not waited for long.
             Ok(if fault == Fault::Nothing { subject } else { subject.patience(Duration::from_millis(100)) })
         })
@@ -48,6 +53,11 @@ fn found_by(fault: Fault, among: impl Fn(&Case) -> bool) -> Vec<String> {
 /// Whether a case is about what has changed.
 fn is_of_changes(case: &Case) -> bool {
     ["delta", "realtime"].contains(&case.face)
+}
+
+/// Whether a case is about requests that are no models.
+fn is_of_requests(case: &Case) -> bool {
+    case.face == "requests"
 }
 
 #[track_caller]
@@ -96,7 +106,8 @@ fn check(fault: Fault, found: &[String], expected: &[&str]) {
 #[case(Mixup, &["associations::two_to_one_model_stay_apart", "associations::any_of_one", "differential::related"])]
 #[case(Versions, &["versions::a_write_based_on_another_conflicts"])]
 fn a_planted_fault_is_found(#[case] fault: Fault, #[case] expected: &[&str]) {
-    let found = found_by(fault, |case| case.face != "durable" && !is_of_changes(case));
+    let found =
+        found_by(fault, |case| case.face != "durable" && !is_of_changes(case) && !is_of_requests(case));
     check(fault, &found, expected);
 }
 
@@ -123,10 +134,33 @@ fn a_planted_fault_of_changes_is_found(#[case] fault: Fault, #[case] expected: &
     check(fault, &found_by(fault, is_of_changes), expected);
 }
 
+#[rstest]
+#[case(Fault::DropsBody, &["requests::a_request_arrives_as_it_was_made", "requests::any_body_arrives"])]
+#[case(Fault::DropsHeaders, &["requests::headers_arrive"])]
+#[case(Fault::CutsTarget, &["requests::a_request_arrives_as_it_was_made"])]
+#[case(Fault::OneMethod, &["requests::every_method_goes"])]
+#[case(Fault::SendsTwice, &["requests::it_is_sent_once"])]
+#[case(Fault::TriesAgain, &["requests::it_is_sent_once"])]
+#[case(Fault::TakesAnyAnswer, &["requests::what_is_no_success_is_an_error"])]
+#[case(Fault::LosesStatus, &["requests::what_is_no_success_is_an_error"])]
+#[case(Fault::ForgetsWait, &["requests::a_wait_that_is_asked_for_is_told"])]
+#[case(Fault::GoneAtOnce, &["requests::a_repeated_delete_that_finds_nothing_is_done"])]
+#[case(Fault::NewKeys, &["requests::the_key_is_the_same_at_a_repeat"])]
+#[case(Fault::AdmitsAll, &["requests::what_can_not_be_sent_is_refused"])]
+#[case(Fault::SendsEarly, &["requests::admission_sends_nothing"])]
+#[case(Fault::OneHost, &["requests::another_host_is_told_apart"])]
+#[case(Fault::AnyHost, &["requests::a_host_that_is_not_known_is_refused"])]
+#[case(Fault::SendsWithdrawn, &["requests::what_was_withdrawn_is_not_sent"])]
+#[case(Fault::MixesAnswers, &["requests::each_gets_its_own_answer"])]
+fn a_planted_fault_of_requests_is_found(#[case] fault: Fault, #[case] expected: &[&str]) {
+    check(fault, &found_by(fault, is_of_requests), expected);
+}
+
 /// Without a fault, the wrapper passes.
 #[test]
 fn nothing_is_found_where_nothing_is_broken() {
-    assert_eq!(found_by(Fault::Nothing, is_of_changes), Vec::<String>::new());
+    let found = found_by(Fault::Nothing, |case| is_of_changes(case) || is_of_requests(case));
+    assert_eq!(found, Vec::<String>::new());
 }
 
 /// An exemption holds as long as the case fails, and no longer.
@@ -150,7 +184,7 @@ fn an_exemption_that_passes_is_a_failure() {
 fn exemptions_and_refusals_have_reasons() {
     let make = |setup: Setup| -> larder_core::runtime::BoxFuture<'static, Result<Subject>> {
         Box::pin(async move {
-            let inner = memory(&setup).await?;
+            let inner = memory(&setup, &Site::new()).await?;
             Ok(Subject::store(Arc::new(Broken { inner, fault: OffByOne, told: Mutex::default() })))
         })
     };

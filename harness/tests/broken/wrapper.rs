@@ -8,7 +8,7 @@ use larder_core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, CompareOp, Context, Damage, Delta,
     Direction, Done, Entry, Idempotency, Integrity, Key, Loaded, Migrated, Mutation, Op, Operation,
     OutboxCounts, Outcome, Page, PageRow, Predicate, Presence, Provider, Query, Realtime, Record, Requests,
-    Result, Row, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
+    Response, Result, Row, Schema, Sink, Store, StoreSize, StoredRow, Tail, Touched, Value,
 };
 use larder_harness::models::SPECIMEN;
 
@@ -35,6 +35,8 @@ pub(crate) struct Told {
     /// Rows as they were told first.
     pub(crate) first: BTreeMap<(&'static str, Key), PageRow>,
     pub(crate) gone: BTreeSet<Key>,
+    /// The last answer to a request.
+    pub(crate) answer: Option<Response>,
 }
 
 impl Broken {
@@ -229,7 +231,7 @@ impl Provider for Broken {
     }
 
     fn requests(&self) -> Option<&dyn Requests> {
-        self.inner.requests()
+        self.inner.requests().map(|_| self as &dyn Requests)
     }
 }
 
@@ -375,7 +377,7 @@ impl Store for Broken {
 }
 
 /// The store in memory never waits.
-fn block_on_ready<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on_ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
         std::task::Poll::Ready(value) => value,

@@ -7,7 +7,7 @@
 //! - As a remote it gives each row that [`apply`](larder_core::Provider::apply) writes a version, refuses a write that
 //!   is based on another, and remembers the mutations that it has applied. It tells what has changed since a cursor
 //!   ([`Delta`](larder_core::Delta)) and as it happens ([`Realtime`](larder_core::Realtime)), as far back as it is told to
-//!   remember.
+//!   remember. It takes requests that are no models ([`Requests`](larder_core::Requests)) if it is told how to answer them.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,6 +37,7 @@
 
 mod config;
 mod feed;
+mod forward;
 mod provider;
 mod state;
 

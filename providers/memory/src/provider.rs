@@ -16,6 +16,7 @@ use tracing::{Level, instrument};
 
 use crate::config::Memory;
 use crate::feed::{Feed, Place};
+use crate::forward::Hosts;
 use crate::state::{Staged, State};
 
 /// An open store in memory.
@@ -29,6 +30,8 @@ pub struct MemoryStore {
     feed: Arc<Feed>,
     /// How many rows or changes a page of a delta has.
     page: usize,
+    /// Who answers requests that are no models, if it takes them.
+    hosts: Option<Hosts>,
 }
 
 impl Drop for MemoryStore {
@@ -59,6 +62,7 @@ impl MemoryStore {
             observers: Mutex::default(),
             feed: Feed::new(&opening.schemas, epoch, config.changes),
             page: config.page,
+            hosts: Hosts::of(config.handlers),
         }
     }
 
@@ -233,7 +237,7 @@ impl Provider for MemoryStore {
     }
 
     fn requests(&self) -> Option<&dyn Requests> {
-        None
+        self.hosts.as_ref().map(|hosts| hosts as &dyn Requests)
     }
 }
 

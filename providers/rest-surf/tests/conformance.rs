@@ -6,9 +6,10 @@ mod collections;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use collections::{Level, remote, serve, server};
+use collections::{Level, Sited, remote, serve, server};
 use larder_core::{OpenProvider, Result};
-use larder_harness::{Setup, Subject};
+use larder_harness::{Setup, Site, Subject};
+use larder_rest::Host;
 use larder_rest_surf::over_hyper;
 use larder_stubs::Stubs;
 use surf::middleware::{Middleware, Next};
@@ -33,6 +34,7 @@ impl Middleware for Counting {
 /// Fails the case if the server was asked for more than the middleware has seen.
 struct EachWasSeen {
     stubs: Stubs,
+    site: Site,
     seen: Counting,
 }
 
@@ -40,7 +42,7 @@ impl Drop for EachWasSeen {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(
-                self.stubs.calls().len(),
+                self.stubs.calls().len() + self.site.heard(),
                 self.seen.0.load(Ordering::SeqCst),
                 "surf saw other requests"
             );
@@ -50,21 +52,25 @@ impl Drop for EachWasSeen {
 
 async fn make(setup: Setup) -> Result<Subject> {
     let (stubs, seen) = (server(Level::None), Counting::default());
-    let (base, serving) = serve(stubs.clone()).await;
+    let site = Site::new();
+    let (other, also_serving) = serve(Sited::elsewhere(site.clone())).await;
+    let (base, serving) = serve(Sited::new(stubs.clone(), site.clone())).await;
     let middleware = seen.clone();
     let transport = over_hyper(move |client| client.with(middleware));
-    let rest = remote(Level::None, &base).transport_with(transport);
+    let rest = remote(Level::None, &base).host(Host::at(&other)).transport_with(transport);
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
     Ok(Subject::provider(provider)
         .finite_floats()
         .dear()
+        .site(site.clone().elsewhere(other))
         .keeping(serving)
-        .keeping(EachWasSeen { stubs, seen }))
+        .keeping(also_serving)
+        .keeping(EachWasSeen { stubs, site, seen }))
 }
 
 larder_harness::conformance! {
     provider = "rest-surf",
-    faces = [remote, delta],
+    faces = [remote, delta, requests],
     make = make,
     exempt = {
         "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",

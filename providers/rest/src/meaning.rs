@@ -32,17 +32,18 @@ impl Statuses {
 
     /// What an answer without success means; `None` for what means nothing in particular.
     pub(crate) fn of(&self, status: u16) -> Option<Meaning> {
-        let usual = match status {
-            401 => Meaning::Unauthorized,
-            404 | 410 => Meaning::NotFound,
-            // 428 asks for the version that a write is based on: what the server has is not known here.
-            409 | 412 | 428 => Meaning::Conflict,
-            408 | 425 | 429 => Meaning::Transient,
-            400..=499 => Meaning::Rejected,
-            // What a server can't do, it can't do later.
-            501 | 505 => return self.0.get(&status).copied(),
-            500..=599 => Meaning::Transient,
-            _ => return self.0.get(&status).copied(),
+        let usual = match ErrorKind::of_status(status) {
+            ErrorKind::Unauthorized => Meaning::Unauthorized,
+            ErrorKind::NotFound => Meaning::NotFound,
+            ErrorKind::Conflict => Meaning::Conflict,
+            ErrorKind::Rejected => Meaning::Rejected,
+            _ => match status {
+                408 | 425 | 429 => Meaning::Transient,
+                // What a server can't do, it can't do later.
+                501 | 505 => return self.0.get(&status).copied(),
+                500..=599 => Meaning::Transient,
+                _ => return self.0.get(&status).copied(),
+            },
         };
         Some(self.0.get(&status).copied().unwrap_or(usual))
     }

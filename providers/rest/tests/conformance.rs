@@ -4,22 +4,25 @@
 
 mod collections;
 
-use collections::{Level, remote, serve, server};
+use collections::{Level, Sited, remote, serve, server};
 use larder_core::runtime::BoxFuture;
 use larder_core::{CompareOp, Context, OpenProvider, Predicate, Pushdown, Query, Result, Value};
 use larder_harness::models::{NAMED, SPECIMEN};
 use larder_harness::suites::cases;
-use larder_harness::{Candidate, Outcome, Setup, Subject, judge};
-use larder_rest::{Changes, Endpoint, Rest};
+use larder_harness::{Candidate, Outcome, Setup, Site, Subject, judge};
+use larder_rest::{Changes, Endpoint, Host, Rest};
 use larder_stubs::{Collection, Stubs};
 
 const BASE: &str = "https://api.example.com";
+const ELSEWHERE: &str = "https://uploads.example.com";
 
 async fn over_stubs(setup: Setup, level: Level) -> Result<Subject> {
-    let rest = remote(level, BASE).transport(server(level));
+    let site = Site::new().elsewhere(ELSEWHERE);
+    let sited = Sited::new(server(level), site.clone()).apart("uploads.example.com");
+    let rest = remote(level, BASE).host(Host::at(ELSEWHERE)).transport(sited);
     let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
     // The three levels together get as many random queries as a store does.
-    Ok(Subject::provider(provider).finite_floats().dear())
+    Ok(Subject::provider(provider).finite_floats().dear().site(site))
 }
 
 /// The levels are what they say: what is asked of the server, and what it does.
@@ -96,7 +99,7 @@ mod stub_none {
 
     larder_harness::conformance! {
         provider = "rest-stub-none",
-        faces = [remote, delta],
+        faces = [remote, delta, requests],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",
@@ -115,7 +118,7 @@ mod stub_some {
 
     larder_harness::conformance! {
         provider = "rest-stub-some",
-        faces = [remote, delta],
+        faces = [remote, delta, requests],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",
@@ -134,7 +137,7 @@ mod stub_all {
 
     larder_harness::conformance! {
         provider = "rest-stub-all",
-        faces = [remote, delta],
+        faces = [remote, delta, requests],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",
@@ -148,14 +151,18 @@ mod socket {
     use super::*;
 
     async fn make(setup: Setup) -> Result<Subject> {
-        let (base, serving) = serve(server(Level::All)).await;
-        let provider = OpenProvider::open(Box::new(remote(Level::All, &base)), &setup.opening()).await?;
-        Ok(Subject::provider(provider).finite_floats().dear().keeping(serving))
+        let site = Site::new();
+        let (other, also_serving) = serve(Sited::elsewhere(site.clone())).await;
+        let (base, serving) = serve(Sited::new(server(Level::All), site.clone())).await;
+        let rest = remote(Level::All, &base).host(Host::at(&other));
+        let provider = OpenProvider::open(Box::new(rest), &setup.opening()).await?;
+        let subject = Subject::provider(provider).finite_floats().dear().keeping(serving);
+        Ok(subject.keeping(also_serving).site(site.elsewhere(other)))
     }
 
     larder_harness::conformance! {
         provider = "rest-socket",
-        faces = [remote, delta],
+        faces = [remote, delta, requests],
         make = make,
         exempt = {
             "floats::what_is_no_number_can_be_stored" => "JSON has no NaN and no infinity: such a row is refused",

@@ -1,6 +1,8 @@
 //! A server for the models of the suites, at three levels of push-down, and the remote that is configured for it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
+mod sited;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use larder_stubs::{Collection, Filters, Stubs};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
+
+pub use sited::Sited;
 
 /// How much of a query the server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ fn path(schema: &'static Schema) -> String {
     format!("{}s", schema.model.to_lowercase())
 }
 
-/// The server.
+/// The server for rows.
 pub fn server(level: Level) -> Stubs {
     ALL.iter().fold(Stubs::new(), |stubs, schema| stubs.collection(collection(level, schema)))
 }
@@ -208,12 +212,12 @@ fn order(schema: &'static Schema, field: &str) -> Result<Order, String> {
 
 // ---- a socket ----
 
-/// Serves the stubs on loopback for as long as what it gives is kept; gives the base URL as well.
-pub async fn serve(stubs: Stubs) -> (String, Serving) {
+/// Serves on loopback for as long as what it gives is kept; gives the base URL as well.
+pub async fn serve(sited: Sited) -> (String, Serving) {
     let answer = tower::service_fn(move |request: axum::extract::Request| {
-        let stubs = stubs.clone();
+        let sited = sited.clone();
         async move {
-            let answered = stubs.oneshot(request).await;
+            let answered = sited.oneshot(request).await;
             Ok::<_, Infallible>(answered.map_or_else(
                 |error| {
                     let mut broken = Response::new(Body::from(error.to_string()));
