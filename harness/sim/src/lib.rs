@@ -10,6 +10,7 @@
 
 mod device;
 mod disk;
+mod errand;
 mod feeds;
 mod kernel;
 mod link;
@@ -31,6 +32,7 @@ mod world;
 
 pub use device::{Device, World};
 pub use disk::Disk;
+pub use errand::{Errand, Repeat};
 pub use larder_harness::Random;
 pub use network::Network;
 pub use report::{Failure, Run, Tally};

@@ -8,8 +8,8 @@ use futures_util::future::{Either, select};
 use larder_core::runtime::BoxFuture;
 use larder_core::{
     Applied, Capabilities, Context, Delta, Error, ErrorKind, Idempotency, Mutation, OpenProvider, Opening,
-    Operation, Page, Plan, Presence, Provider, Query, Realtime, Requests, Result, Runtime, Schema, Sent,
-    async_trait,
+    Operation, Page, Plan, Presence, Provider, Query, Realtime, Request, Requests, Response, Result, Runtime,
+    Schema, Sent, async_trait,
 };
 use tokio::sync::oneshot;
 
@@ -175,6 +175,16 @@ impl Said for Page {
     }
 }
 
+impl Said for Response {
+    fn said(&self) -> String {
+        self.status.to_string()
+    }
+
+    fn portal() -> Error {
+        Applied::portal()
+    }
+}
+
 impl Said for Presence {
     fn said(&self) -> String {
         format!("{self:?}")
@@ -279,10 +289,6 @@ impl Provider for Link {
             Box::pin(async move { server.apply(world.kernel.now(), device, &mutation).await })
         });
         let answer = self.carry(cx, &what, effect).await;
-        // Either it never left, or the answer says that nothing was done.
-        let in_vain = |error: &Error| {
-            error.sent() == Sent::Never || matches!(error.status(), Some(401 | 425 | 429 | 503))
-        };
         if answer.as_ref().is_err_and(in_vain) {
             lock(&self.world.overseer).came_to_nothing(self.device, id);
         }
@@ -298,6 +304,47 @@ impl Provider for Link {
     }
 
     fn requests(&self) -> Option<&dyn Requests> {
-        None
+        Some(self)
     }
+}
+
+#[async_trait]
+impl Requests for Link {
+    fn admit(&self, request: &Request) -> Result<Option<Arc<str>>> {
+        if request.target.starts_with('/') {
+            return Ok(None);
+        }
+        let (scheme, rest) = request.target.split_once("://").ok_or_else(|| {
+            let what =
+                "the target of the request is neither a path nor a URL: write `/path` or `https://host/path`";
+            Error::new(ErrorKind::Invalid, what)
+        })?;
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        Ok(Some(format!("{scheme}://{host}").into()))
+    }
+
+    async fn forward(&self, cx: &Context, request: &Request) -> Result<Response> {
+        let what =
+            format!("{} {} {}", request.method, request.target, String::from_utf8_lossy(&request.body));
+        let blind = lock(&self.world.overseer).requests(self.device, request);
+        if let Some(blind) = blind {
+            self.world.fail("no blind repeat", blind);
+        }
+        let (server, world, device) = (Arc::clone(&self.server), Arc::clone(&self.world), self.device);
+        let asked = request.clone();
+        let effect: Effect<Response> = Arc::new(move || {
+            let answer = server.take(world.kernel.now(), device, &asked);
+            Box::pin(std::future::ready(answer))
+        });
+        let answer = self.carry(cx, &what, effect).await;
+        if answer.as_ref().is_err_and(in_vain) {
+            lock(&self.world.overseer).came_to_nothing(self.device, request.id);
+        }
+        answer
+    }
+}
+
+/// Whether a request never left, or the answer says that nothing was done.
+fn in_vain(error: &Error) -> bool {
+    error.sent() == Sent::Never || matches!(error.status(), Some(401 | 425 | 429 | 503))
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, Weak};
 
 use larder_core::{
     CommitObserver, Entry, EntryState, Error, Idempotency, Key, Mutation, MutationId, Operation, PageRow,
-    ParkReason, Row, RowState, Schema, Store, StoredRow, Touched,
+    ParkReason, Request, Row, RowState, Schema, Store, StoredRow, Touched,
 };
 
+use crate::errand::MODEL;
 use crate::kernel::lock;
 use crate::server::Running;
 
@@ -52,6 +53,8 @@ struct Known {
     failures: u32,
     /// The sequence number of the last mutation of each row that had its effect.
     done: BTreeMap<Place, u64>,
+    /// Requests of the simulation that were kept.
+    kept: BTreeSet<MutationId>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ struct Queued {
     id: MutationId,
     carries: Vec<MutationId>,
     place: Place,
+    /// What goes in order with it: its row, or the lane of a request.
+    lane: Place,
     marked: bool,
     parked: bool,
 }
@@ -165,6 +170,31 @@ impl Overseer {
         blind.then(|| format!("device {device} repeats {} {}", mutation.schema.model, mutation.key))
     }
 
+    /// A device sends a request that is no model; says so if it must not.
+    pub(crate) fn requests(&mut self, device: usize, request: &Request) -> Option<String> {
+        let again = !self.devices[device].sent.insert(request.id);
+        let blind = again && !request.is_safe() && request.idempotency == Idempotency::AtMostOnce;
+        blind.then(|| format!("device {device} repeats {} {}", request.method, request.target))
+    }
+
+    /// A device has kept a request of the simulation.
+    pub(crate) fn keeps(&mut self, device: usize, id: MutationId) {
+        self.devices[device].kept.insert(id);
+    }
+
+    /// The user of a device has given a request up.
+    pub(crate) fn gives_up(&mut self, device: usize, id: MutationId) {
+        self.devices[device].kept.remove(&id);
+    }
+
+    /// Requests that a device has kept, and that neither reached the server nor wait.
+    pub(crate) fn lost(&self, device: usize, server: &Running) -> usize {
+        let (known, ledger) = (&self.devices[device], lock(&server.ledger));
+        let waits = |id: &MutationId| known.queued.values().any(|queued| queued.id == *id);
+        let reached = |id: &MutationId| ledger.effects.contains_key(id) || ledger.refused.contains(id);
+        known.kept.iter().filter(|id| !reached(id) && !waits(id)).count()
+    }
+
     /// A request of a device came to nothing.
     pub(crate) fn came_back(&mut self, device: usize, error: &Error) {
         let put_off = matches!(error.status(), None | Some(401 | 408 | 425 | 429 | 502 | 503 | 504 | 511));
@@ -200,7 +230,7 @@ impl Overseer {
         for effect in fresh {
             let known = &mut self.devices[effect.device];
             let who = format!("device {}: {} {}", effect.device, effect.model, effect.key);
-            if effect.times > 1 && server.rules.is_exact(effect.model) {
+            if effect.times > 1 && effect.exact {
                 return Err(("nothing is applied twice", format!("{who}, {} times", effect.times)));
             }
             let seq = known.ids.get(&effect.id).copied();
@@ -209,7 +239,13 @@ impl Overseer {
                 return Err(("nothing is applied twice", what));
             }
             let (Some(seq), 1) = (seq, effect.times) else { continue };
-            let last = known.done.entry((effect.model, effect.key)).or_default();
+            let lane = match known.queued.get(&seq) {
+                Some(queued) => queued.lane.clone(),
+                // It was given up while it was on its way.
+                _ if effect.model == MODEL => continue,
+                _ => (effect.model, effect.key),
+            };
+            let last = known.done.entry(lane).or_default();
             if *last > seq {
                 let what = format!("{who}: mutation {seq} has its effect after mutation {last}");
                 return Err(("order within a key", what));
@@ -238,7 +274,10 @@ impl Overseer {
         let mut rows = BTreeMap::new();
         for (schema, key) in &touched.rows {
             let stored = pollster::block_on(store.load(&cx(), schema, key)).map_err(unreadable)?;
-            shows_what_is_pending(device, schema, key, stored.as_ref(), &entries)?;
+            // A request has its body in the row alone.
+            if schema.model != MODEL {
+                shows_what_is_pending(device, schema, key, stored.as_ref(), &entries)?;
+            }
             known.goes_on(device, (schema.model, key.clone()), stored.as_ref())?;
             rows.insert((schema.model, key.clone()), stored);
         }
@@ -372,10 +411,24 @@ impl Queued {
             id: entry.id,
             carries: entry.carries.clone(),
             place: (entry.schema.model, entry.key.clone()),
+            lane: lane(entry),
             marked: entry.mark.is_some(),
             parked: matches!(entry.state, EntryState::Parked(_)),
         }
     }
+}
+
+/// What goes in order with an entry: what is there for its row, or the lane of a request.
+pub(crate) fn lane(entry: &Entry) -> Place {
+    let shown = |name: &str| {
+        let at = entry.schema.position(name)?;
+        entry.row.as_deref()?.field(at).ok()?.to_value().ok()
+    };
+    let key = match entry.schema.model {
+        MODEL => Key::from(format!("{:?} {:?}", shown("host"), shown("lane"))),
+        _ => entry.key.clone(),
+    };
+    (entry.schema.model, key)
 }
 
 fn cx() -> larder_core::Context {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::association::references;
-use larder_core::{EntryState, Key, Operation, RowState};
+use larder_core::{EntryState, Key, Operation, ParkReason, RowState};
 
 use crate::device::World;
 use crate::kernel::lock;
-use crate::overseer::{entries, same};
+use crate::overseer::{entries, lane, same};
 use crate::world::Shared;
 
 type Place = (&'static str, Key);
@@ -50,7 +50,7 @@ fn left(world: &Shared, device: usize) -> Vec<u64> {
     let Some(store) = world.store(device) else { return vec![0] };
     let (mut left, mut stuck) = (Vec::new(), Vec::<(Place, Vec<Place>)>::new());
     for entry in world.kernel.block(|| entries(&*store)).unwrap_or_default() {
-        let place = (entry.schema.model, entry.key.clone());
+        let place = lane(&entry);
         let refers = entry.row.as_deref().map(|row| references(entry.schema, row).unwrap_or_default());
         let refers: Vec<Place> =
             refers.unwrap_or_default().into_iter().map(|(schema, key)| (schema.model, key)).collect();
@@ -58,6 +58,10 @@ fn left(world: &Shared, device: usize) -> Vec<u64> {
             let deletes = entry.operation == Operation::Delete && of_other.contains(&place);
             *other == place || refers.contains(other) || deletes
         };
+        // What was refused and is in no lane holds nothing up.
+        if matches!(entry.state, EntryState::Parked(ParkReason::Refused)) {
+            continue;
+        }
         if matches!(entry.state, EntryState::Parked(_)) || stuck.iter().any(waits_for) {
             stuck.push((place, refers));
         } else {
@@ -86,6 +90,11 @@ pub(crate) async fn conclude(world: &Arc<Shared>) {
         }
     }
     for device in 0..world.slots.len() {
+        let lost = world.server().map_or(0, |server| lock(&world.overseer).lost(device, &server));
+        if lost > 0 {
+            let what = format!("device {device}: {lost} neither reached the server nor wait for a decision");
+            return world.fail("no acknowledged request is lost", what);
+        }
         if let Err(what) = compare(world, device).await {
             return world.fail("client = server at rest", format!("device {device}: {what}"));
         }

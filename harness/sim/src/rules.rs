@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Error, Idempotency, Model, Mutation, Schema};
+use larder_core::{Error, Idempotency, Model, Mutation, Request, Schema};
 
 /// Says no to a mutation.
 type Refusal = Arc<dyn Fn(&Mutation) -> Option<Error> + Send + Sync>;
+/// Says no to a request that is no model.
+type RefusalOfRequests = Arc<dyn Fn(&Request) -> Option<Error> + Send + Sync>;
 
 /// What the server is like.
 ///
@@ -30,6 +32,7 @@ pub struct Server {
     pub(crate) pushes: bool,
     pub(crate) away_until: Duration,
     pub(crate) refusal: Option<Refusal>,
+    pub(crate) refusal_of_requests: Option<RefusalOfRequests>,
 }
 
 /// What becomes of a request that the server has had before, and what the devices are told of that.
@@ -69,6 +72,7 @@ impl Server {
             pushes: false,
             away_until: Duration::ZERO,
             refusal: None,
+            refusal_of_requests: None,
         }
     }
 
@@ -169,6 +173,16 @@ impl Server {
     #[must_use]
     pub fn refusing(mut self, refusal: impl Fn(&Mutation) -> Option<Error> + Send + Sync + 'static) -> Self {
         self.refusal = Some(Arc::new(refusal));
+        self
+    }
+
+    /// Requests that are no models and for which `refusal` has an error are refused with it; the others are answered 200.
+    #[must_use]
+    pub fn refusing_requests(
+        mut self,
+        refusal: impl Fn(&Request) -> Option<Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.refusal_of_requests = Some(Arc::new(refusal));
         self
     }
 

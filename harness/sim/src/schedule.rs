@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::errand::Errand;
+
 /// Everything that a run depends on, beside the application itself.
 ///
 /// Written as text, it is what a test pastes to repeat a run. One event a line, in any order:
@@ -26,9 +28,10 @@ use std::time::Duration;
 /// device 0 request 3 loses its reply
 /// device 0 request 4 is delayed by 40s
 /// device 0 request 5 is answered 503
+/// 8s device 1 requests keyed in lane 0
 /// ";
 /// let schedule: Schedule = text.parse().unwrap();
-/// assert_eq!(schedule.events.len(), 13);
+/// assert_eq!(schedule.events.len(), 14);
 /// assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub enum When {
 pub enum What {
     /// Its user does something; the number decides what.
     Act(u64),
+    /// Its user makes a request that is no model.
+    Errand(Errand),
     /// Its process is killed, and starts again after a while. What was written to the disk stays.
     Kill(Duration),
     /// It loses its power: what was not synced to the disk is gone as well.
@@ -144,6 +149,7 @@ impl fmt::Display for Event {
         };
         match what {
             What::Act(number) => write!(f, "acts {number:x}"),
+            What::Errand(errand) => write!(f, "requests {errand}"),
             What::Kill(down) => write!(f, "is killed{at} for {}", Span(*down)),
             What::PowerCut(down) => write!(f, "loses power{at} for {}", Span(*down)),
             What::Cut(lasts) => write!(f, "is cut off for {}", Span(*lasts)),
@@ -255,6 +261,7 @@ fn event(line: &str, devices: usize) -> Option<Event> {
         (Some(at), ["credentials", "expire", "for", lasts]) => (at, What::Expiry(span(lasts)?)),
         (Some(at), ["disk", "is", "full", "for", lasts]) => (at, What::Full(span(lasts)?)),
         (Some(at), ["acts", number]) => (at, What::Act(u64::from_str_radix(number, 16).ok()?)),
+        (Some(at), ["requests", errand @ ..]) => (at, What::Errand(Errand::read(errand)?)),
         (Some(at), ["is", "killed", "for", down]) => (at, What::Kill(span(down)?)),
         (Some(at), ["loses", "power", "for", down]) => (at, What::PowerCut(span(down)?)),
         (Some(at), ["is", "cut", "off", "for", lasts]) => (at, What::Cut(span(lasts)?)),

@@ -7,12 +7,13 @@ use std::time::Duration;
 use larder_core::Operation;
 use larder_core::association::references;
 use larder_core::{
-    Applied, Capabilities, Context, Delta, DeltaAnswer, Error, ErrorKind, Key, Mutation, MutationId,
-    OpenStore, Opening, Outcome, Page, PageRow, PageToken, Predicate, Presence, Query, Realtime, Result,
-    Schema, Sent, Store, Uuid,
+    Applied, Capabilities, Context, Delta, DeltaAnswer, Error, ErrorKind, Idempotency, Key, Mutation,
+    MutationId, OpenStore, Opening, Outcome, Page, PageRow, PageToken, Predicate, Presence, Query, Realtime,
+    Request, Response, Result, Schema, Sent, Store, Uuid,
 };
 use larder_memory::Memory;
 
+use crate::errand::MODEL;
 use crate::kernel::lock;
 use crate::rules::{Keys, Server};
 
@@ -53,6 +54,8 @@ pub(crate) struct Effect {
     pub(crate) repeated: bool,
     /// How often the mutation has had an effect by now.
     pub(crate) times: u64,
+    /// The server takes care that it has one effect.
+    pub(crate) exact: bool,
 }
 
 /// The server at work.
@@ -142,12 +145,37 @@ impl Running {
                 // A delete that finds nothing is accepted and has no effect.
                 *times += u64::from(applied.outcome != Outcome::Missing || *times == 0);
                 let (id, model, key) = (mutation.id, mutation.schema.model, mutation.key.clone());
-                let (times, repeated) = (*times, mutation.repeated);
-                ledger.fresh.push(Effect { device, id, model, key, repeated, times });
+                let (times, repeated, exact) = (*times, mutation.repeated, self.rules.is_exact(model));
+                ledger.fresh.push(Effect { device, id, model, key, repeated, times, exact });
             };
             effect(&mut lock(&self.ledger));
         }
         Ok(applied)
+    }
+
+    /// What a request that is no model comes to: it has an effect, and again unless it has a key that is honoured.
+    pub(crate) fn take(&self, now: Duration, device: usize, request: &Request) -> Result<Response> {
+        let answer = Response { status: 200, headers: Vec::new(), body: None };
+        if request.is_safe() {
+            return Ok(answer);
+        }
+        let mut ledger = lock(&self.ledger);
+        ledger.arrived(now, device);
+        if let Some(error) = self.rules.refusal_of_requests.as_ref().and_then(|refusal| refusal(request)) {
+            ledger.refused.insert(request.id);
+            let status = error.status().unwrap_or(status_of(error.kind()));
+            return Err(error.with_status(status).with_sent(Sent::Answered));
+        }
+        let keyed = matches!(request.idempotency, Idempotency::Keyed { .. });
+        let exact = keyed && self.rules.is_exact(MODEL);
+        let times = ledger.effects.entry(request.id).or_default();
+        if *times == 0 || !exact {
+            *times += 1;
+            let times = *times;
+            let (id, key, repeated) = (request.id, Key::from(request.target.as_str()), request.repeated);
+            ledger.fresh.push(Effect { device, id, model: MODEL, key, repeated, times, exact });
+        }
+        Ok(answer)
     }
 
     /// Why the server does not want the mutation, if so.

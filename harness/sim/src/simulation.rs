@@ -12,6 +12,7 @@ use larder_harness::Random;
 
 use crate::device::{Device, World};
 use crate::disk::Disk;
+use crate::errand::Errand;
 use crate::network::{Network, between, moment};
 use crate::rules::Server;
 use crate::schedule::{Event, Schedule, What, When};
@@ -49,6 +50,7 @@ pub(crate) struct Plan {
     expiries: usize,
     store_failures: usize,
     full_disks: usize,
+    errands: usize,
 }
 
 /// An application's data layer on several devices, a server and a network, in virtual time.
@@ -64,6 +66,8 @@ pub(crate) struct Plan {
 ///   before it;
 /// - the server's version of a row never goes back;
 /// - a page is visible as a whole or not at all;
+/// - a request that is no model and was kept reaches the server or waits for a decision, has its effect after those that
+///   were made before it in its lane, and is not repeated unless it may be;
 /// - refused credentials count as no failure of what waits for new ones;
 /// - at rest nothing is left to send, and both sides have the same rows.
 ///
@@ -139,6 +143,7 @@ impl Simulation {
             expiries: 0,
             store_failures: 0,
             full_disks: 0,
+            errands: 0,
         };
         Self { plan }
     }
@@ -192,6 +197,16 @@ impl Simulation {
         self.plan.acts = times;
         self.plan.lasting = lasting;
         self.plan.act = Arc::new(move |device, chance| Box::pin(act(device, chance)));
+        self
+    }
+
+    /// How many requests that are no models the user of each device makes; none unless told otherwise. They go to the
+    /// server or to another host, in lanes, and say how they stand being sent twice ([`Errand`]); before each, those of unknown
+    /// outcome are discarded; the repository is built with
+    /// [`requests`](larder::Builder::requests) and writes by `OptimisticLocal`.
+    #[must_use]
+    pub fn errands(mut self, times: usize) -> Self {
+        self.plan.errands = times;
         self
     }
 
@@ -359,6 +374,12 @@ impl Simulation {
                     let when = When::Step(1 + random.below(steps) as u64);
                     events.push(Event { device, when, what });
                 }
+            }
+            // Drawn apart: a seed means the same with them and without.
+            let mut apart = Random::new(seed ^ 0xe44a_0000_0000_0000 ^ device as u64);
+            for _ in 0..plan.errands {
+                let errand = Errand::draw(&mut apart);
+                events.push(at(&mut apart, What::Errand(errand)));
             }
             plan.network.windows(&mut random, device, plan.lasting, events);
         }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use larder::Repository;
-use larder_core::{Opening, Result, Store};
+use larder_core::{ErrorKind, Opening, Result, Store};
 use larder_harness::Random;
 
 use crate::device::Device;
 use crate::disk::{Disk, Medium};
+use crate::errand::Errand;
 use crate::kernel::{Kernel, Owner, lock};
 use crate::link::Uplink;
 use crate::overseer::Overseer;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) tally: Mutex<Tally>,
     /// Ends of answers that never come.
     unheard: Mutex<Vec<Box<dyn Any + Send>>>,
+    /// How many errands there were.
+    errands: AtomicU64,
     /// For scripts.
     pub(crate) random: Mutex<Random>,
 }
@@ -104,6 +107,7 @@ impl Shared {
             failure: Mutex::default(),
             tally: Mutex::default(),
             unheard: Mutex::default(),
+            errands: AtomicU64::new(0),
             random: Mutex::new(Random::new(schedule.seed.rotate_left(32))),
         })
     }
@@ -283,6 +287,7 @@ impl Shared {
                     *offset = offset.saturating_add(SignedDuration::from_secs(seconds));
                 }
                 What::Act(number) => self.act(device, number),
+                What::Errand(errand) => self.request_made(device, errand),
                 What::Fate(_) => {}
             }
         }
@@ -368,6 +373,29 @@ impl Shared {
                 }
             }),
         );
+    }
+
+    /// The user of a device makes a request that is no model.
+    fn request_made(self: &Arc<Self>, device: usize, errand: Errand) {
+        let Some(at) = self.device(device) else {
+            return self.note(Of(device), format_args!("is off and makes no request"));
+        };
+        let nth = self.errands.fetch_add(1, Ordering::Relaxed) + 1;
+        self.note(Of(device), format_args!("requests {errand}, errand {nth}"));
+        let (world, owner) = (Arc::clone(self), Owner::Device { device, life: at.life });
+        let asking = async move {
+            if let Err(error) = Errand::decide(&at).await {
+                world.note(Of(device), format_args!("decides nothing: {error}"));
+            }
+            match errand.run(&at, nth).await {
+                Ok(id) => lock(&world.overseer).keeps(device, id),
+                Err(error) if error.kind() == ErrorKind::Invalid => {
+                    world.fail("a request is kept", format_args!("device {device}: {error}"));
+                }
+                Err(error) => world.note(Of(device), format_args!("errand {nth} is not kept: {error}")),
+            }
+        };
+        self.kernel.spawn(owner, "act", Box::pin(asking));
     }
 
     /// How many lives there were.

@@ -58,7 +58,7 @@ pub(super) async fn a_request_arrives_as_it_was_made(trial: Trial) -> Verdict {
 }
 
 pub(super) async fn every_method_goes(trial: Trial) -> Verdict {
-    for method in ["POST", "PUT", "PATCH", "DELETE", "GET", "PURGE"] {
+    for method in ["POST", "PUT", "PATCH", "DELETE", "GET", "REPORT"] {
         trial.answer(&trial.request(method, "/site/a")).await;
         assert_eq!(trial.only().method, method);
     }

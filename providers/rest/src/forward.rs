@@ -14,7 +14,7 @@ use crate::error::invalid;
 use crate::exchange::{Answer, Call, Exchange};
 use crate::origin::Origin;
 use crate::provider::RestProvider;
-use crate::route::header_map;
+use crate::route::{header_name, header_value};
 use crate::write::intercepted;
 
 /// Another server that requests may go to which are no models, with credentials of its own: those of the remote never
@@ -129,7 +129,10 @@ impl RestProvider {
             .map_err(|_| invalid(format!("the method `{}` is none", request.method)))?;
         let mut headers = self.headers.clone();
         // Those of the application take the place of those of the remote, and may stand more than once.
-        let own = header_map(&request.headers)?;
+        let mut own = HeaderMap::new();
+        for (name, value) in &request.headers {
+            own.append(header_name(name)?, header_value(name, value)?);
+        }
         own.keys().for_each(|name| drop(headers.remove(name)));
         headers.extend(own);
         if let Some(name) = self.key_header.as_ref().filter(|_| !request.is_safe()) {

@@ -302,13 +302,15 @@ pub(crate) fn header_name(name: &str) -> Result<HeaderName> {
 pub(crate) fn header_map(headers: &[(String, String)]) -> Result<HeaderMap> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        // The value may be a secret, so the message does not show it.
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            invalid(format!("the value of the header `{name}` holds characters that can't be sent"))
-        })?;
-        map.insert(header_name(name)?, value);
+        map.insert(header_name(name)?, header_value(name, value)?);
     }
     Ok(map)
+}
+
+/// The value of a header; it may be a secret, so the message does not show it.
+pub(crate) fn header_value(name: &str, value: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(value)
+        .map_err(|_| invalid(format!("the value of the header `{name}` holds characters that can't be sent")))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::record::{note, size};
 const REST: Duration = Duration::from_secs(5 * 60 + 30);
 
 /// Runs seeds, each tenth of them on redb, and gives all runs to `each`.
-fn run(simulation: &Simulation, seeds: u64, mut each: impl FnMut(&Run)) {
+pub(crate) fn run(simulation: &Simulation, seeds: u64, mut each: impl FnMut(&Run)) {
     let on_redb = simulation.clone().disk(Disk::Redb).power_cuts(1);
     for seed in 0..seeds {
         let simulation = if seed % 10 == 9 { &on_redb } else { simulation };

@@ -1,4 +1,4 @@
-//! Ten defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
+//! Fourteen defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use larder_sim::{Disk, Network, Simulation};
 use rstest::rstest;
 
-use shop::{busy, busy_step_by_step, orders};
+use shop::{busy, busy_step_by_step, busy_with_errands, orders};
 
 fn lost_entry() -> Simulation {
     busy().over_store(store::loses_entries)
@@ -62,10 +62,29 @@ fn misread_status() -> Simulation {
     busy().expiries(2).over_remote(remote::takes_401_for_a_no)
 }
 
+fn lost_request() -> Simulation {
+    busy_with_errands().over_store(store::loses_requests)
+}
+
+fn late_request() -> Simulation {
+    busy_with_errands().over_remote(remote::sends_requests_later)
+}
+
+fn request_under_two_keys() -> Simulation {
+    busy_with_errands()
+        .network(Network::flaky())
+        .over_remote(|remote, runtime| remote::mints_a_new_key_for_repeats(remote, runtime))
+}
+
+/// A request that must not be repeated goes again after a restart.
+fn request_sent_again() -> Simulation {
+    busy_with_errands().network(Network::storms()).kills(3).over_store(store::forgets_that_requests_were_sent)
+}
+
 /// The seeds within which each is found, over memory and over redb.
 const SEEDS: u64 = 20;
 
-// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry, o-credentials
+// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry, o-credentials, o-requests, o-requests-once
 #[rstest]
 #[case::lost_entry(lost_entry(), "client = server at rest")]
 #[case::doubled_send(doubled_send(), "nothing is applied twice")]
@@ -77,6 +96,10 @@ const SEEDS: u64 = 20;
 #[case::late_entry(late_entry(), "order within a key")]
 #[case::old_copy(old_copy(), "reads are monotonic")]
 #[case::misread_status(misread_status(), "refused credentials burn no attempt")]
+#[case::lost_request(lost_request(), "no acknowledged request is lost")]
+#[case::late_request(late_request(), "no acknowledged write is lost")]
+#[case::request_under_two_keys(request_under_two_keys(), "nothing is applied twice")]
+#[case::request_sent_again(request_sent_again(), "no blind repeat")]
 fn each_defect_is_found(#[case] broken: Simulation, #[case] rule: &str) {
     for disk in [Disk::Memory, Disk::Redb] {
         let broken = broken.clone().disk(disk);
@@ -100,4 +123,5 @@ fn without_a_defect_there_is_nothing_to_find() {
     orders().network(Network::flaky()).kills(1).check(0..SEEDS);
     busy().network(Network::storms()).expiries(2).check(0..SEEDS);
     busy_step_by_step().network(Network::storms()).kills(3).check(0..SEEDS);
+    busy_with_errands().network(Network::storms()).kills(3).check(0..SEEDS);
 }

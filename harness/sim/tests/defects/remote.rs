@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, Idempotency, Key, Mutation, Operation, Outcome, Page, Plan,
-    Presence, Provider, Query, Realtime, Requests, Result, Row, Runtime, RuntimeExt, Schema, async_trait,
+    Presence, Provider, Query, Realtime, Request, Requests, Response, Result, Row, Runtime, RuntimeExt,
+    Schema, async_trait,
 };
 use larder::{Error, ErrorKind, MutationId};
 
@@ -20,6 +21,7 @@ enum Fault {
     /// Answers that were given, by what was asked; every other one is given once more.
     Copies(Mutex<BTreeMap<String, Page>>),
     NoSuchStatus,
+    LateRequests,
 }
 
 impl std::fmt::Debug for Fault {
@@ -59,6 +61,14 @@ pub(crate) fn answers_from_a_copy(inner: Arc<dyn Provider>, _: &Arc<dyn Runtime>
 /// Refused credentials are taken for a refusal.
 pub(crate) fn takes_401_for_a_no(inner: Arc<dyn Provider>, _: &Arc<dyn Runtime>) -> Arc<dyn Provider> {
     Arc::new(Meddling { inner, runtime: None, fault: Fault::NoSuchStatus })
+}
+
+/// A request that is no model is said to be accepted, and goes out two seconds later.
+pub(crate) fn sends_requests_later(
+    inner: Arc<dyn Provider>,
+    runtime: &Arc<dyn Runtime>,
+) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: Some(Arc::clone(runtime)), fault: Fault::LateRequests })
 }
 
 /// What is pulled is remembered.
@@ -146,6 +156,36 @@ impl Provider for Meddling {
     }
 
     fn requests(&self) -> Option<&dyn Requests> {
-        self.inner.requests()
+        self.inner.requests().map(|_| self as &dyn Requests)
+    }
+}
+
+#[async_trait]
+impl Requests for Meddling {
+    fn admit(&self, request: &Request) -> Result<Option<Arc<str>>> {
+        self.inner.requests().expect("it takes requests").admit(request)
+    }
+
+    async fn forward(&self, cx: &Context, request: &Request) -> Result<Response> {
+        match (&self.fault, &self.runtime) {
+            (Fault::LateRequests, Some(runtime)) => {
+                let (inner, cx, request) = (Arc::clone(&self.inner), cx.clone(), request.clone());
+                let later = runtime.sleep(Duration::from_secs(2));
+                let send = async move {
+                    later.await;
+                    if let Some(requests) = inner.requests() {
+                        // Nobody waits for what comes of it.
+                        drop(requests.forward(&cx, &request).await);
+                    }
+                };
+                runtime.spawn("later", Box::pin(send));
+                Ok(Response { status: 200, headers: Vec::new(), body: None })
+            }
+            (Fault::NewKeys, Some(runtime)) if request.repeated => {
+                let request = Request { id: MutationId(runtime.uuid()), ..request.clone() };
+                self.inner.requests().expect("it takes requests").forward(cx, &request).await
+            }
+            _ => self.inner.requests().expect("it takes requests").forward(cx, request).await,
+        }
     }
 }

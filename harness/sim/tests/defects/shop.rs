@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder::{Model, One, OutboxSettings, ReadPolicy, Repository, Select};
+use larder::{Model, One, OutboxSettings, ReadPolicy, Repository, RequestSettings, Select};
 use larder_sim::{Device, Random, Server, Simulation};
 
 #[derive(Model, Clone, Debug, PartialEq)]
@@ -55,6 +55,12 @@ pub(crate) fn busy_step_by_step() -> Simulation {
     let apart = OutboxSettings::new().without_coalescing();
     let builder = move |_| Repository::builder().model::<Item>().outbox(apart.clone());
     acting(Simulation::new(builder).server(Server::honouring_keys().pages_of(4)))
+}
+
+/// The same users as at first, who make requests that are no models as well.
+pub(crate) fn busy_with_errands() -> Simulation {
+    let builder = |_| Repository::builder().model::<Item>().requests(RequestSettings::new());
+    acting(Simulation::new(builder).server(Server::honouring_keys().pages_of(4))).errands(8)
 }
 
 fn acting(devices: Simulation) -> Simulation {

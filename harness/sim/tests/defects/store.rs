@@ -21,6 +21,7 @@ struct Tampered {
     tamper: Tamper,
     pulled: Option<Pulled>,
     overlooks: Option<Overlooks>,
+    forgets_marks: bool,
 }
 
 /// Entries that are overlooked when the outbox is read.
@@ -81,6 +82,35 @@ pub(crate) fn overlooks_customers(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     Arc::new(Tampered { overlooks: Some(Overlooks { which, later: None }), ..Tampered::none(inner) })
 }
 
+/// Every third request that is no model has no entry in the outbox.
+pub(crate) fn loses_requests(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let written = AtomicU64::new(0);
+    let tamper: Tamper = Box::new(move |batch| {
+        let requests = batch.ops.iter().any(|op| matches!(op, Op::Enqueue(entry) if is_request(entry)));
+        if !requests || written.fetch_add(1, Ordering::Relaxed) % 3 != 2 {
+            return None;
+        }
+        let mut batch = batch.clone();
+        batch.ops.retain(|op| !matches!(op, Op::Enqueue(_)));
+        for op in &mut batch.ops {
+            if let Op::Put { tail, .. } = op {
+                *tail = Tail::At(0);
+            }
+        }
+        Some(vec![batch])
+    });
+    Arc::new(Tampered { tamper, ..Tampered::none(inner) })
+}
+
+/// That a request may have been sent is not seen when the outbox is read, as it is when a device starts again.
+pub(crate) fn forgets_that_requests_were_sent(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    Arc::new(Tampered { forgets_marks: true, ..Tampered::none(inner) })
+}
+
+fn is_request(entry: &Entry) -> bool {
+    entry.schema.model == "larder::Request"
+}
+
 /// When the outbox is read and has several mutations of a row, only the last one is seen, and the others the next time.
 pub(crate) fn finds_entries_late(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     let which = |entry: &Entry, all: &[Entry]| {
@@ -92,7 +122,7 @@ pub(crate) fn finds_entries_late(inner: Arc<dyn Store>) -> Arc<dyn Store> {
 
 impl Tampered {
     fn none(inner: Arc<dyn Store>) -> Self {
-        Self { inner, tamper: Box::new(|_| None), pulled: None, overlooks: None }
+        Self { inner, tamper: Box::new(|_| None), pulled: None, overlooks: None, forgets_marks: false }
     }
 
     /// What was pulled, as rows that go over pending ones.
@@ -161,6 +191,9 @@ impl Store for Tampered {
 
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
+        if self.forgets_marks {
+            loaded.entries.iter_mut().filter(|entry| is_request(entry)).for_each(|entry| entry.mark = None);
+        }
         if let Some(Overlooks { which, later }) = &self.overlooks {
             let all = loaded.entries.clone();
             let (overlooked, seen): (Vec<_>, Vec<_>) =
@@ -175,7 +208,11 @@ impl Store for Tampered {
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
-        self.inner.entry(cx, seq).await
+        let mut entry = self.inner.entry(cx, seq).await?;
+        if self.forgets_marks {
+            entry.iter_mut().filter(|entry| is_request(entry)).for_each(|entry| entry.mark = None);
+        }
+        Ok(entry)
     }
 
     async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder::{Model, ReadPolicy, Repository, Select};
+use larder::{Model, ReadPolicy, Repository, RequestSettings, Select};
 use larder_sim::{Device, Random, Simulation};
 
 #[derive(Model, Clone, Debug, PartialEq)]
@@ -31,6 +31,13 @@ pub(crate) fn busy() -> Simulation {
 #[allow(dead_code, reason = "not all who include this listen")]
 pub(crate) fn listening() -> Simulation {
     acting(Simulation::new(|_| Repository::builder().model::<Note>().live()))
+}
+
+/// The same users, who make requests that are no models as well.
+#[allow(dead_code, reason = "not all who include this make requests")]
+pub(crate) fn busy_with_errands() -> Simulation {
+    acting(Simulation::new(|_| Repository::builder().model::<Note>().requests(RequestSettings::new())))
+        .errands(6)
 }
 
 fn acting(devices: Simulation) -> Simulation {

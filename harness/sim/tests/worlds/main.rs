@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
+mod errands;
 #[path = "../support/notes.rs"]
 mod notes;
 mod scripts;

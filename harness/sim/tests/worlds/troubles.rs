@@ -10,7 +10,7 @@ use crate::notes::{Note, busy, listening, note, quiet};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn seeds() -> std::ops::Range<u64> {
+pub(crate) fn seeds() -> std::ops::Range<u64> {
     let told = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
     let first = told("LARDER_FIRST").unwrap_or(0);
     first..first + told("LARDER_SEEDS").unwrap_or(20)
