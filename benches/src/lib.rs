@@ -8,6 +8,7 @@
 
 pub mod medium;
 pub mod model;
+pub mod pages;
 pub mod paired;
 pub mod raw;
 pub mod remote;

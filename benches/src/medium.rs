@@ -8,6 +8,8 @@ use std::time::Duration;
 use larder_redb::StorageBackend;
 use larder_redb::backend::{self, CountingBackend, Counts};
 
+use crate::pages::{Log, Logged};
+
 /// What was written, so far or per operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Written {
@@ -50,13 +52,15 @@ pub struct Medium {
     /// Whether its blocks are written before they are used. With the first sync of a block that was never written
     /// before, ext4 commits its journal as well: half as much again, and more while others write to the same disk.
     pub settled: bool,
+    /// Where what is written is kept, to be looked at.
+    pub log: Option<Arc<Log>>,
 }
 
 impl Medium {
     /// The file at `path`, with settled blocks.
     #[must_use]
     pub fn settled(path: PathBuf) -> Self {
-        Self { path, pause: Duration::ZERO, settled: true }
+        Self { path, pause: Duration::ZERO, settled: true, log: None }
     }
 
     /// The file at `path`, as it is.
@@ -78,6 +82,10 @@ impl Medium {
     pub fn open(&self, counts: Arc<Counts>) -> io::Result<CountingBackend> {
         let (file, pause) = (backend::file(&self.path)?, self.pause);
         let file = if self.settled { Box::new(Settled(file)) } else { file };
+        let file = match &self.log {
+            Some(log) => Box::new(Logged(file, Arc::clone(log))),
+            None => file,
+        };
         let backend = CountingBackend::new(file, counts);
         Ok(if pause.is_zero() { backend } else { backend.before_sync(Arc::new(move || sleep(pause))) })
     }

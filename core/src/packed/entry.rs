@@ -1,5 +1,5 @@
 //! Outbox entries as they are stored: a checksum, a head as named MessagePack, and two bodies; a third one behind them
-//! if the head says so.
+//! if the head says so, and at the end a note of the store, if it has one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -143,6 +143,24 @@ pub struct EncodedEntry<'a> {
     pub base: Option<&'a [u8]>,
     /// The body of the remote's row that is kept beside them.
     pub theirs: Option<&'a [u8]>,
+    /// What [`append_note`] has appended.
+    pub note: Option<&'a [u8]>,
+}
+
+/// Appends a note to an encoded entry that has none: something of the store's own, that comes and goes with it.
+pub fn append_note<const N: usize>(entry: &mut Vec<u8>, note: &[u8; N]) {
+    const { assert!(N <= u8::MAX as usize) }
+    entry.extend_from_slice(&(N as u32).to_le_bytes());
+    entry.extend_from_slice(note);
+    seal(entry);
+}
+
+/// Puts `note` in the place of another one of its length.
+pub fn replace_note<const N: usize>(entry: &mut [u8], note: &[u8; N]) {
+    if let Some(last) = entry.last_chunk_mut::<N>() {
+        *last = *note;
+        seal(entry);
+    }
 }
 
 /// The rows of an entry, for today's model.
@@ -174,10 +192,11 @@ pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
     let head: Head<'static> = rmp_serde::from_slice(head)
         .map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
     let theirs = if head.theirs.is_some() { next()? } else { &[] };
+    let note = take();
     fn body(bytes: &[u8]) -> Option<&[u8]> {
         (!bytes.is_empty()).then_some(bytes)
     }
-    Ok(EncodedEntry { head, row: body(row), base: body(base), theirs: body(theirs) })
+    Ok(EncodedEntry { head, row: body(row), base: body(base), theirs: body(theirs), note })
 }
 
 impl EncodedEntry<'_> {

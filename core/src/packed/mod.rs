@@ -10,7 +10,7 @@
 //! | 1 | state towards the remote |
 //! | 8 | revision |
 //! | 8 | since when the state holds, microseconds |
-//! | 8 | tail, if flagged |
+//! | 8 | tail, if flagged; it always is by now |
 //! | 2 + n | the remote's version, if flagged |
 //! | 4 + n | extra remote fields, if flagged |
 //! | rest | the body, unless it is a tombstone |
@@ -32,7 +32,7 @@ mod shape;
 mod write;
 
 pub use bind::{Bound, Slot};
-pub use entry::{EncodedEntry, EntryRows, decode_entry, encode_entry};
+pub use entry::{EncodedEntry, EntryRows, append_note, decode_entry, encode_entry, replace_note};
 pub use read::PackedView;
 pub use record::{
     PackedBuf, PackedRow, Stored, parse_body, write_body, write_meta, write_record, write_tombstone,

@@ -69,16 +69,15 @@ pub(super) fn seal(record: &mut [u8]) {
 fn write_header(out: &mut Vec<u8>, meta: MetaRef<'_>, flags: u8) -> Result<()> {
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     let flags = flags
-        | flag(meta.tail != 0, TAIL)
+        | TAIL
         | flag(meta.version.is_some(), VERSION)
         | flag(meta.extra.is_some(), EXTRA);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&[FORMAT, flags, state_code(meta.sync.state)]);
     out.extend_from_slice(&meta.revision.to_le_bytes());
     out.extend_from_slice(&meta.sync.since.as_microsecond().to_le_bytes());
-    if meta.tail != 0 {
-        out.extend_from_slice(&meta.tail.to_le_bytes());
-    }
+    // Even if there is none: a row that grows when a mutation of it is queued would split the page that a bulk has filled.
+    out.extend_from_slice(&meta.tail.to_le_bytes());
     let too_long =
         |what: &str| Error::new(ErrorKind::Serialization, format!("{what} is too long to be stored"));
     if let Some(version) = meta.version {

@@ -1,6 +1,6 @@
 //! A batch within a transaction: applied as a whole, or taken back alone while its neighbours stay.
 
-use larder_core::packed::{Stored, decode_entry, encode_entry, write_record, write_tombstone};
+use larder_core::packed::{Stored, append_note, decode_entry, encode_entry, write_record, write_tombstone};
 use larder_core::{
     Batch, Committed, Entry, EntryState, Error, ErrorKind, Expect, Key, Meta, MetaRef, Op, Result, Row,
     Schema, Tail, Touched, ordered,
@@ -8,7 +8,8 @@ use larder_core::{
 use redb::Table;
 
 use crate::catalog::{Catalog, Slot};
-use crate::codec::{self, Bytes, Counters, IndexEntry, OUTBOX, PREFIX};
+use crate::codec::{self, Bytes, IndexEntry, OUTBOX, OUTBOX_END, PREFIX};
+use crate::counters::Counters;
 use crate::entries::Check;
 use crate::error::Raw;
 use crate::overlay::{Change, Overlay};
@@ -61,6 +62,8 @@ pub(crate) struct Ground<'a, 't> {
     pub(crate) changed: &'a mut [u64],
     /// How many bytes of outbox entries were removed.
     pub(crate) freed: &'a mut u64,
+    /// The newest entry that the counters were noted behind, and what was noted.
+    pub(crate) noted: &'a mut Option<(u64, Counters)>,
     /// True if others share the transaction, so that the batch has to be taken back alone if it fails.
     pub(crate) shared: bool,
 }
@@ -82,11 +85,13 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         checks: Vec::new(),
         recount: false,
         freed: 0,
+        noted: *ground.noted,
     };
     applying.run(batch)?;
-    let Applying { counters, touched, seqs, models, freed, .. } = applying;
+    let Applying { counters, touched, seqs, models, freed, noted, .. } = applying;
     *ground.counters = counters;
     *ground.freed += freed;
+    *ground.noted = noted;
     models.iter().for_each(|at| ground.changed[*at] = counters.revision);
     Ok(Applied { committed: Committed { revision: counters.revision, seqs }, touched })
 }
@@ -108,6 +113,7 @@ pub(crate) struct Applying<'a, 't> {
     recount: bool,
     /// How many bytes of outbox entries it removes.
     freed: u64,
+    noted: Option<(u64, Counters)>,
 }
 
 impl<'a, 't> Applying<'a, 't> {
@@ -127,6 +133,7 @@ impl<'a, 't> Applying<'a, 't> {
             checks: Vec::new(),
             recount: false,
             freed: 0,
+            noted: None,
         }
     }
 }
@@ -260,24 +267,34 @@ impl Applying<'_, '_> {
         self.counters.next_seq += 1;
         self.counters.entries += 1;
         self.counters.parked += u64::from(is_parked(entry));
-        self.write_entry(seq, entry)?;
+        self.write_entry(seq, entry, true)?;
         self.seqs.push(seq);
         Ok(())
     }
 
     fn revise(&mut self, entry: &Entry) -> Outcome {
-        let Some(parked) = self.overlay.look(&codec::outbox_key(entry.seq), was_parked)? else {
+        let look =
+            |bytes: &[u8]| (was_parked(bytes), decode_entry(bytes).is_ok_and(|entry| entry.note.is_some()));
+        let Some((parked, noted)) = self.overlay.look(&codec::outbox_key(entry.seq), look)? else {
             return Ok(());
         };
         self.count_out(parked);
         self.counters.entries += 1;
         self.counters.parked += u64::from(is_parked(entry));
-        self.write_entry(entry.seq, entry)
+        self.write_entry(entry.seq, entry, noted)
     }
 
-    fn write_entry(&mut self, seq: u64, entry: &Entry) -> Outcome {
+    /// Writes an entry, and the counters as they are now behind it: at the end of the transaction they are left there if
+    /// it is the newest.
+    fn write_entry(&mut self, seq: u64, entry: &Entry, noted: bool) -> Outcome {
         let shape = self.catalog.slot(entry.schema)?.shape;
-        let encoded = encode_entry(entry, shape).map_err(|error| error.during("commit"))?;
+        let mut encoded = encode_entry(entry, shape).map_err(|error| error.during("commit"))?;
+        if noted {
+            append_note(&mut encoded, &self.counters.note());
+            if self.noted.is_none_or(|(newest, _)| newest <= seq) {
+                self.noted = Some((seq, self.counters));
+            }
+        }
         self.overlay.set(codec::outbox_key(seq).to_vec(), Change::Value(encoded))?;
         self.touched.outbox = true;
         Ok(())
@@ -304,7 +321,7 @@ impl Applying<'_, '_> {
     /// Counts the outbox: an entry that went was damaged, so it is not known as what it was counted.
     fn recount(&mut self) -> Outcome {
         let (mut entries, mut parked) = (0, 0);
-        self.overlay.each(&[OUTBOX], &[OUTBOX + 1], |_, entry| {
+        self.overlay.each(&[OUTBOX], &[OUTBOX_END], |_, entry| {
             entries += 1;
             parked += u64::from(was_parked(entry) == Some(true));
             Ok(())

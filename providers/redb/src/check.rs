@@ -6,7 +6,8 @@ use larder_core::packed::{Stored, decode_entry};
 use larder_core::{Error, ErrorKind, Finding, FindingKind, Integrity, Key, Result, ordered};
 
 use crate::catalog::{Catalog, Slot};
-use crate::codec::{self, COUNTERS, CURSORS, Counters, ENTRIES, FORMAT, OUTBOX, PREFIX, ROWS};
+use crate::codec::{self, CURSORS, ENTRIES, FORMAT, OUTBOX, OUTBOX_END, PREFIX, ROWS};
+use crate::counters;
 use crate::error::{Raw, contain};
 use crate::reads::{Generation, Halt, Watch};
 
@@ -26,7 +27,7 @@ pub(crate) fn records(
         (CURSORS, ROWS, Check::cursor),
         (ROWS, ENTRIES, Check::row),
         (ENTRIES, codec::MOVING, Check::index_entry),
-        (OUTBOX, COUNTERS, Check::entry),
+        (OUTBOX, OUTBOX_END, Check::entry),
     ];
     let mut whole = true;
     for (low, high, look) in spaces {
@@ -224,11 +225,7 @@ impl<'a> Check<'a> {
     }
 
     fn counts(&mut self) -> Result<(), Halt> {
-        let record = self.generation.get(&[COUNTERS])?;
-        let counters = record
-            .ok_or_else(|| codec::damaged("the record of the counters"))
-            .and_then(|record| Counters::decode(record.value()));
-        match counters {
+        match counters::read(&self.generation.table) {
             Err(error) => self.altered(None, None, &error),
             Ok(counters) if (counters.entries, counters.parked) != (self.entries, self.parked) => {
                 let message = format!(

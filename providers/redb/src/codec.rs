@@ -12,8 +12,8 @@
 //! | [`ROWS`] | model id, key | a record of `larder_core::packed` |
 //! | [`ENTRIES`] | index id, values, key | where the key begins, four bytes |
 //! | [`MOVING`] | model id, new key | a row on its way to another key, within one transaction |
-//! | [`OUTBOX`] | sequence number | an entry of `larder_core::packed` |
-//! | [`COUNTERS`] | | see [`Counters`]; next to the end of the outbox, so that an enqueueing commit touches one page |
+//! | [`COUNTERS`] | | see [`counters`](crate::counters); beside the oldest entry of the outbox |
+//! | [`OUTBOX`] | sequence number | an entry of `larder_core::packed`; nothing lies behind the newest |
 //!
 //! Ids and sequence numbers are big-endian in keys, so that they sort. *Sealed* is a CRC-32, little-endian, and what
 //! it is of: redb does not verify pages when it reads them.
@@ -63,13 +63,15 @@ pub(crate) const ROWS: u8 = 0x20;
 pub(crate) const ENTRIES: u8 = 0x30;
 /// Rows that are being moved.
 pub(crate) const MOVING: u8 = 0x40;
+/// The counters.
+pub(crate) const COUNTERS: u8 = 0x4f;
 /// Outbox entries by sequence number.
 pub(crate) const OUTBOX: u8 = 0x50;
-/// The counters.
-pub(crate) const COUNTERS: u8 = 0x51;
+/// Where the outbox ends; format 1 has the counters here.
+pub(crate) const OUTBOX_END: u8 = 0x51;
 
 /// The version of the format that is written.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 const MAGIC: &[u8] = b"larder";
 
 /// The length of a space byte and an id.
@@ -163,49 +165,19 @@ pub(crate) fn format_record() -> Vec<u8> {
     seal(&[MAGIC, &VERSION.to_le_bytes()].concat())
 }
 
-/// Refuses a file that is not ours or newer than we are.
-pub(crate) fn check_format(record: &[u8]) -> Result<()> {
+/// The version of a file's format; refuses one that is not ours or newer than we are.
+pub(crate) fn check_format(record: &[u8]) -> Result<u16> {
     let payload = unseal(record, "the format record")?;
     let version =
         payload.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<2>()).map(|v| u16::from_le_bytes(*v));
     match version {
-        Some(VERSION) => Ok(()),
+        Some(version @ 1..=VERSION) => Ok(version),
         Some(version) => {
             let message =
                 format!("the file has format {version}, newer than {VERSION}: update the application");
             Err(Error::new(ErrorKind::Unsupported, message))
         }
         None => Err(damaged("the format record")),
-    }
-}
-
-/// What only ever rises, and how much is in the outbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counters {
-    /// The revision of the newest batch.
-    pub(crate) revision: u64,
-    /// The sequence number of the next outbox entry.
-    pub(crate) next_seq: u64,
-    /// Outbox entries.
-    pub(crate) entries: u64,
-    /// Parked ones among them.
-    pub(crate) parked: u64,
-}
-
-impl Counters {
-    /// Those of a new store. No entry has the sequence number 0.
-    pub(crate) const NEW: Self = Self { revision: 0, next_seq: 1, entries: 0, parked: 0 };
-
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let numbers = [self.revision, self.next_seq, self.entries, self.parked];
-        seal(&numbers.map(u64::to_le_bytes).concat())
-    }
-
-    pub(crate) fn decode(record: &[u8]) -> Result<Self> {
-        let payload = unseal(record, "the record of the counters")?;
-        let mut numbers = payload.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
-        let mut next = || numbers.next().ok_or_else(|| damaged("the record of the counters"));
-        Ok(Self { revision: next()?, next_seq: next()?, entries: next()?, parked: next()? })
     }
 }
 

@@ -10,7 +10,8 @@ use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result
 use redb::{Database, Durability, ReadableTable, WriteTransaction};
 
 use crate::batch::{self, Ground, Refusal};
-use crate::codec::{COUNTERS, CURSORS, Counters, TABLE};
+use crate::codec::{CURSORS, TABLE};
+use crate::counters::{self, Counters};
 use crate::error::{Panicked, Raw, contain};
 use crate::reads::Generation;
 use crate::writer::{Shared, lock};
@@ -61,6 +62,7 @@ impl Shared {
                         counters: &mut next.counters,
                         changed: &mut next.changed,
                         freed: &mut next.freed,
+                        noted: &mut next.noted,
                         shared: batches.len() > 1,
                     },
                     batch,
@@ -89,7 +91,7 @@ impl Shared {
             Counters { revision: writer.counters.revision + 1, entries: 0, parked: 0, ..writer.counters };
         let touched = Touched { revision: counters.revision, rows: Vec::new(), outbox: true, wiped: true };
         let changed = vec![counters.revision; writer.changed.len()];
-        let mut next = Next { counters, changed, touched: vec![touched], freed: 0 };
+        let mut next = Next { counters, changed, touched: vec![touched], freed: 0, noted: None };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
         for slot in self.catalog.slots() {
             slot.large.store(false, Ordering::Relaxed);
@@ -117,7 +119,7 @@ impl Shared {
                 return Ok(transaction.abort().map_err(Raw::from)?);
             }
             let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
-            table.insert([COUNTERS].as_slice(), next.counters.encode().as_slice()).map_err(Raw::from)?;
+            counters::write(&mut table, next.counters, next.noted)?;
             drop(table);
             Ok(transaction.commit().map_err(Raw::from)?)
         });
@@ -130,7 +132,7 @@ impl Shared {
     }
 
     pub(crate) fn publish(&self, writer: &mut Writer, next: Next) {
-        let Next { counters, changed, touched, freed } = next;
+        let Next { counters, changed, touched, freed, .. } = next;
         (writer.counters, writer.changed) = (counters, changed);
         writer.freed += freed;
         if touched.is_empty() {
@@ -227,12 +229,15 @@ pub(crate) struct Next {
     pub(crate) touched: Vec<Touched>,
     /// How many bytes of outbox entries it removes.
     pub(crate) freed: u64,
+    /// The newest entry that the counters were noted behind, and what was noted.
+    pub(crate) noted: Option<(u64, Counters)>,
 }
 
 impl Next {
     /// What the writer knows now.
     pub(crate) fn after(writer: &Writer) -> Self {
-        Self { counters: writer.counters, changed: writer.changed.clone(), touched: Vec::new(), freed: 0 }
+        let (counters, changed) = (writer.counters, writer.changed.clone());
+        Self { counters, changed, touched: Vec::new(), freed: 0, noted: None }
     }
 }
 

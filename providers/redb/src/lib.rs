@@ -29,6 +29,7 @@ mod codec;
 mod commit;
 mod config;
 mod count;
+mod counters;
 mod entries;
 mod error;
 mod explain;

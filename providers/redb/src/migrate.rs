@@ -56,6 +56,7 @@ impl Shared {
                 counters: &mut next.counters,
                 changed: &mut next.changed,
                 freed: &mut next.freed,
+                noted: &mut next.noted,
                 shared: false,
             };
             rewrite(&mut ground, &found, &mut migrated)?;

@@ -8,7 +8,7 @@ use larder_core::{
 };
 
 use crate::catalog::{Catalog, Slot};
-use crate::codec::{self, COUNTERS};
+use crate::codec::{self, OUTBOX_END};
 use crate::error::Raw;
 use crate::reads::{Generation, Halt};
 
@@ -23,7 +23,7 @@ pub(crate) fn load(
     let Some(first) = after.checked_add(1) else {
         return Ok(loaded);
     };
-    let (start, end) = (codec::outbox_key(first), [COUNTERS]);
+    let (start, end) = (codec::outbox_key(first), [OUTBOX_END]);
     for pair in
         generation.table.range::<&[u8]>(start.as_slice()..end.as_slice()).map_err(Raw::from)?.take(limit)
     {

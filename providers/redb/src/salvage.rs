@@ -22,18 +22,16 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table};
 
 use crate::catalog::Catalog;
 use crate::codec::{
-    self, Bytes, COUNTERS, CURSORS, Counters, FORMAT, INDEXES, KEYS, MODELS, OUTBOX, PREFIX, ROWS, SHAPES,
+    self, Bytes, COUNTERS, CURSORS, FORMAT, INDEXES, KEYS, MODELS, OUTBOX, OUTBOX_END, PREFIX, ROWS, SHAPES,
     TABLE,
 };
+use crate::counters::{Counters, MARGIN};
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::pages::{Pages, Root, Walked};
 
 /// How many records one transaction takes.
 const CHUNK: u64 = 4096;
-/// How far sequence numbers are moved on if the record of the counters is lost: more than were handed out since the
-/// newest that is still seen.
-const MARGIN: u64 = 1 << 20;
 
 /// What is noted down about models, shapes and indexes: records by key.
 pub(crate) type NoteRecords = Vec<(Vec<u8>, Vec<u8>)>;
@@ -155,7 +153,9 @@ impl Salvage<'_> {
         })?;
         self.seen.pairs += seen.pairs;
         match &format {
-            Some(record) if codec::unseal(record, "").is_ok() => codec::check_format(record)?,
+            Some(record) if codec::unseal(record, "").is_ok() => {
+                codec::check_format(record)?;
+            }
             // Nothing of the file is damaged, and it does not say that it is ours.
             None if self.damage.pages == 0 => {
                 return Err(foreign("the file is a redb database of another application"));
@@ -191,11 +191,16 @@ impl Salvage<'_> {
 
     fn counters(&mut self) -> Result<Option<Counters>> {
         let mut counters = None;
-        let seen = self.from.pairs(&self.root, &[COUNTERS], &[COUNTERS + 1], &mut |_, value, sound| {
-            counters = Counters::decode(value).ok().filter(|_| sound);
-            Ok(())
-        })?;
-        self.seen.pairs += seen.pairs;
+        // Format 1 has them behind the outbox.
+        for space in [COUNTERS, OUTBOX_END] {
+            let seen = self.from.pairs(&self.root, &[space], &[space + 1], &mut |key, value, sound| {
+                if key == [space] {
+                    counters = Counters::decode(value).ok().filter(|_| sound);
+                }
+                Ok(())
+            })?;
+            self.seen.pairs += seen.pairs;
+        }
         // Nothing is kept of cursors and index entries, and nothing is lost by that.
         for (low, high) in [([CURSORS], [ROWS]), ([codec::ENTRIES], [codec::MOVING])] {
             self.seen.pairs += self.from.pairs(&self.root, &low, &high, &mut |_, _, _| Ok(()))?.pairs;
@@ -218,7 +223,7 @@ impl Salvage<'_> {
     }
 
     fn entries(&mut self) -> Result<()> {
-        self.copy(&[OUTBOX], &[COUNTERS], |salvage, table, (key, value, sound)| {
+        self.copy(&[OUTBOX], &[OUTBOX_END], |salvage, table, (key, value, sound)| {
             let entry = decode_entry(&value).ok();
             let entry = entry.filter(|entry| {
                 [entry.row, entry.base].into_iter().flatten().all(|body| salvage.reads(body))
@@ -228,6 +233,9 @@ impl Salvage<'_> {
                 return Ok(());
             };
             salvage.top.next_seq = salvage.top.next_seq.max(seq.saturating_add(1));
+            let noted =
+                entry.note.and_then(|note| Counters::noted(seq, note)).map_or(0, |noted| noted.revision);
+            salvage.top.revision = salvage.top.revision.max(noted);
             if sound {
                 put(table, &key, &value)?;
             } else if table.get(key.as_slice()).map_err(Raw::from)?.is_none() {
@@ -325,7 +333,7 @@ impl Salvage<'_> {
             transact(to, Durability::None, |table| {
                 let mut found = Vec::new();
                 for pair in table
-                    .range::<&[u8]>(after.as_slice()..[COUNTERS].as_slice())
+                    .range::<&[u8]>(after.as_slice()..[OUTBOX_END].as_slice())
                     .map_err(Raw::from)?
                     .take(CHUNK as usize)
                 {
@@ -379,7 +387,9 @@ impl Salvage<'_> {
 
     /// Counts what is there now, and writes the counters; this makes all of it durable.
     fn count(&mut self, counters: Option<Counters>) -> Result<()> {
-        let margin = if counters.is_some() || self.known.counters.is_some() { 0 } else { MARGIN };
+        // Where an entry is lost, the counters may have lain behind it.
+        let whole = counters.is_some() && self.damage.pages == 0 && self.damage.lost == 0;
+        let margin = if whole || self.known.counters.is_some() { 0 } else { MARGIN };
         let mut next = self.top;
         next.next_seq = next.next_seq.saturating_add(margin);
         next.revision = next.revision.saturating_add(margin);
@@ -391,7 +401,9 @@ impl Salvage<'_> {
         (next.entries, next.parked) = (0, 0);
         let mut rows = 0;
         transact(self.to, Durability::Immediate, |table| {
-            for pair in table.range::<&[u8]>([OUTBOX].as_slice()..[COUNTERS].as_slice()).map_err(Raw::from)? {
+            for pair in
+                table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice()).map_err(Raw::from)?
+            {
                 let (_, value) = pair.map_err(Raw::from)?;
                 next.entries += 1;
                 next.parked += u64::from(decode_entry(value.value())?.is_parked());

@@ -14,8 +14,9 @@ use larder_core::{
 use tracing::Instrument as _;
 
 use crate::catalog::Slot;
-use crate::codec::{self, COUNTERS, Counters};
+use crate::codec;
 use crate::count::count;
+use crate::counters;
 use crate::error::{Panicked, contain};
 use crate::outbox;
 use crate::plan::Plan;
@@ -130,11 +131,7 @@ impl Store for RedbStore {
     }
 
     async fn outbox_counts(&self, _: &Context) -> Result<OutboxCounts> {
-        let counters = self.read(|generation| {
-            let record =
-                generation.get(&[COUNTERS])?.ok_or_else(|| codec::damaged("the record of the counters"))?;
-            Ok(Counters::decode(record.value())?)
-        });
+        let counters = self.read(|generation| Ok(counters::read(&generation.table)?));
         let counters = self.shared.noted(counters.await).map_err(|error| error.during("count the outbox"))?;
         Ok(OutboxCounts { entries: counters.entries, parked: counters.parked })
     }

@@ -11,9 +11,10 @@ use redb::{Database, MultimapTableHandle, ReadableDatabase, ReadableTable, Table
 
 use crate::catalog::{Catalog, Index, Slot};
 use crate::codec::{
-    self, Bytes, COUNTERS, CURSORS, Counters, ENTRIES, FORMAT, INDEXES, IndexEntry, KEYS, MIRROR, MODELS,
-    PREFIX, ROWS, SHAPES, TABLE, UNREADABLE,
+    self, Bytes, COUNTERS, CURSORS, ENTRIES, FORMAT, INDEXES, IndexEntry, KEYS, MIRROR, MODELS, OUTBOX_END,
+    PREFIX, ROWS, SHAPES, TABLE, UNREADABLE, VERSION,
 };
+use crate::counters::{self, Counters};
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::rekey;
@@ -38,16 +39,17 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
             put(table, &[COUNTERS], &Counters::NEW.encode())
         })?;
     }
-    let counters = counters(database)?;
+    let (version, counters) = recognised(database)?;
     let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
     let mut notes = Notes::read(&table)?;
     drop(table);
     let catalog = notes.register(schemas)?;
-    if !notes.news.is_empty() {
+    if !notes.news.is_empty() || version < VERSION {
         // Rows that get other keys are moved in the transaction that notes it: all of it or nothing.
         write(database, |table| {
             notes.moves.iter().try_for_each(|at| rekey::run(table, &catalog, &catalog.slots()[*at]))?;
-            notes.news.iter().try_for_each(|(key, value)| put(table, key, value))
+            notes.news.iter().try_for_each(|(key, value)| put(table, key, value))?;
+            upgrade(table, counters)
         })?;
     }
     for (id, record) in &notes.indexes {
@@ -107,12 +109,23 @@ fn mirror(database: &Database, notes: &NoteRecords) -> Result<()> {
 
 /// The counters of a database that was recognised as ours.
 pub(crate) fn counters(database: &Database) -> Result<Counters> {
+    recognised(database).map(|(_, counters)| counters)
+}
+
+/// The version of a database's format, and its counters.
+fn recognised(database: &Database) -> Result<(u16, Counters)> {
     let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
-    let get = |space: u8| table.get([space].as_slice()).map_err(|error| Error::from(Raw::from(error)));
-    let format = get(FORMAT)?.ok_or_else(|| foreign("the file is a redb database of another application"))?;
-    codec::check_format(format.value())?;
-    let counters = get(COUNTERS)?.ok_or_else(|| codec::damaged("the record of the counters"))?;
-    Counters::decode(counters.value())
+    let format = table.get([FORMAT].as_slice()).map_err(Raw::from)?;
+    let format = format.ok_or_else(|| foreign("the file is a redb database of another application"))?;
+    Ok((codec::check_format(format.value())?, counters::read(&table)?))
+}
+
+/// Makes it a database of today's format: format 1 has the counters behind the outbox. They are written again in any case,
+/// for a moved row's entries are, and what was noted behind the newest of them with it.
+fn upgrade(table: &mut Writable<'_>, counters: Counters) -> Result<()> {
+    put(table, &[FORMAT], &codec::format_record())?;
+    table.remove([OUTBOX_END].as_slice()).map_err(Raw::from)?;
+    put(table, &[COUNTERS], &counters.encode())
 }
 
 /// True for a database without any table.

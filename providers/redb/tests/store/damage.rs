@@ -17,6 +17,7 @@ use crate::support::*;
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("larder");
 pub(crate) const ROWS: u8 = 0x20;
 pub(crate) const ENTRIES: u8 = 0x30;
+pub(crate) const COUNTERS: u8 = 0x4f;
 pub(crate) const OUTBOX: u8 = 0x50;
 
 /// A store that leaves damage as it is, to be looked at.
@@ -219,10 +220,45 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 2, parked: 0 });
 }
 
+/// The newest entry has the counters with it: if it is damaged, they are made out anew, and no number is handed out twice.
+// Rules: d-checksum, p-durable
+#[tokio::test]
+async fn the_newest_entry_takes_no_number_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
+    crate::outbox::enqueue(&*store, 3).await;
+    let revision = enqueue_one(&*store).await.revision;
+    drop(store);
+    tamper(&path, OUTBOX, |key, value| {
+        let hit = key.ends_with(&[4]);
+        if hit {
+            value[9] ^= 1;
+        }
+        hit
+    });
+    for _ in 0..2 {
+        let store = open(&at(&path), &[&PERSON]).await.unwrap();
+        assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 4, parked: 0 });
+    }
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
+    let next = enqueue_one(&*store).await;
+    assert!(next.seqs == [5] && next.revision > revision, "{next:?}");
+    commit(&*store, [Op::Dequeue(4)]).await.unwrap();
+    drop(store);
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
+    assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 4, parked: 0 });
+    assert_eq!(enqueue_one(&*store).await.seqs, [6]);
+}
+
+async fn enqueue_one(store: &dyn Store) -> larder_core::Committed {
+    commit(store, [Op::Enqueue(crate::outbox::entry(&PERSON, person(1, "x", "", 1)))]).await.unwrap()
+}
+
 // Rules: d-checksum
 #[tokio::test]
 async fn what_is_noted_down_is_verified() {
-    for space in [0x01, 0x02, 0x03, 0x04, 0x51] {
+    for space in [0x01, 0x02, 0x03, 0x04, COUNTERS] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.redb");
         drop(open(&at(&path), &[&PERSON]).await.unwrap());
@@ -241,7 +277,7 @@ async fn a_newer_format_is_refused_clearly() {
     let path = directory.path().join("a.redb");
     drop(open(&at(&path), &[&PERSON]).await.unwrap());
     tamper(&path, 0x01, |_, value| {
-        let payload = [&value[4..value.len() - 2], &[2, 0]].concat();
+        let payload = [&value[4..value.len() - 2], &[3, 0]].concat();
         // A CRC-32 of our own, so that this test does not lean on the store's.
         let mut crc = u32::MAX;
         for byte in &payload {
@@ -255,7 +291,7 @@ async fn a_newer_format_is_refused_clearly() {
     });
     let error = open(&at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "nothing is damaged, so nothing may be salvaged");
-    assert!(message(&error).contains("format 2, newer than 1"), "{error}");
+    assert!(message(&error).contains("format 3, newer than 2"), "{error}");
 }
 
 // Rules: d-format

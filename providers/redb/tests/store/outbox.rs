@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, CommitOutcome, Entry, EntryState, ErrorKind, FieldDef, FieldSet, Key, KeyDef, Kind, Meta,
-    MutationId, Op, Operation, OutboxCounts, ParkReason, Record, Row, Schema, SendMark, Store, Tail,
+    Batch, CommitOutcome, Entry, EntryState, ErrorKind, FieldDef, FieldSet, FindingKind, Key, KeyDef, Kind,
+    Meta, MutationId, Op, Operation, OutboxCounts, ParkReason, Record, Row, Schema, SendMark, Store, Tail,
     Timestamp, Uuid,
 };
 use larder_redb::Redb;
+use larder_redb::backend::{self, CountingBackend, Counts};
+use proptest::prelude::*;
 
 use crate::support::*;
 
@@ -182,4 +184,97 @@ async fn a_base_and_an_intent_are_kept_apart() {
     let name = |row: &Option<Arc<dyn Row>>| string(&**row.as_ref().unwrap(), 1);
     assert_eq!((name(&read.row).as_str(), name(&read.base).as_str()), ("new", "old"));
     assert_eq!(read.base_version.as_deref(), Some("v1"));
+}
+
+/// What a batch does with entries that are there, picked by number.
+#[derive(Clone, Debug)]
+enum Step {
+    Enqueue,
+    Revise(u64, bool),
+    Dequeue(u64),
+    Save,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Enqueue),
+        2 => (any::<u64>(), any::<bool>()).prop_map(|(nth, parked)| Step::Revise(nth, parked)),
+        3 => any::<u64>().prop_map(Step::Dequeue),
+        1 => Just(Step::Save),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// The change that a step stands for, where `there` are the entries.
+fn op(step: &Step, there: &[Entry]) -> Option<Op> {
+    // The newest often, for the counters lie behind it.
+    let pick = |nth: u64| there.iter().rev().nth((nth % 5) as usize).or(there.last());
+    match step {
+        Step::Enqueue => Some(Op::Enqueue(entry(&PERSON, person(1, "x", "", 1)))),
+        Step::Revise(nth, parked) => pick(*nth).map(|entry| {
+            let state = if *parked { EntryState::Parked(ParkReason::Rejected) } else { EntryState::Ready };
+            Op::Revise(Box::new(Entry { state, ..entry.clone() }))
+        }),
+        Step::Dequeue(nth) => pick(*nth).map(|entry| Op::Dequeue(entry.seq)),
+        Step::Save => Some(put(&PERSON, person(2, "x", "", 1))),
+        Step::Reopen => None,
+    }
+}
+
+/// However the newest entry comes and goes, what is counted is what is there, and no number is handed out twice.
+async fn counters_hold(batches: Vec<Vec<Step>>) {
+    let config = Redb::in_memory();
+    let mut store = open_on(TestRuntime::inline(), &config, &[&PERSON]).await.unwrap();
+    let (mut newest, mut revision) = (0, 0);
+    for steps in batches {
+        let there = store.outbox(&cx(), 0, 1000).await.unwrap().entries;
+        if steps.iter().any(|step| matches!(step, Step::Reopen)) {
+            drop(store);
+            store = open_on(TestRuntime::inline(), &config, &[&PERSON]).await.unwrap();
+            assert_eq!(store.revision(), revision);
+        }
+        let committed = commit(&*store, steps.iter().filter_map(|step| op(step, &there))).await.unwrap();
+        assert_eq!(committed.revision, revision + 1);
+        revision = committed.revision;
+        for seq in committed.seqs {
+            assert_eq!(seq, newest + 1);
+            newest = seq;
+        }
+        let loaded = store.outbox(&cx(), 0, 1000).await.unwrap().entries;
+        let parked = loaded.iter().filter(|entry| entry.state != EntryState::Ready).count();
+        assert_eq!(counts(&*store).await, (loaded.len() as u64, parked as u64));
+    }
+    assert!(
+        store.check(&cx()).await.unwrap().findings.iter().all(|found| found.kind != FindingKind::Miscounted)
+    );
+}
+
+// Rules: p-durable
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_counters_are_what_is_there(batches in prop::collection::vec(prop::collection::vec(step(), 1..4), 1..30)) {
+        futures_util::FutureExt::now_or_never(counters_hold(batches)).expect("the runtime is inline");
+    }
+}
+
+/// Pages of the queue are filled one after the other: a mutation writes the last of them, and no other is split for it.
+#[tokio::test]
+async fn a_queue_is_appended_to() {
+    const COMMITS: u64 = 600;
+    let directory = tempfile::tempdir().unwrap();
+    let (path, counts) = (directory.path().join("a.redb"), Arc::<Counts>::default());
+    let counted = counts.clone();
+    let config = Redb::at(&path)
+        .backend(move || Ok(Box::new(CountingBackend::new(backend::file(&path)?, counted.clone()))));
+    let store = open(&config, &[&PERSON]).await.unwrap();
+    enqueue(&*store, 200).await;
+    let before = counts.writes();
+    for _ in 0..COMMITS {
+        enqueue(&*store, 1).await;
+    }
+    let each = (counts.writes() - before) as f64 / COMMITS as f64;
+    // The header, both tables of tables, the pages that became free, a branch and a leaf.
+    assert!(each < 6.05, "{each} pages a mutation");
 }

@@ -9,7 +9,7 @@ use larder_core::{
 };
 use larder_redb::{OnCorrupt, Redb};
 
-use crate::damage::{ENTRIES, OUTBOX, ROWS, at, kind, tamper};
+use crate::damage::{COUNTERS, ENTRIES, OUTBOX, ROWS, at, kind, tamper};
 use crate::disk::Disk;
 use crate::support::*;
 
@@ -232,7 +232,7 @@ async fn a_file_that_can_t_be_opened_any_more_is_salvaged_when_it_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
     filled(&path, 500, 5).await;
-    tamper(&path, 0x51, |_, value| {
+    tamper(&path, COUNTERS, |_, value| {
         value[5] ^= 1;
         true
     });
@@ -247,7 +247,7 @@ async fn a_file_that_can_t_be_opened_any_more_is_salvaged_when_it_is_opened() {
     assert_eq!(store.outbox_counts(&cx()).await.unwrap().entries, 6);
     drop(store);
     // Each time it gets a name of its own.
-    tamper(&path, 0x51, |_, value| {
+    tamper(&path, COUNTERS, |_, value| {
         value[5] ^= 1;
         true
     });
@@ -331,7 +331,7 @@ async fn what_another_version_of_the_application_keeps_is_salvaged_as_well() {
     let store = open(&Redb::at(&path), &[&PERSON, &OTHER]).await.unwrap();
     commit(&*store, (0..50).map(|id| put(&OTHER, row(id)))).await.unwrap();
     drop(store);
-    tamper(&path, 0x51, |_, value| {
+    tamper(&path, COUNTERS, |_, value| {
         value[5] ^= 1;
         true
     });
@@ -360,7 +360,7 @@ async fn what_is_not_ours_or_newer_is_never_moved_aside() {
     // Told to leave it alone, it does; and what lies in no file can't be moved.
     let path = directory.path().join("c.redb");
     filled(&path, 10, 0).await;
-    tamper(&path, 0x51, |_, value| {
+    tamper(&path, COUNTERS, |_, value| {
         value[5] ^= 1;
         true
     });
