@@ -46,7 +46,6 @@ fn main() -> Result<()> {
             filling.fill(users)?;
         }
         drop(filling);
-        if let Ok(to) = std::env::var("KEEP") { std::fs::copy(scratch.path().join("larder.redb"), to)?; }
         let subject = Subject::open(medium, Config { cache: 10_000, remote: true })?;
         measure("larder", &mut |users| subject.write(users))?;
     }

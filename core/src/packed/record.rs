@@ -68,10 +68,7 @@ pub(super) fn seal(record: &mut [u8]) {
 
 fn write_header(out: &mut Vec<u8>, meta: MetaRef<'_>, flags: u8) -> Result<()> {
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
-    let flags = flags
-        | TAIL
-        | flag(meta.version.is_some(), VERSION)
-        | flag(meta.extra.is_some(), EXTRA);
+    let flags = flags | TAIL | flag(meta.version.is_some(), VERSION) | flag(meta.extra.is_some(), EXTRA);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&[FORMAT, flags, state_code(meta.sync.state)]);
     out.extend_from_slice(&meta.revision.to_le_bytes());

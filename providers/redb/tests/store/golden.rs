@@ -204,7 +204,7 @@ fn fixture(file: &Path, today: &Disk) {
     }
 }
 
-// Rules: m-evolve-golden
+// Rules: m-evolve-golden, d-format
 #[tokio::test]
 async fn golden_files_are_read_and_today_writes_the_same() {
     let writes = std::env::var_os(WRITE).is_some();
