@@ -401,3 +401,6 @@ pub(crate) fn rewritten(schema: &'static Schema, key: Key, row: Option<Arc<dyn R
         None => Op::Tombstone { schema, key, meta, tail },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -352,4 +352,13 @@ mod tests {
             assert_eq!(Answer::of(&error), expected, "{status}");
         }
     }
+
+    // Rules: o-backoff
+    #[test]
+    fn what_was_broken_off_here_is_no_refusal_and_counts_as_no_failure() {
+        for sent in [Sent::Never, Sent::Maybe] {
+            let error = Error::new(ErrorKind::Cancelled, "given up").with_sent(sent);
+            assert_eq!(Answer::of(&error), Answer::Unreachable { sent, wait: None });
+        }
+    }
 }

@@ -1,0 +1,206 @@
+//! What fails, and what that leaves behind in the schedule.
+
+use std::time::Duration;
+
+use larder_core::{Idempotency, Key, ParkReason, Sent};
+use rstest::rstest;
+
+use super::{KEYED, LONG, LOST, UNREACHABLE, answered, at, head, loaded, marked, tell};
+use crate::engine::terms::Counts;
+use crate::engine::ties::Tied;
+use crate::engine::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
+
+const FAILED: Answer = Answer::Failed { wait: None };
+
+fn again(seq: u64) -> Effect {
+    Effect::Send { seq, repeated: true }
+}
+
+/// The entry may have been sent before the start.
+fn sent_before(idempotency: Idempotency) -> Head {
+    Head { marked: Some(at(0).wall), ..head(1, "a", idempotency) }
+}
+
+// Rules: o-credentials
+#[test]
+fn refused_credentials_count_as_no_failure_of_the_remote() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Idempotent)]);
+    marked(&mut engine, at(0), &[1]);
+    for hour in 1..=10 {
+        let now = at(hour * LONG.as_secs());
+        assert_eq!(answered(&mut engine, now, 1, Answer::Unauthorized), []);
+        assert_eq!(tell(&mut engine, now, Event::Credentials).len(), 1, "it goes again");
+    }
+    assert_eq!(answered(&mut engine, at(40_000), 1, FAILED), [Effect::Settle(1, Verdict::Note)]);
+}
+
+// Rules: o-credentials
+#[test]
+fn the_first_refusal_of_credentials_holds_what_was_not_sent_yet() {
+    let settings = Settings { parallel: 1, ..Settings::default() };
+    let mut engine = Engine::new(settings);
+    tell(&mut engine, at(0), Event::Tick);
+    let heads = vec![head(1, "a", KEYED), head(2, "b", KEYED)];
+    tell(&mut engine, at(0), Event::Loaded { heads, last: 2, more: false, wipes: 0 });
+    assert_eq!(marked(&mut engine, at(0), &[1, 2]).len(), 1);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Unauthorized), [], "the second is not tried");
+    assert_eq!(tell(&mut engine, at(9999), Event::Tick), []);
+}
+
+// Rules: o-credentials, o-accounts
+#[test]
+fn credentials_of_an_account_that_has_signed_out_hold_nothing() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    tell(&mut engine, at(0), Event::Account(Some("bob".into())));
+    answered(&mut engine, at(1), 1, Answer::Unauthorized);
+    assert!(!engine.unauthorized(), "they are not the ones of who is signed in");
+    assert_eq!(tell(&mut engine, at(2), Event::Account(None)).len(), 1);
+}
+
+// Rules: o-idempotency, o-marked
+#[test]
+fn that_the_last_attempt_never_left_says_nothing_of_the_ones_before() {
+    for (idempotency, asked) in [(Idempotency::Probe, true), (KEYED, false)] {
+        let (mut engine, mut effects) = loaded(at(60), vec![sent_before(idempotency)]);
+        if asked {
+            assert_eq!(effects, [Effect::Probe(1)]);
+            effects = answered(&mut engine, at(60), 1, Answer::NotThere);
+        }
+        assert_eq!(effects, [again(1)]);
+        assert_eq!(answered(&mut engine, at(60), 1, UNREACHABLE), [], "the mark stays");
+        let next = tell(&mut engine, at(600), Event::Tick);
+        assert_eq!(next, [if asked { Effect::Probe(1) } else { again(1) }]);
+    }
+}
+
+// Rules: o-idempotency
+#[test]
+fn what_must_not_be_repeated_is_parked_as_soon_as_its_outcome_is_unknown() {
+    let unknown = [LOST, FAILED, Answer::Unreachable { sent: Sent::Answered, wait: None }];
+    for answer in unknown {
+        let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::AtMostOnce)]);
+        marked(&mut engine, at(0), &[1]);
+        let parked = Effect::Settle(1, Verdict::Park(ParkReason::Uncertain));
+        assert_eq!(answered(&mut engine, at(0), 1, answer), [parked], "{answer:?}");
+    }
+}
+
+// Rules: o-key-life, o-revert
+#[rstest]
+fn a_question_that_is_refused_says_nothing_of_the_write(
+    #[values(PermanentFailure::Park, PermanentFailure::Revert, PermanentFailure::Halt)]
+    on_failure: PermanentFailure,
+) {
+    let asks = Head { on_failure, ..sent_before(Idempotency::Probe) };
+    let (mut engine, effects) = loaded(at(60), vec![asks]);
+    assert_eq!(effects, [Effect::Probe(1)]);
+    let parked = Effect::Settle(1, Verdict::Park(ParkReason::Uncertain));
+    assert_eq!(answered(&mut engine, at(60), 1, Answer::Refused), [parked], "it may be there");
+}
+
+/// How long it waits after each of so many such answers, in milliseconds; chance gives the most.
+fn waits(answer: Answer, times: usize) -> Vec<u128> {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Idempotent)]);
+    marked(&mut engine, at(0), &[1]);
+    let (mut now, mut waits) = (at(0), Vec::new());
+    for _ in 0..times {
+        answered(&mut engine, now, 1, answer);
+        let until = engine.wait_until().expect("there is a next step");
+        waits.push((until - now.mono).as_millis());
+        now = Instants { mono: until, ..at(until.as_secs()) };
+        assert_eq!(tell(&mut engine, now, Event::Tick).len(), 1, "it goes when its time has come");
+    }
+    waits
+}
+
+// Rules: o-backoff
+#[test]
+fn the_ceiling_doubles_with_each_failure_up_to_the_cap() {
+    let doubled =
+        [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000];
+    assert_eq!(waits(UNREACHABLE, 12), doubled, "of a host that can't be reached");
+    assert_eq!(waits(FAILED, 9), doubled[..9], "of an entry that the remote failed at");
+}
+
+// Rules: o-backoff
+#[test]
+fn an_entry_that_goes_again_by_hand_begins_anew_with_its_strikes() {
+    let exhausted = Head {
+        parked: Some(ParkReason::Exhausted),
+        strikes: 5,
+        first_strike: Some(at(0).wall),
+        ..sent_before(Idempotency::Idempotent)
+    };
+    let (mut engine, _) = loaded(at(100_000), vec![exhausted]);
+    assert_eq!(tell(&mut engine, at(100_000), Event::Retried(1)), [again(1)]);
+    let noted = answered(&mut engine, at(100_000), 1, FAILED);
+    assert_eq!(noted, [Effect::Settle(1, Verdict::Note)]);
+}
+
+// Rules: o-next-step
+#[test]
+fn an_outbox_that_can_t_be_read_is_read_again() {
+    let mut engine = Engine::new(Settings::default());
+    let load = [Effect::Load { after: 0, limit: 4096 }];
+    assert_eq!(tell(&mut engine, at(0), Event::Tick), load);
+    for failure in 0..3 {
+        let now = at(failure * 10);
+        assert_eq!(tell(&mut engine, now, Event::LoadFailed { jitter: u64::MAX }), []);
+        assert!(engine.has_more() && !engine.is_settled());
+        let until = engine.wait_until().expect("there is a next step");
+        assert!(until > now.mono && until <= now.mono + Duration::from_secs(1), "{until:?}");
+        assert_eq!(tell(&mut engine, at(failure * 10 + 1), Event::Tick), load);
+    }
+}
+
+// Rules: o-marked
+#[test]
+fn what_has_a_price_is_marked_one_by_one_and_when_it_is_its_turn() {
+    let once = |seq: u64| head(seq, &seq.to_string(), Idempotency::AtMostOnce);
+    let (_, effects) = loaded(at(0), (1..=20).map(once).collect());
+    let one_by_one: Vec<Effect> = (1..=8).map(|seq| Effect::Mark(vec![seq])).collect();
+    assert_eq!(effects, one_by_one, "as many as go at a time");
+    let keyed = (1..=8).map(|seq| head(seq, &seq.to_string(), KEYED));
+    let (mut engine, effects) = loaded(at(0), keyed.chain([once(9)]).collect());
+    assert_eq!(effects, [Effect::Mark((1..=8).collect())], "it is not the turn of the last one");
+    assert_eq!(marked(&mut engine, at(0), &[1, 2, 3, 4, 5, 6, 7, 8]).len(), 8);
+    assert!(answered(&mut engine, at(0), 1, Answer::Accepted).contains(&Effect::Mark(vec![9])));
+}
+
+// Rules: o-coalesce-sent
+#[test]
+fn what_is_on_its_way_is_not_begun_again_by_what_is_heard_of_it() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    let revised = Event::Revised { revised: vec![sent_before(KEYED)], gone: Vec::new() };
+    assert_eq!(tell(&mut engine, at(0), revised), []);
+    assert_eq!(engine.counts(), Counts { in_flight: 1, ..Counts::default() });
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Accepted), [Effect::Settle(1, Verdict::Accept)]);
+}
+
+// Rules: o-coalesce-cancel
+#[test]
+fn what_was_cancelled_while_it_was_being_loaded_stays_away() {
+    let mut engine = Engine::new(Settings::default());
+    tell(&mut engine, at(0), Event::Tick);
+    tell(&mut engine, at(0), Event::Revised { revised: Vec::new(), gone: vec![1] });
+    let heads = vec![head(1, "a", KEYED), head(2, "b", KEYED)];
+    let after = tell(&mut engine, at(0), Event::Loaded { heads, last: 2, more: false, wipes: 0 });
+    assert_eq!(after, [Effect::Mark(vec![2])]);
+    assert!(!engine.tracks(1));
+}
+
+#[test]
+fn what_went_in_the_request_of_another_is_settled_with_it() {
+    let (carrier, place) = (head(1, "a", KEYED), ("Note", Key::from("a")));
+    let tied = Tied { carrier: Some(carrier.id), refers: vec![place], ..Tied::default() };
+    let within = Head { tied, ..head(2, "b", KEYED) };
+    let tied = Tied { creates: true, carries: Some(carrier.id), ..Tied::default() };
+    let (mut engine, effects) = loaded(at(0), vec![Head { tied, ..carrier }, within]);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    assert_eq!(tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept }), []);
+    assert_eq!(engine.counts(), Counts::default());
+}
