@@ -46,7 +46,7 @@ fn main() -> Result<()> {
             filling.fill(users)?;
         }
         drop(filling);
-        let subject = Subject::open(medium, Config { cache: 10_000, remote: true })?;
+        let subject = Subject::open(medium, Config { cache: 10_000, remote: true, inline: false })?;
         measure("larder", &mut |users| subject.write(users))?;
     }
     if sides.contains('t') {

@@ -22,6 +22,9 @@ pub struct Written {
 }
 
 impl Written {
+    /// As much as it wants.
+    pub const ANY: Self = Self { syncs: f64::INFINITY, pages: f64::INFINITY, bytes: f64::INFINITY };
+
     /// What `counts` shows now.
     #[must_use]
     pub fn of(counts: &Counts) -> Self {

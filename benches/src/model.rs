@@ -8,6 +8,9 @@ pub const CITIES: u64 = 200;
 /// Ages are 0 to 99.
 pub const AGES: u64 = 100;
 
+/// How many rows a transaction takes where a file is filled before anything is measured: as many as a page of a pull.
+pub const PAGE: usize = 1000;
+
 /// Somebody.
 #[derive(Clone, Debug, Model, PartialEq)]
 pub struct User {

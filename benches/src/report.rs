@@ -34,7 +34,7 @@ pub struct Line {
     pub ratio: (Side, Side),
     /// What it has to be.
     pub target: Target,
-    /// The most that Larder may write for an operation.
+    /// The most that Larder may write for an operation; infinite where it may be as much as it wants.
     pub most: Option<Written>,
     /// What else is to be known.
     pub note: String,
@@ -50,11 +50,13 @@ impl Line {
 
     /// The line as JSON.
     #[must_use]
-    pub fn json(&self, rounds: &Rounds) -> Value {
+    pub fn json(&self, rounds: &Rounds, rows: u64) -> Value {
         let [low, ratio, high] = rounds.ratio(self.ratio.0, self.ratio.1);
         let spread = format!("{} rounds, half within {low:.2}–{high:.2}", rounds.count());
-        let counted = self.most.map(|most| within(rounds.written(self.larder), most)).unwrap_or_default();
-        let told = [self.note.clone(), counted, spread].into_iter().filter(|part| !part.is_empty());
+        let limits = self.most.map(limits).unwrap_or_default();
+        let kept =
+            self.most.map(|most| rounds.written(self.larder).is_some_and(|written| within(written, most)));
+        let told = [self.note.clone(), limits, spread].into_iter().filter(|part| !part.is_empty());
         let note = told.collect::<Vec<_>>().join("; ");
         let counted = match (rounds.written(self.larder), rounds.written(self.raw)) {
             (Some(larder), Some(raw)) => json!({ "larder": show(larder), "raw": show(raw) }),
@@ -62,6 +64,7 @@ impl Line {
         };
         json!({
             "name": self.name,
+            "rows": rows,
             "larder_ns": rounds.time(self.larder),
             "raw_ns": rounds.time(self.raw),
             "ratio": ratio,
@@ -71,6 +74,7 @@ impl Line {
                 Target::AtLeast(least) => json!({ "min": least }),
             },
             "counted": counted,
+            "kept": kept,
             "note": note,
         })
     }
@@ -79,22 +83,26 @@ impl Line {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn save(&self, rounds: &Rounds, directory: &Path) -> Result<()> {
+    pub fn save(&self, rounds: &Rounds, rows: u64, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory)?;
-        let file = directory.join(self.name.replace(['/', ' '], "-")).with_extension("json");
-        fs::write(file, serde_json::to_string_pretty(&self.json(rounds))?)?;
+        let name = format!("{} of {rows}.json", self.name).replace(['/', ' '], "-");
+        fs::write(directory.join(name), serde_json::to_string_pretty(&self.json(rounds, rows))?)?;
         Ok(())
     }
 }
 
+/// What may be written, in words.
+fn limits(Written { syncs, pages, bytes }: Written) -> String {
+    let limits = [(syncs, "syncs"), (pages, "pages"), (bytes, "bytes")];
+    let told = limits.iter().filter(|(most, _)| most.is_finite());
+    let told: Vec<String> = told.map(|(most, what)| format!("≤ {} {what}", round(*most))).collect();
+    format!("counted: {}", told.join(", "))
+}
+
 /// Whether no more was written than may be.
-fn within(written: Option<Written>, most: Written) -> String {
-    let Written { syncs, pages, bytes } = most;
-    let least = |value: f64, most: f64| round(value) <= most;
-    let fits = |it: Written| least(it.syncs, syncs) && least(it.pages, pages) && least(it.bytes, bytes);
-    let kept = written.is_some_and(fits);
-    let verdict = if kept { "pass" } else { "MISS" };
-    format!("at most {syncs} sync, {pages} pages, {bytes} bytes: {verdict}")
+fn within(written: Written, most: Written) -> bool {
+    let pairs = [(written.syncs, most.syncs), (written.pages, most.pages), (written.bytes, most.bytes)];
+    pairs.iter().all(|(value, most)| round(*value) <= round(*most))
 }
 
 /// To a hundredth: what is counted is exact, its mean need not be.

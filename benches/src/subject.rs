@@ -1,16 +1,18 @@
 //! Larder as an application has it: a repository on a file, with or without a remote.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use larder::core::Provider;
-use larder::{Memory, OutboxSettings, Repository};
+use larder::core::runtime::BoxFuture;
+use larder::core::{Provider, Runtime as Services};
+use larder::{Memory, OutboxSettings, Repository, Timestamp, TokioRuntime};
 use larder_redb::Redb;
 use larder_redb::backend::Counts;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
 use crate::medium::Medium;
-use crate::model::User;
+use crate::model::{PAGE, User};
 use crate::remote::{Client, Posting};
 
 /// How a repository is opened.
@@ -20,6 +22,39 @@ pub struct Config {
     pub cache: usize,
     /// Whether there is a remote; its outbox is paused, so that every write is queued and none is sent.
     pub remote: bool,
+    /// Whether each batch is committed where it is made: it waits in no queue for others to share its commit, and no thread
+    /// is woken for it.
+    pub inline: bool,
+}
+
+/// The services of a tokio runtime, except that what may block does so on the calling thread.
+#[derive(Debug)]
+struct Inline(TokioRuntime);
+
+impl Services for Inline {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration)
+    }
+
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        self.0.spawn(name, task);
+    }
+
+    fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 }
 
 /// An open repository, the runtime that it lives on, and what it has written.
@@ -39,8 +74,13 @@ impl Subject {
     /// # Errors
     /// Whatever opening reports.
     pub fn open(medium: Medium, config: Config) -> Result<Self> {
-        Self::build(medium, |builder| {
+        Self::build(medium, |builder, runtime| {
             let builder = builder.cache(config.cache);
+            let builder = if config.inline {
+                builder.runtime(Arc::new(Inline(TokioRuntime::new(runtime.handle().clone()))))
+            } else {
+                builder
+            };
             if config.remote { builder.remote(Memory::new()).paused() } else { builder }
         })
     }
@@ -50,17 +90,20 @@ impl Subject {
     /// # Errors
     /// Whatever the repository reports.
     pub fn sending(medium: Medium, users: &[User], client: Client, settings: OutboxSettings) -> Result<Self> {
-        Self::open(medium.clone(), Config::default())?.fill(users)?;
+        Self::fill_pages(&medium, users)?;
         let remote: Arc<dyn Provider> = Arc::new(Posting::through(client)?);
-        Self::build(medium, |builder| builder.cache(10_000).remote(remote).outbox(settings).paused())
+        Self::build(medium, |builder, _| builder.cache(10_000).remote(remote).outbox(settings).paused())
     }
 
-    fn build(medium: Medium, configure: impl FnOnce(larder::Builder) -> larder::Builder) -> Result<Self> {
+    fn build(
+        medium: Medium,
+        configure: impl FnOnce(larder::Builder, &Runtime) -> larder::Builder,
+    ) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().enable_io().build()?;
         let counts = Arc::<Counts>::default();
         let counted = Arc::clone(&counts);
         let store = Redb::at(&medium.path).backend(move || Ok(Box::new(medium.open(Arc::clone(&counted))?)));
-        let builder = configure(Repository::builder().store(store).model::<User>());
+        let builder = configure(Repository::builder().store(store).model::<User>(), &runtime);
         let repo = runtime.block_on(builder.build())?;
         Ok(Self { repo, counts, runtime })
     }
@@ -70,8 +113,13 @@ impl Subject {
     /// # Errors
     /// Whatever the repository reports.
     pub fn filled(medium: Medium, users: &[User], config: Config) -> Result<Self> {
-        Self::open(medium.clone(), Config::default())?.fill(users)?;
+        Self::fill_pages(&medium, users)?;
         Self::open(medium, config)
+    }
+
+    fn fill_pages(medium: &Medium, users: &[User]) -> Result<()> {
+        let subject = Self::open(medium.clone(), Config::default())?;
+        users.chunks(PAGE).try_for_each(|users| subject.fill(users))
     }
 
     /// Stores `users` in one transaction.

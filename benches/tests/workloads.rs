@@ -1,7 +1,7 @@
 //! Each workload runs, with a few rows, and reports what the table needs.
 
 use larder_benches::paired::alternate;
-use larder_benches::workload::{ALL, Start};
+use larder_benches::workload::{ALL, LARGE, Start};
 use larder_benches::{Result, Setup, Side};
 use rstest::rstest;
 
@@ -15,16 +15,16 @@ fn check(start: Start) -> Result<Vec<serde_json::Value>> {
     assert!(!lines.is_empty());
     assert_eq!(rounds.count(), 2);
     for line in &lines {
-        line.save(&rounds, directory.path())?;
+        line.save(&rounds, setup.rows, directory.path())?;
     }
     for side in workload.sides() {
         assert_eq!(workload.written(*side).is_some(), rounds.written(*side).is_some(), "{side:?}");
     }
-    Ok(lines.iter().map(|line| line.json(&rounds)).collect())
+    Ok(lines.iter().map(|line| line.json(&rounds, setup.rows)).collect())
 }
 
 #[rstest]
-fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] which: usize) {
+fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)] which: usize) {
     let (name, start) = ALL[which];
     for line in check(start).unwrap() {
         assert!(line["name"].as_str().unwrap().starts_with(name), "{line}");
@@ -32,6 +32,11 @@ fn each_runs(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] which: usize) {
             assert!(line[number].as_f64().is_some_and(|value| value > 0.0), "{line}");
         }
     }
+}
+
+#[test]
+fn those_with_many_rows_are_among_all() {
+    assert!(LARGE.iter().all(|large| ALL.iter().any(|(name, _)| name == large)));
 }
 
 /// A commit is one sync on every side, and Larder's touches no more pages than separate tables do.

@@ -9,7 +9,7 @@ use redb::{Database, ReadableTable as _, Table, TableDefinition};
 use super::{Before, Codec, open};
 use crate::Result;
 use crate::medium::Medium;
-use crate::model::User;
+use crate::model::{PAGE, User};
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("all");
 const ROWS: [u8; 3] = [0x20, 0, 0];
@@ -39,13 +39,13 @@ impl OneTable {
         Ok(Self { database, codec: Codec::new()?, seq: 0, counts })
     }
 
-    /// Opens a file and stores `users` in it.
+    /// Opens a file and stores `users` in it, a page at a time.
     ///
     /// # Errors
     /// As [`fill`](Self::fill).
     pub fn filled(medium: &Medium, users: &[User]) -> Result<Self> {
         let database = Self::open(medium)?;
-        database.fill(users)?;
+        users.chunks(PAGE).try_for_each(|users| database.fill(users))?;
         Ok(database)
     }
 

@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTable as _, Table, TableDefinitio
 use super::{Before, Codec, open};
 use crate::Result;
 use crate::medium::Medium;
-use crate::model::User;
+use crate::model::{PAGE, User};
 use crate::remote::Client;
 
 const USERS: TableDefinition<'static, u128, &[u8]> = TableDefinition::new("users");
@@ -43,13 +43,13 @@ impl Tables {
         Ok(Self { database, codec: Codec::new()?, seq: 0, counts })
     }
 
-    /// Opens a file and stores `users` in it.
+    /// Opens a file and stores `users` in it, a page at a time.
     ///
     /// # Errors
     /// As [`fill`](Self::fill).
     pub fn filled(medium: &Medium, users: &[User]) -> Result<Self> {
         let database = Self::open(medium)?;
-        database.fill(users)?;
+        users.chunks(PAGE).try_for_each(|users| database.fill(users))?;
         Ok(database)
     }
 

@@ -39,7 +39,7 @@ impl Bulk {
         let users = &self.users;
         let (took, before, after) = match side {
             Side::Larder | Side::Alone => {
-                let config = Config { cache: 10_000, remote: false };
+                let config = Config { cache: 10_000, ..Config::default() };
                 let subject = Subject::open(medium.clone(), config)?;
                 let before = Written::of(&subject.counts);
                 (timed(|| subject.fill(users))?, before, Written::of(&subject.counts))

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use larder::OutboxSettings;
+use larder_redb::backend::Counts;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -27,6 +28,8 @@ struct Drain {
     order: Vec<u64>,
     /// How many each side has sent.
     done: [u64; 4],
+    /// What each side has written while it sent.
+    written: [Written; 4],
     /// How long the server takes to answer.
     takes: Duration,
     plan: Plan,
@@ -56,8 +59,19 @@ fn start(setup: &Setup, takes: Duration, plan: Plan) -> Result<Box<dyn Workload>
     let raw = Tables::filled(&file(&scratch, "raw.redb"), &users)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_io().build()?;
     let (client, order) = (Client::to(address), shuffled(setup.rows));
-    let done = [0; 4];
-    Ok(Box::new(Drain { subjects, raw, client, runtime, order, done, takes, plan, _scratch: scratch }))
+    let (done, written) = ([0; 4], <[Written; 4]>::default());
+    Ok(Box::new(Drain {
+        subjects,
+        raw,
+        client,
+        runtime,
+        order,
+        done,
+        written,
+        takes,
+        plan,
+        _scratch: scratch,
+    }))
 }
 
 fn index(side: Side) -> usize {
@@ -66,6 +80,22 @@ fn index(side: Side) -> usize {
         Side::Lanes => 1,
         Side::Strict => 2,
         _ => 3,
+    }
+}
+
+impl Drain {
+    fn counts(&self, side: Side) -> &Counts {
+        self.subjects.get(index(side)).map_or(&self.raw.counts, |subject| &subject.counts)
+    }
+
+    /// Sends all that is queued.
+    fn drain(&self, side: Side) -> Result<()> {
+        let Some(subject) = self.subjects.get(index(side)) else {
+            return self.runtime.block_on(self.raw.drain(&self.client));
+        };
+        subject.repo.outbox().resume();
+        let status = subject.runtime.block_on(subject.repo.outbox().settled());
+        if status.is_settled() { Ok(()) } else { Err(format!("something is left: {status:?}").into()) }
     }
 }
 
@@ -86,20 +116,20 @@ impl Workload for Drain {
         let users: Vec<User> = numbers.map(|n| User::nth(self.order[n as usize % known]).edited(n)).collect();
         if side == Side::Raw {
             self.raw.queue(&users)?;
-            return timed(|| self.runtime.block_on(self.raw.drain(&self.client)));
+        } else {
+            let subject = &self.subjects[index(side)];
+            subject.repo.outbox().pause();
+            subject.fill(&users)?;
         }
-        let subject = &self.subjects[index(side)];
-        subject.repo.outbox().pause();
-        subject.fill(&users)?;
-        timed(|| {
-            subject.repo.outbox().resume();
-            let status = subject.runtime.block_on(subject.repo.outbox().settled());
-            if status.is_settled() { Ok(()) } else { Err(format!("something is left: {status:?}").into()) }
-        })
+        let before = Written::of(self.counts(side));
+        let took = timed(|| self.drain(side))?;
+        let after = Written::of(self.counts(side));
+        self.written[index(side)].add(before, after);
+        Ok(took)
     }
 
     fn written(&self, side: Side) -> Option<Written> {
-        Some(Written::of(self.subjects.get(index(side)).map_or(&self.raw.counts, |subject| &subject.counts)))
+        Some(self.written[index(side)])
     }
 
     fn lines(&self, rounds: &Rounds) -> Vec<Line> {

@@ -3,6 +3,7 @@
 mod bulk;
 mod drain;
 mod get;
+mod lone;
 mod query;
 mod scan;
 mod upsert;
@@ -26,6 +27,8 @@ pub enum Side {
     Larder,
     /// Larder with a single writer, where [`Larder`](Self::Larder) has sixteen.
     Alone,
+    /// Larder that commits each batch where it is made, for itself.
+    Ungrouped,
     /// Larder that sends several mutations at a time, where [`Larder`](Self::Larder) sends one.
     Lanes,
     /// Larder that waits for each removal, where [`Larder`](Self::Larder) does not.
@@ -45,6 +48,7 @@ impl Side {
         match self {
             Self::Larder => "larder",
             Self::Alone => "larder, one writer",
+            Self::Ungrouped => "larder, ungrouped",
             Self::Lanes => "larder, lanes",
             Self::Strict => "larder, strict",
             Self::Raw => "raw",
@@ -139,14 +143,19 @@ pub trait Workload {
 /// Prepares a workload: files, rows, open databases.
 pub type Start = fn(&Setup) -> Result<Box<dyn Workload>>;
 
+/// Those that are looked at with many rows as well: what a commit writes depends on how high the tree is.
+pub const LARGE: [&str; 5] =
+    ["upsert, new row", "upsert, known row", "lone writer", "drain", "drain, 2 ms a POST"];
+
 /// All workloads by name.
-pub const ALL: [(&str, Start); 12] = [
+pub const ALL: [(&str, Start); 13] = [
     ("get hit", get::hit),
     ("get miss", get::miss),
     ("get miss, cache off", get::uncached),
     ("upsert, new row", upsert::fresh),
     ("upsert, known row", upsert::known),
     ("bulk upsert", bulk::start),
+    ("lone writer", lone::start),
     ("16 writers, 3 ms a sync", writers::slow),
     ("16 writers, real disk", writers::real),
     ("indexed query", query::start),

@@ -28,7 +28,7 @@ struct Upsert {
 fn start(setup: &Setup, known: Vec<u64>) -> Result<Box<dyn Workload>> {
     let scratch = setup.scratch()?;
     let users = setup.users();
-    let config = Config { cache: 10_000, remote: true };
+    let config = Config { cache: 10_000, remote: true, inline: false };
     let subject = Subject::filled(file(&scratch, "larder.redb"), &users, config)?;
     let tables = Tables::filled(&file(&scratch, "tables.redb"), &users)?;
     let one = OneTable::filled(&file(&scratch, "one.redb"), &users)?;
@@ -89,13 +89,15 @@ impl Workload for Upsert {
         }))
     }
 
-    fn lines(&self, _: &Rounds) -> Vec<Line> {
+    fn lines(&self, rounds: &Rounds) -> Vec<Line> {
         let name = if self.known.is_empty() { "upsert, new row" } else { "upsert, known row" };
         let beside = format!("{name}, against one table");
-        let tables = "raw has 5 tables: rows, 3 indexes, outbox";
+        let raw = rounds.written(Side::Raw).zip(rounds.written(Side::Larder));
+        let of_raw = raw.map_or(f64::NAN, |(raw, larder)| larder.pages / raw.pages);
+        let tables = format!("raw has 5 tables: rows, 3 indexes, outbox; {of_raw:.2} of its pages");
         let most = Some(Written { syncs: 1.0, pages: 17.0, bytes: 66_000.0 });
         vec![
-            Line { most, ..Line::against(Side::Raw, name, Target::AtMost(1.15), tables) },
+            Line { most, ..Line::against(Side::Raw, name, Target::AtMost(1.3), tables) },
             Line::against(Side::OneTable, &beside, Target::None, "raw has Larder's layout"),
         ]
     }

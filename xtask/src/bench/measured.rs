@@ -13,12 +13,15 @@ use crate::table::Table;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measured {
     name: String,
+    rows: u64,
     larder_ns: f64,
     raw_ns: f64,
     ratio: f64,
     target: Target,
     /// Larder's and raw's syncs, pages and bytes.
     counted: Option<[[f64; 3]; 2]>,
+    /// Whether what Larder has written is as little as it has to be, if anything is asked of that.
+    kept: Option<bool>,
     note: String,
 }
 
@@ -46,7 +49,7 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Measured>, Vec<Compared>)> {
             }
         }
     }
-    measured.sort_by(|a, b| a.name.cmp(&b.name));
+    measured.sort_by(|a, b| (&a.name, a.rows).cmp(&(&b.name, b.rows)));
     compared.sort_by(|a, b| (&a.name, a.rows).cmp(&(&b.name, b.rows)));
     Ok((measured, compared))
 }
@@ -65,37 +68,49 @@ fn parse(value: &Value) -> Result<Measured> {
     };
     Ok(Measured {
         name: value["name"].as_str().ok_or("`name` is missing")?.to_owned(),
+        rows: value["rows"].as_u64().ok_or("`rows` is not a number")?,
         larder_ns: number("larder_ns")?,
         raw_ns: number("raw_ns")?,
         ratio: number("ratio")?,
         target,
         counted: value["counted"].is_object().then(|| [side("larder"), side("raw")]),
+        kept: value["kept"].as_bool(),
         note: value["note"].as_str().unwrap_or_default().to_owned(),
     })
 }
 
 impl Measured {
-    /// Whether the target is met, if there is one.
-    pub(super) fn met(&self) -> Option<bool> {
-        match self.target {
+    /// Whether the ratio is as it has to be, and whether what was counted is.
+    pub(super) fn met(&self) -> impl Iterator<Item = bool> {
+        let ratio = match self.target {
             Target::None => None,
             Target::AtMost(most) => Some(self.ratio <= most),
             Target::AtLeast(least) => Some(self.ratio >= least),
-        }
+        };
+        [ratio, self.kept].into_iter().flatten()
+    }
+
+    /// Each verdict in a word; what was counted says that it was.
+    fn verdict(&self) -> String {
+        let word = |met: bool| if met { "pass" } else { "MISS" };
+        let ratio = (!matches!(self.target, Target::None)).then(|| self.met().next()).flatten();
+        let words =
+            [ratio.map(|met| word(met).to_owned()), self.kept.map(|kept| format!("counted: {}", word(kept)))];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
 /// Larder beside the raw engine, and whether the target is met.
 pub(super) fn table(measured: &[Measured]) -> Table {
-    let mut table =
-        Table::new(["bench", "larder", "raw", "ratio", "target", "", "syncs", "pages", "bytes", "note"]);
+    let mut table = Table::new([
+        "bench", "rows", "larder", "raw", "ratio", "target", "", "syncs", "pages", "bytes", "note",
+    ]);
     for one in measured {
         let target = match one.target {
             Target::None => "–".to_owned(),
             Target::AtMost(most) => format!("≤ {most}"),
             Target::AtLeast(least) => format!("≥ {least}"),
         };
-        let verdict = one.met().map_or("", |met| if met { "pass" } else { "MISS" });
         let counted = |at: usize| {
             one.counted.map_or("–".to_owned(), |[larder, raw]| {
                 format!("{} / {}", short(larder[at]), short(raw[at]))
@@ -103,11 +118,12 @@ pub(super) fn table(measured: &[Measured]) -> Table {
         };
         table.row([
             one.name.clone(),
+            one.rows.to_string(),
             time(one.larder_ns),
             time(one.raw_ns),
             format!("{:.2}", one.ratio),
             target,
-            verdict.to_owned(),
+            one.verdict(),
             counted(0),
             counted(1),
             counted(2),
@@ -136,9 +152,9 @@ fn short(number: f64) -> String {
 mod tests {
     use super::*;
 
-    const MISS: &str = r#"{"name": "get/miss", "larder_ns": 1500.0, "raw_ns": 1000, "ratio": 1.5, "target": 1.4,
+    const MISS: &str = r#"{"name": "get/miss", "rows": 100000, "larder_ns": 1500.0, "raw_ns": 1000, "ratio": 1.5, "target": 1.4,
         "counted": {"larder": {"syncs": 1, "pages": 16.5, "bytes": 61500}, "raw": {"syncs": 1, "pages": 16, "bytes": 1}},
-        "note": "100,000 rows"}"#;
+        "kept": true, "note": "three indexes"}"#;
 
     #[track_caller]
     fn parsed(text: &str) -> Measured {
@@ -148,12 +164,14 @@ mod tests {
     #[test]
     fn a_result_is_compared_with_its_target() {
         let miss = parsed(MISS);
-        assert_eq!(miss.met(), Some(false));
-        let least =
-            parsed(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": {"min": 5}}"#);
-        assert_eq!(least.met(), Some(true));
-        let none = parsed(r#"{"name": "w", "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": null}"#);
-        assert_eq!(none.met(), None);
+        assert_eq!(miss.met().collect::<Vec<_>>(), [false, true]);
+        let least = parsed(
+            r#"{"name": "w", "rows": 1, "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": {"min": 5}}"#,
+        );
+        assert_eq!(least.met().collect::<Vec<_>>(), [true]);
+        let none =
+            parsed(r#"{"name": "w", "rows": 1, "larder_ns": 1, "raw_ns": 5, "ratio": 5.2, "target": null}"#);
+        assert_eq!(none.met().count(), 0);
         assert!(parse(&serde_json::json!({"name": "w", "larder_ns": 1, "raw_ns": 5})).is_err());
     }
 
@@ -163,18 +181,19 @@ mod tests {
         let row = table.lines().last().unwrap_or_default();
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         assert_eq!(
-            cells[1..11],
+            cells[1..12],
             [
                 "get/miss",
+                "100000",
                 "1.50 µs",
                 "1.00 µs",
                 "1.50",
                 "≤ 1.4",
-                "MISS",
+                "MISS, counted: pass",
                 "1 / 1",
                 "16.5 / 16",
                 "61500 / 1",
-                "100,000 rows"
+                "three indexes"
             ]
         );
     }
