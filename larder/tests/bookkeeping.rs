@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder::core::Store;
-use larder::{Idempotency, OutboxSettings, ParkReason, Repository, RowState};
+use larder::{Idempotency, Memory, OutboxSettings, ParkReason, Repository, RowState};
 use rstest::rstest;
 use support::chaos::{Faults, Faulty, memory};
+use support::counting::{Counting, Reads};
 use support::{Net, Note, Switches, Turn, User, drained, note, parked, settled, soon};
 
 async fn open(store: Arc<dyn Store>, net: &Arc<Switches>) -> Repository {
@@ -192,4 +193,37 @@ async fn what_the_server_answers_is_here_when_the_entry_is_gone_and_not_before()
         assert_eq!((entries, row.text.as_str(), row.stars), expected, "{commits} commits, {durable}");
         repo.close().await;
     }
+}
+
+/// Reads of entries while so many changes of one row are sent one by one, to a server that answers each with something of
+/// its own; the row then.
+async fn reads_for(changes: usize) -> (usize, Note) {
+    let (net, reads) = (Switches::new(), Arc::<Reads>::default());
+    *net.stamps.lock().unwrap() = true;
+    let store = Counting { store: Memory::new(), reads: reads.clone() };
+    let repo = Repository::builder().store(store).remote(Net(net.clone()));
+    let repo = repo.outbox(OutboxSettings::new().without_coalescing()).paused();
+    let repo = repo.model::<Note>().build().await.unwrap();
+    let first = repo.upsert(&note("1", "", 0)).await.unwrap();
+    for nth in 1..changes {
+        // One of them writes the very field that the server fills.
+        let tag = (nth == changes / 2).then(|| "mine".to_owned());
+        let edit =
+            |note: &mut Note| (note.text, note.tag) = (nth.to_string(), tag.clone().or(note.tag.take()));
+        let _ = repo.update(first.row(), edit).await.unwrap();
+    }
+    let before = reads.entries();
+    repo.outbox().resume();
+    drained(&repo).await;
+    let row = repo.find::<Note>("1").await.unwrap().unwrap();
+    (reads.entries() - before, (*row).clone())
+}
+
+// Rules: w-merge, o-lanes
+#[tokio::test]
+async fn a_long_queue_of_one_row_is_settled_without_reading_it_again_and_again() {
+    let (few, _) = reads_for(20).await;
+    let (many, row) = reads_for(200).await;
+    assert!(many <= 12 * few, "{few} reads for 20 changes, {many} for 200");
+    assert_eq!((row.text.as_str(), row.tag.as_deref()), ("199", Some("answer 200")));
 }

@@ -10,6 +10,7 @@ use larder_core::{
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
+use super::again::Written;
 use super::resolve::Resolvers;
 use crate::account::Account;
 use crate::changes::Changes;
@@ -51,6 +52,8 @@ pub(crate) struct Acts {
     pub(crate) answers: Mutex<BTreeMap<u64, Kept>>,
     /// What the remote has of rows that are in conflict.
     pub(crate) heard: Mutex<BTreeMap<u64, Heard>>,
+    /// Which entries of the rows that are being settled write what.
+    pub(crate) written: Written,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.
     pub(crate) beside: Mutex<Vec<Moved>>,
 }

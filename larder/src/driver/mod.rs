@@ -1,7 +1,7 @@
 //! Turns the engine's effects into calls on the store and the remote, and their outcomes into events. Decides nothing.
 
 mod act;
-mod again;
+pub(crate) mod again;
 mod decide;
 mod dependants;
 mod entries;

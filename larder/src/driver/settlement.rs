@@ -185,7 +185,11 @@ impl Acts {
                 self.changes.confirm(entry.schema, &entry.key);
             }
             let batch = std::mem::take(&mut settlement.batch);
-            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+            if let CommitOutcome::Committed(done) = self.store.commit(&self.cx(), batch).await? {
+                let alone = settlement.rebased.is_none() && decision.renames.is_empty();
+                if let Some(stored) = stored.filter(|_| alone && matches!(verdict, Verdict::Accept)) {
+                    self.written.goes_on(&entry, &stored, done.revision);
+                }
                 settled = settlement;
                 break;
             }

@@ -263,6 +263,7 @@ impl Builder {
                     resolvers: self.resolvers,
                     answers: Mutex::default(),
                     heard: Mutex::default(),
+                    written: driver::again::Written::default(),
                     beside: Mutex::default(),
                 });
                 let connectivity = connectivity(&self.connectivity);

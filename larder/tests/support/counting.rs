@@ -19,6 +19,8 @@ pub(crate) struct Reads {
     pub(crate) most: AtomicUsize,
     /// Rows that were counted and not read.
     pub(crate) counts: AtomicUsize,
+    /// Outbox entries that were read one by one.
+    pub(crate) entries: AtomicUsize,
 }
 
 impl Reads {
@@ -32,6 +34,10 @@ impl Reads {
 
     pub(crate) fn counts(&self) -> usize {
         self.counts.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.load(Ordering::SeqCst)
     }
 
     fn note(&self, rows: usize) {
@@ -174,6 +180,7 @@ impl Store for Open {
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
+        self.reads.entries.fetch_add(1, Ordering::SeqCst);
         self.inner.entry(cx, seq).await
     }
 

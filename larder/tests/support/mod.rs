@@ -69,6 +69,8 @@ pub(crate) struct Switches {
     /// How much of a filter it says it evaluates; everything unless told otherwise.
     pub(crate) filter: Mutex<Option<larder::core::Pushdown>>,
     pub(crate) idempotency: Mutex<Option<Idempotency>>,
+    /// It answers each write of a note with the row, and with a tag that it has made for this answer.
+    pub(crate) stamps: Mutex<bool>,
     /// Its lists tell no versions, as those of most servers.
     pub(crate) lists_without_versions: Mutex<bool>,
     pub(crate) open: Mutex<Option<Arc<dyn Provider>>>,
@@ -255,7 +257,13 @@ impl Provider for OpenNet {
         self.switches.applied.lock().unwrap().push(mutation.clone());
         self.switches.accounts.lock().unwrap().push(cx.account.clone());
         self.switches.answers().await;
-        let applied = self.inner.apply(cx, mutation).await?;
+        let mut applied = self.inner.apply(cx, mutation).await?;
+        if let Some(row) = mutation.row.as_deref().filter(|_| *self.switches.stamps.lock().unwrap()) {
+            let tag = Some(format!("answer {}", self.switches.applied.lock().unwrap().len()));
+            let stamped = Note { tag, ..Note::from_row(row)? };
+            let meta = larder::core::Meta::synced(larder::Timestamp::UNIX_EPOCH);
+            applied.row = Some(larder::core::PageRow::new(meta, Arc::new(stamped)));
+        }
         match turn {
             Some(Turn::LoseReply) => {
                 Err(Error::new(ErrorKind::Transport, "the reply was lost").with_sent(Sent::Maybe))
