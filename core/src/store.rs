@@ -53,7 +53,7 @@ pub trait Store: Provider {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome>;
 
     /// Lends the rows that answer `query` on the calling thread, from the newest committed state. `false`: not
-    /// without waiting, use [`Provider::get`].
+    /// without waiting, use [`Provider::get`]; rows that were lent before that count for nothing.
     ///
     /// # Errors
     /// As [`Provider::get`], and whatever `sink` returns.

@@ -225,3 +225,23 @@ async fn what_is_seen_to_be_parked_can_be_given_up_at_once() {
     }
     repo.close().await;
 }
+
+// Rules: p-lend
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_begun_on_the_calling_thread_and_taken_elsewhere_has_each_row_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Redb::at(folder.path().join("app.redb"));
+    let repo = Repository::builder().store(store).model::<Note>().build().await.unwrap();
+    let id = |nth: i64| format!("{nth:05}");
+    let notes: Vec<Note> = (0..6_000).map(|nth| note(&id(nth), "", nth % 5)).collect();
+    let _ = repo.upsert_many(&notes).await.unwrap();
+    // The first rows are soon found, and to find all of them takes longer than the calling thread goes on.
+    let select = Select::from(Note::STARS.eq(3)).order_by(Note::ID.asc()).limit(1_000);
+    let found = repo.get(select.clone()).await.unwrap();
+    let ids: Vec<&str> = found.iter().map(|note| note.id.as_str()).collect();
+    let expected: Vec<String> = (0..1_000).map(|nth| id(5 * nth + 3)).collect();
+    assert_eq!(ids, expected);
+    let _ = repo.delete_all_except::<Note>(select).await.unwrap();
+    assert_eq!(repo.count(Select::<Note>::all()).await.unwrap(), 1_000);
+    repo.close().await;
+}

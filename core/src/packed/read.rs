@@ -254,7 +254,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn scalar(&mut self) -> Result<ValueRef<'a>, Fault> {
+        // Most values are of these kinds, and there are many of them.
+        match self.0 {
+            [number @ 0..=0x7f, rest @ ..] => {
+                self.0 = rest;
+                Ok(ValueRef::Int((*number).into()))
+            }
+            [len @ 0xa0..=0xbf, rest @ ..] => {
+                self.0 = rest;
+                self.text(usize::from(*len & 0x1f))
+            }
+            _ => self.other_scalar(),
+        }
+    }
+
+    fn other_scalar(&mut self) -> Result<ValueRef<'a>, Fault> {
         Ok(match self.marker()? {
             Marker::Null => ValueRef::Null,
             Marker::True => ValueRef::Bool(true),

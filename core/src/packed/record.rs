@@ -266,18 +266,20 @@ impl Layout {
         if at >= self.count {
             return None;
         }
-        let (ends, values) = body.get(BODY_HEAD..)?.split_at_checked(self.count * self.width())?;
+        // The end of the one before and its own stand together; before the first there is the head.
         let (start, end) = if self.wide {
-            let end = |at: usize| ends.as_chunks().0.get(at).map(|end| u32::from_le_bytes(*end) as usize);
-            (at.checked_sub(1).map_or(Some(0), end)?, end(at)?)
+            let ends: &[u8; 8] = body.get(BODY_HEAD + 4 * at - 4..)?.first_chunk()?;
+            let [s0, s1, s2, s3, end @ ..] = *ends;
+            (u32::from_le_bytes([s0, s1, s2, s3]) as usize, u32::from_le_bytes(end) as usize)
         } else {
-            let end = |at: usize| ends.as_chunks().0.get(at).map(|end| usize::from(u16::from_le_bytes(*end)));
-            (at.checked_sub(1).map_or(Some(0), end)?, end(at)?)
+            let ends: &[u8; 4] = body.get(BODY_HEAD + 2 * at - 2..)?.first_chunk()?;
+            let [s0, s1, end @ ..] = *ends;
+            (usize::from(u16::from_le_bytes([s0, s1])), usize::from(u16::from_le_bytes(end)))
         };
-        values.get(start..end)
+        body.get(self.values_at()..)?.get(if at == 0 { 0 } else { start }..end)
     }
 
-    #[inline]
+    #[inline(always)]
     fn field<'a>(self, body: &'a [u8], bound: &'a Bound, i: usize) -> Result<ValueRef<'a>, Fault> {
         match bound.slots.get(i) {
             Some(Slot::At(at, bind)) => match self.bytes(body, usize::from(*at)) {

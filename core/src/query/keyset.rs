@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::eval;
 use crate::error::Fault;
@@ -24,20 +25,42 @@ use crate::value::{Item, ValueRef};
 #[serde(from = "Vec<Key>", into = "Vec<Key>")]
 pub struct KeySet(Arc<[Key]>);
 
+/// The numbers that keys are, each with where it stands; `None` if one of them is none.
+fn numbered<T>(keys: &[Key], number: impl Fn(&Key) -> Option<T>) -> Option<Vec<(T, usize)>> {
+    let mut numbers = Vec::with_capacity(keys.len());
+    for (at, key) in keys.iter().enumerate() {
+        numbers.push((number(key)?, at));
+    }
+    Some(numbers)
+}
+
 impl KeySet {
     /// The set of `keys`, and where in it each of them stands.
     #[must_use]
     pub fn placing(keys: Vec<Key>) -> (Self, Vec<usize>) {
-        let (mut set, mut places) = (Vec::with_capacity(keys.len()), vec![0; keys.len()]);
-        let mut keys: Vec<(Key, usize)> = keys.into_iter().zip(0..).collect();
-        keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        for (key, at) in keys {
-            if set.last() != Some(&key) {
-                set.push(key);
+        // The kinds that most keys are of are sorted as numbers.
+        if let Some(uuids) =
+            numbered(&keys, |key| if let Key::Uuid(v) = key { Some(v.as_u128()) } else { None })
+        {
+            return Self::placed(uuids, |number| Key::Uuid(Uuid::from_u128(number)));
+        }
+        if let Some(ints) = numbered(&keys, |key| if let Key::Int(v) = key { Some(*v) } else { None }) {
+            return Self::placed(ints, Key::Int);
+        }
+        Self::placed(keys.into_iter().zip(0..).collect(), |key| key)
+    }
+
+    /// Sorts what stands for keys, with where each came from.
+    fn placed<T: Ord>(mut all: Vec<(T, usize)>, key: impl Fn(T) -> Key) -> (Self, Vec<usize>) {
+        let (mut set, mut places) = (Vec::with_capacity(all.len()), vec![0; all.len()]);
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (one, at) in all {
+            if set.last() != Some(&one) {
+                set.push(one);
             }
             places[at] = set.len() - 1;
         }
-        (Self(set.into()), places)
+        (Self(set.into_iter().map(key).collect()), places)
     }
 
     /// The number of keys.
@@ -183,12 +206,12 @@ mod tests {
     use super::*;
 
     fn keys() -> impl Strategy<Value = Vec<Key>> {
-        let key = prop_oneof![
-            (-9..9_i64).prop_map(Key::from),
-            "[a-c]{0,2}".prop_map(Key::from),
-            (0..9_u128).prop_map(|n| Key::Uuid(uuid::Uuid::from_u128(n))),
-        ];
-        prop::collection::vec(key, 0..20)
+        let int = (-9..9_i64).prop_map(Key::from).boxed();
+        let uuid = (0..9_u128).prop_map(|n| Key::Uuid(Uuid::from_u128(n << 124 | n >> 1))).boxed();
+        let any = prop_oneof![int.clone(), "[a-c]{0,2}".prop_map(Key::from), uuid.clone()].boxed();
+        let some = |key| prop::collection::vec(key, 0..20);
+        // Those of one kind are sorted as what they are.
+        prop_oneof![some(any), some(int), some(uuid)]
     }
 
     proptest! {

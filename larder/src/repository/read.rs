@@ -343,7 +343,7 @@ impl<M> Default for Local<M> {
 }
 
 /// So much room is made for a limited answer at once.
-const ROOM: u64 = 256;
+const ROOM: u64 = 1024;
 
 impl<M: Model> Local<M> {
     fn make_room(&mut self, query: &Query) {

@@ -135,6 +135,7 @@ macro_rules! forward {
         }
     )*};
 }
+pub(crate) use forward;
 
 impl StorageBackend for CountingBackend {
     fn sync_data(&self) -> io::Result<()> {
@@ -155,27 +156,6 @@ impl StorageBackend for CountingBackend {
         len() -> io::Result<u64>;
         read(offset: u64, out: &mut [u8]) -> io::Result<()>;
         set_len(len: u64) -> io::Result<()>;
-        close() -> io::Result<()>;
-        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-    }
-}
-
-/// A boxed backend is not itself a backend for redb.
-#[derive(Debug)]
-pub(crate) struct Boxed(pub(crate) Box<dyn StorageBackend>);
-
-impl StorageBackend for Boxed {
-    forward! { 0:
-        len() -> io::Result<u64>;
-        read(offset: u64, out: &mut [u8]) -> io::Result<()>;
-        set_len(len: u64) -> io::Result<()>;
-        sync_data() -> io::Result<()>;
-        write(offset: u64, data: &[u8]) -> io::Result<()>;
         close() -> io::Result<()>;
         try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
         try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;

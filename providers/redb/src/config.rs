@@ -10,7 +10,7 @@ use larder_core::{Error, ErrorKind, OpenProvider, OpenStore, Opening, Provider, 
 use redb::{Database, StorageBackend};
 use tokio::sync::oneshot;
 
-use crate::backend::{self, Boxed, Factory};
+use crate::backend::{self, Factory};
 use crate::codec;
 use crate::error::{self, contain};
 use crate::pages;
@@ -18,6 +18,7 @@ use crate::provider::RedbStore;
 use crate::quarantine;
 use crate::salvage::Known;
 use crate::shadow::Shadow;
+use crate::untouched::Untouched;
 use crate::upkeep::{self, Prepared};
 use crate::writer::Shared;
 
@@ -263,7 +264,9 @@ impl Medium {
     fn open_over(&self, backend: Box<dyn StorageBackend>) -> Result<Database> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
-        builder.create_with_backend(Boxed(backend)).map_err(|error| error::opening(&self.name, error))
+        builder
+            .create_with_backend(Untouched::new(backend))
+            .map_err(|error| error::opening(&self.name, error))
     }
 
     pub(crate) fn backend(&self) -> Result<Box<dyn StorageBackend>> {

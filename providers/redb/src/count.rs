@@ -7,7 +7,7 @@ use crate::catalog::Slot;
 use crate::error::Raw;
 use crate::plan::{Candidate, Plan};
 use crate::reads::{Generation, Halt, Watch};
-use crate::scan::{self, Mode};
+use crate::scan;
 
 /// How often the watch is asked.
 const WATCH_EVERY: u64 = 256;
@@ -16,8 +16,8 @@ const WATCH_EVERY: u64 = 256;
 pub(crate) fn count(generation: &Generation, slot: &Slot, query: &Query, watch: &Watch) -> Result<u64, Halt> {
     if query.after.is_some() {
         let plan = Plan::of(slot, query);
-        let found = scan::run(generation, slot, query, &plan, Mode::Whole(watch))?;
-        return Ok(found.map_or(0, |answer| answer.rows.len() as u64));
+        let answer = scan::run(generation, slot, query, &plan, watch)?;
+        return Ok(answer.rows.len() as u64);
     }
     // How many there are has nothing to do with their order.
     let all = Query { deny_scan: query.deny_scan, ..Query::filter(query.filter.clone()) };

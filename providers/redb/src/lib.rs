@@ -55,6 +55,7 @@ mod scan;
 mod seek;
 mod shadow;
 mod store;
+mod untouched;
 mod upkeep;
 mod writer;
 

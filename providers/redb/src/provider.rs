@@ -17,7 +17,7 @@ use crate::error::contain;
 use crate::explain::explain;
 use crate::plan::Plan;
 use crate::reads::{Generation, Halt, Watch};
-use crate::scan::{self, Found, INLINE_LOOKUPS, Mode};
+use crate::scan::{self, Answer, Found, INLINE_LOOKUPS};
 use crate::writer::{Job, Shared};
 
 /// How often a read begins anew because the store reopened itself under it.
@@ -102,12 +102,12 @@ impl RedbStore {
 
     async fn answer(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
         let (slot, plan, watch) = self.planned(cx, schema, query)?;
-        let found = if plan.lookups().is_some_and(|lookups| lookups <= LOOKUPS_HERE) {
-            self.read(|generation| scan::run(generation, slot, query, &plan, Mode::Whole(&watch))).await?
+        let Answer { rows, steps } = if plan.lookups().is_some_and(|lookups| lookups <= LOOKUPS_HERE) {
+            self.read(|generation| scan::run(generation, slot, query, &plan, &watch)).await?
         } else {
             let (at, query) = (slot.at, query.clone());
             self.read_long(move |shared, generation| {
-                scan::run(generation, &shared.catalog.slots()[at], &query, &plan, Mode::Whole(&watch))
+                scan::run(generation, &shared.catalog.slots()[at], &query, &plan, &watch)
             })
             .await?
         };
@@ -115,7 +115,6 @@ impl RedbStore {
             Found::Copied(row) => Some(*row),
             Found::Lent(_) => None,
         };
-        let Some(scan::Answer { rows, steps }) = found else { return Ok(Vec::new()) };
         tracing::Span::current().record("steps", steps);
         Ok(rows.into_iter().filter_map(copied).collect())
     }

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use larder_core::{Damage, Error, Result};
 use redb::Database;
 
-use crate::backend::{self, Boxed};
+use crate::backend;
 use crate::codec;
 use crate::error;
 use crate::pages::Pages;
 use crate::salvage::{self, Known};
+use crate::untouched::Untouched;
 
 /// Salvages the file at `path`: it is moved to `<name>.damaged-<n>`, and what verifies takes its place.
 ///
@@ -54,7 +55,7 @@ fn make(pages: &Pages, fresh: &Path, known: Known) -> Result<Damage> {
     }
     let backend = backend::file(fresh).map_err(failed)?;
     let database = Database::builder()
-        .create_with_backend(Boxed(backend))
+        .create_with_backend(Untouched::new(backend))
         .map_err(|error| error::opening(&fresh.display().to_string(), error))?;
     salvage::run(pages, &database, known)
 }

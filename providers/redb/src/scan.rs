@@ -41,6 +41,9 @@ fn values((entry, value): &Pair) -> Result<&[u8]> {
     Ok(codec::split_entry(entry.value(), value.value())?.0)
 }
 
+/// So few rows are lent on the calling thread as they come, although it may turn out that finding all of them takes too long.
+const BRIEF: usize = 1024;
+
 /// The most lookups on the calling thread, each of a key that was gathered before.
 pub(crate) const INLINE_LOOKUPS: usize = INLINE / (1 + LOOKUP);
 
@@ -67,22 +70,46 @@ enum Verified {
     No,
 }
 
-/// Carries out a plan. `None`: it would take too long for [`Mode::Inline`].
+/// Carries out a plan, however long it takes.
 pub(crate) fn run(
     generation: &Generation,
     slot: &Slot,
     query: &Query,
     plan: &Plan,
-    mode: Mode<'_>,
-) -> Result<Option<Answer>, Halt> {
-    let mut reader = Reader::new(generation, slot, query, mode);
+    watch: &Watch,
+) -> Result<Answer, Halt> {
+    let mut reader = Reader::new(generation, slot, query, Mode::Whole(watch));
     match reader.carry_out(plan) {
-        Ok(()) | Err(Stop::Enough) => {
-            Ok(Some(Answer { steps: reader.steps, rows: reader.rows.finish(reader.window) }))
-        }
-        Err(Stop::TooLong) => Ok(None),
         Err(Stop::Halt(halt)) => Err(halt),
+        _ => Ok(Answer { steps: reader.steps, rows: reader.rows.finish(reader.window) }),
     }
+}
+
+/// Carries out a plan within [`Mode::Inline`] and lends what it finds. `false`: it would take too long, and what was lent
+/// is void.
+pub(crate) fn lend_now(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    plan: &Plan,
+    to: &mut dyn Borrower,
+) -> Result<bool, Halt> {
+    let mut reader = Reader::new(generation, slot, query, Mode::Inline);
+    reader.at_once = reader.window.take <= BRIEF;
+    reader.borrower = Some(to);
+    match reader.carry_out(plan) {
+        Ok(()) | Err(Stop::Enough) => {}
+        Err(Stop::TooLong) => return Ok(false),
+        Err(Stop::Halt(halt)) => return Err(halt),
+    }
+    let Reader { rows, borrower, window, .. } = reader;
+    let Some(to) = borrower else { return Ok(true) };
+    for found in rows.finish(window) {
+        let Found::Lent(record) = found else { continue };
+        let stored = Stored::parse_verified(record.value())?;
+        to.take(stored.meta, &slot.row(stored.body.unwrap_or_default())?)?;
+    }
+    Ok(true)
 }
 
 /// Carries out a plan and lends what it finds; gives how many steps it took. Rows that come in order are lent where they
@@ -98,6 +125,7 @@ pub(crate) fn lend(
     to.anew();
     let mut reader = Reader::new(generation, slot, query, Mode::Whole(watch));
     reader.borrower = Some(to);
+    reader.at_once = true;
     if let Err(Stop::Halt(halt)) = reader.carry_out(plan) {
         return Err(halt);
     }
@@ -176,6 +204,8 @@ pub(crate) struct Reader<'a> {
     /// Who takes rows that come in order, and how many he has.
     borrower: Option<&'a mut (dyn Borrower + 'a)>,
     lent: usize,
+    /// True if he takes them as they come; else when it is known that it does not take too long.
+    at_once: bool,
     /// The key of a row that an entry leads to; begins with the model's prefix.
     at: Vec<u8>,
     /// The entry that a row has now.
@@ -186,8 +216,22 @@ impl<'a> Reader<'a> {
     fn new(generation: &'a Generation, slot: &'a Slot, query: &'a Query, mode: Mode<'a>) -> Self {
         let (window, filter) = (Window::of(query), Filter::of(&query.filter));
         let (rows, at) = (Rows::new(window, false), codec::prefix(codec::ROWS, slot.model).to_vec());
-        let (steps, borrower, lent, entry) = (0, None, 0, Vec::new());
-        Self { generation, slot, query, filter, mode, window, rows, steps, borrower, lent, at, entry }
+        let (steps, borrower, lent, at_once, entry) = (0, None, 0, false, Vec::new());
+        Self {
+            generation,
+            slot,
+            query,
+            filter,
+            mode,
+            window,
+            rows,
+            steps,
+            borrower,
+            lent,
+            at_once,
+            at,
+            entry,
+        }
     }
 
     fn carry_out(&mut self, plan: &Plan) -> Result<(), Stop> {
@@ -230,6 +274,8 @@ impl<'a> Reader<'a> {
         delivery: Option<Delivery>,
     ) -> Result<(), Stop> {
         let generation = self.generation;
+        // What so many lookups take is known.
+        self.at_once |= self.steps + LOOKUP * count <= INLINE;
         if delivery == Some(Delivery::Backward) {
             return keys.rev().try_for_each(|key| self.lookup(key, |key| generation.get(key)));
         }
@@ -376,7 +422,7 @@ impl<'a> Reader<'a> {
                 rank
             }
         };
-        if let (Some(to), Rows::Streamed(..)) = (&mut self.borrower, &self.rows) {
+        if let (Some(to), Rows::Streamed(..), true) = (&mut self.borrower, &self.rows, self.at_once) {
             to.take(stored.meta, &row)?;
             self.lent += 1;
             return if self.lent >= self.window.take { Err(Stop::Enough) } else { Ok(()) };

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use larder_core::packed::Stored;
 use larder_core::{
     Batch, Borrower, CommitObserver, CommitOutcome, Context, Damage, Entry, Error, ErrorKind, Finding,
-    FindingKind, Integrity, Key, Loaded, Migrated, OutboxCounts, Query, Result, Row, Schema, Sink, Store,
-    StoreSize, StoredRow,
+    FindingKind, Integrity, Key, Loaded, MetaRef, Migrated, OutboxCounts, Query, Result, Row, Schema, Sink,
+    Store, StoreSize, StoredRow,
 };
 use tracing::Instrument as _;
 
@@ -17,12 +17,12 @@ use crate::catalog::Slot;
 use crate::codec;
 use crate::count::count;
 use crate::counters;
-use crate::error::{Panicked, contain};
+use crate::error::Panicked;
 use crate::outbox;
 use crate::plan::Plan;
 use crate::provider::{RedbStore, is_long};
 use crate::reads::{Halt, Watch};
-use crate::scan::{self, Found, Mode};
+use crate::scan;
 use crate::writer::{Job, lock};
 
 /// The most outbox entries that are read on the calling thread.
@@ -49,7 +49,7 @@ impl Store for RedbStore {
         };
         match lent {
             Ok(done) => Ok(done),
-            // The store reopened itself meanwhile, and no row has been lent yet.
+            // The store reopened itself meanwhile: what was lent is void.
             Err(Halt::Closed) => Ok(false),
             Err(Halt::Failed(error)) => {
                 self.shared.noted(Err(error)).map_err(|error| error.during("get").model(schema.model))
@@ -262,20 +262,38 @@ impl RedbStore {
         let Some(generation) = current.as_deref() else {
             return Ok(false);
         };
-        let Some(answer) = contain(|| scan::run(generation, slot, query, &plan, Mode::Inline))? else {
-            if plan.goes_on(query) {
-                slot.large.store(true, Ordering::Relaxed);
+        let mut lending = Lending { sink, now: false };
+        let lent =
+            catch_unwind(AssertUnwindSafe(|| scan::lend_now(generation, slot, query, &plan, &mut lending)));
+        match lent {
+            Ok(lent) => {
+                let done = lent?;
+                if !done && plan.goes_on(query) {
+                    slot.large.store(true, Ordering::Relaxed);
+                }
+                Ok(done)
             }
-            return Ok(false);
-        };
-        for found in answer.rows {
-            let Found::Lent(record) = found else { continue };
-            let stored = Stored::parse_verified(record.value())?;
-            let row = slot.row(stored.body.unwrap_or_default())?;
-            sink(stored.meta, &row)?;
+            Err(panic) if lending.now => resume_unwind(panic),
+            Err(panic) => Err(Panicked::of(&*panic).into()),
         }
-        Ok(true)
     }
+}
+
+/// Lends to a sink, and knows while it does: a panic is the sink's own then.
+struct Lending<'s> {
+    sink: Sink<'s>,
+    now: bool,
+}
+
+impl Borrower for Lending<'_> {
+    fn take(&mut self, meta: MetaRef<'_>, row: &dyn Row) -> Result<()> {
+        self.now = true;
+        let taken = (self.sink)(meta, row);
+        self.now = false;
+        taken
+    }
+
+    fn anew(&mut self) {}
 }
 
 /// What is stored under `key`.

@@ -3,11 +3,10 @@
 //! Indexes are built and removed in transactions of [`CHUNK`] rows, each of which notes down how far it has come: an
 //! application that is killed meanwhile goes on there.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use larder_core::{Error, Result, Schema};
-use redb::{Database, MultimapTableHandle, ReadableDatabase, ReadableTable, Table, TableHandle};
+use larder_core::{Result, Schema};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table};
 
 use crate::catalog::{Catalog, Index, Slot};
 use crate::codec::{
@@ -31,23 +30,56 @@ pub(crate) struct Prepared {
     pub(crate) notes: NoteRecords,
 }
 
-/// Recognises or makes the database, registers `schemas`, and brings the indexes up to date.
+/// Recognises or makes the database, registers `schemas`, and brings the indexes up to date. Of a database that is as it
+/// should be, one state is read and nothing is written.
 pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Result<Prepared> {
-    if is_new(database)? {
+    let mut state = State::of(database)?;
+    if state.is_new()? {
         write(database, |table| {
             put(table, &[FORMAT], &codec::format_record())?;
             put(table, &[COUNTERS], &Counters::NEW.encode())
         })?;
+        state = State::of(database)?;
     }
-    let (version, counters) = recognised(database)?;
-    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+    let mut table = state.table()?;
+    let (version, counters) = recognised(&table)?;
     let mut notes = Notes::read(&table)?;
-    drop(table);
     let catalog = notes.register(schemas)?;
+    if version < VERSION || is_due(&notes) {
+        // A state that is held keeps the pages that are replaced.
+        drop((table, state));
+        bring_up(database, &catalog, &notes, (version, counters))?;
+        state = State::of(database)?;
+        table = state.table()?;
+    }
+    for index in catalog.slots().iter().flat_map(|slot| &slot.indexes) {
+        let incomplete = [&codec::prefix(ENTRIES, index.id)[..], &[UNREADABLE]].concat();
+        index.incomplete.store(begins(&table, &incomplete)?, Ordering::Relaxed);
+    }
+    let notes = records(&table)?;
+    if !is_mirrored(&state, &notes)? {
+        drop((table, state));
+        mirror(database, &notes)?;
+    }
+    Ok(Prepared { catalog, counters, notes })
+}
+
+/// True if something has to be noted down, or an index to be built or removed.
+fn is_due(notes: &Notes) -> bool {
+    !notes.news.is_empty() || notes.indexes.iter().any(|(_, index)| index.state != IndexState::Ready)
+}
+
+/// Writes what is noted down now, and brings the indexes up to date.
+fn bring_up(
+    database: &Database,
+    catalog: &Catalog,
+    notes: &Notes,
+    (version, counters): (u16, Counters),
+) -> Result<()> {
     if !notes.news.is_empty() || version < VERSION {
         // Rows that get other keys are moved in the transaction that notes it: all of it or nothing.
         write(database, |table| {
-            notes.moves.iter().try_for_each(|at| rekey::run(table, &catalog, &catalog.slots()[*at]))?;
+            notes.moves.iter().try_for_each(|at| rekey::run(table, catalog, &catalog.slots()[*at]))?;
             notes.news.iter().try_for_each(|(key, value)| put(table, key, value))?;
             upgrade(table, counters)
         })?;
@@ -61,21 +93,36 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
         for index in &slot.indexes {
             let noted = notes.indexes.iter().find(|(id, _)| *id == index.id);
             if let Some((_, IndexRecord { state: IndexState::Building(after), .. })) = noted {
-                build(database, slot, index, after.clone(), &notes)?;
+                build(database, slot, index, after.clone(), notes)?;
             }
-            let incomplete =
-                first_entry(database, &[&codec::prefix(ENTRIES, index.id)[..], &[UNREADABLE]].concat())?;
-            index.incomplete.store(incomplete, Ordering::Relaxed);
         }
     }
-    let notes = records(database)?;
-    mirror(database, &notes)?;
-    Ok(Prepared { catalog, counters, notes })
+    Ok(())
+}
+
+/// A committed state that is read.
+struct State(ReadTransaction);
+
+type Readable = ReadOnlyTable<Bytes, Bytes>;
+
+impl State {
+    fn of(database: &Database) -> Result<Self> {
+        Ok(Self(database.begin_read().map_err(Raw::from)?))
+    }
+
+    fn table(&self) -> Result<Readable> {
+        Ok(self.0.open_table(TABLE).map_err(Raw::from)?)
+    }
+
+    /// True without any table.
+    fn is_new(&self) -> Result<bool> {
+        let tables = self.0.list_tables().map_err(Raw::from)?.count();
+        Ok(tables == 0 && self.0.list_multimap_tables().map_err(Raw::from)?.count() == 0)
+    }
 }
 
 /// What is noted down about models, shapes and indexes.
-fn records(database: &Database) -> Result<NoteRecords> {
-    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+fn records(table: &Readable) -> Result<NoteRecords> {
     let mut records = NoteRecords::new();
     for pair in table.range::<&[u8]>([MODELS].as_slice()..[CURSORS].as_slice()).map_err(Raw::from)? {
         let (key, value) = pair.map_err(Raw::from)?;
@@ -84,40 +131,39 @@ fn records(database: &Database) -> Result<NoteRecords> {
     Ok(records)
 }
 
-/// Brings the second copy of the notes up to date: what is known of indexes is left out, for they can be built anew.
+/// What the second copy has of the notes: what is known of indexes is left out, for they can be built anew.
+fn mirrored(notes: &NoteRecords) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
+    notes.iter().filter(|(key, _)| matches!(key.first(), Some(&(MODELS | SHAPES | KEYS))))
+}
+
+/// True if the second copy of the notes is up to date.
+fn is_mirrored(state: &State, notes: &NoteRecords) -> Result<bool> {
+    let Ok(table) = state.0.open_table(MIRROR) else { return Ok(mirrored(notes).next().is_none()) };
+    mirrored(notes).try_fold(true, |there, (key, value)| {
+        let found = table.get(key.as_slice()).map_err(Raw::from)?;
+        Ok(there && found.is_some_and(|found| found.value() == value.as_slice()))
+    })
+}
+
+/// Brings the second copy of the notes up to date.
 fn mirror(database: &Database, notes: &NoteRecords) -> Result<()> {
-    let kept = |key: &[u8]| matches!(key.first(), Some(&(MODELS | SHAPES | KEYS)));
-    let notes = || notes.iter().filter(|(key, _)| kept(key));
-    let is_there = match database.begin_read().map_err(Raw::from)?.open_table(MIRROR) {
-        Err(_) => false,
-        Ok(table) => notes().try_fold(true, |there, (key, value)| {
-            let found = table.get(key.as_slice()).map_err(Raw::from)?;
-            Ok::<_, Error>(there && found.is_some_and(|found| found.value() == value.as_slice()))
-        })?,
-    };
-    if is_there || notes().next().is_none() {
-        return Ok(());
-    }
     let transaction = database.begin_write().map_err(Raw::from)?;
     let mut table = transaction.open_table(MIRROR).map_err(Raw::from)?;
-    for (key, value) in notes() {
-        put(&mut table, key, value)?;
-    }
+    mirrored(notes).try_for_each(|(key, value)| put(&mut table, key, value))?;
     drop(table);
     Ok(transaction.commit().map_err(Raw::from)?)
 }
 
 /// The counters of a database that was recognised as ours.
 pub(crate) fn counters(database: &Database) -> Result<Counters> {
-    recognised(database).map(|(_, counters)| counters)
+    recognised(&State::of(database)?.table()?).map(|(_, counters)| counters)
 }
 
 /// The version of a database's format, and its counters.
-fn recognised(database: &Database) -> Result<(u16, Counters)> {
-    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+fn recognised(table: &Readable) -> Result<(u16, Counters)> {
     let format = table.get([FORMAT].as_slice()).map_err(Raw::from)?;
     let format = format.ok_or_else(|| foreign("the file is a redb database of another application"))?;
-    Ok((codec::check_format(format.value())?, counters::read(&table)?))
+    Ok((codec::check_format(format.value())?, counters::read(table)?))
 }
 
 /// Makes it a database of today's format: format 1 has the counters behind the outbox. They are written again in any case,
@@ -126,15 +172,6 @@ fn upgrade(table: &mut Writable<'_>, counters: Counters) -> Result<()> {
     put(table, &[FORMAT], &codec::format_record())?;
     table.remove([OUTBOX_END].as_slice()).map_err(Raw::from)?;
     put(table, &[COUNTERS], &counters.encode())
-}
-
-/// True for a database without any table.
-fn is_new(database: &Database) -> Result<bool> {
-    let transaction = database.begin_read().map_err(Raw::from)?;
-    let mut names = BTreeSet::new();
-    names.extend(transaction.list_tables().map_err(Raw::from)?.map(|table| table.name().to_owned()));
-    names.extend(transaction.list_multimap_tables().map_err(Raw::from)?.map(|table| table.name().to_owned()));
-    Ok(names.is_empty())
 }
 
 type Writable<'t> = Table<'t, Bytes, Bytes>;
@@ -152,8 +189,8 @@ fn put(table: &mut Writable<'_>, key: &[u8], value: &[u8]) -> Result<()> {
     Ok(table.insert(key, value).map(drop).map_err(Raw::from)?)
 }
 
-fn first_entry(database: &Database, prefix: &[u8]) -> Result<bool> {
-    let table = database.begin_read().map_err(Raw::from)?.open_table(TABLE).map_err(Raw::from)?;
+/// True if a key begins with `prefix`.
+fn begins(table: &Readable, prefix: &[u8]) -> Result<bool> {
     let mut range = table.range::<&[u8]>(prefix..codec::after(prefix).as_slice()).map_err(Raw::from)?;
     Ok(range.next().transpose().map_err(Raw::from)?.is_some())
 }

@@ -183,13 +183,17 @@ impl Source for Loading<'_> {
             Ok::<_, Error>(())
         };
         if decode.asked() <= FEW {
-            let (mut children, print) = (Vec::new(), &mut self.print);
+            let (mut children, print) = (Vec::with_capacity(decode.asked()), &mut self.print);
+            let before = print.as_ref().map_or(0, Vec::len);
             let now = self.repo.shared.store.read_now(target, query, &mut |meta, row| {
                 found(print, meta, row)?;
                 decode.add(row, &mut children)
             })?;
             if now {
                 return Ok(children);
+            }
+            if let Some(print) = print {
+                print.truncate(before);
             }
         }
         let (own, prints) = (decode.clone(), self.print.is_some());

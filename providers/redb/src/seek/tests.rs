@@ -13,7 +13,7 @@ use crate::Redb;
 use crate::plan::Plan;
 use crate::provider::RedbStore;
 use crate::reads::Watch;
-use crate::scan::{self, Found, Mode};
+use crate::scan::{self, Found};
 
 static PERSON: Schema = Schema::new(
     "Person",
@@ -48,7 +48,7 @@ fn page_through(store: &RedbStore, query: &Query) -> (usize, usize) {
     let (mut page, mut steps, mut rows) = (query.clone(), 0, 0);
     loop {
         let plan = Plan::of(slot, &page);
-        let answer = scan::run(&generation, slot, &page, &plan, Mode::Whole(&watch)).unwrap().unwrap();
+        let answer = scan::run(&generation, slot, &page, &plan, &watch).unwrap();
         steps += answer.steps;
         rows += answer.rows.len();
         match answer.rows.last() {
@@ -88,7 +88,7 @@ fn steps(store: &RedbStore, query: &Query) -> (usize, usize) {
     let generation = store.shared.reads.load_full().unwrap();
     let watch = Watch::new(&store.shared.runtime, &Context::new());
     let plan = Plan::of(slot, query);
-    let answer = scan::run(&generation, slot, query, &plan, Mode::Whole(&watch)).unwrap().unwrap();
+    let answer = scan::run(&generation, slot, query, &plan, &watch).unwrap();
     (answer.steps, answer.rows.len())
 }
 

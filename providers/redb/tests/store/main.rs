@@ -13,6 +13,7 @@ mod evolution;
 mod golden;
 mod lending;
 mod migration;
+mod opening;
 mod outbox;
 mod paging;
 mod plans;
