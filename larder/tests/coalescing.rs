@@ -36,6 +36,11 @@ async fn queued(repo: &Repository) -> Vec<String> {
     shown.collect()
 }
 
+/// Of what is queued, what is done.
+fn verb(queued: &str) -> &str {
+    queued.split(' ').next().unwrap_or_default()
+}
+
 // Rules: o-coalesce
 #[tokio::test]
 async fn a_creation_and_later_changes_are_one_creation() {
@@ -91,7 +96,7 @@ async fn a_creation_and_a_deletion_are_nothing() {
     let deleted = repo.delete::<Note>("a").await.unwrap();
     assert_eq!((deleted.count(), queued(&repo).await.len()), (1, 0));
     deleted.accepted().await.unwrap();
-    let fate = stored.accepted().await.unwrap_err();
+    let fate = support::soon(stored.accepted()).await.unwrap_err();
     assert_eq!(fate.kind(), ErrorKind::NotFound, "{fate}");
     assert!(repo.find::<Note>("a").await.unwrap().is_none());
     let again = repo.upsert(&note("a", "again", 0)).await.unwrap();
@@ -202,6 +207,126 @@ async fn a_creation_that_is_named_by_what_is_queued_is_not_taken_back() {
     settled(&repo).await;
     at_peace(&repo, &server).await;
     assert!(server.seen().iter().all(|line| !line.contains("refused")), "{:?}", server.seen());
+}
+
+// Rules: o-coalesce-apart
+#[tokio::test]
+async fn a_row_does_not_go_before_what_the_same_transaction_creates() {
+    let server = Server::default();
+    let repo = club::builder(&server).outbox(settings()).store(Memory::new()).paused().build().await.unwrap();
+    let ada = repo.upsert(&member(&repo, "Ada", None).await).await.unwrap();
+    let blue = team(&repo, "blue", None).await;
+    let joins = Member { team: Some(One::to(blue.number)), ..Member::clone(ada.row()) };
+    repo.transaction(move |tx| {
+        tx.upsert(&blue)?;
+        tx.upsert(&joins)
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        queued(&repo).await.iter().map(|one| verb(one)).collect::<Vec<_>>(),
+        ["insert", "insert", "update"]
+    );
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert!(server.seen().iter().all(|line| !line.contains("refused")), "{:?}", server.seen());
+}
+
+// Rules: o-coalesce-apart
+#[tokio::test]
+async fn a_deletion_does_not_go_before_what_stops_referring_to_its_row() {
+    let server = Server::default();
+    let repo = club::builder(&server).outbox(settings()).store(Memory::new()).build().await.unwrap();
+    let red = repo.upsert(&team(&repo, "red", None).await).await.unwrap().accepted().await.unwrap();
+    let bob = member(&repo, "Bob", Some(red.number)).await;
+    let bob = repo.upsert(&bob).await.unwrap().accepted().await.unwrap();
+    settled(&repo).await;
+    repo.outbox().pause();
+    let _ = repo.update(&red, |red| red.name = "crimson".into()).await.unwrap();
+    let _ = repo.update(&bob, |bob| bob.team = None).await.unwrap();
+    let _ = repo.delete(&*red).await.unwrap();
+    assert_eq!(
+        queued(&repo).await.iter().map(|one| verb(one)).collect::<Vec<_>>(),
+        ["update", "update", "delete"]
+    );
+    repo.outbox().resume();
+    settled(&repo).await;
+    assert!(server.seen().iter().all(|line| !line.contains("refused")), "{:?}", server.seen());
+}
+
+// Rules: o-coalesce-apart
+#[tokio::test]
+async fn an_outbox_that_is_too_long_to_look_through_takes_nothing_back() {
+    let server = Server::default();
+    let repo = club::builder(&server).outbox(settings()).store(Memory::new()).paused().build().await.unwrap();
+    for (others, left) in [(200, 0), (60, 2)] {
+        for _ in 0..others {
+            let _ = repo.upsert(&member(&repo, "one of many", None).await).await.unwrap();
+        }
+        let before = repo.outbox().len().await.unwrap();
+        let red = repo.upsert(&team(&repo, "red", None).await).await.unwrap();
+        let _ = repo.delete(&**red.row()).await.unwrap();
+        assert_eq!(repo.outbox().len().await.unwrap() - before, left, "beside {before}");
+    }
+}
+
+// Rules: o-coalesce-apart, o-coalesce-sent
+#[tokio::test]
+async fn what_comes_after_one_that_is_on_its_way_keeps_its_place() {
+    let net = Switches::new();
+    let repo = support::builder(&net).outbox(settings()).build().await.unwrap();
+    let a = repo.upsert(&note("a", "one", 0)).await.unwrap().accepted().await.unwrap();
+    net.hang(true);
+    let _ = repo.update(&a, |note| note.text = "two".into()).await.unwrap();
+    while net.seen().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let _ = repo.update(&a, |note| note.stars = 3).await.unwrap();
+    let _ = repo.upsert(&note("b", "one", 0)).await.unwrap();
+    let gone = repo.delete(&*a).await.unwrap();
+    assert_eq!(queued(&repo).await, ["update a text", "update a stars", "insert b", "delete a"]);
+    net.hang(false);
+    gone.accepted().await.unwrap();
+    settled(&repo).await;
+    assert_eq!(net.notes().await, [("b".to_owned(), "one".to_owned())]);
+}
+
+// Rules: o-coalesce-apart, w-delete
+#[tokio::test]
+async fn a_creation_behind_a_deletion_that_is_on_its_way_is_not_taken_back() {
+    let net = Switches::new();
+    let repo = support::builder(&net).outbox(settings()).build().await.unwrap();
+    let a = repo.upsert(&note("a", "one", 0)).await.unwrap().accepted().await.unwrap();
+    net.hang(true);
+    let _ = repo.delete(&*a).await.unwrap();
+    while net.seen().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let _ = repo.upsert(&note("a", "again", 0)).await.unwrap();
+    let gone = repo.delete::<Note>("a").await.unwrap();
+    assert_eq!(queued(&repo).await, ["delete a", "insert a", "delete a"]);
+    net.hang(false);
+    gone.accepted().await.unwrap();
+    settled(&repo).await;
+    assert!(net.notes().await.is_empty() && support::local(&repo).await.is_empty());
+}
+
+// Rules: o-coalesce-apart, c-ask
+#[tokio::test]
+async fn what_waits_for_the_application_takes_no_write_in() {
+    let net = Switches::new();
+    let asks = |_: larder::Conflict<Note>| larder::Resolution::Ask;
+    let repo = support::builder(&net).outbox(settings()).on_conflict(asks).build().await.unwrap();
+    let a = repo.upsert(&note("a", "one", 0)).await.unwrap().accepted().await.unwrap();
+    repo.outbox().pause();
+    let _ = repo.update(&a, |note| note.text = "mine".into()).await.unwrap();
+    net.elsewhere(note("a", "theirs", 0)).await;
+    let _ = repo.sync().await.unwrap();
+    let _ = repo.update(&a, |note| note.stars = 3).await.unwrap();
+    assert_eq!(queued(&repo).await, ["update a text", "update a stars"]);
+    let waits = repo.conflicts::<Note>().list().await.unwrap().remove(0);
+    assert_eq!(waits.sides.mine, Some(note("a", "mine", 0)), "it is what it was");
 }
 
 #[derive(Clone, Debug)]

@@ -143,3 +143,6 @@ pub fn checked(sides: &Sides<'_>, outcome: Outcome) -> Result<Outcome> {
         outcome => outcome,
     })
 }
+
+#[cfg(test)]
+mod tests;

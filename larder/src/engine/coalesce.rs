@@ -52,3 +52,6 @@ pub(crate) fn merged(entry: &Entry, stored: &dyn Row, write: &Write) -> Result<O
 fn is_unique(schema: &Schema, at: usize) -> bool {
     schema.indexes.iter().any(|index| index.unique && index.fields.contains(&at))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    ConflictDef, Entry, FieldDef, FieldSet, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op, Operation,
-    Record, Row, Schema, SendMark, StoredRow, Tail, Theirs, Timestamp, Uuid, Value,
+    ConflictDef, Entry, EntryState, FieldDef, FieldSet, IntKind, Key, KeyDef, Kind, Meta, MutationId, Op,
+    Operation, ParkReason, Record, Row, RowState, Schema, SendMark, StoredRow, Strategy, Tail, Theirs,
+    Timestamp, Uuid, Value,
 };
 use rstest::rstest;
 
@@ -176,4 +177,177 @@ fn what_was_changed_since_a_conflict_was_settled_is_put_on_that() {
         [(1, Ended::Overruled)]
     );
     assert_eq!(settled.moved[0].changed.iter().collect::<Vec<_>>(), [2]);
+}
+
+fn beside(rebased: &super::Rebased) -> (&Entry, &Theirs) {
+    let revised =
+        rebased.batch.ops.iter().find_map(|op| if let Op::Revise(entry) = op { Some(entry) } else { None });
+    let entry = revised.expect("it is kept beside the entry");
+    (entry, entry.theirs.as_ref().expect("it is kept beside the entry"))
+}
+
+fn shown(row: Option<&Arc<dyn Row>>) -> Option<Record> {
+    row.map(|row| Record::copy(&NOTE, &**row).unwrap())
+}
+
+// Rules: s-rebase, c-ask
+#[test]
+fn an_entry_that_waits_for_a_decision_keeps_what_it_says_and_has_the_newest_row_beside_it() {
+    for reason in [ParkReason::Rejected, ParkReason::Conflict] {
+        let waits = Entry { state: EntryState::Parked(reason), ..update(1) };
+        let row = stored(note("mine", "tag"), 1);
+        let heard = theirs(Some(note("base", "theirs")));
+        let kept = run(&row, vec![waits.clone()], heard.clone(), Start::Heard).expect("it is news");
+        let (entry, newest) = beside(&kept);
+        assert_eq!(shown(entry.row.as_ref()), Some(note("mine", "tag")));
+        assert_eq!(shown(entry.base.as_ref()), Some(note("base", "tag")));
+        assert_eq!(shown(newest.row.as_ref()), Some(note("base", "theirs")));
+        assert_eq!(left(&kept), (Some(note("mine", "tag")), 1));
+        // The same again is no news, and the same in another version is.
+        let waits = entry.clone();
+        assert!(run(&row, vec![waits.clone()], heard.clone(), Start::Heard).is_none());
+        let newer = Theirs { version: Some("3".into()), ..heard };
+        let kept = run(&row, vec![waits], newer, Start::Heard).expect("it is news");
+        assert_eq!(beside(&kept).1.version.as_deref(), Some("3"));
+    }
+}
+
+// Rules: c-again, s-rebase
+#[test]
+fn a_version_that_has_moved_on_is_what_a_change_is_based_on_though_the_row_is_the_same() {
+    let queued = Entry { base_version: Some("1".into()), ..update(1) };
+    let same = theirs(Some(note("base", "tag")));
+    let row = stored(note("mine", "tag"), 1);
+    let moved = run(&row, vec![queued.clone()], same.clone(), Start::Heard).expect("it is news");
+    assert_eq!(moved.moved[0].base_version.as_deref(), Some("2"));
+    assert_eq!(meta(&moved).version.as_deref(), Some("2"));
+    assert!(run(&row, vec![moved.moved[0].clone()], same, Start::Heard).is_none());
+}
+
+/// What stands beside the row that a rebase leaves.
+fn meta(rebased: &super::Rebased) -> &Meta {
+    let found = rebased.batch.ops.iter().find_map(|op| match op {
+        Op::Put { meta, .. } | Op::Tombstone { meta, .. } => Some(meta),
+        _ => None,
+    });
+    found.expect("there is a row")
+}
+
+fn refused(nth: u128) -> Start {
+    Start::Refused { id: MutationId(Uuid::from_u128(nth)), failure: None }
+}
+
+// Rules: c-detect
+#[test]
+fn the_deletion_of_a_row_that_was_never_seen_goes_on_whatever_is_there() {
+    let unseen = Entry {
+        operation: Operation::Delete,
+        row: None,
+        changed: FieldSet::default(),
+        base: None,
+        ..update(1)
+    };
+    let gone = StoredRow { row: None, ..stored(note("mine", "tag"), 1) };
+    for start in [Start::Heard, refused(9)] {
+        let rebased = run(&gone, vec![unseen.clone()], theirs(Some(note("theirs", "tag"))), start).unwrap();
+        assert_eq!(left(&rebased), (None, 1));
+        assert_eq!(
+            (rebased.moved[0].operation, rebased.moved[0].base_version.as_deref()),
+            (Operation::Delete, Some("2"))
+        );
+    }
+}
+
+// Rules: c-detect, o-success
+#[test]
+fn a_creation_under_a_key_of_our_own_that_is_there_already_is_done() {
+    static OWN: Schema = Schema::new("Note", NOTE.fields, KeyDef::client(&[0]));
+    let created = Entry { operation: Operation::Insert, base: None, schema: &OWN, ..update(1) };
+    let (key, now, row) = (&Key::Int(1), Timestamp::UNIX_EPOCH, stored(note("mine", "tag"), 1));
+    let rebase = Rebase {
+        schema: &OWN,
+        key,
+        stored: &row,
+        queue: vec![created],
+        theirs: theirs(Some(note("mine", "and changed since"))),
+        start: refused(9),
+        held: false,
+        now,
+    };
+    let rebased = rebased(rebase, &ConflictDef::DEFAULT).unwrap().unwrap();
+    assert_eq!(rebased.ended.iter().map(|(_, ended)| *ended).collect::<Vec<_>>(), [Ended::Done]);
+    assert_eq!(left(&rebased), (Some(note("mine", "and changed since")), 0));
+}
+
+/// A later change of the tag.
+fn later() -> Entry {
+    Entry {
+        row: Some(shared(note("mine", "later"))),
+        base: Some(shared(note("mine", "tag"))),
+        changed: [2].into_iter().collect(),
+        prev: 1,
+        ..update(2)
+    }
+}
+
+// Rules: c-ask
+#[test]
+fn what_comes_after_a_change_that_asks_waits_as_it_is() {
+    const ASK: ConflictDef = ConflictDef { strategy: Strategy::Ask, fields: &[] };
+    let (key, now, row) = (&Key::Int(1), Timestamp::UNIX_EPOCH, stored(note("mine", "later"), 2));
+    let (queue, theirs) = (vec![update(1), later()], theirs(Some(note("theirs", "theirs"))));
+    let rebase =
+        Rebase { schema: &NOTE, key, stored: &row, queue, theirs, start: Start::Heard, held: false, now };
+    let rebased = rebased(rebase, &ASK).unwrap().unwrap();
+    assert_eq!(rebased.moved.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1]);
+    assert_eq!(left(&rebased), (Some(note("mine", "later")), 2), "what was written here is read here");
+    assert_eq!(meta(&rebased).sync.state, RowState::Conflicted);
+}
+
+// Rules: c-merge, c-again
+#[test]
+fn what_goes_on_says_what_is_still_to_be_said() {
+    let both =
+        Entry { row: Some(shared(note("mine", "same"))), changed: [1, 2].into_iter().collect(), ..update(1) };
+    let there = Theirs { extra: Some("{\"more\":1}".into()), ..theirs(Some(note("theirs", "same"))) };
+    let rebased = run(&stored(note("mine", "same"), 1), vec![both], there, refused(9)).unwrap();
+    let moved = &rebased.moved[0];
+    assert_eq!(moved.changed.iter().collect::<Vec<_>>(), [1], "the tag is there already");
+    assert_eq!((moved.id, moved.mark), (MutationId(Uuid::from_u128(9)), None));
+    assert_eq!(moved.extra.as_deref(), Some("{\"more\":1}"), "it goes back with it");
+    assert_eq!(shown(moved.base.as_ref()), Some(note("theirs", "same")));
+}
+
+// Rules: c-again
+#[test]
+fn the_identity_of_one_that_is_done_goes_with_it() {
+    let rebased = run(
+        &stored(note("mine", "later"), 2),
+        vec![update(1), later()],
+        theirs(Some(note("mine", "tag"))),
+        refused(9),
+    );
+    let rebased = rebased.unwrap();
+    assert_eq!(rebased.ended.len(), 1);
+    assert_eq!((rebased.moved[0].id, rebased.renewed), (later().id, None));
+}
+
+// Rules: s-rebase
+#[test]
+fn what_was_written_here_alone_stays_on_top() {
+    let row = stored(note("mine", "here"), 1);
+    let rebased = run(&row, vec![update(1)], theirs(Some(note("theirs", "tag"))), Start::Heard).unwrap();
+    assert_eq!(left(&rebased), (Some(note("mine", "here")), 1));
+}
+
+// Rules: s-rebase
+#[test]
+fn what_the_remote_made_of_a_change_of_ours_is_no_change_of_what_comes_behind() {
+    let accepted = Entry { mark: Some(SendMark { first: Timestamp::UNIX_EPOCH }), ..update(1) };
+    let again =
+        Entry { row: Some(shared(note("again", "tag"))), base: accepted.row.clone(), prev: 1, ..update(2) };
+    let start = answered(&accepted, note("mine", "said"));
+    let newer = theirs(Some(note("mine", "newer")));
+    let rebased = run(&stored(note("again", "tag"), 2), vec![again], newer, start).unwrap();
+    assert_eq!(left(&rebased), (Some(note("again", "newer")), 2));
 }
