@@ -325,6 +325,22 @@ async fn an_answer_with_another_rows_key_is_left_out() {
     }
 }
 
+// Rules: w-merge, w-require-remote
+#[tokio::test]
+async fn what_the_remote_makes_of_a_write_is_here_whatever_the_policy() {
+    for policy in [WritePolicy::OptimisticLocal, WritePolicy::RequireRemote] {
+        let (remote, repo) = scripted().await;
+        remote.reword(|mut applied| {
+            applied.row.as_mut().unwrap().row = Arc::new(note("1", "as it is there", 7));
+            applied
+        });
+        let stored = repo.writing(policy).upsert(&note("1", "mine", 0)).await.unwrap();
+        assert_eq!(*soon(stored.accepted()).await.unwrap(), note("1", "as it is there", 7));
+        let here = repo.reading(ReadPolicy::LocalOnly).find::<Note>("1").await.unwrap().unwrap();
+        assert_eq!(*here, note("1", "as it is there", 7));
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_breaks_a_local_constraint_does_not_stop_its_row() {
     let (remote, repo) = scripted().await;

@@ -11,7 +11,7 @@ use larder::{
     ErrorKind, ExportedMutation, Happened, Idempotency, Operation, OutboxEvent, OutboxSettings, ParkReason,
     PermanentFailure, ReadPolicy, Repository, RowState, Select,
 };
-use support::{Note, Switches, Turn, User, note, parked, repo, settled, soon};
+use support::{Note, Switches, Turn, User, drained, note, parked, repo, settled, soon};
 
 fn settings() -> OutboxSettings {
     OutboxSettings::new().backoff(Duration::from_millis(1), Duration::from_millis(20))
@@ -438,4 +438,96 @@ async fn a_key_that_the_server_has_forgotten_is_asked_about_first() {
         let seen: BTreeSet<_> = net.applied.lock().unwrap().iter().map(|sent| sent.repeated).collect();
         assert!(!seen.contains(&true), "{outcome}: it was sent blindly");
     }
+}
+
+/// Waits long enough for anything, unless somebody insists.
+fn patient() -> OutboxSettings {
+    let minute = Duration::from_secs(60);
+    OutboxSettings::new().backoff(minute, minute)
+}
+
+/// A row that the server has, and a remote whose replies get lost from now on.
+async fn with_row(idempotency: Idempotency) -> (std::sync::Arc<Switches>, Repository) {
+    let net = Switches::new();
+    *net.idempotency.lock().unwrap() = Some(idempotency);
+    *net.lists_without_versions.lock().unwrap() = true;
+    let repo = support::builder(&net).outbox(patient()).build().await.unwrap();
+    net.elsewhere(note("1", "old", 1)).await;
+    repo.sync().await.unwrap();
+    net.next(Turn::LoseReply);
+    (net, repo)
+}
+
+// Rules: o-success, o-idempotency
+#[tokio::test]
+async fn a_change_that_has_arrived_is_not_made_again_whatever_others_have_changed_since() {
+    let (net, repo) = with_row(Idempotency::Probe).await;
+    let row = here(&repo, "1").await.unwrap();
+    let changed = repo.update(&row, |note| note.text = "mine".into()).await.unwrap();
+    while net.seen().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    net.elsewhere(note("1", "mine", 9)).await;
+    drained(&repo).await;
+    assert_eq!(soon(changed.accepted()).await.unwrap().stars, 9);
+    assert_eq!(net.seen(), ["update 1"], "it was asked about");
+}
+
+// Rules: o-idempotency, c-detect
+#[tokio::test]
+async fn a_change_that_can_not_say_what_it_is_based_on_is_asked_about_before_it_is_repeated() {
+    let (net, repo) = with_row(Idempotency::Conditional).await;
+    let row = here(&repo, "1").await.unwrap();
+    let changed = repo.update(&row, |note| note.text = "mine".into()).await.unwrap();
+    while net.seen().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let reads = net.reads();
+    drained(&repo).await;
+    assert_eq!(soon(changed.accepted()).await.unwrap().text, "mine");
+    assert_eq!(
+        (net.seen().len(), net.reads() - reads),
+        (1, 1),
+        "it has no version that would keep it from harm"
+    );
+}
+
+// Rules: o-entry
+#[tokio::test]
+async fn what_the_model_does_not_have_goes_back_with_a_change() {
+    let net = Switches::new();
+    let repo = support::builder(&net).outbox(settings()).build().await.unwrap();
+    let more = serde_json::json!([{ "id": "1", "text": "old", "stars": 1, "tag": null, "color": "red" }]);
+    repo.pushed(larder::Pushed::<Note>::json(more.as_array().cloned().unwrap())).await.unwrap();
+    let row = here(&repo, "1").await.unwrap();
+    let changed = repo.update(&row, |note| note.stars = 2).await.unwrap();
+    soon(changed.accepted()).await.unwrap();
+    let sent = net.applied.lock().unwrap()[0].clone();
+    assert!(sent.extra.is_some_and(|extra| extra.contains("color")));
+    assert_eq!(sent.changed.unwrap().iter().collect::<Vec<_>>(), [2], "what was changed, and no more");
+}
+
+// Rules: o-edit, c-settle
+#[tokio::test]
+async fn what_is_not_parked_is_not_edited_and_what_is_in_no_conflict_not_settled() {
+    let net = Switches::new();
+    let repo = support::builder(&net).outbox(settings()).paused().build().await.unwrap();
+    let _ = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    let seq = repo.outbox().list(0, 1).await.unwrap()[0].seq;
+    let refused = repo.outbox().edit::<Note>(seq, |note| note.stars = 2).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    net.next(Turn::Say(ErrorKind::Rejected, 422));
+    repo.outbox().resume();
+    for parked_too in [false, true] {
+        if parked_too {
+            parked(&repo, 1).await;
+        }
+        for resolution in [larder::Resolution::Mine, larder::Resolution::Theirs] {
+            let refused = repo.conflicts::<Note>().settle(seq, resolution).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+        }
+    }
+    let queued = repo.outbox().list(0, 9).await.unwrap();
+    assert_eq!((queued.len(), queued[0].parked), (1, Some(ParkReason::Rejected)), "nothing has happened");
+    assert_eq!(here(&repo, "1").await, Some(note("1", "mine", 1)));
 }

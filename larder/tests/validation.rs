@@ -162,3 +162,20 @@ async fn what_the_remote_has_is_taken_as_it_is_and_can_be_deleted() {
     repo.delete(&old).await.unwrap().accepted().await.unwrap();
     assert!(net.server().get(&Context::new(), Stay::schema(), &Query::all()).await.unwrap().rows.is_empty());
 }
+
+// Rules: o-edit, m-validate
+#[tokio::test]
+async fn an_edit_of_what_is_parked_is_asked_about_like_any_write() {
+    let net = Switches::new();
+    let repo = builder(&net).model::<Stay>().build().await.unwrap();
+    net.next(support::Turn::Say(ErrorKind::Rejected, 422));
+    let stay = Stay { id: "1".into(), room: 7, from: 1, to: 2, guest: Guest { name: "Ada".into() } };
+    let _ = repo.upsert(&stay).await.unwrap();
+    let seq = support::parked(&repo, 1).await[0].seq;
+    let refused = repo.outbox().edit::<Stay>(seq, |stay| stay.room = 99).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert!(refused.to_string().contains("there is no room 99"), "{refused}");
+    assert!(repo.outbox().parked().await.unwrap().len() == 1 && net.notes().await.is_empty());
+    repo.outbox().edit::<Stay>(seq, |stay| stay.room = 9).await.unwrap();
+    support::settled(&repo).await;
+}

@@ -4,7 +4,10 @@
 
 mod support;
 
-use larder::{ErrorKind, Idempotency, ParkReason, RowState, Select, WritePolicy};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use larder::{ErrorKind, Idempotency, ParkReason, RowState, Select, Transaction, WritePolicy};
 use rstest::rstest;
 use support::{Note, Switches, Turn, User, note, parked, repo, settled};
 
@@ -361,4 +364,45 @@ async fn a_transactions_writes_reach_the_outbox_in_the_order_in_which_they_were_
     let queued = repo.outbox().list(0, 10).await.unwrap();
     let keys: Vec<_> = queued.iter().map(|mutation| mutation.key.to_string()).collect();
     assert_eq!(keys, ["parent", "b", "child"]);
+}
+
+// Rules: w-transaction
+#[rstest]
+#[case::of_a_row(|tx: &mut Transaction<'_>| Ok(tx.find::<Note>("sum")?.unwrap().stars))]
+#[case::of_a_query(|tx: &mut Transaction<'_>| Ok(tx.get(Note::TEXT.eq("sum"))?[0].stars))]
+#[tokio::test]
+async fn a_transaction_runs_again_if_the_one_thing_that_it_read_has_moved(
+    #[case] read: fn(&mut Transaction<'_>) -> larder::Result<i64>,
+) {
+    let net = Switches::new();
+    let repo = repo(&net).await;
+    let _ = repo.upsert(&note("sum", "sum", 0)).await.unwrap();
+    let (runs, other) = (Arc::new(AtomicUsize::new(0)), repo.clone());
+    let counted = Arc::clone(&runs);
+    let add = repo.transaction(move |tx| {
+        let stars = read(tx)?;
+        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            let _ = tokio::runtime::Handle::current().block_on(other.upsert(&note("sum", "sum", 10)))?;
+        }
+        tx.upsert(&note("sum", "sum", stars + 1))
+    });
+    add.await.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(repo.find::<Note>("sum").await.unwrap().unwrap().stars, 11);
+}
+
+// Rules: w-require-remote, o-lanes
+#[tokio::test]
+async fn a_write_through_overtakes_nothing_that_is_queued_for_its_row() {
+    let net = Switches::new();
+    let repo = support::builder(&net).paused().build().await.unwrap();
+    let _ = repo.upsert(&note("1", "queued", 0)).await.unwrap();
+    let through = repo.writing(WritePolicy::RequireRemote);
+    let refused = through.upsert(&note("1", "at once", 0)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    assert_eq!(through.delete::<Note>("1").await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!((net.seen().len(), repo.outbox().len().await.unwrap()), (0, 1));
+    assert_eq!(repo.find::<Note>("1").await.unwrap().unwrap().text, "queued");
+    let _ = through.upsert(&note("2", "at once", 0)).await.unwrap();
+    assert_eq!(net.seen(), ["insert 2"]);
 }

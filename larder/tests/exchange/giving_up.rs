@@ -144,8 +144,8 @@ async fn a_creation_that_is_put_back_takes_what_depends_on_it_along(#[values(fal
     let waits = club.repo.update(&*ada, |ada| ada.name = "Ada Lovelace".into()).await.unwrap();
     server.offline(false);
     club.repo.outbox().resume();
-    club.repo.outbox().settled().await;
-    let fate = waits.accepted().await.unwrap_err();
+    soon(club.repo.outbox().settled()).await;
+    let fate = soon(waits.accepted()).await.unwrap_err();
     assert_eq!(fate.kind(), ErrorKind::Cancelled, "{fate}");
     let parked = club.repo.outbox().parked().await.unwrap();
     assert!(parked.iter().all(|one| one.parked == Some(larder::ParkReason::Reverted)), "{parked:?}");
@@ -164,7 +164,7 @@ async fn what_depends_on_a_parked_creation_waits_until_it_is_decided() {
     let club = club(&server, false, Some(999), settings()).await;
     server.offline(false);
     club.repo.outbox().resume();
-    let status = club.repo.outbox().settled().await;
+    let status = soon(club.repo.outbox().settled()).await;
     assert_eq!(status.parked, 1);
     let seq = club.repo.outbox().parked().await.unwrap()[0].seq;
     assert_eq!(club.repo.outbox().discard(seq).await.unwrap_err().kind(), ErrorKind::Conflict);
@@ -182,7 +182,7 @@ async fn a_conflict_about_a_creation_is_not_settled_by_giving_it_up_while_others
     server.disputes.store(1, Ordering::Relaxed);
     server.offline(false);
     club.repo.outbox().resume();
-    assert_eq!(club.repo.outbox().settled().await.conflicts, 1);
+    assert_eq!(soon(club.repo.outbox().settled()).await.conflicts, 1);
     let conflicts = club.repo.conflicts::<Team>();
     let seq = conflicts.list().await.unwrap()[0].seq;
     for resolution in [Resolution::Theirs, Resolution::Delete] {

@@ -20,7 +20,7 @@ use larder::{
 };
 use rstest::rstest;
 use support::chaos::Faulty;
-use support::settled;
+use support::{settled, soon};
 
 use club::{Member, Seat, Server, Task, Team, at_peace, builder, local, member, memory, seat, task, team};
 
