@@ -121,7 +121,8 @@ pub(crate) fn write(
     counters: Counters,
     noted: Option<(u64, Counters)>,
 ) -> Result<(), Raw> {
-    if let Some((seq, said)) = noted {
+    // Behind an entry, the next number is one more than the entry's own: after the newest was removed, it is not.
+    if let Some((seq, said)) = noted.filter(|(seq, _)| seq.saturating_add(1) == counters.next_seq) {
         let key = codec::outbox_key(seq);
         let newest = table.last()?.filter(|(last, _)| last.value() == key);
         // Whether it is still there, and nothing newer is.
