@@ -72,6 +72,8 @@ pub struct DeltaPage {
     /// How many changes come after the cursor that was asked with, on all pages, if the provider says so: of a walk through
     /// several pages, what the first one tells.
     pub total: Option<u64>,
+    /// As [`Page::steady`](crate::Page::steady).
+    pub steady: bool,
 }
 
 /// Changes as they happen.

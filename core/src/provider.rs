@@ -226,6 +226,10 @@ pub struct Page {
     pub tag: Option<String>,
     /// True if the answer is still the one that [`Context::unless`] names; then no row is told.
     pub unchanged: bool,
+    /// True if no row that is there throughout is left out between this page and the next, whatever is written meanwhile:
+    /// if it goes on after a row, or after a mark that the provider keeps, and not after a number of rows or pages. Where it
+    /// is false, a row that did not come is asked for by itself before it counts as gone.
+    pub steady: bool,
 }
 
 /// A row that a remote gave and that can't be read.

@@ -205,6 +205,7 @@ impl Running {
         if let Some(last) = cx.resume.as_ref().and_then(|token| self.bookmark(token)) {
             page.rows.retain(|row| schema.key_of(&*row.row).is_ok_and(|key| key > last));
         }
+        page.steady = true;
         if page.rows.len() > rows {
             page.rows.truncate(rows);
             if let Some(last) = page.rows.last() {

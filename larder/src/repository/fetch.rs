@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use super::Repository;
 use super::known::{answerable, doubt};
 use super::lookup::Above;
-use super::pull::{Asides, Asked, Part, Seen};
+use super::pull::{Asides, Asked, Part, Seen, Swept};
 
 /// How many pages a remote may answer to one query before it is suspected of going in circles.
 pub(super) const PAGES: usize = 100_000;
@@ -221,6 +221,7 @@ impl Repository {
     ) -> Result<()> {
         fetched.rows += page.rows.len() as u64;
         fetched.unfiltered &= !page.done.filter;
+        fetched.asked.unproven |= page.next.is_some() && !page.steady;
         let part = Part { rows: page.rows, misfits: page.misfits, ..Part::default() };
         let kept = self.store_page(schema, part, &mut fetched.asked, above, &|_| Ok(Vec::new())).await?;
         fetched.changed += kept.changed;
@@ -252,9 +253,12 @@ impl Repository {
             let doubted = Op::Cursor { scope: doubt(schema), value: Some(now.to_string()) };
             let trace = |_: Option<&Key>| Ok(doubtful.then(|| doubted.clone()).into_iter().collect());
             let seen = Seen::Here(fetched.keys.clone());
-            let removed = self.sweep(schema, &scope, &seen, &fetched.asked, None, &trace).await?;
-            if removed > 0 && doubtful {
+            let swept = self.sweep(schema, &scope, &seen, &fetched.asked, None, &trace).await?;
+            if swept.removed > 0 && doubtful {
                 since = now;
+            }
+            if !self.doubt_fetched(schema, query, swept).await? {
+                return Ok(());
             }
         }
         // A row by its key is known by being here; for how long, only the one who asks for an age wants to know.
@@ -266,6 +270,19 @@ impl Repository {
         }
         self.pulled_at(fetched.asked.at);
         Ok(())
+    }
+
+    /// Asks for the rows that are in doubt; false if so many are that not all of them were asked for.
+    async fn doubt_fetched(&self, schema: &'static Schema, query: &Query, swept: Swept) -> Result<bool> {
+        let Some(first) = swept.doubted.first() else { return Ok(true) };
+        // Who asks for a row by its key and gets pages of others learns nothing by asking again.
+        if query.as_key().is_some() || !self.is_askable_by_key(schema, first)? {
+            return Ok(true);
+        }
+        for (_, outcome) in self.ask_each(schema, swept.doubted).await {
+            outcome?;
+        }
+        Ok(!swept.more)
     }
 
     /// Something was pulled, as the remote had it at that time.

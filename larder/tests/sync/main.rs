@@ -10,6 +10,7 @@ mod clock;
 mod delta;
 mod limits;
 mod live;
+mod moving;
 mod peer_bugs;
 mod resuming;
 mod server;

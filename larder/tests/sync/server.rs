@@ -1,6 +1,6 @@
 //! A remote that answers in pages, tells what has changed, knows when nothing has, and fails on demand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +17,9 @@ use larder::{
 
 use crate::support::{Note, User, note};
 
+/// What others write: notes, or nothing where they delete.
+pub(crate) type ByOthers = Vec<(String, Option<Note>)>;
+
 /// The server: a memory store, and how it answers.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -31,6 +34,12 @@ pub(crate) struct Server {
     /// Of a row that is gone by now, it tells that alone.
     pub(crate) brief: AtomicBool,
     pub(crate) pushes: AtomicBool,
+    /// Its pages go on after a number of rows, and not after the last of them.
+    pub(crate) numbered: AtomicBool,
+    /// It has no way to ask for a row by its key.
+    pub(crate) keyless: AtomicBool,
+    /// What others write after each page that is not the last.
+    pub(crate) meanwhile: Mutex<VecDeque<ByOthers>>,
     /// Page tokens of another epoch are refused.
     pub(crate) epoch: AtomicU64,
     /// It says what its answers are called.
@@ -73,6 +82,9 @@ impl Server {
             scope: Mutex::new(scope),
             brief: AtomicBool::new(false),
             pushes: AtomicBool::new(false),
+            numbered: AtomicBool::new(false),
+            keyless: AtomicBool::new(false),
+            meanwhile: Mutex::default(),
             epoch: AtomicU64::new(0),
             tags: AtomicBool::new(false),
             misfits: Mutex::default(),
@@ -235,26 +247,42 @@ impl Provider for Server {
         }
         let epoch = self.epoch.load(Ordering::SeqCst);
         let mut page = self.store.get(&Context::new(), schema, query).await?;
-        let total = Some(page.rows.len() as u64);
+        let total = page.rows.len();
         if let Some(token) = token {
             let (of, after) = token.split_once(':').unwrap();
             if of != epoch.to_string() {
                 return Err(Error::new(ErrorKind::Rejected, "the token is too old").with_status(400));
             }
-            page.rows.retain(|row| schema.key_of(&*row.row).unwrap() > Key::from(after));
+            match after.strip_prefix('#') {
+                Some(rows) => drop(page.rows.drain(..rows.parse::<usize>().unwrap().min(page.rows.len()))),
+                None => page.rows.retain(|row| schema.key_of(&*row.row).unwrap() > Key::from(after)),
+            }
         }
         let size = self.page.load(Ordering::SeqCst);
+        let numbered = self.numbered.load(Ordering::SeqCst);
         let next = (page.rows.len() > size).then(|| {
             let last = schema.key_of(&*page.rows[size - 1].row).unwrap();
-            PageToken(format!("{epoch}:{last}"))
+            let read = total - page.rows.len() + size;
+            let place = if numbered { format!("#{read}") } else { last.to_string() };
+            PageToken(format!("{epoch}:{place}"))
         });
         page.rows.truncate(size);
+        if next.is_some() {
+            let writes = self.meanwhile.lock().unwrap().pop_front().unwrap_or_default();
+            for (key, note) in writes {
+                self.write(&key, note).await;
+            }
+        }
         let misfits = self.unreadable(&mut page.rows);
         let tag = tagged.then_some(tag).filter(|_| next.is_none());
-        Ok(Page { next, misfits, total, tag, ..page })
+        let total = Some(total as u64);
+        Ok(Page { next, misfits, total, tag, steady: !numbered, ..page })
     }
 
     fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
+        if self.keyless.load(Ordering::SeqCst) {
+            return Ok(query.plan(schema, &Capabilities::NONE));
+        }
         self.store.explain(schema, query)
     }
 

@@ -153,6 +153,7 @@ impl Feed {
         let mut page = DeltaPage {
             cursor: Place { position, after: None, epoch: place.epoch }.write(),
             more: position < log.end(),
+            steady: true,
             ..DeltaPage::default()
         };
         for (key, row) in last {

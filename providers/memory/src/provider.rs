@@ -274,7 +274,7 @@ impl Delta for MemoryStore {
         let last = rows.last().map(|row| schema.key_of(&*row.row)).transpose()?;
         let cursor = Place { after: last.filter(|_| more), ..place }.write();
         let total = Some(state.count(schema, &Query::all())?);
-        Ok(DeltaAnswer::Page(DeltaPage { rows, cursor, more, total, ..DeltaPage::default() }))
+        Ok(DeltaAnswer::Page(DeltaPage { rows, cursor, more, total, steady: true, ..DeltaPage::default() }))
     }
 }
 

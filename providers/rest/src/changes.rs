@@ -335,7 +335,9 @@ impl RestProvider {
         };
         let total = changes.total.as_ref().and_then(|total| total.of(&answer.headers, json));
         let (rows, misfits) = (listed.rows, listed.misfits);
-        Ok(DeltaPage { rows, deleted, cursor: cursor.write(), more, misfits, total })
+        // With `more`, it goes on after a token.
+        let steady = changes.more.is_some() || route.paging.is_steady();
+        Ok(DeltaPage { rows, deleted, cursor: cursor.write(), more, misfits, total, steady })
     }
 }
 

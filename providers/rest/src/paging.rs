@@ -102,6 +102,12 @@ impl Paging {
         }
     }
 
+    /// Whether what is written meanwhile moves no row from a page that is still to come to one that has been read. Where a
+    /// link leads, only the server knows.
+    pub(crate) fn is_steady(&self) -> bool {
+        matches!(self, Self::Cursor { .. })
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Page { size: 0, .. } | Self::Offset { size: 0, .. } => {

@@ -274,7 +274,8 @@ impl RestProvider {
         // Of several pages, each has a tag of its own, and none is that of the whole.
         let tag = answer.headers.get(ETAG).filter(|_| first && next.is_none());
         let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Page { rows, done: plan.done, next, misfits, total, tag, ..Page::default() })
+        let steady = route.paging.is_steady();
+        Ok(Page { rows, done: plan.done, next, misfits, total, tag, steady, ..Page::default() })
     }
 
     async fn find(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {

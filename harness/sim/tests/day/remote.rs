@@ -130,7 +130,8 @@ impl Provider for Remote {
         };
         let rows = state.rows.iter().enumerate().skip(from).take(PAGE).filter_map(row).collect();
         let next = (from + PAGE < state.rows.len()).then(|| PageToken((from + PAGE).to_string()));
-        Ok(Page { rows, next, ..Page::default() })
+        // No place is ever given to another row.
+        Ok(Page { rows, next, steady: true, ..Page::default() })
     }
 
     async fn exists(&self, _: &Context, _: &'static Schema, _: &Query) -> Result<Presence> {

@@ -24,6 +24,8 @@ struct Got {
     total: Option<u64>,
     tag: Option<String>,
     unchanged: bool,
+    /// No row is left out between this page and the next.
+    steady: bool,
 }
 
 /// What came of asking for a page.
@@ -57,6 +59,7 @@ impl Run<'_, '_> {
                 self.pulled.before = (at.pages, at.rows);
                 let (asked, started) = at.began();
                 self.asked = repo.asking_on(schema, asked, started);
+                self.asked.unproven = at.unproven;
                 at
             }
         };
@@ -128,6 +131,8 @@ impl Run<'_, '_> {
         }
         at.rows += got.part.rows.len() as u64;
         at.cursor = got.cursor;
+        at.unproven |= got.next.is_some() && !got.steady;
+        self.asked.unproven = at.unproven;
         if at.pages == 0 && got.next.is_none() {
             at.stage = Stage::Sweep(None);
             let kept = self.store(got.part, &|_| Ok(Vec::new())).await?;
@@ -158,7 +163,7 @@ impl Run<'_, '_> {
         let asked_again = self.ask_again(earlier.keys).await?;
         let mut strays = std::mem::take(&mut at.strays);
         strays.settle(schema, &self.asides);
-        let strays = strays.and(&asked_again);
+        let mut strays = strays.and(&asked_again);
         // Of a row without a key there is no telling which one is not gone.
         if !came.unchanged && !strays.lost {
             let seen = if at.pages == 0 { Seen::Here(came.here) } else { Seen::Noted(at.pages) };
@@ -169,7 +174,13 @@ impl Run<'_, '_> {
                 false => Ok(Vec::new()),
             };
             let query = Query::all();
-            self.pulled.changed += repo.sweep(schema, &query, &seen, &self.asked, after, &trace).await?;
+            let swept = repo.sweep(schema, &query, &seen, &self.asked, after, &trace).await?;
+            self.pulled.changed += swept.removed;
+            match self.doubt(swept).await? {
+                // It goes on with what is still in doubt.
+                None => return Ok(()),
+                Some(left) => strays = strays.and(&left),
+            }
         }
         let mut ops = Vec::new();
         if at.source == Source::Delta {
@@ -209,6 +220,7 @@ async fn everything_of(
         cursor: Some(page.cursor),
         total: page.total,
         part: Part { rows: page.rows, deleted: page.deleted, misfits: page.misfits },
+        steady: page.steady,
         ..Got::default()
     })
 }
@@ -223,6 +235,7 @@ impl Got {
             total: page.total,
             tag: if unchanged { page.tag.or(unless) } else { page.tag },
             unchanged,
+            steady: page.steady,
         }
     }
 }

@@ -27,6 +27,8 @@ pub(in crate::repository) struct Asked {
     pub(in crate::repository) started: u64,
     /// How often the store had been wiped at that time.
     pub(in crate::repository) wipes: u64,
+    /// Rows may have moved between the pages: one that did not come is not gone for that.
+    pub(in crate::repository) unproven: bool,
     /// What was touched here since, by others.
     touches: Arc<Touches>,
     /// The revisions that storing the pages made.
@@ -103,7 +105,8 @@ impl Repository {
     pub(in crate::repository) fn asking(&self, schema: &'static Schema) -> Asked {
         let touches = self.shared.changes.touches(&reached(schema));
         let wipes = self.shared.changes.wipes();
-        Asked { at: self.now(), started: self.shared.store.revision(), wipes, touches, own: Vec::new() }
+        let (at, started) = (self.now(), self.shared.store.revision());
+        Asked { at, started, wipes, unproven: false, touches, own: Vec::new() }
     }
 
     /// It is asked on, for what it was asked `at` that time, from the state `started`.

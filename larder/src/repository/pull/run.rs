@@ -177,8 +177,8 @@ impl Run<'_, '_> {
     /// Asks for single rows again. Gives those that still can't be stored, and those that something is pending for.
     pub(super) async fn ask_again(&mut self, keys: Vec<Key>) -> Result<Strays> {
         let mut left = Strays::default();
-        for key in keys {
-            match self.repo.fetch_alone(self.schema, &Query::key(key.clone())).await {
+        for (key, outcome) in self.repo.ask_each(self.schema, keys).await {
+            match outcome {
                 Ok(()) => {
                     let stored = self.repo.shared.store.load(&self.repo.cx(), self.schema, &key).await?;
                     if stored.is_some_and(|stored| stored.meta.tail != 0) {

@@ -43,12 +43,20 @@ pub(super) struct Course {
     /// How many pages are stored, and how many rows stood on them.
     pub(super) pages: u64,
     pub(super) rows: u64,
+    /// Rows may have moved between the pages, as far as is known.
+    #[serde(default = "unknown")]
+    pub(super) unproven: bool,
     /// The cursor of the changes that are not in its pages.
     #[serde(default)]
     pub(super) cursor: Option<String>,
     /// Rows that could not be stored.
     #[serde(default)]
     pub(super) strays: Strays,
+}
+
+/// What a former version has not written down.
+fn unknown() -> bool {
+    true
 }
 
 /// Rows that the remote has told of and that are not here as it has them: they are asked for again.
@@ -115,7 +123,7 @@ impl Course {
         let (at, started) = (asked.at.as_microsecond(), asked.started);
         let stage = Stage::At(String::new());
         let strays = Strays::default();
-        Self { source, stage, asked: at, started, pages: 0, rows: 0, cursor: None, strays }
+        Self { source, stage, asked: at, started, pages: 0, rows: 0, unproven: false, cursor: None, strays }
     }
 
     pub(super) fn began(&self) -> (Timestamp, u64) {
@@ -247,6 +255,16 @@ pub enum Remark {
         model: &'static str,
         /// How many.
         rows: u64,
+    },
+    /// Rows did not come and are kept: others may have moved them while the remote's pages were read, and it can't be asked
+    /// for a row by its key.
+    Doubted {
+        /// The model.
+        model: &'static str,
+        /// How many.
+        rows: u64,
+        /// There are more of them.
+        more: bool,
     },
     /// A model could not be pulled. The others were.
     Model {

@@ -15,6 +15,8 @@ const LOOK: u64 = 1_024;
 const SUSPECTS: usize = 8_192;
 /// How many rows go in one transaction.
 const TOGETHER: usize = 1_024;
+/// How many rows are held that are in doubt.
+const DOUBTED: usize = 1_000;
 /// How often a piece is tried whose rows are written meanwhile.
 const ATTEMPTS: usize = 8;
 
@@ -31,10 +33,21 @@ struct Stretch {
     rows: u64,
 }
 
+/// What became of the rows that did not come.
+#[derive(Debug, Default)]
+pub(in crate::repository) struct Swept {
+    /// How many are removed.
+    pub(in crate::repository) removed: u64,
+    /// Those that may be there after all, because rows may have moved between the pages.
+    pub(in crate::repository) doubted: Vec<Key>,
+    /// There are more of these.
+    pub(in crate::repository) more: bool,
+}
+
 impl Repository {
     /// Removes the rows of `scope` that are here and were not seen, from the key `after` on, unless they were never sent,
-    /// or were written after the remote was asked. What is queued for a row that is gone is put on that. Gives how many
-    /// are removed.
+    /// or were written after the remote was asked. What is queued for a row that is gone is put on that. Where an absence
+    /// proves nothing, nothing is done to them.
     pub(in crate::repository) async fn sweep(
         &self,
         schema: &'static Schema,
@@ -43,8 +56,8 @@ impl Repository {
         asked: &Asked,
         mut after: Option<Key>,
         trace: Trace<'_>,
-    ) -> Result<u64> {
-        let mut removed = 0;
+    ) -> Result<Swept> {
+        let mut swept = Swept::default();
         // A row that was changed here may be elsewhere than where a filter looked.
         let proven = scope.filter == Predicate::All || scope.as_key().is_some();
         loop {
@@ -56,18 +69,30 @@ impl Repository {
                 true => keys,
                 false => seen.missing(&*self.shared.store, schema, keys).await?,
             };
-            for key in stretch.pending.iter().filter(|key| missing.contains(key)) {
+            let Stretch { suspects: mut gone, mut pending, last, .. } = stretch;
+            gone.retain(|(key, _)| missing.contains(key));
+            pending.retain(|key| missing.contains(key));
+            if asked.unproven {
+                swept.doubted.extend(gone.into_iter().map(|(key, _)| key).chain(pending));
+                swept.more =
+                    swept.doubted.len() > DOUBTED || (swept.doubted.len() == DOUBTED && last.is_some());
+                swept.doubted.truncate(DOUBTED);
+                match last.filter(|_| !swept.more) {
+                    Some(last) => after = Some(last),
+                    None => return Ok(swept),
+                }
+                continue;
+            }
+            for key in &pending {
                 self.rebase_gone(schema, key, asked).await?;
             }
-            let mut gone = stretch.suspects;
-            gone.retain(|(key, _)| missing.contains(key));
             for piece in gone.chunks(TOGETHER) {
                 let last = piece.last().map(|(key, _)| key);
-                removed += self.remove(schema, piece.to_vec(), asked, trace(last)?).await?;
+                swept.removed += self.remove(schema, piece.to_vec(), asked, trace(last)?).await?;
             }
-            match stretch.last {
+            match last {
                 Some(last) => after = Some(last),
-                None => return Ok(removed),
+                None => return Ok(swept),
             }
         }
     }
