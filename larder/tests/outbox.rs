@@ -531,3 +531,37 @@ async fn what_is_not_parked_is_not_edited_and_what_is_in_no_conflict_not_settled
     assert_eq!((queued.len(), queued[0].parked), (1, Some(ParkReason::Rejected)), "nothing has happened");
     assert_eq!(here(&repo, "1").await, Some(note("1", "mine", 1)));
 }
+
+// Rules: o-status
+#[tokio::test]
+async fn what_was_written_is_counted_at_once() {
+    let net = Switches::new();
+    let repo = support::builder(&net).paused().build().await.unwrap();
+    for count in 1..=20 {
+        drop(repo.upsert(&note(&count.to_string(), "one", 0)).await.unwrap());
+        let status = repo.status();
+        assert_eq!((status.pending, status.is_settled()), (count, false));
+    }
+    // A change of what waits is no further one, and what was never sent is gone with its row.
+    drop(repo.upsert(&note("1", "two", 0)).await.unwrap());
+    assert_eq!(repo.status().pending, 20);
+    let seen = repo.status();
+    drop(repo.delete::<Note>("2").await.unwrap());
+    let mut now = repo.status();
+    while now.pending != 19 {
+        now = support::soon(repo.status_changed(&now)).await;
+    }
+    assert_ne!(now, seen);
+    repo.outbox().resume();
+    settled(&repo).await;
+    assert!(repo.status().is_settled());
+    repo.outbox().pause();
+    drop(repo.upsert(&note("3", "three", 0)).await.unwrap());
+    repo.wipe().await.unwrap();
+    let mut now = repo.status();
+    while now.pending != 0 {
+        now = support::soon(repo.status_changed(&now)).await;
+    }
+    drop(repo.upsert(&note("4", "four", 0)).await.unwrap());
+    assert_eq!(repo.status().pending, 1, "after a wipe as well");
+}

@@ -1,6 +1,7 @@
 //! The calls: read entries, mark them, send them, ask about them, make decisions durable.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::{
@@ -11,6 +12,7 @@ use larder_core::{
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::again::Written;
+use super::fresh::Fresh;
 use super::resolve::Resolvers;
 use crate::account::Account;
 use crate::changes::Changes;
@@ -56,6 +58,10 @@ pub(crate) struct Acts {
     pub(crate) written: Written,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.
     pub(crate) beside: Mutex<Vec<Moved>>,
+    /// What is stored and not loaded.
+    pub(crate) fresh: Fresh,
+    /// The revision of the store when the outbox was last begun to be loaded.
+    pub(crate) loading: AtomicU64,
 }
 
 /// An answer that is not settled yet.
@@ -90,6 +96,7 @@ impl Acts {
     pub(crate) async fn load(&self, mut after: u64, limit: usize) -> Event {
         loop {
             let wipes = self.changes.wipes();
+            self.loading.store(self.store.revision(), Ordering::SeqCst);
             let event = self.load_once(after, limit, wipes).await;
             // What is read while the store is wiped may be of both times.
             if self.changes.wipes() == wipes {

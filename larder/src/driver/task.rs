@@ -169,6 +169,13 @@ fn answer(waiting: Vec<oneshot::Sender<()>>) {
     }
 }
 
+/// How far the outbox is read.
+#[derive(Clone, Copy)]
+enum Read {
+    All(u64),
+    Upto(u64),
+}
+
 /// What came first.
 enum Next {
     Event(Event),
@@ -313,6 +320,7 @@ impl Task {
         let runtime = &self.acts.runtime;
         let now = Instants { mono: runtime.monotonic(), wall: runtime.now() };
         let mut effects = Vec::new();
+        let read = self.what_is_read(&event);
         self.engine.on(now, event, &mut effects);
         if heard {
             let came = tell::after(&self.engine, &brought, answered, &effects);
@@ -338,7 +346,7 @@ impl Task {
                 }
             });
         }
-        self.publish(accepted, now.wall);
+        self.publish(accepted, now.wall, read);
         if self.engine.at_rest() {
             answer(std::mem::take(&mut self.waiting));
         }
@@ -347,7 +355,17 @@ impl Task {
         }
     }
 
-    fn publish(&mut self, accepted: bool, now: Timestamp) {
+    /// How far the outbox is read, if this says so: up to an entry, or up to its end at a revision.
+    fn what_is_read(&self, event: &Event) -> Option<Read> {
+        match event {
+            Event::Loaded { wipes, .. } if *wipes != self.acts.changes.wipes() => None,
+            Event::Loaded { more: true, last, .. } => Some(Read::Upto(*last)),
+            Event::Loaded { .. } => Some(Read::All(self.acts.loading.load(Ordering::SeqCst))),
+            _ => None,
+        }
+    }
+
+    fn publish(&mut self, accepted: bool, now: Timestamp, read: Option<Read>) {
         let counts = self.engine.counts();
         let next = Status {
             online: self.engine.reachable(),
@@ -366,6 +384,12 @@ impl Task {
         };
         let in_flight = self.engine.in_flight().map(|(model, key)| (model, key.clone())).collect();
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
+        let mut fresh = self.acts.fresh.lock();
+        match read {
+            Some(Read::All(revision)) => fresh.is_read(revision),
+            Some(Read::Upto(seq)) => fresh.is_read_upto(seq),
+            None => {}
+        }
         self.status.send_if_modified(|status| {
             let modified = *status != next;
             *status = next;

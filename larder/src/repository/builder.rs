@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use larder_core::conflict::custom;
@@ -20,7 +21,7 @@ use super::{
 use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
-use crate::driver::{self, Acts, Resolvers};
+use crate::driver::{self, Acts, Fresh, Resolvers};
 use crate::engine::{PermanentFailure, Settings};
 use crate::fates::Fates;
 use crate::given::Given;
@@ -265,6 +266,8 @@ impl Builder {
                     heard: Mutex::default(),
                     written: driver::again::Written::default(),
                     beside: Mutex::default(),
+                    fresh: Fresh::default(),
+                    loading: AtomicU64::new(0),
                 });
                 let connectivity = connectivity(&self.connectivity);
                 let driver = driver::start(Arc::clone(&acts), connectivity, settings, self.paused);

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use larder_core::association::references;
 use larder_core::{
-    Batch, Entry, Error, ErrorKind, Expect, MutationId, Op, Operation, Result, Row, Schema, StoredRow, Tail,
+    Batch, Entry, Error, ErrorKind, Expect, Key, MutationId, Op, Operation, Result, Row, Schema, StoredRow,
+    Tail,
 };
 
 use super::write::Change;
@@ -32,7 +33,21 @@ pub(super) struct Coalesced {
     /// Entries that have taken a write in.
     kept: Vec<Entry>,
     /// Entries of rows that were created and deleted.
-    cancelled: Vec<(u64, MutationId)>,
+    cancelled: Vec<Cancelled>,
+}
+
+#[derive(Debug)]
+struct Cancelled {
+    seq: u64,
+    id: MutationId,
+    row: (&'static Schema, Key),
+}
+
+impl Coalesced {
+    /// The rows that were created and deleted.
+    pub(super) fn undone(&self) -> Vec<(&'static Schema, Key)> {
+        self.cancelled.iter().map(|cancelled| cancelled.row.clone()).collect()
+    }
 }
 
 impl Repository {
@@ -88,8 +103,8 @@ impl Repository {
         let Merged::Into(kept) = merged else {
             batch.ops.push(Op::Dequeue(entry.seq));
             batch.ops.push(Op::Cursor { scope: left(schema, &key), value: None });
-            batch.ops.push(Op::Remove { schema, key });
-            coalesced.cancelled.push((entry.seq, entry.id));
+            batch.ops.push(Op::Remove { schema, key: key.clone() });
+            coalesced.cancelled.push(Cancelled { seq: entry.seq, id: entry.id, row: (schema, key) });
             return None;
         };
         batch.ops.push(Op::Revise(kept.clone()));
@@ -205,12 +220,13 @@ impl Repository {
         if kept.is_empty() && cancelled.is_empty() {
             return;
         }
-        for (_, id) in cancelled {
+        for Cancelled { seq, id, .. } in cancelled {
+            remote.acts.fresh.lock().remove(*seq);
             let what = "the row was deleted before it was sent: the remote has never had it";
             self.shared.fates.settle(*id, &Fate::Failed(Error::new(ErrorKind::NotFound, what)));
         }
         let revised = kept.iter().map(|entry| remote.acts.head(entry)).collect();
-        let gone = cancelled.iter().map(|(seq, _)| *seq).collect();
+        let gone = cancelled.iter().map(|cancelled| cancelled.seq).collect();
         remote.driver.tell(Event::Revised { revised, gone });
     }
 }

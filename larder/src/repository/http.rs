@@ -236,7 +236,10 @@ impl Repository {
         let _room = self.room_for(&batch).await?;
         let awaited = self.shared.fates.await_fate(id);
         match self.shared.store.commit(&self.cx(), batch).await? {
-            CommitOutcome::Committed(_) => Ok(SentRequest { id, word: Word::Awaited(awaited) }),
+            CommitOutcome::Committed(committed) => {
+                self.remote()?.acts.fresh.lock().add(&committed);
+                Ok(SentRequest { id, word: Word::Awaited(awaited) })
+            }
             // Its key is new.
             CommitOutcome::Stale => Err(Error::new(ErrorKind::Conflict, "the request is stored already")),
         }

@@ -40,6 +40,7 @@ mod target;
 mod tests;
 mod together;
 mod transaction;
+mod undone;
 mod watch;
 mod wipe;
 mod write;
@@ -221,11 +222,16 @@ impl Repository {
         other
     }
 
-    /// How the repository stands towards its remote.
+    /// How the repository stands towards its remote. What was written before is in it.
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = match &self.shared.remote {
-            Some(remote) => remote.driver.status.borrow().clone(),
+            Some(remote) => {
+                let fresh = remote.acts.fresh.lock();
+                let mut status = remote.driver.status.borrow().clone();
+                status.pending += fresh.len();
+                status
+            }
             None => Status::default(),
         };
         status.damage = self.shared.store.damage();
@@ -237,12 +243,16 @@ impl Repository {
     pub async fn status_changed(&self, seen: &Status) -> Status {
         if let Some(remote) = &self.shared.remote {
             let mut status = remote.driver.status.clone();
-            let differs = |now: &Status| {
+            loop {
+                status.mark_unchanged();
+                let now = self.status();
                 let (last_pulled, damage) = (seen.last_pulled, seen.damage.clone());
-                Status { last_pulled, damage, ..now.clone() } != *seen
-            };
-            if status.wait_for(differs).await.is_ok() {
-                return self.status();
+                if (Status { last_pulled, damage, ..now.clone() }) != *seen {
+                    return now;
+                }
+                if status.changed().await.is_err() {
+                    break;
+                }
             }
         }
         std::future::pending().await

@@ -151,9 +151,10 @@ impl Repository {
         match self.fetch(schema, query).await {
             Ok(()) => Ok(Prepared::remote()),
             Err(error) if policy != ReadPolicy::RemoteOnly && unreachable(&error) => {
-                // Something is known: rows, or a complete answer that is too old.
+                // Something is known: rows, a complete answer that is too old, or that the row was never sent.
                 let known = self.known_since(schema, query).await?.is_some()
-                    || self.exists_here(schema, query).await?;
+                    || self.exists_here(schema, query).await?
+                    || self.is_undone(schema, query).await?;
                 if known { Ok(Prepared { stale: Some(error), ..Prepared::local() }) } else { Err(error) }
             }
             Err(error) => Err(error),
@@ -223,7 +224,9 @@ impl Repository {
             Ok(presence) => presence,
             Err(error) if unreachable(&error) && policy != ReadPolicy::RemoteOnly => {
                 let here = self.exists_here(schema, &query).await?;
-                let known = here || self.known_since(schema, &query).await?.is_some();
+                let known = here
+                    || self.known_since(schema, &query).await?.is_some()
+                    || self.is_undone(schema, &query).await?;
                 return if known { Ok(here) } else { Err(error) };
             }
             Err(error) => return Err(error),

@@ -321,11 +321,15 @@ impl Repository {
             if batch.ops.is_empty() && expect.is_empty() {
                 return Ok(Some(written));
             }
+            self.note_undone(&mut batch, &coalesced.undone()).await?;
             let _room = self.room_for(&batch).await?;
             match self.shared.store.commit(&self.cx(), batch).await? {
                 CommitOutcome::Committed(committed) => {
                     written.revision = committed.revision;
-                    queued.into_iter().for_each(|remote| self.tell_coalesced(remote, &coalesced));
+                    if let Some(remote) = queued {
+                        remote.acts.fresh.lock().add(&committed);
+                        self.tell_coalesced(remote, &coalesced);
+                    }
                     return Ok(Some(written));
                 }
                 CommitOutcome::Stale if expect.is_empty() => {}

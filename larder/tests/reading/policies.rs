@@ -156,3 +156,36 @@ async fn two_calls_at_a_time_keep_their_own_policies() {
         assert_eq!(here.unwrap().len(), 2);
     }
 }
+
+// Rules: r-undone
+#[rstest]
+#[case(LocalFirst)]
+#[case(LocalThenRemote)]
+#[case(RemoteFirst)]
+#[tokio::test]
+async fn a_row_that_was_created_and_deleted_here_is_known_not_to_be_there(#[case] policy: ReadPolicy) {
+    let net = Switches::new();
+    let store = crate::support::chaos::memory().await;
+    let repo = crate::support::builder(&net).store(store.clone()).build().await.unwrap();
+    net.offline(true);
+    repo.outbox().pause();
+    for key in ["a", "b", "c"] {
+        drop(repo.upsert(&note(key, "mine", 0)).await.unwrap());
+    }
+    drop(repo.delete::<Note>("c").await.unwrap());
+    drop(repo.delete_all::<Note>().await.unwrap());
+    repo.close().await;
+    let repo = crate::support::builder(&net).store(store).build().await.unwrap().reading(policy);
+    for key in ["a", "b", "c"] {
+        assert!(repo.find::<Note>(key).await.unwrap().is_none());
+        assert!(!repo.exists(Select::<Note>::key(key)).await.unwrap());
+    }
+    // Of others nothing is known.
+    assert_eq!(repo.find::<Note>("d").await.unwrap_err().kind(), ErrorKind::Offline);
+    let only = repo.reading(RemoteOnly).find::<Note>("a").await;
+    assert_eq!(only.unwrap_err().kind(), ErrorKind::Offline, "it wants the remote's word");
+    // Somebody else has one of that name: it is asked for where the remote can be.
+    net.elsewhere(note("a", "theirs", 0)).await;
+    net.offline(false);
+    assert_eq!(repo.find::<Note>("a").await.unwrap().unwrap().text, "theirs");
+}
