@@ -12,7 +12,8 @@ pub trait Connectivity: fmt::Debug + Send + Sync + 'static {
     /// True if what is sent and received is paid for by volume, as far as that is known.
     fn is_metered(&self) -> bool;
 
-    /// Ends when the answer of [`is_online`](Self::is_online) is no longer `seen`, or has been another one meanwhile.
+    /// Ends when the answer of [`is_online`](Self::is_online) is no longer `seen`, or has been another one meanwhile; or when
+    /// what could not be reached before is worth another try, because the connection is another one.
     fn changed(&self, seen: bool) -> BoxFuture<'static, ()>;
 }
 
@@ -36,7 +37,7 @@ impl Connectivity for AlwaysOnline {
 
 /// Tells what the device runs on.
 pub trait Power: fmt::Debug + Send + Sync + 'static {
-    /// How full the battery is, in percent; `None` if there is none, or it is being charged.
+    /// How full the battery is, in percent; `None` if there is none, it is being charged, or nothing is known of it.
     fn battery(&self) -> Option<u8>;
 }
 

@@ -9,6 +9,8 @@
 //! | `memory` (default) | [`Memory`], a store in memory |
 //! | `redb` (default) | [`Redb`], an embedded store in a file |
 //! | `rest` | [`Rest`](https://docs.rs/larder-rest), a remote over HTTP |
+//! | `netwatch` | [`NetwatchConnectivity`](https://docs.rs/larder-netwatch): whether the device is connected, by its network interfaces (Rust 1.91) |
+//! | `battery` | [`BatteryPower`](https://docs.rs/larder-battery): how full the battery is, on desktops |
 //! | `chrono` | fields of the types `DateTime<Utc>`, `NaiveDate`, `NaiveTime` and `NaiveDateTime` of chrono |
 //! | `time` | fields of the types `OffsetDateTime`, `UtcDateTime`, `Date`, `Time` and `PrimitiveDateTime` of time |
 //! | `decimal` | fields of the type `rust_decimal::Decimal` |
@@ -57,8 +59,12 @@ pub use larder_core as core;
 #[doc(hidden)]
 pub use larder_core::__private;
 
+#[cfg(feature = "battery")]
+pub use larder_battery::BatteryPower;
 #[cfg(feature = "memory")]
 pub use larder_memory::Memory;
+#[cfg(feature = "netwatch")]
+pub use larder_netwatch::NetwatchConnectivity;
 #[cfg(feature = "redb")]
 pub use larder_redb::{OnCorrupt, Redb};
 /// The REST provider and its configuration.
@@ -74,7 +80,7 @@ pub use larder_rest::Rest;
 pub struct Readme;
 
 /// The examples of the guide, compiled and run, chapter by chapter.
-#[cfg(all(doctest, feature = "rest", feature = "redb"))]
+#[cfg(all(doctest, feature = "rest", feature = "redb", feature = "netwatch", feature = "battery"))]
 mod guide {
     macro_rules! chapters {
         ($($name:ident),* $(,)?) => {$(

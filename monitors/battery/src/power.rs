@@ -144,7 +144,7 @@ mod tests {
         tokio::task::yield_now().await;
     }
 
-    /// Rules: y-auto-battery
+    // Rules: s-battery
     #[tokio::test]
     async fn the_system_is_asked_once_a_minute_and_no_oftener() {
         let (system, runtime) = (System::default(), TestRuntime::manual(1));
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(system.asked(), 3);
     }
 
-    /// Rules: y-auto-battery
+    // Rules: s-battery
     #[tokio::test]
     async fn what_can_t_be_read_is_not_known() {
         let (system, runtime) = (System::default(), TestRuntime::manual(1));

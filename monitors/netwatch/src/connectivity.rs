@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(waits.as_mut().poll(&mut cx).is_ready(), ended);
     }
 
-    /// Rules: y-auto-netwatch
+    // Rules: s-netwatch
     #[tokio::test]
     async fn a_connection_that_is_lost_and_back_is_told() {
         let (system, seen) = system(connected());
@@ -183,7 +183,7 @@ mod tests {
         check_ended(&mut changed(seen, false), true);
     }
 
-    /// Rules: y-auto-netwatch
+    // Rules: s-netwatch
     #[tokio::test]
     async fn one_that_was_lost_and_is_back_before_anybody_looked_is_told_too() {
         let (system, seen) = system(connected());
@@ -195,7 +195,7 @@ mod tests {
         check_ended(&mut changed(seen, true), false);
     }
 
-    /// Rules: y-auto-netwatch
+    // Rules: s-netwatch
     #[tokio::test]
     async fn another_way_is_told_and_other_interfaces_are_not() {
         let (system, seen) = system(connected());

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(Outlook::of(state).online, online, "{state}");
     }
 
-    /// Rules: y-auto-netwatch
+    // Rules: s-netwatch
     #[test]
     fn offline_is_what_is_known_to_be_hopeless() {
         check_online(&connected(), true);
@@ -75,7 +75,7 @@ mod tests {
         check_online(&State { interfaces: [].into(), ..unplugged() }, true);
     }
 
-    /// Rules: y-auto-netwatch
+    // Rules: s-netwatch
     #[test]
     fn only_what_is_known_to_be_paid_for_is_metered() {
         assert!(!Outlook::of(&connected()).metered);
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(Outlook::of(state).is_better_than(&Outlook::of(former)), better, "{former} -> {state}");
     }
 
-    /// Rules: y-auto-netwatch
+    // Rules: s-netwatch
     #[tokio::test]
     async fn another_way_is_worth_a_try_and_another_interface_is_not() {
         check_better(&unplugged(), &connected(), true);

@@ -20,7 +20,7 @@ struct Room {
 }
 
 /// The first room that fits is the one that counts.
-const ROOMS: [Room; 14] = [
+const ROOMS: [Room; 15] = [
     Room {
         at: "core",
         uses: &[],
@@ -52,6 +52,12 @@ const ROOMS: [Room; 14] = [
         why: "a provider knows neither larder nor another provider; harness and stubs are for its tests",
     },
     Room {
+        at: "monitors/*",
+        uses: &["core"],
+        tests: &["harness"],
+        why: "a monitor watches the device and knows of no data",
+    },
+    Room {
         at: "stubs",
         uses: &["core"],
         tests: &["derive", "harness", "larder", "providers/*"],
@@ -77,7 +83,7 @@ const ROOMS: [Room; 14] = [
     },
     Room {
         at: "larder",
-        uses: &["core", "derive", "providers/*", "!providers/rest-surf"],
+        uses: &["core", "derive", "monitors/*", "providers/*", "!providers/rest-surf"],
         tests: &["harness", "harness/sim", "stubs"],
         why: "larder uses neither harness nor sim nor stubs, and nobody gets surf through it",
     },
