@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use netwatch::interfaces::Interface;
 use netwatch::netmon::State;
 use tokio::time::Instant;
 
@@ -21,10 +22,10 @@ impl Outlook {
     pub(crate) fn of(state: &State) -> Self {
         let default = state.default_route_interface.as_ref();
         let interface = default.and_then(|name| state.interfaces.get(name));
-        let addresses = || interface.into_iter().flat_map(|one| one.addrs()).map(|net| net.addr()).collect();
+        let addresses = || interface.into_iter().flat_map(Interface::addrs).map(|net| net.addr()).collect();
         // Not even the loopback: nothing could be read, so nothing is known to be hopeless.
         let blind = state.interfaces.is_empty();
-        let reaches = state.have_v4 || state.have_v6 || interface.is_some_and(|one| one.is_up());
+        let reaches = state.have_v4 || state.have_v6 || interface.is_some_and(Interface::is_up);
         Self {
             online: blind || reaches,
             metered: state.is_expensive,
@@ -102,14 +103,9 @@ mod tests {
         crowded.interfaces.insert("veth0".to_owned(), interface);
         check_better(&connected(), &crowded, false);
         // The same network after a sleep; what is told of it later is no second sleep.
-        let slept = State { last_unsuspend: Some(now()), ..connected() };
+        let slept = State { last_unsuspend: Some(Instant::now()), ..connected() };
         check_better(&connected(), &slept, true);
         check_better(&slept, &connected(), false);
         check_better(&slept, &State { last_unsuspend: slept.last_unsuspend, ..connected() }, false);
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "netwatch names the sleep by tokio's clock")]
-    fn now() -> Instant {
-        Instant::now()
     }
 }
