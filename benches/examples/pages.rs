@@ -1,12 +1,19 @@
-//! Which pages a single mutation writes: `cargo run -p larder-benches --example pages -- 100000 known`.
+//! Which pages a single mutation writes, or the removal of what was sent, commit by commit:
+//! `cargo run -p larder-benches --example pages -- 100000 known 1000`, `… new …`, `… drain …`.
+//!
+//! The numbers are: rows, rows that go into one transaction when the file is filled, rows that are edited before, and
+//! mutations; the letters are sides: Larder, five tables, one table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use larder::OutboxSettings;
 use larder_benches::Result;
 use larder_benches::medium::Medium;
 use larder_benches::model::{User, shuffled};
 use larder_benches::pages::{Kinds, Log};
 use larder_benches::raw::{OneTable, Tables};
+use larder_benches::remote::{Client, serve};
 use larder_benches::subject::{Config, Subject};
 
 fn main() -> Result<()> {
@@ -34,12 +41,24 @@ fn main() -> Result<()> {
         for n in warm..warm + ops {
             drop(log.take());
             write(&[next(n)])?;
-            kinds.add(&log.take());
+            log.take().iter().for_each(|pages| kinds.add(pages));
         }
         println!("{name}\n{kinds}");
         Ok(())
     };
-    if sides.contains('l') {
+    if what == "drain" {
+        let client = Client::to(serve(Duration::ZERO)?);
+        let settings = OutboxSettings::new().serial().strict();
+        let subject = Subject::sending(medium("drain.redb"), &users, client, settings)?;
+        let queued: Vec<User> = (0..ops).map(|n| User::nth(order[(n % rows) as usize]).edited(n)).collect();
+        subject.fill(&queued)?;
+        drop(log.take());
+        subject.repo.outbox().resume();
+        let status = subject.runtime.block_on(subject.repo.outbox().settled());
+        let mut kinds = Kinds::default();
+        log.take().iter().for_each(|pages| kinds.add(pages));
+        println!("strict drain: {status:?}\n{kinds}");
+    } else if sides.contains('l') {
         let medium = medium("larder.redb");
         let filling = Subject::open(medium.clone(), Config::default())?;
         for users in users.chunks(chunk).chain(warmed.chunks(1000)) {
@@ -49,14 +68,14 @@ fn main() -> Result<()> {
         let subject = Subject::open(medium, Config { cache: 10_000, remote: true, inline: false })?;
         measure("larder", &mut |users| subject.write(users))?;
     }
-    if sides.contains('t') {
+    if what != "drain" && sides.contains('t') {
         let mut tables = Tables::open(&medium("tables.redb"))?;
         for users in users.chunks(chunk).chain(warmed.chunks(1000)) {
             tables.fill(users)?;
         }
         measure("tables", &mut |users| tables.write(users))?;
     }
-    if sides.contains('o') {
+    if what != "drain" && sides.contains('o') {
         let mut one = OneTable::open(&medium("one.redb"))?;
         for users in users.chunks(chunk).chain(warmed.chunks(1000)) {
             one.fill(users)?;

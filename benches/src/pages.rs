@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder_redb::StorageBackend;
 
@@ -12,15 +12,22 @@ const LEAF: u8 = 1;
 /// The type byte of a page with children.
 const BRANCH: u8 = 2;
 
-/// What was written since it was last asked: pages by their place in the file.
+/// Pages by their place in the file.
+type Pages = HashMap<u64, Vec<u8>>;
+
+/// What was written since it was last asked, by the sync that has made it durable.
 #[derive(Debug, Default)]
-pub struct Log(Mutex<HashMap<u64, Vec<u8>>>);
+pub struct Log(Mutex<(Pages, Vec<Pages>)>);
 
 impl Log {
-    /// The pages that were written since.
+    /// The pages of each commit since.
     #[must_use]
-    pub fn take(&self) -> HashMap<u64, Vec<u8>> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> Vec<HashMap<u64, Vec<u8>>> {
+        std::mem::take(&mut self.lock().1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Pages, Vec<Pages>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,11 +49,15 @@ impl StorageBackend for Logged {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let mut log = self.1.lock();
+        let pages = std::mem::take(&mut log.0);
+        log.1.push(pages);
+        drop(log);
         self.0.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.1.0.lock().unwrap_or_else(PoisonError::into_inner).insert(offset, data.to_vec());
+        self.1.lock().0.insert(offset, data.to_vec());
         self.0.write(offset, data)
     }
 

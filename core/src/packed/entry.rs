@@ -33,6 +33,7 @@ struct Head<'a> {
     account: Option<Arc<str>>,
     created: i64,
     state: EntryState,
+    /// [`UNMARKED`] where there is none: an entry that grew when it is marked would split the page that it lies in.
     mark: Option<i64>,
     attempts: u32,
     strikes: u32,
@@ -45,6 +46,15 @@ struct Head<'a> {
     within: Option<Within>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     theirs: Option<Beside>,
+}
+
+/// As long as any moment.
+const UNMARKED: i64 = i64::MIN;
+
+impl Head<'_> {
+    fn mark(&self) -> Option<i64> {
+        self.mark.filter(|mark| *mark != UNMARKED)
+    }
 }
 
 /// What stands beside the remote's row. A body of nothing is no row.
@@ -79,7 +89,7 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         account: entry.account.clone(),
         created: entry.created.as_microsecond(),
         state: entry.state,
-        mark: entry.mark.map(|mark| mark.first.as_microsecond()),
+        mark: Some(entry.mark.map_or(UNMARKED, |mark| mark.first.as_microsecond())),
         attempts: entry.attempts,
         strikes: entry.strikes,
         first_strike: micros(entry.first_strike),
@@ -236,7 +246,7 @@ impl EncodedEntry<'_> {
     /// `Serialization` if it can't be encoded.
     pub fn encode_marked(&self) -> Result<Vec<u8>> {
         let mut head = self.head.clone();
-        let _ = head.mark.get_or_insert(head.created);
+        head.mark = head.mark().or(Some(head.created));
         encode_sections(&head, |out| {
             let theirs = self.head.theirs.is_some().then_some(self.theirs);
             for body in [self.row, self.base].into_iter().chain(theirs) {
@@ -252,7 +262,7 @@ impl EncodedEntry<'_> {
     /// Whether the entry is marked as sent, and its attempts.
     #[must_use]
     pub fn sent(&self) -> (bool, u32) {
-        (self.head.mark.is_some(), self.head.attempts)
+        (self.head.mark().is_some(), self.head.attempts)
     }
 
     /// The entry for today's model.
@@ -264,7 +274,7 @@ impl EncodedEntry<'_> {
         EntryRows { row, base, theirs }: EntryRows,
     ) -> Entry {
         let moment = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
-        let head = self.head;
+        let (mark, head) = (self.head.mark(), self.head);
         // As rows are bound to today's model: by the name in the store, or by a former one.
         let position = |name: &Cow<'_, str>| {
             let named = |field: &FieldDef| field.name_in(super::DIALECT) == name;
@@ -291,7 +301,7 @@ impl EncodedEntry<'_> {
             account: head.account,
             created: moment(head.created),
             state: head.state,
-            mark: head.mark.map(|first| SendMark { first: moment(first) }),
+            mark: mark.map(|first| SendMark { first: moment(first) }),
             attempts: head.attempts,
             strikes: head.strikes,
             first_strike: head.first_strike.map(moment),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::packed::{
-    Bound, EntryRows, Stored, decode_entry, encode_entry, write_record, write_tombstone,
+    Bound, EntryRows, Stored, append_note, decode_entry, encode_entry, replace_note, write_record,
+    write_tombstone,
 };
 use larder_core::{
     Entry, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp, Uuid,
@@ -198,4 +199,30 @@ fn no_altered_outbox_entry_is_ever_returned() {
     spoil(&bytes, |spoilt| {
         assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt);
     });
+}
+
+/// Marking an entry does not make it longer, and what a store has appended goes with it.
+#[test]
+fn an_entry_is_as_long_marked_as_unmarked() {
+    let row = &samples()[0];
+    let unmarked = Entry { mark: None, attempts: 0, ..entry(Everything::schema(), row) };
+    let first = Timestamp::from_second(1_700_000_000).expect("a moment");
+    let marked = Entry { mark: Some(larder_core::SendMark { first }), ..unmarked.clone() };
+    let [mut unmarked, marked] =
+        [&unmarked, &marked].map(|entry| encode_entry(entry, SHAPE).expect("an entry"));
+    assert_eq!(unmarked.len(), marked.len());
+    let sent = |bytes: &[u8]| decode_entry(bytes).expect("a sound entry").sent();
+    assert_eq!((sent(&unmarked), sent(&marked)), ((false, 0), (true, 0)));
+    let again = decode_entry(&unmarked).expect("a sound entry").encode_marked().expect("an entry");
+    assert!(sent(&again).0);
+    let shown = |bytes: &[u8]| {
+        let decoded = decode_entry(bytes).expect("a sound entry");
+        decoded.into_entry(1, Everything::schema(), EntryRows::default()).mark
+    };
+    assert_eq!((shown(&unmarked), shown(&marked)), (None, Some(larder_core::SendMark { first })));
+    append_note(&mut unmarked, b"one");
+    assert_eq!(decode_entry(&unmarked).expect("a sound entry").note, Some(&b"one"[..]));
+    replace_note(&mut unmarked, b"two");
+    assert_eq!(decode_entry(&unmarked).expect("a sound entry").note, Some(&b"two"[..]));
+    assert!(!sent(&unmarked).0);
 }

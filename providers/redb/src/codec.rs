@@ -12,7 +12,7 @@
 //! | [`ROWS`] | model id, key | a record of `larder_core::packed` |
 //! | [`ENTRIES`] | index id, values, key | where the key begins, four bytes |
 //! | [`MOVING`] | model id, new key | a row on its way to another key, within one transaction |
-//! | [`COUNTERS`] | | see [`counters`](crate::counters); beside the oldest entry of the outbox |
+//! | [`COUNTERS`] | | see [`counters`](crate::counters); in front of the outbox |
 //! | [`OUTBOX`] | sequence number | an entry of `larder_core::packed`; nothing lies behind the newest |
 //!
 //! Ids and sequence numbers are big-endian in keys, so that they sort. *Sealed* is a CRC-32, little-endian, and what

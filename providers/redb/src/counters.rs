@@ -1,9 +1,9 @@
 //! What only ever rises, and how much is in the outbox: the counters, and where they lie.
 //!
 //! Each commit changes them, so where they lie costs each commit a page. A commit that writes the newest entry of the
-//! outbox has its leaf at hand, and leaves them there, in a note behind the entry; any other writes a record in front of
-//! the outbox, beside the entries that are removed first. Whichever has the higher revision counts: each commit leaves them
-//! in one of the two places.
+//! outbox has its leaf at hand, and leaves them there, in a note behind the entry. Any other leaves them behind the oldest,
+//! beside which entries are removed first; or in a record of their own, if there is no entry that can take them. What has
+//! the highest revision counts: each commit leaves them in one of the three places.
 //!
 //! Nothing lies behind the outbox, so that its pages are filled one after the other: a key behind it, where format 1 had
 //! the record, would make redb split the last of them in the middle again and again.
@@ -50,7 +50,7 @@ impl Counters {
         Ok(Self { revision: next()?, next_seq: next()?, entries: next()?, parked: next()? })
     }
 
-    /// The note of them; it goes behind the newest entry, so that the next number is known there.
+    /// The note of them. The next number is that after the newest entry.
     pub(crate) fn note(self) -> Note {
         let mut note = Note::default();
         let numbers = [self.revision, self.entries, self.parked];
@@ -60,7 +60,7 @@ impl Counters {
         note
     }
 
-    /// What the note behind the entry `seq` says, if it is the newest.
+    /// What a note says, where `seq` is the newest entry.
     pub(crate) fn noted(seq: u64, note: &[u8]) -> Option<Self> {
         let note: &Note = note.try_into().ok()?;
         let mut numbers = note.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
@@ -84,23 +84,29 @@ pub(crate) fn read(table: &impl ReadableTable<Bytes, Bytes>) -> Result<Counters>
         Some(record) => record,
         None => get(OUTBOX_END)?.ok_or_else(lost)?,
     };
-    let counters = Counters::decode(record.value())?;
-    let newest =
-        table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice()).map_err(Raw::from)?.next_back();
-    let Some((key, entry)) = newest.transpose().map_err(Raw::from)? else { return Ok(counters) };
-    let seq = codec::outbox_seq(key.value()).unwrap_or_default();
-    match decode_entry(entry.value()) {
-        Ok(entry) => Ok(match entry.note.and_then(|note| Counters::noted(seq, note)) {
-            Some(noted) if noted.revision > counters.revision => noted,
-            _ => counters,
-        }),
-        // It may have been the one that counted.
-        Err(_) => {
-            let revision = counters.revision.saturating_add(MARGIN);
-            let next_seq = counters.next_seq.max(seq.saturating_add(1));
-            count(table, Counters { revision, next_seq, ..counters })
+    let mut counters = Counters::decode(record.value())?;
+    let mut entries =
+        table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice()).map_err(Raw::from)?;
+    let Some(newest) = entries.next_back().transpose().map_err(Raw::from)? else { return Ok(counters) };
+    let seq = codec::outbox_seq(newest.0.value()).unwrap_or_default();
+    let oldest = entries.next().transpose().map_err(Raw::from)?;
+    let mut lost = false;
+    for (_, entry) in [Some(newest), oldest].into_iter().flatten() {
+        match decode_entry(entry.value()) {
+            Ok(entry) => {
+                let noted = entry.note.and_then(|note| Counters::noted(seq, note));
+                counters = noted.filter(|noted| noted.revision > counters.revision).unwrap_or(counters);
+            }
+            // It may have been the one that counted.
+            Err(_) => lost = true,
         }
     }
+    if lost {
+        counters.revision = counters.revision.saturating_add(MARGIN);
+        counters.next_seq = counters.next_seq.max(seq.saturating_add(1));
+        return count(table, counters);
+    }
+    Ok(counters)
 }
 
 /// Counts the outbox. What can't be read is not parked.
@@ -121,19 +127,36 @@ pub(crate) fn write(
     counters: Counters,
     noted: Option<(u64, Counters)>,
 ) -> Result<(), Raw> {
-    // Behind an entry, the next number is one more than the entry's own: after the newest was removed, it is not.
-    if let Some((seq, said)) = noted.filter(|(seq, _)| seq.saturating_add(1) == counters.next_seq) {
-        let key = codec::outbox_key(seq);
-        let newest = table.last()?.filter(|(last, _)| last.value() == key);
-        // Whether it is still there, and nothing newer is.
-        if let Some(mut entry) = newest.map(|(_, entry)| entry.value().to_vec()) {
+    let newest = table.last()?.and_then(|(key, _)| codec::outbox_seq(key.value()));
+    // The next number is not in a note: it has to be that after the newest.
+    if newest.is_some_and(|seq| seq.checked_add(1) == Some(counters.next_seq)) {
+        if let Some((seq, said)) = noted
+            && newest == Some(seq)
+        {
             if said != counters {
-                replace_note(&mut entry, &counters.note());
-                table.insert(key.as_slice(), entry.as_slice())?;
+                note(table, &codec::outbox_key(seq), counters)?;
             }
             return Ok(());
         }
+        let mut entries = table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice())?;
+        let oldest = entries.next().transpose()?.filter(|(_, entry)| has_note(entry.value()));
+        if let Some(key) = oldest.map(|(key, _)| key.value().to_vec()) {
+            drop(entries);
+            return note(table, &key, counters);
+        }
     }
     table.insert([COUNTERS].as_slice(), counters.encode().as_slice())?;
+    Ok(())
+}
+
+fn has_note(entry: &[u8]) -> bool {
+    decode_entry(entry).is_ok_and(|entry| entry.note.is_some_and(|note| note.len() == size_of::<Note>()))
+}
+
+/// Leaves the counters behind an entry that has a note.
+fn note(table: &mut Table<'_, Bytes, Bytes>, key: &[u8], counters: Counters) -> Result<(), Raw> {
+    let Some(mut entry) = table.get(key)?.map(|entry| entry.value().to_vec()) else { return Ok(()) };
+    replace_note(&mut entry, &counters.note());
+    table.insert(key, entry.as_slice())?;
     Ok(())
 }

@@ -220,35 +220,42 @@ async fn an_altered_entry_hides_no_other_and_the_counts_stay_right() {
     assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 2, parked: 0 });
 }
 
-/// The newest entry has the counters with it: if it is damaged, they are made out anew, and no number is handed out twice.
+/// The newest entry or the oldest has the counters with it: if it is damaged, they are made out anew, and no number is
+/// handed out twice.
 // Rules: d-checksum, p-durable
 #[tokio::test]
-async fn the_newest_entry_takes_no_number_with_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.redb");
-    let store = open(&at(&path), &[&PERSON]).await.unwrap();
-    crate::outbox::enqueue(&*store, 3).await;
-    let revision = enqueue_one(&*store).await.revision;
-    drop(store);
-    tamper(&path, OUTBOX, |key, value| {
-        let hit = key.ends_with(&[4]);
-        if hit {
-            value[9] ^= 1;
-        }
-        hit
-    });
-    for _ in 0..2 {
+async fn a_damaged_entry_takes_no_number_with_it() {
+    for (removed, damaged) in [(None, 4), (Some(1), 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.redb");
         let store = open(&at(&path), &[&PERSON]).await.unwrap();
-        assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 4, parked: 0 });
+        crate::outbox::enqueue(&*store, 3).await;
+        enqueue_one(&*store).await;
+        if let Some(seq) = removed {
+            commit(&*store, [Op::Dequeue(seq)]).await.unwrap();
+        }
+        let (revision, entries) = (store.revision(), 4 - u64::from(removed.is_some()));
+        drop(store);
+        tamper(&path, OUTBOX, |key, value| {
+            let hit = key.ends_with(&[damaged]);
+            if hit {
+                value[9] ^= 1;
+            }
+            hit
+        });
+        for _ in 0..2 {
+            let store = open(&at(&path), &[&PERSON]).await.unwrap();
+            assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries, parked: 0 });
+        }
+        let store = open(&at(&path), &[&PERSON]).await.unwrap();
+        let next = enqueue_one(&*store).await;
+        assert!(next.seqs == [5] && next.revision > revision, "{next:?}");
+        commit(&*store, [Op::Dequeue(u64::from(damaged))]).await.unwrap();
+        drop(store);
+        let store = open(&at(&path), &[&PERSON]).await.unwrap();
+        assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries, parked: 0 });
+        assert_eq!(enqueue_one(&*store).await.seqs, [6]);
     }
-    let store = open(&at(&path), &[&PERSON]).await.unwrap();
-    let next = enqueue_one(&*store).await;
-    assert!(next.seqs == [5] && next.revision > revision, "{next:?}");
-    commit(&*store, [Op::Dequeue(4)]).await.unwrap();
-    drop(store);
-    let store = open(&at(&path), &[&PERSON]).await.unwrap();
-    assert_eq!(store.outbox_counts(&cx()).await.unwrap(), OutboxCounts { entries: 4, parked: 0 });
-    assert_eq!(enqueue_one(&*store).await.seqs, [6]);
 }
 
 async fn enqueue_one(store: &dyn Store) -> larder_core::Committed {

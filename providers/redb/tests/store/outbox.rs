@@ -208,8 +208,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The change that a step stands for, where `there` are the entries.
 fn op(step: &Step, there: &[Entry]) -> Option<Op> {
-    // The newest often, for the counters lie behind it.
-    let pick = |nth: u64| there.iter().rev().nth((nth % 5) as usize).or(there.last());
+    // The newest and the oldest often, for the counters lie behind them.
+    let pick = |nth: u64| match nth % 9 {
+        at @ 0..5 => there.iter().rev().nth(at as usize).or(there.last()),
+        at => there.get(at as usize - 5).or(there.first()),
+    };
     match step {
         Step::Enqueue => Some(Op::Enqueue(entry(&PERSON, person(1, "x", "", 1)))),
         Step::Revise(nth, parked) => pick(*nth).map(|entry| {
@@ -252,16 +255,17 @@ async fn counters_hold(batches: Vec<Vec<Step>>) {
 
 // Rules: p-durable
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn the_counters_are_what_is_there(batches in prop::collection::vec(prop::collection::vec(step(), 1..4), 1..30)) {
         futures_util::FutureExt::now_or_never(counters_hold(batches)).expect("the runtime is inline");
     }
 }
 
-/// Pages of the queue are filled one after the other: a mutation writes the last of them, and no other is split for it.
+/// Pages of the queue are filled one after the other: a mutation writes the last of them, and no other is split for it. What
+/// is sent is removed from the first of them, and nothing else is written for it.
 #[tokio::test]
-async fn a_queue_is_appended_to() {
+async fn a_queue_is_appended_to_and_taken_from() {
     const COMMITS: u64 = 600;
     let directory = tempfile::tempdir().unwrap();
     let (path, counts) = (directory.path().join("a.redb"), Arc::<Counts>::default());
@@ -277,4 +281,11 @@ async fn a_queue_is_appended_to() {
     let each = (counts.writes() - before) as f64 / COMMITS as f64;
     // The header, both tables of tables, the pages that became free, a branch and a leaf.
     assert!(each < 6.05, "{each} pages a mutation");
+    let before = counts.writes();
+    for seq in 1..=COMMITS {
+        commit(&*store, [Op::Dequeue(seq)]).await.unwrap();
+    }
+    let each = (counts.writes() - before) as f64 / COMMITS as f64;
+    // Now and then one that has become empty is joined with the next.
+    assert!(each < 6.2, "{each} pages a removal");
 }
