@@ -43,8 +43,8 @@ const HEAD: &str = "\
 What `larder-sim` has shown at full length. Every world is decided by its seed; a rule that does not hold ends the campaign
 with a test to paste. Times are of the worlds' own clocks; the day offline passes on a real disk. In the
 tests each campaign runs at a hundredth of this length (clock jumps at 3 %). Of the busiest second after an outage, all worlds
-together are held to 1.5 times the mean; one world of 10,000 clients that know nothing of each other can't be, for with 33 a
-second chance alone makes it more even if they are spread as evenly as chance can. To repeat all of it, or one by the name of its
+together are held to 1.5 times the mean. One world can't be: of 33 clients a second that know nothing of each other, chance alone
+makes more than that, however evenly they draw. To repeat all of it, or one by the name of its
 test:
 
 ```sh
