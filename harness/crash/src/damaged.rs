@@ -1,9 +1,10 @@
 //! Damaged files.
 //!
-//! A file with rows and queued mutations is closed cleanly or left as a kill leaves it, and then altered behind redb's
-//! back. What has to hold:
+//! A file with rows and queued mutations is altered behind redb's back: one that was closed, which redb believes when it
+//! opens it, or one as a kill leaves it, all of which redb verifies first. What has to hold:
 //!
-//! - opening it is a typed error or works, and no panic gets out;
+//! - opening it is a typed error or works; no panic gets out, and none ends the process, whatever is read, written, given
+//!   back and closed;
 //! - whatever is read was written once, byte for byte;
 //! - if something that was there is missing, or is older than it was, opening or the check says so;
 //! - what is salvaged was written once, and of the queue whatever lies on sound pages is there.
@@ -23,6 +24,15 @@ use crate::world::{self, World};
 /// How large a page is.
 const PAGE: usize = 4096;
 
+/// How a file was left before it was altered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its process was killed.
+    Killed,
+    /// It was closed.
+    Closed,
+}
+
 /// What is in a file, and what it once was.
 struct Sample {
     bytes: Vec<u8>,
@@ -39,8 +49,8 @@ async fn open(world: &Arc<World>, store: Redb) -> Result<Repository> {
     builder.model::<Note>().model::<Ticket>().cache(0).paused().build().await
 }
 
-/// A file with so many rows, a tenth of which is queued, as a clean closing leaves it or as a kill does.
-async fn sample(world: &Arc<World>, path: &Path, rows: usize, killed: bool) -> Result<Sample> {
+/// A file with so many rows, a tenth of which is queued.
+async fn sample(world: &Arc<World>, path: &Path, rows: usize, left: Left) -> Result<Sample> {
     let repo = open(world, Redb::at(path)).await?;
     let local = repo.writing(larder::WritePolicy::LocalOnly);
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -64,12 +74,10 @@ async fn sample(world: &Arc<World>, path: &Path, rows: usize, killed: bool) -> R
     // The last handle closes the file.
     drop(local);
     let queue = repo.outbox().list(0, usize::MAX).await?.iter().map(|entry| entry.id).collect();
-    let bytes = if killed {
-        std::fs::read(path).map_err(unread)?
-    } else {
+    if left == Left::Closed {
         repo.close().await;
-        std::fs::read(path).map_err(unread)?
-    };
+    }
+    let bytes = std::fs::read(path).map_err(unread)?;
     Ok(Sample { bytes, texts, current, queue })
 }
 
@@ -143,10 +151,14 @@ struct Looked {
     redb: u64,
 }
 
-/// `runs` damaged files; the rows of each by the seed.
+/// `runs` damaged files that were left in this way; the rows of each by the seed.
 #[must_use]
-pub fn files(seed: u64, runs: u64) -> Outcome {
-    let mut outcome = Outcome::new("damaged", "files are altered: bits, pages, length, foreign ones");
+pub fn files(seed: u64, runs: u64, left: Left) -> Outcome {
+    let what = match left {
+        Left::Killed => "files as a kill leaves them are altered: bits, pages, length, foreign ones",
+        Left::Closed => "files that were closed are altered in the same ways",
+    };
+    let mut outcome = Outcome::new("damaged", what);
     let Ok(folder) = tempfile::tempdir_in(shared_memory()) else {
         outcome.fault(Verdict::Wrong, "there is no place for files");
         return outcome;
@@ -155,15 +167,15 @@ pub fn files(seed: u64, runs: u64) -> Outcome {
     let (before, _) = world::panics();
     let mut noticed = 0;
     let (mut salvaged, mut kept, mut queued, mut redb) = (0, 0, 0, 0);
-    let samples: Vec<(usize, Sample)> = [(60, false), (600, false), (600, true)]
+    let samples: Vec<(usize, Sample)> = [60, 600]
         .into_iter()
-        .filter_map(|(rows, killed)| {
-            let path = folder.path().join(format!("sample-{rows}-{killed}.redb"));
-            let made = world::run(seed, async |world| sample(&world, &path, rows, killed).await);
+        .filter_map(|rows| {
+            let path = folder.path().join(format!("sample-{rows}.redb"));
+            let made = world::run(seed, async |world| sample(&world, &path, rows, left).await);
             made.ok()?.ok().map(|sample| (rows, sample))
         })
         .collect();
-    if samples.len() != 3 {
+    if samples.len() != 2 {
         outcome.fault(Verdict::Wrong, "the samples can't be made");
         return outcome;
     }
@@ -195,9 +207,13 @@ pub fn files(seed: u64, runs: u64) -> Outcome {
     }
     outcome.points = samples.iter().map(|(_, sample)| (sample.bytes.len() / PAGE) as u64).sum();
     outcome.notes.push(format!(
-        "damaged: of {} files {noticed} were noticed; redb panicked {redb} times, contained each time; {salvaged} were \
+        "damaged: of {} files {} {noticed} were noticed; redb panicked {redb} times, contained each time; {salvaged} were \
          salvaged, with {kept} rows and {queued} queued mutations",
-        outcome.runs
+        outcome.runs,
+        match left {
+            Left::Killed => "as a kill leaves them",
+            Left::Closed => "that were closed",
+        },
     ));
     outcome
 }
@@ -289,8 +305,25 @@ async fn as_it_is(world: &Arc<World>, path: &Path, sample: &Sample) -> Result<Lo
     if (fewer || !missing.is_empty()) && !looked.noticed && !is_of_before(&here, sample).await {
         return Err(wrong(format!("nobody noticed that {missing:?} are not as they were: {found:?}")));
     }
+    written_all_over(&repo, sample).await.or_else(typed)?;
     repo.close().await;
     Ok(looked)
+}
+
+/// Writes here and there, so that pages are split and joined, and gives space back: each of it may fail.
+async fn written_all_over(repo: &Repository, sample: &Sample) -> Result<()> {
+    let local = repo.writing(larder::WritePolicy::LocalOnly);
+    let ids: Vec<&String> = sample.current.keys().collect();
+    for round in 0..4 {
+        let some = || ids.iter().skip(round).step_by(11);
+        let text = "longer than before ".repeat(round * 20);
+        let notes = some().map(|id| Note { id: (*id).clone(), text: text.clone(), seen: 0 });
+        drop(local.upsert_many(&notes.collect::<Vec<_>>()).await?);
+        for id in some().skip(round).step_by(7) {
+            drop(local.delete::<Note>(id.as_str()).await?);
+        }
+    }
+    repo.compact().await.map(drop)
 }
 
 /// After a kill redb goes back by one commit if the last one is damaged: then all is as it was before that.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use larder_crash::damaged::Left;
 use larder_crash::report::{self, Outcome};
 use larder_crash::{damaged, faults, full, kill, power, queue, world};
 
@@ -52,16 +53,19 @@ enum Campaign {
 }
 
 impl Campaign {
-    fn run(self, program: &Path, short: bool, seed: u64) -> Outcome {
+    fn run(self, program: &Path, short: bool, seed: u64) -> Vec<Outcome> {
         let size = |long: u64, small: u64| if short { small } else { long };
         match self {
-            Self::Faults => faults::each(seed, size(4, 1), size(1, 7)),
-            Self::Compound => faults::compound(seed, size(2000, 200)),
-            Self::Power => power::cut(seed, size(150, 12)),
-            Self::Damaged => damaged::files(seed, size(10_000, 500)),
-            Self::Full => full::disk(seed),
-            Self::Kill => kill::processes(program, seed, size(1000, 60)),
-            Self::Queue => queue::pending(size(100_000, 2000)),
+            Self::Faults => vec![faults::each(seed, size(4, 1), size(1, 7))],
+            Self::Compound => vec![faults::compound(seed, size(2000, 200))],
+            Self::Power => vec![power::cut(seed, size(150, 12))],
+            Self::Damaged => {
+                let runs = size(10_000, 250);
+                [Left::Killed, Left::Closed].map(|left| damaged::files(seed, runs, left)).into()
+            }
+            Self::Full => vec![full::disk(seed)],
+            Self::Kill => vec![kill::processes(program, seed, size(1000, 60))],
+            Self::Queue => vec![queue::pending(size(100_000, 2000))],
         }
     }
 }
@@ -77,16 +81,21 @@ fn main() -> ExitCode {
     for campaign in Campaign::value_variants() {
         if options.campaign.is_none_or(|only| only == *campaign) {
             let (before, _) = world::panics();
-            let mut outcome = campaign.run(&program, options.short, options.seed);
+            let mut of_campaign = campaign.run(&program, options.short, options.seed);
             let (after, _) = world::panics();
-            if after > before && outcome.panics == 0 {
-                outcome.panic(format!("{} panics in tasks", after - before));
+            if let Some(first) = of_campaign.first_mut()
+                && after > before
+                && first.panics == 0
+            {
+                first.panic(format!("{} panics in tasks", after - before));
             }
-            eprintln!("{}: {} runs", outcome.name, outcome.runs);
-            for told in &outcome.first {
-                eprintln!("  {told}");
+            for outcome in &of_campaign {
+                eprintln!("{}: {} runs", outcome.name, outcome.runs);
+                for told in &outcome.first {
+                    eprintln!("  {told}");
+                }
             }
-            outcomes.push(outcome);
+            outcomes.extend(of_campaign);
         }
     }
     println!("{}\n{}", report::table(&outcomes), report::histogram(&outcomes));

@@ -130,9 +130,15 @@ pub fn page(outcomes: &[Outcome], command: &str, seed: u64) -> String {
         for note in notes {
             let _ = writeln!(out, "- {note}");
         }
+        out.push_str(NOTICED);
     }
     out
 }
+
+const NOTICED: &str = "
+Damaged files in which the alteration hit nothing that is in use, or pages that a later state has replaced, are not noticed, and
+nothing is missing from them. Times are from a shared two-core machine: only their ratios mean something.
+";
 
 const INTRODUCTION: &str = "# What crashes leave
 
@@ -145,8 +151,10 @@ with what the server and the store have. `harness/crash` holds them; its tests a
 - *power*: the power is cut at a sync. Of what was written since the sync before, all is there, none, or some, in another
   order, and one write is torn at a sector.
 - *kill*: a real process gets SIGKILL at a random moment; the server lives elsewhere.
-- *damaged*: a file with flipped bits, zeroed, random and swapped pages, cut off, or foreign. No altered row may be
-  returned, what is missing has to be found by the check, and what verifies has to be salvaged.
+- *damaged*: a file with flipped bits, zeroed, random and swapped pages, cut off, or foreign; one as a kill leaves it, all of
+  which redb verifies when it opens it, or one that was closed, which redb believes. No altered row may be returned, what is
+  missing has to be found by the check, what verifies has to be salvaged, and whatever is read, written, given back and
+  closed in between, no panic may get out.
 - *full*: a disk without room, a real one where it can be mounted.
 
 *Lost*: a write that was acknowledged and is nowhere. *Doubled*: a mutation with two effects on the server.

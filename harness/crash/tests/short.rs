@@ -1,5 +1,6 @@
 //! The campaigns, made short: a fraction of what `cargo xtask crash` runs.
 
+use larder_crash::damaged::Left;
 use larder_crash::report::Outcome;
 use larder_crash::{damaged, faults, full, kill, power};
 
@@ -35,7 +36,9 @@ fn a_power_cut_leaves_whole_transactions() {
 // Rules: d-checksum, d-panic, d-check, d-salvage
 #[test]
 fn damaged_files_give_nothing_that_was_never_written() {
-    check(&damaged::files(4, 60), 60);
+    for left in [Left::Killed, Left::Closed] {
+        check(&damaged::files(4, 30, left), 30);
+    }
 }
 
 // Rules: d-full

@@ -165,3 +165,24 @@ impl StorageBackend for CountingBackend {
         query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
     }
 }
+
+/// A backend of redb's that others read beside it.
+#[derive(Debug)]
+pub(crate) struct Lent(pub(crate) Arc<dyn StorageBackend>);
+
+impl StorageBackend for Lent {
+    forward! { 0:
+        len() -> io::Result<u64>;
+        read(offset: u64, out: &mut [u8]) -> io::Result<()>;
+        set_len(len: u64) -> io::Result<()>;
+        sync_data() -> io::Result<()>;
+        write(offset: u64, data: &[u8]) -> io::Result<()>;
+        close() -> io::Result<()>;
+        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+    }
+}

@@ -7,19 +7,20 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};
 
 use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Touched};
-use redb::{Database, Durability, ReadableTable, WriteTransaction};
+use redb::{Durability, ReadableTable, WriteTransaction};
 
 use crate::batch::{self, Ground, Refusal};
 use crate::codec::{CURSORS, TABLE};
 use crate::counters::{self, Counters};
 use crate::error::{Panicked, Raw, contain};
+use crate::held::Held;
 use crate::reads::Generation;
 use crate::writer::{Shared, lock};
 
 /// What the writer knows.
 pub(crate) struct Writer {
-    /// `None` after a reopening that failed, and after closing.
-    pub(crate) database: Option<Database>,
+    /// None after a reopening that failed, and after closing.
+    pub(crate) held: Held,
     /// True after an error that redb recovers from by being reopened.
     pub(crate) broken: bool,
     /// True if the database is open for reading alone.
@@ -108,8 +109,7 @@ impl Shared {
         next: &mut Next,
         change: impl FnOnce(&WriteTransaction, &mut Next) -> Result<()>,
     ) -> Result<()> {
-        let database =
-            writer.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
+        let database = writer.held.get()?;
         let result = contain(|| -> Result<()> {
             let mut transaction = database.begin_write().map_err(Raw::from)?;
             transaction.set_durability(Durability::Immediate).map_err(Raw::from)?;
@@ -123,7 +123,7 @@ impl Shared {
             drop(table);
             Ok(transaction.commit().map_err(Raw::from)?)
         });
-        result.map_err(|error| {
+        writer.held.noted(result).map_err(|error| {
             tracing::warn!(%error, "a commit failed; the store reopens itself");
             writer.broken = true;
             writer.limbo = std::mem::take(&mut next.touched);
@@ -147,14 +147,10 @@ impl Shared {
     pub(crate) fn announce(&self, writer: &mut Writer, touched: &[Touched]) -> Result<()> {
         let observers = self.observers();
         tell(&observers, touched, |observer, touched| observer.durable(touched));
-        let database = writer.database.as_ref();
-        let generation = database
-            .map(|database| {
-                contain(|| {
-                    Ok::<_, Error>(Generation::of(database, writer.counters.revision, &writer.reader)?)
-                })
-            })
-            .transpose();
+        let generation = writer.held.get().ok().map(|database| {
+            contain(|| Ok::<_, Error>(Generation::of(database, writer.counters.revision, &writer.reader)?))
+        });
+        let generation = writer.held.noted(generation.transpose());
         writer.broken = generation.is_err();
         let generation = generation.map(|generation| generation.map(Arc::new));
         self.reads.store(generation.as_ref().ok().cloned().flatten());
@@ -176,7 +172,7 @@ impl Shared {
     /// # Errors
     /// What keeps it from being written to; reads go on then if they can.
     pub(crate) fn ensure_open(&self, writer: &mut Writer) -> Result<()> {
-        if writer.database.is_some() && !writer.broken {
+        if writer.held.is_open() && !writer.broken {
             return Ok(());
         }
         let _entered = tracing::info_span!("larder_redb::reopen").entered();
@@ -188,7 +184,7 @@ impl Shared {
         {
             tracing::warn!(error = %unread, "the store can't be read either");
         }
-        writer.shadow = writer.database.is_some();
+        writer.shadow = writer.held.is_open();
         writer.broken = true;
         Err(error)
     }
@@ -198,6 +194,7 @@ impl Shared {
     /// # Errors
     /// What keeps it from being read.
     pub(crate) fn revive(&self, writer: &mut Writer) -> Result<()> {
+        writer.broken |= writer.held.has_failed();
         match self.ensure_open(writer) {
             // A shadow is enough to read.
             Err(_) if writer.shadow => Ok(()),
@@ -205,11 +202,10 @@ impl Shared {
         }
     }
 
-    fn open_again(&self, writer: &mut Writer, open: impl FnOnce() -> Result<Database>) -> Result<()> {
-        let database = contain(open)?;
-        let counters = contain(|| crate::upkeep::counters(&database));
-        writer.database = Some(database);
-        let counters = counters.inspect_err(|_| self.shut(writer))?;
+    fn open_again(&self, writer: &mut Writer, open: impl FnOnce() -> Result<Held>) -> Result<()> {
+        let held = contain(open)?;
+        let counters = held.noted(contain(|| crate::upkeep::counters(held.get()?)))?;
+        writer.held = held;
         let mut touched = std::mem::take(&mut writer.limbo);
         if counters.revision > writer.counters.revision {
             // The commit that failed was durable after all.

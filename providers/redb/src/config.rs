@@ -10,9 +10,11 @@ use larder_core::{Error, ErrorKind, OpenProvider, OpenStore, Opening, Provider, 
 use redb::{Database, StorageBackend};
 use tokio::sync::oneshot;
 
-use crate::backend::{self, Factory};
+use crate::backend::{self, Factory, Lent};
 use crate::codec;
 use crate::error::{self, contain};
+use crate::guard::Guarded;
+use crate::held::Held;
 use crate::pages;
 use crate::provider::RedbStore;
 use crate::quarantine;
@@ -126,8 +128,8 @@ impl Redb {
 fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
     let _entered = tracing::info_span!("larder_redb::open", name = medium.name).entered();
     let error = match ready(&medium, opening) {
-        Ok((database, prepared)) => {
-            return Shared::new(opening.runtime.clone(), prepared, medium, database, None);
+        Ok((held, prepared)) => {
+            return Shared::new(opening.runtime.clone(), prepared, medium, held, None);
         }
         Err(error) => error,
     };
@@ -144,24 +146,16 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
         Err(error) => return Err(error),
     };
     drop(held);
-    let (database, prepared) = ready(&medium, opening)?;
-    Shared::new(opening.runtime.clone(), prepared, medium, database, Some(damage))
+    let (held, prepared) = ready(&medium, opening)?;
+    Shared::new(opening.runtime.clone(), prepared, medium, held, Some(damage))
 }
 
 /// Opens the database and prepares it for today's models.
-fn ready(medium: &Medium, opening: &Opening) -> Result<(Database, Prepared)> {
-    let database = contain(|| medium.open())?;
-    match contain(|| upkeep::prepare(&database, &opening.schemas)) {
-        Ok(prepared) => Ok((database, prepared)),
-        Err(error) => {
-            // The closing of a damaged database may panic.
-            drop(contain(|| {
-                drop(database);
-                Ok::<_, Error>(())
-            }));
-            Err(error.during("open"))
-        }
-    }
+fn ready(medium: &Medium, opening: &Opening) -> Result<(Held, Prepared)> {
+    let held = contain(|| medium.open())?;
+    let prepared = contain(|| upkeep::prepare(held.get()?, &opening.schemas));
+    let prepared = held.noted(prepared).map_err(|error| error.during("open"))?;
+    Ok((held, prepared))
 }
 
 impl std::fmt::Debug for Redb {
@@ -227,7 +221,7 @@ impl Medium {
     }
 
     /// Opens the database, or makes it where there is nothing.
-    pub(crate) fn open(&self) -> Result<Database> {
+    pub(crate) fn open(&self) -> Result<Held> {
         match self.open_over(self.backend()?) {
             Err(error) if error.kind() == ErrorKind::Corrupt && self.clear_unfinished() => {
                 tracing::warn!(%error, "the file was never finished, and is made anew");
@@ -256,17 +250,20 @@ impl Medium {
     }
 
     /// Opens the database for reading alone: whatever is written to it is forgotten with it.
-    pub(crate) fn open_shadow(&self) -> Result<Database> {
+    pub(crate) fn open_shadow(&self) -> Result<Held> {
         let shadow = Shadow::of(self.backend()?);
         self.open_over(Box::new(shadow.map_err(|error| error::unreachable_medium(&self.name, error))?))
     }
 
-    fn open_over(&self, backend: Box<dyn StorageBackend>) -> Result<Database> {
+    fn open_over(&self, backend: Box<dyn StorageBackend>) -> Result<Held> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
-        builder
-            .create_with_backend(Untouched::new(backend))
-            .map_err(|error| error::opening(&self.name, error))
+        let medium: Arc<dyn StorageBackend> = Arc::new(Untouched::new(backend));
+        let guarded = Arc::new(Guarded::new(medium.clone()));
+        let database = builder.create_with_backend(Lent(guarded.clone()));
+        let held = Held::new(database.map_err(|error| error::opening(&self.name, error))?, medium)?;
+        guarded.begin();
+        Ok(held)
     }
 
     pub(crate) fn backend(&self) -> Result<Box<dyn StorageBackend>> {

@@ -16,6 +16,8 @@
 //!   is closed (`catalog`): reads take no lock.
 //! - A panic of redb over a damaged page becomes `Corrupt` for the caller (`error`). What a damaged file holds is read
 //!   without redb (`pages`); what verifies goes into a new file (`salvage`), which takes its place (`quarantine`).
+//! - What redb can't survive is kept from it: branches that are none (`guard`), and a last commit over a list of free pages
+//!   that is damaged (`held`).
 //! - A store that can't be written to is opened over a shadow, so that reads go on (`shadow`).
 //! - A check goes through everything that is committed (`check`); the writer mends and compacts (`mend`).
 //!
@@ -34,6 +36,8 @@ mod entries;
 mod error;
 mod explain;
 mod gather;
+mod guard;
+mod held;
 mod keys;
 mod limits;
 mod lookups;

@@ -83,8 +83,11 @@ impl Shared {
 
     /// Notes that something was found damaged; a store that mends itself looks at all of it then, once.
     pub(crate) fn suspect(self: &Arc<Self>, error: &Error) {
-        let mends = self.medium.on_corrupt == OnCorrupt::Salvage && self.medium.path.is_some();
-        if error.kind() == ErrorKind::Corrupt && mends && !self.suspected.swap(true, Ordering::SeqCst) {
+        if error.kind() != ErrorKind::Corrupt {
+            return;
+        }
+        let is_first = !self.suspected.swap(true, Ordering::SeqCst);
+        if is_first && self.medium.on_corrupt == OnCorrupt::Salvage && self.medium.path.is_some() {
             // A store that is being closed is looked at when it is opened again.
             drop(self.submit(Job::Mend(error.duplicate(), None)));
         }
@@ -130,10 +133,10 @@ impl Shared {
     }
 
     fn begin_anew(&self, writer: &mut Writer) -> Result<()> {
-        let database = self.medium.open()?;
         let schemas: Vec<&'static Schema> = self.catalog.slots().iter().map(|slot| slot.schema).collect();
-        let prepared = contain(|| upkeep::prepare(&database, &schemas));
-        writer.database = Some(database);
+        writer.held = self.medium.open()?;
+        let prepared = contain(|| upkeep::prepare(writer.held.get()?, &schemas));
+        let prepared = writer.held.noted(prepared);
         writer.broken = prepared.is_err();
         let prepared = prepared?;
         if !self.catalog.agrees(&prepared.catalog) {
@@ -157,16 +160,17 @@ impl Shared {
         self.ensure_open(writer)?;
         self.reads.store(None);
         let done = self.alone(writer).and_then(|()| {
-            let database = writer.database.as_mut();
-            let database = database.ok_or_else(|| Error::new(ErrorKind::Storage, "the store is closed"))?;
+            self.look_at_pages()?;
             writer.freed = 0;
+            let database = writer.held.get_mut()?;
             contain(|| {
-                database.compact().map_err(|error| match error {
+                database.compact().map(drop).map_err(|error| match error {
                     redb::CompactionError::Storage(error) => crate::error::Raw::from(error).into(),
                     other => Error::new(ErrorKind::Storage, other.to_string()),
                 })
             })
         });
+        let done = writer.held.noted(done);
         if let Err(error) = &done {
             tracing::warn!(%error, "space can't be given back now; the store reopens itself with the next write");
             writer.broken = true;
@@ -175,6 +179,22 @@ impl Shared {
         done?;
         republished?;
         Ok(StoreSize { bytes: self.medium.size()? })
+    }
+
+    /// Verifies every page: giving space back moves pages, and those that are damaged must not lead it astray.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    fn look_at_pages(&self) -> Result<()> {
+        let pages = self.medium.backend().ok().and_then(|medium| Pages::open(medium).ok().flatten());
+        let walked = pages.and_then(|pages| pages.slots.first().map(|slot| pages.verify(slot)));
+        match walked {
+            Some(walked) if walked.damaged > walked.unread => {
+                let message = format!("{} pages are damaged: salvage the store", walked.damaged);
+                Err(Error::new(ErrorKind::Corrupt, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits until nobody reads any more.

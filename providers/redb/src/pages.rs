@@ -15,10 +15,16 @@ use twox_hash::XxHash3_128;
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 const FORMAT: u8 = 3;
 /// The part of the file that holds the header.
-const HEADER: usize = 64 + 2 * SLOT;
+const HEADER: usize = SLOTS + 2 * SLOT;
+/// Where in it the two commit slots are, and the flags: which slot counts, whether the file was not closed, and whether the
+/// slot that counts is known to be durable, so that it is not verified.
+const SLOTS: usize = 64;
+const FLAGS: usize = MAGIC.len();
+const UNCLEAN: u8 = 2;
+const TRUSTED: u8 = 4;
 const SLOT: usize = 128;
 const LEAF: u8 = 1;
-const BRANCH: u8 = 2;
+pub(crate) const BRANCH: u8 = 2;
 /// The type byte of a table that holds pairs.
 const PAIRS: u8 = 3;
 /// The most bytes that are read for a page whose number is not verified.
@@ -59,12 +65,35 @@ pub(crate) struct Walked {
     pub(crate) sound: u64,
     /// Pages that are not, or can't be read.
     pub(crate) damaged: u64,
+    /// Those of them that the medium failed to give: they may be as they were written.
+    pub(crate) unread: u64,
     /// Pairs that were shown.
     pub(crate) pairs: u64,
 }
 
+impl Walked {
+    fn add(&mut self, other: Self) {
+        self.sound += other.sound;
+        self.damaged += other.damaged;
+        self.unread += other.unread;
+        self.pairs += other.pairs;
+    }
+}
+
 /// Is shown each pair; the flag says whether its page is as it was written.
 pub(crate) type See<'f> = &'f mut dyn FnMut(&[u8], &[u8], bool) -> larder_core::Result<()>;
+
+/// Where branches are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// In every page.
+    Everywhere,
+    /// In those above the leaves, which are as deep as the first one.
+    Branches,
+}
+
+/// Is shown each verified branch: where it begins, and its page.
+type SeeBranch<'f> = &'f mut dyn FnMut(u64, &[u8]);
 
 /// A file, opened for reading alone.
 pub(crate) struct Pages {
@@ -101,8 +130,8 @@ impl Pages {
             return None;
         }
         let primary = usize::from(flags & 1);
-        let unclean = flags & 2 != 0;
-        let slots = [primary, 1 - primary].map(|at| slot(header.get(64 + at * SLOT..)?.get(..SLOT)?));
+        let unclean = flags & UNCLEAN != 0;
+        let slots = [primary, 1 - primary].map(|at| slot(header.get(SLOTS + at * SLOT..)?.get(..SLOT)?));
         // After a power cut the other slot may be the newer one, or the only one whose pages had been written.
         let mut slots: Vec<Slot> = match slots {
             [Some(first), Some(second)] if unclean => vec![first, second],
@@ -122,11 +151,12 @@ impl Pages {
         })
     }
 
-    /// The state with the fewest damaged pages, and what a walk over all of it comes across.
+    /// The state of which the fewest pages with rows and entries are damaged, the newest of them, and what a walk over all
+    /// of it comes across.
     pub(crate) fn best(&self) -> Option<(Slot, Walked)> {
         let mut best: Option<(Slot, Walked)> = None;
         for slot in &self.slots {
-            let walked = self.verify(slot);
+            let walked = self.verify_rows(slot);
             if best.is_none_or(|(_, other)| walked.damaged < other.damaged) {
                 best = Some((*slot, walked));
             }
@@ -134,13 +164,17 @@ impl Pages {
                 break;
             }
         }
-        best
+        best.map(|(slot, mut walked)| {
+            walked.add(self.verify_own(&slot));
+            (slot, walked)
+        })
     }
 
     /// Verifies every page of a state.
-    fn verify(&self, slot: &Slot) -> Walked {
-        let (rows, own) = (self.verify_rows(slot), self.verify_own(slot));
-        Walked { sound: rows.sound + own.sound, damaged: rows.damaged + own.damaged, pairs: rows.pairs }
+    pub(crate) fn verify(&self, slot: &Slot) -> Walked {
+        let (mut all, own) = (self.verify_rows(slot), self.verify_own(slot));
+        all.add(own);
+        all
     }
 
     /// Verifies the pages of the tables. They stay as they are for as long as a read transaction of the state lives.
@@ -158,10 +192,7 @@ impl Pages {
         for (_, tree, widths) in root.iter().flat_map(|root| self.tables(root, &mut all)).collect::<Vec<_>>()
         {
             let seen = self.walk(&tree, widths, &[], None, &mut |_, _, _| Ok(()));
-            let walked = seen.unwrap_or_default();
-            all.sound += walked.sound;
-            all.damaged += walked.damaged;
-            all.pairs += walked.pairs;
+            all.add(seen.unwrap_or_default());
         }
         all
     }
@@ -182,9 +213,7 @@ impl Pages {
             tables.extend(table(definition).map(|(tree, widths)| (name.to_vec(), tree, widths)));
             Ok(())
         });
-        let seen = seen.unwrap_or_default();
-        walked.sound += seen.sound;
-        walked.damaged += seen.damaged;
+        walked.add(Walked { pairs: 0, ..seen.unwrap_or_default() });
         tables
     }
 
@@ -222,8 +251,54 @@ impl Pages {
         Ok(walk.walked)
     }
 
-    /// The bytes of a page, unless it lies outside of the file or can't be read.
-    fn read(&self, number: u64, verified: bool) -> Option<Vec<u8>> {
+    /// Shows the branches of a state that are as they were written, and lie below such.
+    pub(crate) fn branches(&self, slot: &Slot, search: Search, see: SeeBranch<'_>) {
+        for root in [slot.user, slot.system].iter().flatten() {
+            let mut climb = Climb { pages: self, widths: Widths::default(), leaves: None, search };
+            climb.visit(root.page, root.checksum, 0, see);
+            for (_, tree, widths) in self.tables(root, &mut Walked::default()) {
+                let mut climb = Climb { pages: self, widths, leaves: None, search };
+                climb.visit(tree.page, tree.checksum, 0, see);
+            }
+        }
+    }
+
+    /// Has redb verify all of the newest state when it opens the file, and none but that one, if it is the wanted one: the
+    /// older one becomes the same, and the mark goes that says that the newest need not be looked at.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    pub(crate) fn keep_newest(&self, is_wanted: impl FnOnce(&Slot) -> bool) -> io::Result<()> {
+        let mut header = [0; HEADER];
+        self.medium.read(0, &mut header)?;
+        let at = |nth: usize| SLOTS + nth * SLOT..SLOTS + (nth + 1) * SLOT;
+        let states = [0, 1].map(|nth| header.get(at(nth)).and_then(slot));
+        let newest = match states {
+            [Some(one), Some(other)] => usize::from(other.transaction > one.transaction),
+            [one, _] => usize::from(one.is_none()),
+        };
+        if states[newest].is_some_and(|slot| is_wanted(&slot)) {
+            header.copy_within(at(newest), at(1 - newest).start);
+            header[FLAGS] = header[FLAGS] & !TRUSTED | UNCLEAN;
+            self.medium.write(0, &header)?;
+            self.medium.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a page; `None` if it lies outside of the file.
+    ///
+    /// # Errors
+    /// Those of the medium, which is asked twice.
+    fn read(&self, number: u64, verified: bool) -> io::Result<Option<Vec<u8>>> {
+        let Some((start, size)) = self.place(number, verified) else { return Ok(None) };
+        let mut bytes = vec![0; size];
+        self.medium.read(start, &mut bytes).or_else(|_| self.medium.read(start, &mut bytes))?;
+        Ok(Some(bytes))
+    }
+
+    /// Where a page lies, and how long it is.
+    fn place(&self, number: u64, verified: bool) -> Option<(u64, usize)> {
         let order = u32::try_from(number >> 59).ok()?;
         let size = self.page.checked_shl(order)?;
         let index = number & (0xf_ffff_u64 >> order.min(20));
@@ -232,9 +307,7 @@ impl Pages {
         if start.checked_add(size)? > self.len || (!verified && size > UNVERIFIED) {
             return None;
         }
-        let mut bytes = vec![0; usize::try_from(size).ok()?];
-        self.medium.read(start, &mut bytes).ok()?;
-        Some(bytes)
+        Some((start, usize::try_from(size).ok()?))
     }
 }
 
@@ -262,9 +335,13 @@ impl Walk<'_> {
             return Ok(());
         }
         self.budget -= 1;
-        let Some(page) = self.pages.read(number, above) else {
-            self.walked.damaged += 1;
-            return Ok(());
+        let page = match self.pages.read(number, above) {
+            Ok(Some(page)) => page,
+            other => {
+                self.walked.damaged += 1;
+                self.walked.unread += u64::from(other.is_err());
+                return Ok(());
+            }
         };
         let node = Node::of(&page, self.widths);
         let own = node.as_ref().is_some_and(|node| XxHash3_128::oneshot(&page[..node.end()]) == checksum);
@@ -297,6 +374,37 @@ impl Walk<'_> {
                     self.visit(child, checksum, sound, depth + 1, see)?;
                 }
                 Ok(())
+            }
+        }
+    }
+}
+
+/// A walk over the branches of a tree.
+struct Climb<'a> {
+    pages: &'a Pages,
+    widths: Widths,
+    /// How deep the first leaf lies.
+    leaves: Option<usize>,
+    search: Search,
+}
+
+impl Climb<'_> {
+    /// What is not as it was written is not followed, so there are no circles.
+    fn visit(&mut self, number: u64, checksum: u128, depth: usize, see: SeeBranch<'_>) {
+        let Some((start, _)) = self.pages.place(number, true).filter(|_| depth <= DEEPEST) else { return };
+        let Ok(Some(page)) = self.pages.read(number, true) else { return };
+        match Node::of(&page, self.widths) {
+            Some(node) if XxHash3_128::oneshot(&page[..node.end()]) != checksum => {}
+            None => {}
+            Some(Node::Leaf(_)) => self.leaves = self.leaves.or(Some(depth)),
+            Some(Node::Branch(branch)) => {
+                see(start, &page);
+                for (child, checksum) in branch.children() {
+                    let is_leaf = self.leaves.is_some_and(|leaves| depth + 1 >= leaves);
+                    if self.search == Search::Everywhere || !is_leaf {
+                        self.visit(child, checksum, depth + 1, see);
+                    }
+                }
             }
         }
     }

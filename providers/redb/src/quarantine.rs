@@ -6,16 +6,17 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use larder_core::{Damage, Error, Result};
-use redb::Database;
+use redb::{Database, StorageBackend};
 
-use crate::backend;
+use crate::backend::{self, Lent};
 use crate::codec;
 use crate::error;
+use crate::held::Held;
 use crate::pages::Pages;
 use crate::salvage::{self, Known};
-use crate::untouched::Untouched;
 
 /// Salvages the file at `path`: it is moved to `<name>.damaged-<n>`, and what verifies takes its place.
 ///
@@ -53,11 +54,12 @@ fn make(pages: &Pages, fresh: &Path, known: Known) -> Result<Damage> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let backend = backend::file(fresh).map_err(failed)?;
+    let backend: Arc<dyn StorageBackend> = backend::file(fresh).map_err(failed)?.into();
     let database = Database::builder()
-        .create_with_backend(Untouched::new(backend))
+        .create_with_backend(Lent(backend.clone()))
         .map_err(|error| error::opening(&fresh.display().to_string(), error))?;
-    salvage::run(pages, &database, known)
+    let held = Held::new(database, backend)?;
+    salvage::run(pages, held.get()?, known)
 }
 
 /// Keeps the file under a name that is free; it is still there under its own.

@@ -28,7 +28,7 @@ use crate::codec::{
 use crate::counters::{Counters, MARGIN};
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
-use crate::pages::{Pages, Root, Walked};
+use crate::pages::{Pages, Root, Slot, Walked};
 
 /// How many records one transaction takes.
 const CHUNK: u64 = 4096;
@@ -80,6 +80,25 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
     let mut damage = salvage.damage;
     damage.lost += root.length.saturating_sub(salvage.seen.pairs);
     Ok(damage)
+}
+
+/// Whether a state is the one in which the counters were these, as far as that can be read.
+pub(crate) fn is_of(pages: &Pages, slot: &Slot, counters: Counters) -> bool {
+    let Some(root) = pages.table(slot, codec::NAME) else { return false };
+    let mut revision = None;
+    let record = pages.pairs(&root, &[COUNTERS], &[OUTBOX], &mut |_, value, _| {
+        revision = Counters::decode(value).ok().map(|counters| counters.revision);
+        Ok(())
+    });
+    // Otherwise they are noted behind the newest entry.
+    let newest = codec::outbox_key(counters.next_seq.saturating_sub(1));
+    let noted = pages.pairs(&root, &newest, &[OUTBOX_END], &mut |key, value, _| {
+        let seq = codec::outbox_seq(key).unwrap_or_default();
+        let note = decode_entry(value).ok().and_then(|entry| Counters::noted(seq, entry.note?));
+        revision = revision.max(note.map(|counters| counters.revision));
+        Ok(())
+    });
+    record.and(noted).is_ok() && revision == Some(counters.revision)
 }
 
 fn empty() -> Damage {

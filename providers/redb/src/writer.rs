@@ -5,7 +5,6 @@
 //! and under a runtime that runs everything inline a commit is done when `blocking` returns.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::ThreadId;
@@ -14,12 +13,13 @@ use arc_swap::ArcSwapOption;
 use larder_core::{
     Batch, CommitObserver, CommitOutcome, Damage, Error, ErrorKind, Migrated, Result, Runtime, StoreSize,
 };
-use redb::Database;
 use tokio::sync::oneshot;
 
 use crate::catalog::Catalog;
 use crate::commit::Writer;
 use crate::config::Medium;
+use crate::error::contain;
+use crate::held::Held;
 use crate::mend::Snapshot;
 use crate::reads::Generation;
 use crate::salvage::NoteRecords;
@@ -113,12 +113,13 @@ impl Shared {
         runtime: Arc<dyn Runtime>,
         prepared: Prepared,
         medium: Medium,
-        database: Database,
+        held: Held,
         damage: Option<Damage>,
     ) -> Result<Self> {
         let Prepared { catalog, counters, notes } = prepared;
         let (reader, readers) = mpsc::channel();
-        let generation = Generation::of(&database, counters.revision, &reader)?;
+        let generation = contain(|| Ok::<_, Error>(Generation::of(held.get()?, counters.revision, &reader)?));
+        let generation = held.noted(generation)?;
         let changed = vec![counters.revision; catalog.slots().len()];
         Ok(Self {
             runtime,
@@ -131,7 +132,7 @@ impl Shared {
             suspected: AtomicBool::new(false),
             queue: Mutex::default(),
             writer: Mutex::new(Writer {
-                database: Some(database),
+                held,
                 broken: false,
                 shadow: false,
                 counters,
@@ -201,9 +202,13 @@ impl Shared {
 
     pub(crate) fn shut(&self, writer: &mut Writer) {
         self.reads.store(None);
-        let database = writer.database.take();
-        // The closing of a damaged database may panic.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
+        if self.suspected.load(Ordering::SeqCst) {
+            writer.held.doubt();
+        }
+        if !writer.shadow {
+            writer.held.keep(writer.counters);
+        }
+        drop(std::mem::take(&mut writer.held));
     }
 
     /// The jobs of one transaction. None: the turn is over.
@@ -277,7 +282,7 @@ impl Turn {
                 return;
             }
             let answers = self.shared.work(&mut writer, jobs);
-            if writer.broken && !writer.shadow && writer.database.is_some() {
+            if writer.broken && !writer.shadow && writer.held.is_open() {
                 // At once, so that reads go on: redb reads nothing more after an error.
                 drop(self.shared.ensure_open(&mut writer));
             }
@@ -303,6 +308,13 @@ impl Drop for Turn {
             };
             drop(jobs);
         }
+    }
+}
+
+/// A runtime may let go of the last turn instead of running it.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.shut(&mut lock(&self.writer));
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod at_once;
 mod bulk;
+mod closing;
 mod commits;
 mod compaction;
 mod crud;

@@ -1,0 +1,111 @@
+//! A medium that gives redb no branch which is not one: a wall in front of cycles.
+//!
+//! redb believes what it reads. A damaged leaf is an error or a panic, which is contained; but a branch that lies where
+//! another page belongs leads back to where it came from, or to pages that others lead to as well. Following such a tree
+//! a write uses up its stack, or writes over pages that are in use, and that ends the process.
+//!
+//! So the branches of the tree, one page in a hundred or so, are verified when the database is opened, and remembered with
+//! those that are written later. A page that is a branch and is not remembered is not given out. Leaves are looked at by
+//! their first byte alone.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::{BackendError, StorageBackend};
+use twox_hash::XxHash3_128;
+
+use crate::backend::{Lent, forward};
+use crate::pages::{BRANCH, Pages, Search};
+
+/// Pages by where they begin, each with the hash of all of its bytes.
+type Branches = HashMap<u64, u128>;
+
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    inner: Arc<dyn StorageBackend>,
+    /// None as long as redb verifies all pages itself.
+    branches: Mutex<Option<Branches>>,
+}
+
+impl Guarded {
+    pub(crate) fn new(inner: Arc<dyn StorageBackend>) -> Self {
+        Self { inner, branches: Mutex::new(None) }
+    }
+
+    fn branches(&self) -> MutexGuard<'_, Option<Branches>> {
+        self.branches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Verifies the branches of the state that is committed; from now on no other is given out.
+    pub(crate) fn begin(&self) {
+        let found = self.verified(Search::Branches);
+        *self.branches() = found;
+    }
+
+    fn verified(&self, search: Search) -> Option<Branches> {
+        let pages = Pages::open(Box::new(Lent(self.inner.clone()))).ok().flatten()?;
+        let slot = pages.slots.first()?;
+        let mut found = Branches::new();
+        pages.branches(slot, search, &mut |start, page| {
+            found.insert(start, XxHash3_128::oneshot(page));
+        });
+        Some(found)
+    }
+
+    /// Whether a page that says it is a branch is one, as it was written.
+    fn is_known(&self, start: u64, page: &[u8]) -> bool {
+        let hash = XxHash3_128::oneshot(page);
+        let known = |branches: &Option<Branches>| {
+            branches.as_ref().is_none_or(|branches| branches.get(&start) == Some(&hash))
+        };
+        if known(&self.branches()) {
+            return true;
+        }
+        // A tree may be deeper in one place than in another: before it is refused, all of it is looked through.
+        let Some(all) = self.verified(Search::Everywhere) else { return false };
+        let mut branches = self.branches();
+        if let Some(branches) = &mut *branches {
+            for (start, hash) in all {
+                branches.entry(start).or_insert(hash);
+            }
+        }
+        known(&branches)
+    }
+}
+
+impl StorageBackend for Guarded {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)?;
+        if offset > 0 && out.first() == Some(&BRANCH) && !self.is_known(offset, out) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a page leads to others, and should not"));
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write(offset, data)?;
+        if let Some(branches) = &mut *self.branches() {
+            if data.first() == Some(&BRANCH) {
+                branches.insert(offset, XxHash3_128::oneshot(data));
+            } else {
+                branches.remove(&offset);
+            }
+        }
+        Ok(())
+    }
+
+    forward! { inner:
+        len() -> io::Result<u64>;
+        set_len(len: u64) -> io::Result<()>;
+        sync_data() -> io::Result<()>;
+        close() -> io::Result<()>;
+        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+    }
+}
