@@ -173,7 +173,7 @@ fn one(
     // Each phase gets its share of the kills: the wait begins when the child has come to it.
     let wanted = {
         use Phase::{Compact, Enqueue, Open, Pull, Send};
-        [Enqueue, Send, Pull, Pull, Compact, Compact, Compact, Open, Open][random.below(9)]
+        [Enqueue, Send, Send, Send, Pull, Pull, Compact, Compact, Compact, Open, Open][random.below(11)]
     };
     let mut child = start(program, file, server, wanted.name())?;
     let comes = |child: &mut Child| -> std::io::Result<()> {
@@ -186,7 +186,11 @@ fn one(
         Ok(())
     };
     comes(&mut child)?;
-    let within = if wanted == Phase::Compact { 400 } else { 1500 };
+    let within = match wanted {
+        Phase::Compact => 400,
+        Phase::Send => 700,
+        _ => 1500,
+    };
     if wanted != Phase::Open {
         // Not always in the first round of its life.
         std::thread::sleep(Duration::from_micros(random.below(6000) as u64));

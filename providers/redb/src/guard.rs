@@ -17,7 +17,8 @@ use redb::{BackendError, StorageBackend};
 use twox_hash::XxHash3_128;
 
 use crate::backend::{Lent, forward};
-use crate::pages::{BRANCH, Pages, Search};
+use crate::nodes::BRANCH;
+use crate::pages::{Pages, Search};
 
 /// Pages by where they begin, each with the hash of all of its bytes.
 type Branches = HashMap<u64, u128>;

@@ -43,6 +43,7 @@ mod limits;
 mod lookups;
 mod mend;
 mod migrate;
+mod nodes;
 mod notes;
 mod outbox;
 mod overlay;

@@ -12,6 +12,8 @@ use std::io;
 use redb::StorageBackend;
 use twox_hash::XxHash3_128;
 
+use crate::nodes::{Node, Widths, number};
+
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 const FORMAT: u8 = 3;
 /// The part of the file that holds the header.
@@ -23,8 +25,6 @@ const FLAGS: usize = MAGIC.len();
 const UNCLEAN: u8 = 2;
 const TRUSTED: u8 = 4;
 const SLOT: usize = 128;
-const LEAF: u8 = 1;
-pub(crate) const BRANCH: u8 = 2;
 /// The type byte of a table that holds pairs.
 const PAIRS: u8 = 3;
 /// The most bytes that are read for a page whose number is not verified.
@@ -41,13 +41,6 @@ pub(crate) struct Root {
     checksum: u128,
     /// How many pairs the tree has.
     pub(crate) length: u64,
-}
-
-/// How the keys and values of a tree are told apart.
-#[derive(Clone, Copy, Debug, Default)]
-struct Widths {
-    key: Option<usize>,
-    value: Option<usize>,
 }
 
 /// A committed state, as its slot in the header describes it.
@@ -410,132 +403,6 @@ impl Climb<'_> {
     }
 }
 
-/// A page that is made as one.
-enum Node<'a> {
-    Leaf(Leaf<'a>),
-    Branch(Branch<'a>),
-}
-
-impl<'a> Node<'a> {
-    fn of(page: &'a [u8], widths: Widths) -> Option<Self> {
-        let [kind, _, low, high] = *page.first_chunk()?;
-        let count = usize::from(u16::from_le_bytes([low, high]));
-        match kind {
-            LEAF => Leaf::of(page, count, widths).map(Node::Leaf),
-            BRANCH => Branch::of(page, count, widths).map(Node::Branch),
-            _ => None,
-        }
-    }
-
-    /// Where what the checksum is of ends.
-    fn end(&self) -> usize {
-        match self {
-            Self::Leaf(leaf) => leaf.end,
-            Self::Branch(branch) => branch.end,
-        }
-    }
-}
-
-struct Leaf<'a> {
-    page: &'a [u8],
-    count: usize,
-    widths: Widths,
-    end: usize,
-}
-
-impl<'a> Leaf<'a> {
-    fn of(page: &'a [u8], count: usize, widths: Widths) -> Option<Self> {
-        let mut leaf = Self { page, count, widths, end: 0 };
-        leaf.end = leaf.value_end(count.checked_sub(1)?)?;
-        (leaf.end <= page.len()).then_some(leaf)
-    }
-
-    fn ends(&self) -> usize {
-        usize::from(self.widths.key.is_none()) + usize::from(self.widths.value.is_none())
-    }
-
-    fn key_end(&self, nth: usize) -> Option<usize> {
-        match self.widths.key {
-            Some(width) => Some(4 + 4 * self.ends() * self.count + width * (nth + 1)),
-            None => usize::try_from(number(self.page, 4 + 4 * nth)?).ok(),
-        }
-    }
-
-    fn value_end(&self, nth: usize) -> Option<usize> {
-        match self.widths.value {
-            Some(width) => Some(self.key_end(self.count - 1)? + width * (nth + 1)),
-            None => {
-                let before = if self.widths.key.is_none() { self.count } else { 0 };
-                usize::try_from(number(self.page, 4 + 4 * (before + nth))?).ok()
-            }
-        }
-    }
-
-    /// The pairs whose places make sense.
-    fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
-        (0..self.count).filter_map(|nth| {
-            let key_start = match nth {
-                0 => 4 + 4 * self.ends() * self.count,
-                nth => self.key_end(nth - 1)?,
-            };
-            let value_start = match nth {
-                0 => self.key_end(self.count - 1)?,
-                nth => self.value_end(nth - 1)?,
-            };
-            let key = self.page.get(key_start..self.key_end(nth)?)?;
-            let value = self.page.get(value_start..self.value_end(nth)?)?;
-            Some((key, value))
-        })
-    }
-}
-
-struct Branch<'a> {
-    page: &'a [u8],
-    keys: usize,
-    widths: Widths,
-    end: usize,
-}
-
-impl<'a> Branch<'a> {
-    fn of(page: &'a [u8], keys: usize, widths: Widths) -> Option<Self> {
-        let mut branch = Self { page, keys, widths, end: 0 };
-        branch.end = branch.key_end(keys.checked_sub(1)?)?;
-        (branch.end <= page.len()).then_some(branch)
-    }
-
-    /// Where the checksums and the numbers of the children end.
-    fn fixed(&self) -> usize {
-        8 + 24 * (self.keys + 1)
-    }
-
-    fn key_end(&self, nth: usize) -> Option<usize> {
-        match self.widths.key {
-            Some(width) => Some(self.fixed() + width * (nth + 1)),
-            None => usize::try_from(number(self.page, self.fixed() + 4 * nth)?).ok(),
-        }
-    }
-
-    fn key(&self, nth: usize) -> Option<&'a [u8]> {
-        let start = match nth {
-            0 => self.fixed() + if self.widths.key.is_none() { 4 * self.keys } else { 0 },
-            nth => self.key_end(nth - 1)?,
-        };
-        if nth >= self.keys {
-            return None;
-        }
-        self.page.get(start..self.key_end(nth)?)
-    }
-
-    /// The children: number and checksum.
-    fn children(&self) -> impl Iterator<Item = (u64, u128)> + '_ {
-        (0..=self.keys).filter_map(|nth| {
-            let checksum = self.page.get(8 + 16 * nth..)?.first_chunk()?;
-            let number = self.page.get(8 + 16 * (self.keys + 1) + 8 * nth..)?.first_chunk()?;
-            Some((u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
-        })
-    }
-}
-
 /// True for what is left of a database whose making was cut short: without the first mark, and without `name` anywhere.
 ///
 /// # Errors
@@ -558,10 +425,6 @@ pub(crate) fn is_unfinished(medium: &dyn StorageBackend, name: &str) -> io::Resu
         before.drain(..tail);
     }
     Ok(true)
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
 fn root(bytes: &[u8]) -> Option<Root> {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use larder_core::{ErrorKind, Op, Query};
 use larder_redb::Redb;
@@ -135,27 +134,4 @@ async fn a_store_whose_own_pages_are_damaged_is_salvaged_when_it_is_opened() {
         assert!(store.check(&cx()).await.unwrap().is_sound());
     }
     assert!(salvaged > 0, "pages that hold none of our records take none of them along");
-}
-
-/// What the verifying of redb's own pages costs: `cargo test -p larder-redb --test store -- --ignored costs --nocapture`.
-#[tokio::test]
-#[ignore = "measures"]
-#[allow(clippy::disallowed_methods, reason = "it is measured in real time")]
-async fn what_opening_and_closing_costs() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.redb");
-    let store = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap();
-    for first in (0..100_000).step_by(5000) {
-        save(&*store, (first..first + 5000).map(|id| person(id, &"x".repeat(200), &format!("{id}@x"), 1)))
-            .await;
-    }
-    drop(store);
-    let mut times = Vec::new();
-    for _ in 0..50 {
-        let began = Instant::now();
-        drop(open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap());
-        times.push(began.elapsed());
-    }
-    times.sort();
-    println!("{} bytes are opened and closed in {:?}", std::fs::metadata(&path).unwrap().len(), times[25]);
 }
