@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use larder::{Memory, ReadPolicy, Remark, Repository, Select};
+use larder::{Memory, Operation, ReadPolicy, Remark, Repository, Select};
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use proptest::test_runner::TestCaseError;
@@ -90,6 +90,8 @@ async fn a_change_of_a_row_that_was_moved_is_not_taken_for_one_of_a_row_that_is_
     *server.meanwhile.lock().unwrap() = [by_others(vec![(0, false)])].into();
     let report = repo.sync().model::<Note>().unwrap().await.unwrap();
     assert_eq!((report.left, repo.status().conflicts), (1, 0));
+    // One of a row that is gone would be a creation by now.
+    assert_eq!(repo.outbox().list(0, 9).await.unwrap()[0].operation, Operation::Update);
     repo.outbox().resume();
     repo.sync().await.unwrap();
     assert!(server.notes().await.contains(&(name(2), "mine".to_owned())));
