@@ -10,8 +10,8 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder::core::{Context, Provider, Query, Store};
@@ -32,6 +32,19 @@ struct Run {
     clock: Arc<AtomicI64>,
     /// Nothing is given up; then nothing may be lost.
     faithful: bool,
+    /// Writes that wait for their turn are merged.
+    merging: bool,
+    /// What was written, in the order of its commits.
+    journal: Mutex<BTreeMap<i64, Did>>,
+}
+
+/// A write that was said to be durable.
+#[derive(Debug)]
+enum Did {
+    Wrote(Note),
+    /// Of this row the stars.
+    Rated(String),
+    Deleted(String),
 }
 
 /// A life of the client's process.
@@ -44,11 +57,12 @@ impl Run {
     async fn start(&self, life: u64) -> Life {
         let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
         let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
-        // It counts what has come of each write.
         let mut settings = larder::OutboxSettings::new()
-            .without_coalescing()
             .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
             .backoff(Duration::from_micros(100), Duration::from_millis(1));
+        if !self.merging {
+            settings = settings.without_coalescing();
+        }
         if self.chance.below(3) == 0 {
             settings = settings.serial();
         }
@@ -89,11 +103,15 @@ impl Run {
                         let found = tx.find::<Note>(id.as_str())?;
                         let stars = clock.fetch_add(1, Ordering::SeqCst);
                         let text = if found.is_some() { "again" } else { "new" };
-                        tx.upsert(&note(&id, text, stars))?;
-                        Ok(stars)
+                        let note = note(&id, text, stars);
+                        tx.upsert(&note)?;
+                        Ok(note)
                     });
-                    if let (Ok(stars), true) = (written.await, is_own) {
-                        *expected = Some(stars);
+                    if let Ok(note) = written.await {
+                        if is_own {
+                            *expected = Some(note.stars);
+                        }
+                        self.did(note.stars, Did::Wrote(note));
                     }
                 }
                 5 | 6 => {
@@ -105,6 +123,7 @@ impl Run {
                         };
                         if let Ok(stored) = repo.update(&found, edit).await {
                             waiting.push((key.to_owned(), stored));
+                            self.did(stars, Did::Rated(key.to_owned()));
                             if is_own {
                                 *expected = Some(stars);
                             }
@@ -112,8 +131,18 @@ impl Run {
                     }
                 }
                 7 => {
-                    if repo.delete::<Note>(key).await.is_ok() && is_own {
-                        *expected = None;
+                    let (id, clock) = (key.to_owned(), Arc::clone(&self.clock));
+                    let deleted = repo.transaction(move |tx| {
+                        tx.find::<Note>(id.as_str())?;
+                        let at = clock.fetch_add(1, Ordering::SeqCst);
+                        tx.delete::<Note>(id.as_str())?;
+                        Ok(at)
+                    });
+                    if let Ok(at) = deleted.await {
+                        if is_own {
+                            *expected = None;
+                        }
+                        self.did(at, Did::Deleted(key.to_owned()));
                     }
                 }
                 8 => drop(repo.reading(ReadPolicy::RemoteOnly).get(Select::<Note>::all()).await),
@@ -130,6 +159,43 @@ impl Run {
                 accepted.push((key, stars));
             }
         }
+    }
+
+    fn did(&self, at: i64, did: Did) {
+        self.journal.lock().unwrap().insert(at, did);
+    }
+
+    /// What the server has if the same is written where nothing goes wrong.
+    async fn without_faults(&self) -> BTreeMap<String, Note> {
+        let weather = Weather::over(memory().await, 0, Idempotency::KEYED);
+        weather.calm.store(true, Ordering::SeqCst);
+        let quiet = Self {
+            disk: memory().await,
+            weather: Arc::new(weather),
+            chance: Chance::new(0),
+            clock: Arc::new(AtomicI64::new(1)),
+            faithful: true,
+            merging: self.merging,
+            journal: Mutex::default(),
+        };
+        let life = quiet.start(1).await;
+        let journal = std::mem::take(&mut *self.journal.lock().unwrap());
+        for (at, did) in journal {
+            match did {
+                Did::Wrote(note) => drop(life.repo.upsert(&note).await.unwrap()),
+                Did::Rated(key) => {
+                    let local = life.repo.reading(ReadPolicy::LocalOnly);
+                    let found = local.find::<Note>(key.as_str()).await.unwrap().expect("what was rated");
+                    drop(life.repo.update(&found, |note| note.stars = at).await.unwrap());
+                }
+                Did::Deleted(key) => drop(life.repo.delete::<Note>(key.as_str()).await.unwrap()),
+            }
+        }
+        quiet.calm_down(&life).await;
+        let (client, server) = quiet.rows().await;
+        assert_eq!(client, server, "without faults");
+        life.repo.close().await;
+        server
     }
 
     /// Somebody who renews credentials, and lets what is parked go again or gives it up.
@@ -210,20 +276,26 @@ fn check(log: &Log, idempotency: Idempotency) {
     }
 }
 
-async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful: bool, crashes: bool) {
+/// How a run is: what the remote declares, and what befalls the client.
+#[derive(Clone, Copy)]
+struct Kind {
+    idempotency: Idempotency,
+    faithful: bool,
+    crashes: bool,
+    merging: bool,
+}
+
+/// How many writes there were, and how many of them went by themselves.
+async fn run(disk: Arc<dyn Store>, seed: u64, kind: Kind) -> (usize, usize) {
+    let Kind { idempotency, faithful, crashes, merging } = kind;
     let run = Run {
         disk,
-        weather: Arc::new(Weather {
-            server: memory().await,
-            chance: Chance::new(!seed),
-            calm: AtomicBool::new(false),
-            dead: 0.into(),
-            idempotency,
-            log: Default::default(),
-        }),
+        weather: Arc::new(Weather::over(memory().await, !seed, idempotency)),
         chance: Chance::new(seed),
         clock: Arc::new(AtomicI64::new(1)),
         faithful,
+        merging,
+        journal: Mutex::default(),
     };
     let mut expected = [None; TASKS as usize];
     let mut accepted = Vec::new();
@@ -265,8 +337,12 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
         let log = run.weather.log.lock().unwrap();
         check(&log, idempotency);
         for (key, stars) in &accepted {
-            let written =
-                log.written.get(&key.as_str().into()).is_some_and(|written| written.contains(&Some(*stars)));
+            let arrived = log.written.get(&key.as_str().into()).map_or(&[][..], Vec::as_slice);
+            // One that was merged into a later one arrives with it.
+            let written = match merging {
+                true => arrived.iter().any(|arrived| arrived.is_none_or(|arrived| arrived >= *stars)),
+                false => arrived.contains(&Some(*stars)),
+            };
             assert!(written, "{key}={stars} was accepted and never arrived");
         }
     }
@@ -281,6 +357,11 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
             );
         }
     }
+    let writes = run.journal.lock().unwrap().len();
+    if faithful {
+        let (_, server) = run.rows().await;
+        assert_eq!(server, run.without_faults().await, "it ends as it does without faults");
+    }
     life.repo.sync().await.unwrap();
     let (client, server) = run.rows().await;
     assert_eq!(client, server);
@@ -291,6 +372,8 @@ async fn run(disk: Arc<dyn Store>, seed: u64, idempotency: Idempotency, faithful
     }
     assert!(status.online && !status.unauthorized && !status.paused, "{status:?}");
     life.repo.close().await;
+    let sent = run.weather.log.lock().unwrap().effects.len();
+    (writes, sent)
 }
 
 // Rules: o-crash
@@ -309,11 +392,39 @@ async fn whatever_happens(#[case] idempotency: Idempotency, #[case] faithful: bo
     for seed in first..first + seeds {
         // The seed of a run that fails is the last one that is named.
         println!("seed {seed}");
-        let run = run(memory().await, seed, idempotency, faithful, crashes);
+        let kind = Kind { idempotency, faithful, crashes, merging: false };
+        let run = run(memory().await, seed, kind);
         tokio::time::timeout(Duration::from_secs(20), run)
             .await
             .unwrap_or_else(|_| panic!("seed {seed} hangs"));
     }
+}
+
+// Rules: o-crash, o-coalesce
+#[rstest]
+#[case::keyed(Idempotency::KEYED, true, false)]
+#[case::keyed_with_crashes(Idempotency::KEYED, true, true)]
+#[case::keyed_with_discards(Idempotency::KEYED, false, true)]
+#[case::probed(Idempotency::Probe, false, true)]
+#[case::conditional(Idempotency::Conditional, false, true)]
+#[case::at_most_once(Idempotency::AtMostOnce, false, true)]
+#[tokio::test]
+async fn whatever_happens_to_merged_writes(
+    #[case] idempotency: Idempotency,
+    #[case] faithful: bool,
+    #[case] crashes: bool,
+) {
+    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(8);
+    let first = std::env::var("CHAOS_FIRST").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let (mut written, mut sent) = (0, 0);
+    for seed in first..first + seeds {
+        println!("seed {seed}");
+        let kind = Kind { idempotency, faithful, crashes, merging: true };
+        let run = tokio::time::timeout(Duration::from_secs(20), run(memory().await, seed, kind));
+        let (writes, of_them) = run.await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+        (written, sent) = (written + writes, sent + of_them);
+    }
+    assert!(sent < written, "{written} writes have gone as {sent} mutations: none was merged");
 }
 
 // Rules: o-crash
@@ -324,8 +435,9 @@ async fn whatever_happens_on_a_file() {
         println!("seed {seed}");
         let folder = tempfile::tempdir().unwrap();
         let disk = support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
-        let run = run(disk, seed, Idempotency::KEYED, true, true);
-        tokio::time::timeout(Duration::from_secs(30), run)
+        let merging = seed % 2 == 0;
+        let kind = Kind { idempotency: Idempotency::KEYED, faithful: true, crashes: true, merging };
+        tokio::time::timeout(Duration::from_secs(30), run(disk, seed, kind))
             .await
             .unwrap_or_else(|_| panic!("seed {seed} hangs"));
     }

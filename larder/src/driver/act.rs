@@ -93,6 +93,12 @@ impl Acts {
         Context { account: entry.account.clone(), ..Context::new() }
     }
 
+    /// Whether the entry belongs to another account than the one that is signed in: it may have changed since the engine
+    /// said that the entry may go.
+    pub(super) fn is_foreign(&self, entry: &Entry) -> bool {
+        entry.account != self.account.get()
+    }
+
     pub(crate) async fn load(&self, mut after: u64, limit: usize) -> Event {
         loop {
             let wipes = self.changes.wipes();
@@ -222,10 +228,11 @@ impl Acts {
             Err(error) => Err(error),
         };
         let answer = match applied {
-            Ok(applied) => {
+            Ok(Some(applied)) => {
                 self.keep(seq, asked, Ok(applied.row));
                 Answer::Accepted
             }
+            Ok(None) => Answer::Foreign,
             Err(error) => {
                 let answer = match operation {
                     // What was to be changed is gone.
@@ -246,8 +253,12 @@ impl Acts {
         Event::Answered { seq, answer, jitter: self.runtime.random() }
     }
 
-    async fn try_send(&self, entry: Entry, repeated: bool) -> Result<Applied> {
+    /// `None` if the entry is foreign by now.
+    async fn try_send(&self, entry: Entry, repeated: bool) -> Result<Option<Applied>> {
         let (cx, nested) = (Self::cx_of(&entry), self.nested(&entry).await?);
+        if self.is_foreign(&entry) {
+            return Ok(None);
+        }
         let mutation = Mutation {
             id: entry.id,
             schema: entry.schema,
@@ -260,7 +271,7 @@ impl Acts {
             repeated,
             nested,
         };
-        self.remote.apply(&cx, &mutation).await
+        self.remote.apply(&cx, &mutation).await.map(Some)
     }
 
     /// Asks the remote whether it has what an entry wants.

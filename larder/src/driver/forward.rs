@@ -14,7 +14,8 @@ impl Acts {
     pub(super) async fn forward(&self, entry: Entry, repeated: bool) -> Event {
         let (seq, keyed) = (entry.seq, matches!(self.idempotency(&entry), Idempotency::Keyed { .. }));
         match self.try_forward(&entry, repeated).await {
-            Ok(response) => {
+            Ok(None) => self.answered(seq, Answer::Foreign),
+            Ok(Some(response)) => {
                 self.keep_answer(seq, Kept { asked: 0, answer: Ok(None), response: Some(response) });
                 self.answered(seq, Answer::Accepted)
             }
@@ -36,14 +37,18 @@ impl Acts {
         }
     }
 
-    async fn try_forward(&self, entry: &Entry, repeated: bool) -> Result<Response> {
+    /// `None` if the entry is foreign by now.
+    async fn try_forward(&self, entry: &Entry, repeated: bool) -> Result<Option<Response>> {
         let requests = self.remote.requests().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "the remote takes no requests that are no models")
                 .with_sent(Sent::Never)
         })?;
         let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await.map_err(unreadable)?;
         let request = Parcel::request(entry, stored.as_ref(), repeated)?;
-        requests.forward(&Self::cx_of(entry), &request).await
+        if self.is_foreign(entry) {
+            return Ok(None);
+        }
+        requests.forward(&Self::cx_of(entry), &request).await.map(Some)
     }
 }
 

@@ -301,8 +301,13 @@ impl Engine {
             Answer::Unreachable { sent, .. } if once && !probing && sent != Sent::Never => {
                 Verdict::Park(ParkReason::Uncertain)
             }
+            // Nothing has left: after a restart it must not look as if something might have.
+            Answer::Foreign if !repeated && marked_alone => Verdict::Unmark,
+            Answer::Foreign => {
+                self.window.set(seq, Stage::Ready);
+                return;
+            }
             Answer::Unreachable { sent: Sent::Never, wait } if !repeated && marked_alone => {
-                // Nothing has left: after a restart it must not look as if something might have.
                 self.unreachable(now.mono, seq, wait, jitter);
                 Verdict::Unmark
             }

@@ -242,6 +242,8 @@ pub(crate) enum Answer {
     Unsendable,
     /// Nothing was asked: the entry waits for a decision, and that was not known here yet.
     Waits(ParkReason),
+    /// Nothing was asked: by now another account is signed in than the one that the entry belongs to.
+    Foreign,
 }
 
 impl Answer {
@@ -255,6 +257,7 @@ impl Answer {
                 | Self::NotThere
                 | Self::Unknowable
                 | Self::Waits(_)
+                | Self::Foreign
         )
     }
 

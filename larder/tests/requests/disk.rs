@@ -44,6 +44,15 @@ impl<S: OpenStore> OpenStore for Opens<S> {
     }
 }
 
+/// What goes wrong with a store that is not open yet.
+type Opened = Arc<Mutex<Option<Arc<Faults>>>>;
+
+/// The disk as a store to be opened, made `new` if there is none.
+pub(crate) fn opens(disk: &Disk, new: impl OpenStore) -> (impl OpenStore, Opened) {
+    let faults = Opened::default();
+    (Opens { disk: disk.clone(), new, faults: Arc::clone(&faults) }, faults)
+}
+
 /// Opens a repository on the disk, made `new` if there is none.
 pub(crate) async fn life(
     server: &Arc<Server>,
@@ -51,8 +60,7 @@ pub(crate) async fn life(
     new: impl OpenStore,
 ) -> (Repository, Arc<Faults>) {
     let rest = Rest::at(API).transport(Arc::clone(server).service());
-    let faults = Arc::<Mutex<Option<Arc<Faults>>>>::default();
-    let opens = Opens { disk: disk.clone(), new, faults: Arc::clone(&faults) };
+    let (opens, faults) = opens(disk, new);
     let settings = RequestSettings::new().declare("/keyed", Idempotency::KEYED);
     let repo = Repository::builder().store(opens).remote(rest).requests(settings).outbox(quick()).build();
     let repo = repo.await.unwrap();

@@ -2,6 +2,7 @@
 #![cfg(feature = "rest")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
+mod accounts;
 mod crash;
 mod disk;
 #[cfg(feature = "redb")]

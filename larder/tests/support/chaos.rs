@@ -76,9 +76,10 @@ pub(crate) struct Faults {
     /// Single reads of outbox entries.
     pub(crate) entry_reads: AtomicU64,
     held: Mutex<Option<(&'static str, Arc<Held>)>>,
+    held_read: Mutex<Option<Arc<Held>>>,
 }
 
-/// A commit that waits.
+/// A commit or a read that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// It is there.
@@ -98,6 +99,13 @@ impl Faults {
     pub(crate) fn hold(&self, model: &'static str) -> Arc<Held> {
         let held = Arc::<Held>::default();
         *self.held.lock().unwrap() = Some((model, Arc::clone(&held)));
+        held
+    }
+
+    /// Holds the next read of a row whose newest entry is marked, which is the one before it is sent.
+    pub(crate) fn hold_reading(&self) -> Arc<Held> {
+        let held = Arc::<Held>::default();
+        *self.held_read.lock().unwrap() = Some(Arc::clone(&held));
         held
     }
 
@@ -229,7 +237,17 @@ impl Store for Faulty {
 
     async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
         self.chance.dawdle().await;
-        self.inner.load(cx, schema, key).await
+        let stored = self.inner.load(cx, schema, key).await?;
+        if let Some(tail) = stored.as_ref().map(|stored| stored.meta.tail)
+            && self.inner.entry(cx, tail).await?.is_some_and(|entry| entry.mark.is_some())
+        {
+            let held = self.faults.held_read.lock().unwrap().take();
+            if let Some(held) = held {
+                held.there.notify_one();
+                held.go.notified().await;
+            }
+        }
+        Ok(stored)
     }
 
     fn revision(&self) -> u64 {
@@ -314,6 +332,20 @@ pub(crate) struct Weather {
     pub(crate) dead: AtomicU64,
     pub(crate) idempotency: Idempotency,
     pub(crate) log: Mutex<Log>,
+}
+
+impl Weather {
+    /// A remote over `server` that does what follows from the seed.
+    pub(crate) fn over(server: Arc<dyn Store>, seed: u64, idempotency: Idempotency) -> Self {
+        Self {
+            server,
+            chance: Chance::new(seed),
+            calm: AtomicBool::new(false),
+            dead: AtomicU64::new(0),
+            idempotency,
+            log: Mutex::default(),
+        }
+    }
 }
 
 /// What the server has done.
