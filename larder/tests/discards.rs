@@ -10,8 +10,8 @@ mod support;
 
 use std::sync::Arc;
 
-use larder::{ErrorKind, ReadPolicy, Repository, RowState, Select};
-use support::{Note, Switches, local, note, settled, soon};
+use larder::{ErrorKind, Model, ReadPolicy, Repository, RowState, Select};
+use support::{Note, Switches, Turn, local, note, settled, soon};
 
 /// A repository that sends nothing yet, with a row that the server has.
 async fn paused() -> (Arc<Switches>, Repository) {
@@ -107,4 +107,39 @@ async fn giving_up_a_creation_after_a_delete_leaves_the_delete() {
     repo.sync().await.unwrap();
     assert!(local(&repo).await.is_empty(), "no pull brings it back");
     arrives(&net, &repo, &["delete 1"], &[]).await;
+}
+
+// Rules: o-coalesce-sent, o-entry
+#[tokio::test]
+async fn giving_up_a_later_change_alters_nothing_that_may_have_been_sent() {
+    let net = Switches::new();
+    let repo = support::stepwise(&net).build().await.unwrap();
+    repo.upsert(&note("1", "old", 0)).await.unwrap().accepted().await.unwrap();
+    net.next(Turn::LoseReply);
+    let row = repo.find::<Note>("1").await.unwrap().unwrap();
+    let first = repo.update(&row, |note| note.text = "mine".into()).await.unwrap();
+    soon(async {
+        while net.seen().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        repo.outbox().pause();
+        repo.outbox().drain().await;
+    })
+    .await;
+    // What somebody else has made of the row is kept beside it.
+    net.elsewhere(note("1", "mine", 7)).await;
+    repo.sync().await.unwrap();
+    let _ = repo.update(&first, |note| note.tag = Some("later".into())).await.unwrap();
+    discard_nth(&repo, 1).await;
+    repo.outbox().resume();
+    soon(settled(&repo)).await;
+    let sent = net.applied.lock().unwrap()[1..].to_vec();
+    assert!(sent.len() >= 2 && sent.iter().all(|again| again.id == sent[0].id), "{sent:?}");
+    for again in &sent {
+        let rows = [&sent[0], again].map(|sent| Note::from_row(&**sent.row.as_ref().unwrap()).unwrap());
+        assert_eq!(rows[0], rows[1], "what goes again under an identity is what went");
+        assert_eq!((again.operation, &again.base_version), (sent[0].operation, &sent[0].base_version));
+    }
+    let row = repo.find::<Note>("1").await.unwrap().unwrap();
+    assert_eq!((row.text.as_str(), row.stars, row.tag.as_deref()), ("mine", 7, None));
 }
