@@ -38,12 +38,12 @@ pub use passive::PassiveConnectivity;
 pub use repository::{
     Answers, AutoSync, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation,
     Http, HttpRequest, InState, Iterate, MigrationReport, Origin, Outbox, OutboxSettings, Progress, Pushed,
-    Question, Questions, QueuedMutation, QueuedRequest, Raw, Remark, Repository, RequestSettings, Rows,
-    SentRequest, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction, UnreadableMutation,
-    Watch, WatchConflicts, WouldLose,
+    Question, Questions, QueuedMutation, QueuedRequest, Raw, Remark, Repository, RequestContent,
+    RequestSettings, Rows, SentRequest, Stored, Sync, SyncEvent, SyncEvents, SyncReport, Target, Transaction,
+    UnreadableMutation, Watch, WatchConflicts, WouldLose,
 };
 pub use runtime::TokioRuntime;
-pub use status::{Status, StatusWatch};
+pub use status::{RestingHost, Status, StatusWatch};
 
 pub use larder_core::{
     AlwaysOnline, Assoc, Conflict, Connectivity, Convert, Cursor, Damage, Datum, Decimal, Error, ErrorKind,

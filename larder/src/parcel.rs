@@ -126,6 +126,20 @@ impl Parcel {
         }
     }
 
+    /// The same request with what an edit made of it. It keeps its key, its lane and how it stands being sent twice.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(crate) fn edited(&self, request: Request) -> Result<Self> {
+        let draft = Draft { request, host: self.host(), lane: self.lane.clone() };
+        Ok(Self { id: self.id, ..Self::of(draft)? })
+    }
+
+    /// What stands of it in its entry: all but the body.
+    pub(crate) fn head(&self) -> Arc<dyn Row> {
+        Arc::new(Self { body: Vec::new(), ..self.clone() })
+    }
+
     /// Adds to a batch what keeps it.
     ///
     /// # Errors
@@ -138,7 +152,7 @@ impl Parcel {
         now: Timestamp,
     ) -> Result<()> {
         let (schema, key) = (Self::schema(), self.key()?);
-        let head: Arc<dyn Row> = Arc::new(Self { body: Vec::new(), ..self.clone() });
+        let head = self.head();
         let (carries, within) = (Vec::new(), None);
         let write = Write::Put(Arc::new(self));
         enqueue(batch, None, Intent { schema, key, write, id: Some(id), account, now, carries, within })?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
@@ -17,6 +18,8 @@ pub struct Status {
     pub online: bool,
     /// Whether the remote, or another host, refuses the credentials: the outbox waits for new ones.
     pub unauthorized: bool,
+    /// The hosts to which nothing goes for now, the remote itself among them.
+    pub resting: Vec<RestingHost>,
     /// Whether sending is paused.
     pub paused: bool,
     /// Whether a parked mutation stops everything: see [`PermanentFailure::Halt`](crate::PermanentFailure::Halt).
@@ -42,6 +45,19 @@ pub struct Status {
     pub damage: Option<Damage>,
 }
 
+/// A host to which nothing goes for now: it can't be reached, asked to be left alone, or refuses the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestingHost {
+    /// `https://host`; `None` for the remote itself, where the rows come from.
+    pub host: Option<Arc<str>>,
+    /// When it is tried again unless something is heard before; `None` if it waits for new credentials alone. As long as
+    /// nothing is queued for it, this moment may have passed.
+    pub until: Option<Timestamp>,
+    /// Whether it refuses the credentials: it waits for new ones.
+    pub unauthorized: bool,
+}
+
 impl Status {
     /// True if the remote has everything, as far as was looked: nothing is waiting, on its way or parked.
     #[must_use]
@@ -55,6 +71,7 @@ impl Default for Status {
         Self {
             online: true,
             unauthorized: false,
+            resting: Vec::new(),
             paused: false,
             halted: false,
             pending: 0,

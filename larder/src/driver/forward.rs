@@ -1,13 +1,19 @@
 //! Requests that are no models: sent as they are, and removed by their answer.
 
+use std::sync::Arc;
+
 use larder_core::{
-    Batch, Entry, EntryState, Error, ErrorKind, Idempotency, MutationId, Op, Response, Result, RowState,
-    Sent, StoredRow, SyncState, Tail, Timestamp,
+    Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Idempotency, MutationId, Op, ParkReason,
+    Request, Response, Result, RowState, Sent, StoredRow, SyncState, Tail, Timestamp,
 };
 
 use super::act::{Acts, Kept, unreadable};
+use super::decide::Retry;
 use crate::engine::{Answer, Event, settle};
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, is_parcel};
+
+/// Says what an edit makes of a request, and to which host that goes.
+type EditRequest<'a> = dyn FnMut(Request) -> Result<(Request, Option<Arc<str>>)> + Send + 'a;
 
 impl Acts {
     /// Sends an entry that is a request.
@@ -52,6 +58,76 @@ impl Acts {
     }
 }
 
+impl Acts {
+    /// Gives a parked request another content and lets it go again, under `id` if it may have been sent; `None` if there is
+    /// none. `edit` says to which host it would go.
+    ///
+    /// # Errors
+    /// `Invalid` if it is no request, or would go to another host; `Conflict` if it is not parked; `Unsupported` if its
+    /// body is lost; what `edit` says.
+    pub(crate) async fn edit_request(
+        &self,
+        seq: u64,
+        id: MutationId,
+        edit: &mut EditRequest<'_>,
+    ) -> Result<Option<Retry>> {
+        loop {
+            let Some((entry, stored)) = self.look(seq).await? else {
+                return Ok(None);
+            };
+            if !is_parcel(&entry) {
+                let what = "the mutation is of a model: edit it by `Outbox::edit`";
+                return Err(Error::new(ErrorKind::Invalid, what).model(entry.schema.model).key(&entry.key));
+            }
+            let EntryState::Parked(reason) = entry.state else {
+                let what = "the request is not parked: discard it and make another";
+                return Err(Error::new(ErrorKind::Conflict, what));
+            };
+            let former = Parcel::read(&entry)?;
+            let (request, host) = edit(Parcel::request(&entry, stored.as_ref(), false)?)?;
+            if host != former.host() {
+                let what = "an edit can't send a request to another host: discard it and make another";
+                return Err(Error::new(ErrorKind::Invalid, what));
+            }
+            let parcel = former.edited(request)?;
+            let entry = Entry { row: Some(parcel.head()), ..entry };
+            let stored = stored.map(|stored| StoredRow { row: Some(Arc::new(parcel)), ..stored });
+            let aside = reason == ParkReason::Refused;
+            let batch = if aside {
+                again(&entry, stored, id, self.runtime.now())?
+            } else {
+                in_place(entry, stored, id, self.runtime.now())?
+            };
+            if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+                return Ok(Some(if aside { Retry::Anew } else { Retry::Again }));
+            }
+        }
+    }
+}
+
+/// A parked request that stops its lane, as it goes on in its place.
+///
+/// # Errors
+/// `Unsupported` if its body is not there any more.
+fn in_place(mut entry: Entry, stored: Option<StoredRow>, id: MutationId, now: Timestamp) -> Result<Batch> {
+    let expect = vec![settle::expect(&entry, stored.as_ref())];
+    let Some(StoredRow { row, mut meta }) = stored else { return Err(bodiless()) };
+    if entry.mark.take().is_some() {
+        entry.id = id;
+    }
+    entry.state = EntryState::Ready;
+    entry.strikes = 0;
+    entry.first_strike = None;
+    entry.not_before = None;
+    meta.sync = SyncState { state: RowState::Pending, since: now };
+    let row = settle::rewritten(entry.schema, entry.key.clone(), row, meta);
+    Ok(Batch { expect, ops: vec![Op::Revise(Box::new(entry)), row] })
+}
+
+fn bodiless() -> Error {
+    Error::new(ErrorKind::Unsupported, "the body of the request is lost: discard what is left of it")
+}
+
 /// The remote has answered: neither the request nor its row is kept.
 pub(super) fn done(entry: &Entry, stored: Option<&StoredRow>) -> Batch {
     let mut batch = Batch { expect: vec![settle::expect(entry, stored)], ops: vec![Op::Dequeue(entry.seq)] };
@@ -74,8 +150,7 @@ pub(super) fn again(
     let expect = vec![settle::expect(entry, stored.as_ref())];
     let mut batch = Batch { expect, ops: vec![Op::Dequeue(entry.seq)] };
     let Some(StoredRow { row: Some(row), mut meta }) = stored else {
-        let what = "the body of the request is lost: discard what is left of it";
-        return Err(Error::new(ErrorKind::Unsupported, what));
+        return Err(bodiless());
     };
     let (schema, key) = (entry.schema, entry.key.clone());
     meta.sync = SyncState { state: RowState::Pending, since: now };

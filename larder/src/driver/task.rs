@@ -1,8 +1,9 @@
 //! The task: waits for whatever comes first, asks the engine, starts what it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -14,7 +15,7 @@ use super::act::Acts;
 use super::tell;
 use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
 use crate::events::Teller;
-use crate::status::Status;
+use crate::status::{RestingHost, Status};
 
 /// What the repository asks of the driver.
 #[derive(Debug)]
@@ -129,6 +130,7 @@ pub(crate) fn start(
         waiting: Vec::new(),
         settling: Vec::new(),
         withdrawing: Vec::new(),
+        until: BTreeMap::new(),
         closing: None,
     };
     runtime.spawn("larder outbox", Box::pin(task.run(paused)));
@@ -142,6 +144,8 @@ struct Task {
     work: FuturesUnordered<BoxFuture<'static, Event>>,
     inbox: mpsc::UnboundedReceiver<Command>,
     status: watch::Sender<Status>,
+    /// Until when hosts are left alone, on both clocks.
+    until: BTreeMap<Option<Arc<str>>, (Duration, Timestamp)>,
     in_flight: Arc<Mutex<BTreeSet<(&'static str, Key)>>>,
     teller: Teller,
     accepted: Arc<AtomicU64>,
@@ -160,6 +164,12 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.acts.fates.close();
     }
+}
+
+/// The moment so long after another.
+fn later(at: Timestamp, wait: Duration) -> Timestamp {
+    let wait = i128::try_from(wait.as_nanos()).unwrap_or(i128::MAX);
+    Timestamp::from_nanosecond(at.as_nanosecond().saturating_add(wait)).unwrap_or(Timestamp::MAX)
 }
 
 /// Tells those who wait; they may have stopped waiting.
@@ -346,7 +356,7 @@ impl Task {
                 }
             });
         }
-        self.publish(accepted, now.wall, read);
+        self.publish(accepted, now, read);
         if self.engine.at_rest() {
             answer(std::mem::take(&mut self.waiting));
         }
@@ -365,11 +375,29 @@ impl Task {
         }
     }
 
-    fn publish(&mut self, accepted: bool, now: Timestamp, read: Option<Read>) {
+    /// The hosts to which nothing goes now. The moment until which one is left alone is told once: clocks drift apart.
+    fn resting(&mut self, now: Instants) -> Vec<RestingHost> {
+        let former = std::mem::take(&mut self.until);
+        let mut resting = Vec::new();
+        for (host, until, unauthorized) in self.engine.resting(now.mono) {
+            let until = until.map(|until| {
+                let known = former.get(host).filter(|(known, _)| *known == until).map(|(_, told)| *told);
+                let told = known.unwrap_or_else(|| later(now.wall, until.saturating_sub(now.mono)));
+                self.until.insert(host.clone(), (until, told));
+                told
+            });
+            resting.push(RestingHost { host: host.clone(), until, unauthorized });
+        }
+        resting
+    }
+
+    fn publish(&mut self, accepted: bool, now: Instants, read: Option<Read>) {
         let counts = self.engine.counts();
+        let resting = self.resting(now);
         let next = Status {
             online: self.engine.reachable(),
             unauthorized: self.engine.unauthorized(),
+            resting,
             paused: self.engine.paused(),
             halted: self.engine.halted(),
             pending: counts.waiting,
@@ -378,7 +406,7 @@ impl Task {
             in_flight: counts.in_flight,
             parked: counts.parked,
             conflicts: counts.conflicts,
-            last_pushed: if accepted { Some(now) } else { self.status.borrow().last_pushed },
+            last_pushed: if accepted { Some(now.wall) } else { self.status.borrow().last_pushed },
             last_pulled: self.status.borrow().last_pulled,
             damage: None,
         };

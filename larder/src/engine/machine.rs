@@ -167,6 +167,15 @@ impl Engine {
         self.hosts.values().any(|standing| standing.held)
     }
 
+    /// The hosts to which nothing goes now: until when that is so, and whether they refuse the credentials.
+    pub(crate) fn resting(&self, mono: Duration) -> impl Iterator<Item = (&Host, Option<Duration>, bool)> {
+        let resting = self
+            .hosts
+            .iter()
+            .map(move |(host, standing)| (host, standing.down.filter(|until| *until > mono), standing.held));
+        resting.filter(|(_, until, held)| *held || until.is_some())
+    }
+
     /// Whether sending is paused.
     pub(crate) fn paused(&self) -> bool {
         self.paused

@@ -442,7 +442,7 @@ impl Outbox<'_> {
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Cancelled, "the runtime dropped the decision")))
     }
 
-    fn remote(&self) -> Result<&Remote> {
+    pub(super) fn remote(&self) -> Result<&Remote> {
         self.repo.remote()
     }
 }
@@ -468,7 +468,7 @@ async fn give_up(acts: &Acts, driver: &Handle, seq: u64) -> Result<Discard> {
     discarded
 }
 
-fn gone(seq: u64) -> Error {
+pub(super) fn gone(seq: u64) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no mutation {seq} in the outbox"))
 }
 

@@ -40,7 +40,7 @@ async fn a_host_that_is_down_keeps_its_own_requests_waiting_and_no_others() {
     assert_eq!(server.lines().pop().unwrap(), "uploads.example.com PUT /a.pdf");
 }
 
-// Rules: o-hosts, o-retry-after
+// Rules: o-hosts, o-retry-after, o-status
 #[tokio::test]
 async fn a_host_that_asks_for_it_is_left_alone_with_all_its_lanes() {
     let server = Server::new();
@@ -57,12 +57,21 @@ async fn a_host_that_asks_for_it_is_left_alone_with_all_its_lanes() {
     soon(repo.http().put("/own").send().await.unwrap().accepted()).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     assert_eq!(server.lines(), ["uploads.example.com PUT /busy", "PUT /own"]);
+    let resting = repo.status().resting;
+    assert_eq!(resting.len(), 1, "{resting:?}");
+    assert_eq!(
+        (resting[0].host.as_deref(), resting[0].unauthorized),
+        (Some("https://uploads.example.com"), false)
+    );
+    let left = resting[0].until.unwrap().duration_since(larder::Timestamp::now()).as_secs();
+    assert!((3_500..=3_600).contains(&left), "{left} s are left");
     repo.outbox().drain().await;
     soon(busy.accepted()).await.unwrap();
     soon(behind.accepted()).await.unwrap();
+    assert_eq!(repo.status().resting, []);
 }
 
-// Rules: o-hosts, o-credentials
+// Rules: o-hosts, o-credentials, o-status
 #[tokio::test]
 async fn a_host_that_refuses_the_credentials_stops_itself() {
     let server = Server::new();
@@ -76,9 +85,12 @@ async fn a_host_that_refuses_the_credentials_stops_itself() {
     })
     .await;
     soon(repo.http().put("/own").send().await.unwrap().accepted()).await.unwrap();
+    let resting = repo.status().resting.remove(0);
+    assert_eq!(resting.host.as_deref(), Some("https://uploads.example.com"));
+    assert_eq!((resting.until, resting.unauthorized), (None, true));
     repo.credentials_renewed();
     soon(upload.accepted()).await.unwrap();
-    assert!(!repo.status().unauthorized);
+    assert!(!repo.status().unauthorized && repo.status().resting.is_empty());
 }
 
 // Rules: o-requests-headers

@@ -1,6 +1,6 @@
 //! What the server refuses, and what may have arrived: kept for a decision.
 
-use larder::{ErrorKind, Idempotency, ParkReason, PermanentFailure, RequestSettings};
+use larder::{ErrorKind, Idempotency, ParkReason, PermanentFailure, RequestContent, RequestSettings};
 
 use crate::server::{Server, Turn};
 use crate::{builder, emptied, parked, repo, soon};
@@ -185,4 +185,78 @@ async fn refused_credentials_stop_everything_and_park_nothing() {
     assert_eq!(repo.status().parked, 0);
     repo.credentials_renewed();
     soon(sent.accepted()).await.unwrap();
+}
+
+// Rules: o-requests-edit, o-requests-refused, o-requests-body
+#[tokio::test]
+async fn a_refused_request_is_edited_and_goes_again_under_another_key() {
+    let server = Server::new();
+    let repo = repo(&server).await;
+    server.next("/a", Turn::Say(422, "too short"));
+    let sent = repo.http().put("/a").body("x").lane("one").send().await.unwrap();
+    soon(sent.accepted()).await.unwrap_err();
+    let left = parked(&repo, 1).await.remove(0);
+    let edit = |content: &mut RequestContent| {
+        assert_eq!((content.method.as_str(), content.body.as_slice()), ("PUT", &b"x"[..]));
+        content.target = "/a?long".into();
+        content.headers = vec![("Content-Type".into(), "text/plain".into())];
+        content.body = b"longer".to_vec();
+    };
+    repo.outbox().edit_request(left.seq, edit).await.unwrap();
+    emptied(&repo).await;
+    assert_eq!(server.done(), ["PUT /a?long longer"]);
+    let [first, second] = [0, 1].map(|nth| server.heard().remove(nth));
+    assert_ne!(first.header("idempotency-key"), second.header("idempotency-key"));
+    assert_eq!(second.header("content-type"), Some("text/plain"));
+}
+
+// Rules: o-requests-edit, o-requests-once, o-requests-order
+#[tokio::test]
+async fn a_request_that_stops_its_lane_is_edited_in_its_place() {
+    let server = Server::new();
+    let repo = repo(&server).await;
+    server.next("/pay", Turn::LoseReply);
+    let sent = repo.http().post("/pay").body("1").send().await.unwrap();
+    soon(sent.accepted()).await.unwrap_err();
+    let left = parked(&repo, 1).await.remove(0);
+    let behind = repo.http().post("/next").send().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    assert_eq!(server.done(), ["POST /pay 1"], "one of unknown outcome keeps its lane waiting");
+    assert_eq!(repo.status().blocked, 1);
+    let edit = |content: &mut RequestContent| content.body = b"2".to_vec();
+    repo.outbox().edit_request(left.seq, edit).await.unwrap();
+    soon(behind.accepted()).await.unwrap();
+    assert_eq!(server.done(), ["POST /pay 1", "POST /pay 2", "POST /next"]);
+}
+
+// Rules: o-requests-edit, o-requests-headers
+#[tokio::test]
+async fn what_an_edit_can_not_make_of_a_request_is_refused_and_changes_nothing() {
+    let server = Server::new();
+    let settings = RequestSettings::new().body_limit(8);
+    let repo = builder(&server, settings).build().await.unwrap();
+    server.next("/a", Turn::Say(422, "no"));
+    let sent = repo.http().put("/a").body("x").send().await.unwrap();
+    soon(sent.accepted()).await.unwrap_err();
+    let seq = parked(&repo, 1).await[0].seq;
+    type Edit = fn(&mut RequestContent);
+    let edits: [(Edit, ErrorKind, &str); 6] = [
+        (|content| content.method = "GET".into(), ErrorKind::Invalid, "changes nothing"),
+        (|content| content.target = "nowhere".into(), ErrorKind::Invalid, "/path"),
+        (|content| content.target = "https://x.example".into(), ErrorKind::Unsupported, "Rest::host"),
+        (|content| content.headers = vec![("X-Who".into(), "me".into())], ErrorKind::Invalid, "keep_header"),
+        (|content| content.headers = vec![("".into(), "me".into())], ErrorKind::Invalid, "header"),
+        (|content| content.body = vec![0; 9], ErrorKind::Full, "9 bytes, and 8 may be stored"),
+    ];
+    for (edit, kind, why) in edits {
+        let error = repo.outbox().edit_request(seq, edit).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let error = repo.outbox().edit_request(99, |_| ()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(parked(&repo, 1).await[0].seq, seq);
+    repo.outbox().retry(seq).await.unwrap();
+    emptied(&repo).await;
+    assert_eq!(server.done(), ["PUT /a x"]);
 }
