@@ -149,7 +149,7 @@ async fn a_request_is_told_of_among_the_events_and_counts_in_the_status() {
     assert_eq!(seen, [Happened::Queued, Happened::Sent { repeated: false }, Happened::Accepted]);
 }
 
-// Rules: o-requests, o-capacity
+// Rules: o-requests, o-capacity, o-requests-memory
 #[tokio::test]
 async fn a_full_outbox_takes_no_request_and_drops_none() {
     let server = Server::new();
@@ -161,7 +161,8 @@ async fn a_full_outbox_takes_no_request_and_drops_none() {
     assert_eq!((full.kind(), repo.outbox().len().await.unwrap()), (ErrorKind::Full, 2));
     let long = repo.http().post("/4").body("five!").send().await.unwrap_err();
     assert_eq!(long.kind(), ErrorKind::Full);
-    assert!(long.to_string().contains("body_limit"), "{long}");
+    let told = long.to_string();
+    assert!(told.contains("and 4 may be stored") && told.contains("body_limit"), "{told}");
     repo.outbox().resume();
     soon(first.accepted()).await.unwrap();
     soon(repo.outbox().settled()).await;

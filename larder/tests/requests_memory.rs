@@ -1,0 +1,68 @@
+//! How much memory a queue of requests takes does not depend on how long it is, nor on how long their bodies are.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use larder::core::Response;
+use larder::{Memory, OutboxSettings, Redb, Repository, RequestSettings};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// How long each body is.
+const BODY: usize = 100_000;
+
+/// How many are on their way at a time.
+const PARALLEL: usize = 4;
+
+async fn open(file: &Path, arrived: &Arc<AtomicUsize>) -> Repository {
+    let arrived = Arc::clone(arrived);
+    let remote = Memory::new().answering(move |request| {
+        assert_eq!(request.body.len(), BODY);
+        arrived.fetch_add(1, Ordering::SeqCst);
+        Ok(Response { status: 200, headers: Vec::new(), body: None })
+    });
+    let repo = Repository::builder()
+        .store(Redb::at(file).cache_size(256 << 10))
+        .remote(remote)
+        .requests(RequestSettings::new())
+        .outbox(OutboxSettings::new().parallel(PARALLEL))
+        .paused()
+        .cache(0)
+        .build();
+    repo.await.unwrap()
+}
+
+/// The most bytes that were held at a time while `count` requests were kept, found again, listed and sent.
+async fn most(count: usize) -> usize {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, arrived) = (folder.path().join("queue.redb"), Arc::new(AtomicUsize::new(0)));
+    let repo = open(&file, &arrived).await;
+    for nth in 0..count {
+        let request = repo.http().put(format!("/{nth}")).lane((nth % 8).to_string());
+        let _ = request.body(vec![7; BODY]).send().await.unwrap();
+    }
+    repo.close().await;
+    let repo = open(&file, &arrived).await;
+    let listed = repo.outbox().list(0, count).await.unwrap();
+    assert_eq!(listed.len(), count);
+    drop(listed);
+    repo.outbox().resume();
+    repo.outbox().settled().await;
+    repo.close().await;
+    assert_eq!(arrived.load(Ordering::SeqCst), count);
+    dhat::HeapStats::get().max_bytes
+}
+
+// Rules: o-requests-memory
+#[tokio::test(flavor = "current_thread")]
+async fn a_queue_of_long_requests_runs_in_bounded_memory() {
+    let (some, many) = (most(60).await, most(240).await);
+    let more = many.saturating_sub(some);
+    println!("60 requests: {some} bytes at most; 240: {many}");
+    assert!(more < 8 * BODY, "180 requests more, of {BODY} bytes each, take {more} bytes more at a time");
+}
