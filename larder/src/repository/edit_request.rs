@@ -87,7 +87,7 @@ impl Outbox<'_> {
                     driver.tell(Event::Nudge);
                 }
                 Some(Retry::Again | Retry::Moved(_) | Retry::Waiting) => {
-                    driver.tell(Event::Edited { seq, id })
+                    driver.tell(Event::Edited { seq, id });
                 }
             }
             Ok(())

@@ -12,8 +12,8 @@ use crate::disk::{Disk, opens};
 use crate::server::Server;
 use crate::{API, quick, soon};
 
-fn secret(account: Option<Arc<str>>) -> Credential {
-    Credential::bearer(format!("s3cret-of-{}", account.as_deref().unwrap_or("nobody")))
+fn secret(account: &str) -> Credential {
+    Credential::bearer(format!("s3cret-of-{account}"))
 }
 
 /// Who made each request, and with whose credentials it has come.
@@ -42,7 +42,7 @@ async fn an_account_that_is_switched_between_scheduling_and_sending_sends_nothin
     let rest =
         Rest::at(API).transport(Arc::clone(&server).service()).credentials(move |_: Option<Arc<str>>| {
             let account = *known.lock().unwrap();
-            async move { Ok(secret(Some(account.into()))) }
+            async move { Ok(secret(account)) }
         });
     let repo =
         Repository::builder().store(store).remote(rest).requests(RequestSettings::new()).outbox(quick());
@@ -80,7 +80,7 @@ async fn a_request_whose_credentials_are_being_fetched_goes_in_the_name_of_its_a
             let waits = Arc::clone(&waits);
             async move {
                 waits.notified().await;
-                Ok(secret(account))
+                Ok(secret(account.as_deref().unwrap_or("nobody")))
             }
         },
     );
