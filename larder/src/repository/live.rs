@@ -51,7 +51,9 @@ impl Listening {
         *gap = false;
         let mut changes = changes.ready_chunks(TOGETHER);
         while let Some(chunk) = changes.next().await {
-            *failures = 0;
+            if chunk.iter().any(Result::is_ok) {
+                *failures = 0;
+            }
             self.take(repo, chunk, gap).await?;
         }
         Ok(())
@@ -73,7 +75,14 @@ impl Listening {
             *gap |= change.position.is_none();
             position = change.position.or(position);
             match change.what {
-                Changed::Row(row) => gathered.add(schema.key_of(&*row.row)?, Some(row)),
+                Changed::Row(row) => match schema.key_of(&*row.row) {
+                    Ok(key) => gathered.add(key, Some(row)),
+                    // Which row has changed can't be said: a pull finds it, and the stream goes on behind it.
+                    Err(error) => {
+                        tracing::warn!(model = schema.model, %error, "a row was pushed that has no key");
+                        hinted = true;
+                    }
+                },
                 Changed::Deleted(key) => gathered.add(key, None),
                 // Of a kind that is not known here it is known that something changed.
                 _ => hinted = true,

@@ -143,3 +143,45 @@ async fn it_listens_again_after_an_outage() {
     server.write(&name(1), None).await;
     alike(&repo, &server).await;
 }
+
+// Rules: s-live, s-aside
+#[tokio::test]
+async fn a_row_without_a_key_keeps_nobody_from_hearing_what_comes_after_it() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(4).await;
+    server.misfits.lock().unwrap().insert(name(7));
+    server.nameless.store(true, Ordering::SeqCst);
+    let store = opened(Memory::new()).await;
+    let repo = live(&server, &store).build().await.unwrap();
+    alike(&repo, &server).await;
+    server.asked();
+    server.write(&name(7), Some(note(&name(7), "without a key", 1))).await;
+    server.write(&name(8), Some(note(&name(8), "behind it", 1))).await;
+    for _ in 0..2_000 {
+        if here(&repo).await.len() == 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(here(&repo).await.contains(&(name(8), "behind it".to_owned())));
+    let again = server.asked().into_iter().filter(|what| what.starts_with("listen Note")).count();
+    assert_eq!(again, 0, "the stream goes on");
+    server.misfits.lock().unwrap().clear();
+    repo.sync().await.unwrap();
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn a_stream_that_breaks_off_again_and_again_is_listened_to_less_and_less_often() {
+    let server = Server::telling(Memory::new()).await;
+    server.breaks.store(true, Ordering::SeqCst);
+    let store = opened(Memory::new()).await;
+    let hour = Duration::from_secs(3600);
+    let settings = larder::OutboxSettings::new().backoff(Duration::from_millis(1), hour);
+    let repo = live(&server, &store).outbox(settings).build().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let times = server.asked().into_iter().filter(|what| what.starts_with("listen Note")).count();
+    assert!((2..=20).contains(&times), "{times} times in less than half a second");
+    repo.close().await;
+}

@@ -93,6 +93,35 @@ async fn a_pull_that_is_killed_at_any_commit_goes_on_where_it_was(
     assert!(deaths >= 7, "{deaths} commits");
 }
 
+// Rules: s-delta, s-resume, s-pull
+#[rstest]
+#[tokio::test]
+async fn a_pull_of_changes_that_is_killed_at_any_commit_misses_none(#[values(false, true)] durable: bool) {
+    let mut deaths = 0;
+    for fuse in 1.. {
+        let server = Server::telling(Memory::new().delta_page(3)).await;
+        let disk = opened(Memory::new()).await;
+        apart(&server, &disk).await;
+        let (store, faults) = Faulty::over(&disk, 1);
+        faults.burn(fuse, durable);
+        let repo = server.builder(store).paused().build().await.unwrap();
+        let sync = repo.sync().model::<Note>().unwrap();
+        let killed = tokio::time::timeout(Duration::from_millis(40), sync).await.is_err();
+        drop(repo);
+        let repo = server.builder(Arc::clone(&disk)).paused().build().await.unwrap();
+        server.asked();
+        soon(repo.sync().model::<Note>().unwrap().into_future()).await.unwrap();
+        assert_eq!(here(&repo).await, expected(&server).await, "killed at commit {fuse}, durable: {durable}");
+        let asked = server.asked();
+        assert!(asked.iter().all(|what| !what.starts_with("everything")), "{asked:?}");
+        if !killed {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths >= 3, "{deaths} commits");
+}
+
 // Rules: s-resume
 #[tokio::test]
 async fn an_outage_breaks_a_pull_off_and_the_next_sync_goes_on() {

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, StreamExt};
 use larder::core::{
-    Applied, Batch, Capabilities, Change, Context, Delta, DeltaAnswer, DeltaScope, Done, Misfit, Mutation,
-    Op, OpenStore, Opening, Page, PageRow, PageToken, Plan, Presence, Provider, Query, Realtime, Requests,
-    Schema, Sent, Store, async_trait,
+    Applied, Batch, Capabilities, Change, Changed, Context, Delta, DeltaAnswer, DeltaScope, Done, Misfit,
+    Mutation, Op, OpenStore, Opening, Page, PageRow, PageToken, Plan, Presence, Provider, Query, Realtime,
+    Record, Requests, Schema, Sent, Store, async_trait,
 };
 use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Repository, Result,
@@ -40,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) keyless: AtomicBool,
     /// What others write after each page that is not the last.
     pub(crate) meanwhile: Mutex<VecDeque<ByOthers>>,
+    /// A stream of changes breaks off before there is anything in it.
+    pub(crate) breaks: AtomicBool,
     /// Page tokens of another epoch are refused.
     pub(crate) epoch: AtomicU64,
     /// It says what its answers are called.
@@ -85,6 +87,7 @@ impl Server {
             numbered: AtomicBool::new(false),
             keyless: AtomicBool::new(false),
             meanwhile: Mutex::default(),
+            breaks: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             tags: AtomicBool::new(false),
             misfits: Mutex::default(),
@@ -360,6 +363,21 @@ impl Realtime for Server {
         from: Option<&str>,
     ) -> Result<BoxStream<'static, Result<Change>>> {
         self.pass(format!("listen {} {}", schema.model, if from.is_some() { "on" } else { "anew" }))?;
-        self.store.realtime().unwrap().subscribe(cx, schema, from).await
+        if self.breaks.load(Ordering::SeqCst) {
+            let broken = Err(Error::new(ErrorKind::Transport, "it breaks off at once"));
+            return Ok(futures_util::stream::iter([broken]).boxed());
+        }
+        let (bad, nameless) = (self.misfits.lock().unwrap().clone(), self.nameless.load(Ordering::SeqCst));
+        let changes = self.store.realtime().unwrap().subscribe(cx, schema, from).await?;
+        let without_a_key = move |change: Result<Change>| {
+            let mut change = change?;
+            if let Changed::Row(row) = &mut change.what
+                && Note::from_row(&*row.row).is_ok_and(|note| nameless && bad.contains(&note.id))
+            {
+                row.row = Arc::new(Record::new(vec![None; schema.fields.len()]));
+            }
+            Ok(change)
+        };
+        Ok(changes.map(without_a_key).boxed())
     }
 }

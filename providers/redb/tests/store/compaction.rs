@@ -2,8 +2,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test waits in real time")]
 
-use larder_core::{Op, Query, Store};
-use larder_redb::Redb;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use larder_core::{Borrower, MetaRef, Op, Query, Result, Row, Store};
+use larder_redb::{Redb, StorageBackend, backend};
 
 use crate::outbox::entry;
 use crate::support::*;
@@ -66,4 +71,109 @@ async fn space_is_given_back_when_asked_while_others_read_and_write() {
     let compacted = compacted.unwrap().bytes;
     assert!(compacted <= full / 10, "{full} became {compacted}");
     assert_eq!(all(&*store).await.len(), 21);
+}
+
+/// Reads for as long as it is told to.
+struct Slow {
+    begun: mpsc::Sender<()>,
+    end: mpsc::Receiver<()>,
+}
+
+impl Borrower for Slow {
+    fn take(&mut self, _: MetaRef<'_>, _: &dyn Row) -> Result<()> {
+        if self.begun.send(()).is_ok() {
+            // Whoever reads on is not kept a second time.
+            let _ = self.end.recv();
+        }
+        Ok(())
+    }
+
+    fn anew(&mut self) {}
+}
+
+// Rules: d-compact
+#[tokio::test]
+async fn giving_space_back_waits_for_who_is_reading() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path).compact_above(u64::MAX), &[&PERSON]).await.unwrap();
+    let (full, _) = fill_and_drain(&*store, 5_000).await;
+    let (begun, has_begun) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
+    let reads = store.clone();
+    let read = tokio::spawn(async move {
+        let slow = Box::new(Slow { begun, end: ended });
+        reads.lend(&cx(), &PERSON, &Query::all(), slow).await
+    });
+    while has_begun.try_recv().is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let gives = store.clone();
+    let compact = tokio::spawn(async move { gives.compact(&cx()).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!compact.is_finished(), "somebody reads");
+    drop((end, has_begun));
+    let compacted = compact.await.unwrap().unwrap().bytes;
+    assert!(compacted <= full / 10, "{full} became {compacted}");
+    read.await.unwrap().unwrap();
+}
+
+/// Counts what is read from the medium.
+#[derive(Debug)]
+struct Reads(Box<dyn StorageBackend>, Arc<AtomicU64>);
+
+impl StorageBackend for Reads {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
+// Rules: d-cache
+#[tokio::test]
+async fn no_more_of_the_file_is_kept_in_memory_than_was_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    for first in (0..4_000).step_by(500) {
+        save(&*store, (first..first + 500).map(|id| person(id, &"x".repeat(1_000), "", 1))).await;
+    }
+    drop(store);
+    for (cache, all_kept) in [(1 << 20, false), (64 << 20, true)] {
+        let (reads, file) = (Arc::new(AtomicU64::new(0)), path.clone());
+        let counted = Arc::clone(&reads);
+        let config = Redb::at(&path)
+            .cache_size(cache)
+            .backend(move || Ok(Box::new(Reads(backend::file(&file)?, Arc::clone(&counted)))));
+        let store = open(&config, &[&PERSON]).await.unwrap();
+        assert_eq!(all(&*store).await.len(), 4_000);
+        let before = reads.swap(0, Ordering::SeqCst);
+        assert_eq!(all(&*store).await.len(), 4_000);
+        let again = reads.load(Ordering::SeqCst);
+        assert_eq!(
+            again == 0,
+            all_kept,
+            "{before} reads, and {again} of the same once more, with {cache} bytes"
+        );
+    }
 }

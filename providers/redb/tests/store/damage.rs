@@ -277,13 +277,9 @@ async fn what_is_noted_down_is_verified() {
     }
 }
 
-// Rules: m-evolve-newer, d-format
-#[tokio::test]
-async fn a_newer_format_is_refused_clearly() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.redb");
-    drop(open(&at(&path), &[&PERSON]).await.unwrap());
-    tamper(&path, 0x01, |_, value| {
+/// Makes a file one of a newer format.
+pub(crate) fn make_newer(path: &Path) {
+    tamper(path, 0x01, |_, value| {
         let payload = [&value[4..value.len() - 2], &[3, 0]].concat();
         // A CRC-32 of our own, so that this test does not lean on the store's.
         let mut crc = u32::MAX;
@@ -296,6 +292,15 @@ async fn a_newer_format_is_refused_clearly() {
         *value = [&(!crc).to_le_bytes()[..], &payload].concat();
         true
     });
+}
+
+// Rules: m-evolve-newer, d-format
+#[tokio::test]
+async fn a_newer_format_is_refused_clearly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    drop(open(&at(&path), &[&PERSON]).await.unwrap());
+    make_newer(&path);
     let error = open(&at(&path), &[&PERSON]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "nothing is damaged, so nothing may be salvaged");
     assert!(message(&error).contains("format 3, newer than 2"), "{error}");

@@ -9,7 +9,7 @@ use larder_core::{
 };
 use larder_redb::{OnCorrupt, Redb};
 
-use crate::damage::{COUNTERS, ENTRIES, OUTBOX, ROWS, at, kind, tamper};
+use crate::damage::{COUNTERS, ENTRIES, OUTBOX, ROWS, at, kind, make_newer, tamper};
 use crate::disk::Disk;
 use crate::support::*;
 
@@ -422,4 +422,53 @@ async fn a_check_comes_to_an_end_though_the_store_can_be_opened_and_not_be_read(
         }
     }
     assert!(noticed >= 10, "{noticed}");
+}
+
+// Rules: d-format, d-salvage
+#[tokio::test]
+async fn a_damaged_file_of_a_newer_format_is_left_as_it_is() {
+    for newer in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.redb");
+        filled(&path, 3_000, 0).await;
+        if newer {
+            make_newer(&path);
+        }
+        // It lacks its end, so that it can't even be opened.
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.truncate(bytes.len() - 4096);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(kind(open(&at(&path), &[&PERSON]).await), ErrorKind::Corrupt);
+        let opened = open(&Redb::at(&path), &[&PERSON]).await;
+        if newer {
+            assert_eq!(kind(opened), ErrorKind::Unsupported);
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+        } else {
+            assert!(opened.unwrap().damage().is_some(), "one of ours is salvaged");
+        }
+    }
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn a_store_that_was_told_to_fail_goes_on_with_the_file_that_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    filled(&path, 100, 0).await;
+    tamper(&path, ROWS, |key, value| {
+        let is_it = key.last() == Some(&7);
+        if is_it {
+            let last = value.len() - 1;
+            value[last] ^= 1;
+        }
+        is_it
+    });
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Corrupt);
+        // Whatever the store does about it comes before this.
+        save(&*store, [row(500)]).await;
+        assert!(store.damage().is_none() && asides(directory.path()).is_empty());
+    }
+    assert!(find(&*store, &PERSON, 500).await.unwrap().is_some());
 }
