@@ -60,8 +60,8 @@ pub(crate) struct Ground<'a, 't> {
     pub(crate) counters: &'a mut Counters,
     /// Slot by slot, the revision of the last change.
     pub(crate) changed: &'a mut [u64],
-    /// How many bytes of outbox entries were removed.
-    pub(crate) freed: &'a mut u64,
+    /// How many more bytes of outbox entries were removed than added.
+    pub(crate) freed: &'a mut i64,
     /// The newest entry that the counters were noted behind, and what was noted.
     pub(crate) noted: &'a mut Option<(u64, Counters)>,
     /// True if others share the transaction, so that the batch has to be taken back alone if it fails.
@@ -111,8 +111,8 @@ pub(crate) struct Applying<'a, 't> {
     pub(crate) checks: Vec<Check>,
     /// True if the outbox has to be counted anew.
     recount: bool,
-    /// How many bytes of outbox entries it removes.
-    freed: u64,
+    /// How many more bytes of outbox entries it removes than it adds.
+    freed: i64,
     noted: Option<(u64, Counters)>,
 }
 
@@ -267,7 +267,7 @@ impl Applying<'_, '_> {
         self.counters.next_seq += 1;
         self.counters.entries += 1;
         self.counters.parked += u64::from(is_parked(entry));
-        self.write_entry(seq, entry, true)?;
+        self.freed -= self.write_entry(seq, entry, true)?;
         self.seqs.push(seq);
         Ok(())
     }
@@ -281,12 +281,13 @@ impl Applying<'_, '_> {
         self.count_out(parked);
         self.counters.entries += 1;
         self.counters.parked += u64::from(is_parked(entry));
-        self.write_entry(entry.seq, entry, noted)
+        self.write_entry(entry.seq, entry, noted).map(drop)
     }
 
     /// Writes an entry, and the counters as they are now behind it: at the end of the transaction they are left there if
     /// it is the newest.
-    fn write_entry(&mut self, seq: u64, entry: &Entry, noted: bool) -> Outcome {
+    /// Gives how many bytes it takes.
+    fn write_entry(&mut self, seq: u64, entry: &Entry, noted: bool) -> Outcome<i64> {
         let shape = self.catalog.slot(entry.schema)?.shape;
         let mut encoded = encode_entry(entry, shape).map_err(|error| error.during("commit"))?;
         if noted {
@@ -295,14 +296,15 @@ impl Applying<'_, '_> {
                 self.noted = Some((seq, self.counters));
             }
         }
+        let len = encoded.len() as i64;
         self.overlay.set(codec::outbox_key(seq).to_vec(), Change::Value(encoded))?;
         self.touched.outbox = true;
-        Ok(())
+        Ok(len)
     }
 
     fn dequeue(&mut self, seq: u64) -> Outcome {
         let key = codec::outbox_key(seq);
-        let look = |bytes: &[u8]| (was_parked(bytes), bytes.len() as u64);
+        let look = |bytes: &[u8]| (was_parked(bytes), bytes.len() as i64);
         if let Some((parked, len)) = self.overlay.look(&key, look)? {
             self.overlay.set(key.to_vec(), Change::Gone)?;
             self.freed += len;

@@ -34,7 +34,7 @@ pub(crate) struct Writer {
     pub(crate) reader: Sender<Infallible>,
     /// … and this says when the last of them is gone.
     pub(crate) readers: Receiver<Infallible>,
-    /// How many bytes of outbox entries were removed since space was last given back.
+    /// How many bytes fewer the outbox has than when it had the most, since space was last given back.
     pub(crate) freed: u64,
 }
 
@@ -134,7 +134,7 @@ impl Shared {
     pub(crate) fn publish(&self, writer: &mut Writer, next: Next) {
         let Next { counters, changed, touched, freed, .. } = next;
         (writer.counters, writer.changed) = (counters, changed);
-        writer.freed += freed;
+        writer.freed = writer.freed.saturating_add_signed(freed);
         if touched.is_empty() {
             return;
         }
@@ -223,8 +223,8 @@ pub(crate) struct Next {
     pub(crate) counters: Counters,
     pub(crate) changed: Vec<u64>,
     pub(crate) touched: Vec<Touched>,
-    /// How many bytes of outbox entries it removes.
-    pub(crate) freed: u64,
+    /// How many more bytes of outbox entries it removes than it adds.
+    pub(crate) freed: i64,
     /// The newest entry that the counters were noted behind, and what was noted.
     pub(crate) noted: Option<(u64, Counters)>,
 }

@@ -78,7 +78,7 @@ impl Redb {
     }
 
     /// Sets from how many bytes on space is given back by itself: when the outbox has become empty, nobody waits to
-    /// write, and what has gone from it since the last time takes at least `bytes` and a quarter of the file.
+    /// write, and what it had when it was fullest since the last time takes at least `bytes` and a quarter of the file.
     /// [`COMPACT_ABOVE`](Self::COMPACT_ABOVE) unless told otherwise; `u64::MAX`: never.
     #[must_use]
     pub fn compact_above(mut self, bytes: u64) -> Self {

@@ -207,17 +207,13 @@ impl Shared {
         }
     }
 
-    /// True if so much of the outbox has gone that giving its space back is worth it: it is empty, and what has gone
-    /// since the last time is more than the configured size and a quarter of the file.
-    pub(crate) fn is_due(&self, writer: &mut Writer) -> bool {
-        if writer.freed < self.medium.compact_above || writer.counters.entries > 0 || writer.broken {
-            return false;
-        }
-        let due = self.medium.size().is_ok_and(|size| writer.freed >= size / 4);
-        if !due {
-            // Not to be asked after each commit.
-            writer.freed /= 2;
-        }
-        due
+    /// True if so much of the outbox has gone that giving its space back is worth it: it is empty, and when it had the most
+    /// it took more than the configured size and a quarter of the file. What comes and goes one by one takes the same
+    /// space again and again, and leaves none to give back.
+    pub(crate) fn is_due(&self, writer: &Writer) -> bool {
+        writer.freed >= self.medium.compact_above
+            && writer.counters.entries == 0
+            && !writer.broken
+            && self.medium.size().is_ok_and(|size| writer.freed >= size / 4)
     }
 }

@@ -269,7 +269,7 @@ impl Turn {
         lock(&self.shared.queue).thread = Some(std::thread::current().id());
         loop {
             let mut writer = lock(&self.shared.writer);
-            if lock(&self.shared.queue).jobs.is_empty() && self.shared.is_due(&mut writer) {
+            if lock(&self.shared.queue).jobs.is_empty() && self.shared.is_due(&writer) {
                 // At rest: nobody waits to write. What goes wrong is told of, and is tried again later.
                 drop(self.shared.compact(&mut writer));
             }

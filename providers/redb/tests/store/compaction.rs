@@ -177,3 +177,23 @@ async fn no_more_of_the_file_is_kept_in_memory_than_was_said() {
         );
     }
 }
+
+// Rules: d-compact
+#[tokio::test]
+async fn what_comes_and_goes_one_by_one_leaves_nothing_to_give_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    // Were space given back, the file would be as small as it can be.
+    let store =
+        open_on(TestRuntime::inline(), &Redb::at(&path).compact_above(256 << 10), &[&PERSON]).await.unwrap();
+    let before = store.size(&cx()).await.unwrap().bytes;
+    let large = entry(&PERSON, person(1, &"x".repeat(20_000), "", 1));
+    for _ in 0..100 {
+        let seqs = commit(&*store, [Op::Enqueue(large.clone())]).await.unwrap().seqs;
+        commit(&*store, [Op::Dequeue(seqs[0])]).await.unwrap();
+    }
+    assert!(
+        store.size(&cx()).await.unwrap().bytes >= before,
+        "two megabytes have gone, and were never there at once"
+    );
+}
