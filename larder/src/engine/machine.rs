@@ -66,8 +66,9 @@ impl Engine {
             Event::Loaded { heads, last, more, wipes } => {
                 self.loading = false;
                 self.wiped(wipes);
-                // What was read before a wipe is gone, and what came after it is still to be read.
-                let outdated = wipes < self.wipes;
+                // What was read before a wipe is gone, and what came after it is still to be read; so is what was decided
+                // meanwhile.
+                let outdated = wipes < self.wipes || self.window.is_overtaken(&heads);
                 let heads = if outdated { Vec::new() } else { heads };
                 self.more |= outdated;
                 // A write that came in meanwhile has set `more` again.
@@ -134,7 +135,10 @@ impl Engine {
             }
             Event::Kept(seq) => self.window.restore(seq),
             Event::Reverted(seqs) => {
-                seqs.into_iter().for_each(|seq| self.window.set_aside(seq, ParkReason::Reverted));
+                for seq in seqs {
+                    self.window.decide(seq, self.loading);
+                    self.window.set_aside(seq, ParkReason::Reverted);
+                }
             }
             Event::Account(account) => {
                 self.settings.account.clone_from(&account);
@@ -439,6 +443,7 @@ impl Engine {
     fn rebased(&mut self, Moved { ended, heads }: Moved) {
         // What went in the request of one that is gone may go by itself by now.
         for head in heads {
+            self.window.decide(head.seq, self.loading);
             if let Some(tracked) =
                 self.window.get_mut(head.seq).filter(|tracked| tracked.stage == Stage::Settling)
             {
@@ -449,7 +454,7 @@ impl Engine {
         }
         for (seq, _) in ended {
             self.window.carried(seq).into_iter().for_each(|carried| self.window.forget(carried));
-            self.window.forget(seq);
+            self.window.end(seq, self.loading);
         }
     }
 
@@ -478,6 +483,7 @@ impl Engine {
 
     /// A parked entry goes again. The application may see that an entry is parked before the engine does.
     fn retried(&mut self, seq: u64) {
+        self.window.decide(seq, self.loading);
         match self.window.get_mut(seq) {
             Some(tracked) if tracked.stage == Stage::Settling => tracked.revived = true,
             Some(tracked) if is_aside(tracked.head.parked) => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent, Timestamp, Uuid};
 use rstest::rstest;
 
+use super::rebase::Ended;
 use super::ties::Tied;
 use super::{Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict};
 
@@ -436,6 +437,40 @@ fn a_retry_that_comes_before_the_news_of_the_parking_counts() {
     let parked = Event::Settled { seq: 1, verdict: Verdict::Park(ParkReason::Rejected) };
     assert_eq!(tell(&mut engine, at(0), parked), [Effect::Send { seq: 1, repeated: true }]);
     assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), [], "it is on its way");
+}
+
+// Rules: o-parked
+#[test]
+fn what_is_decided_while_the_outbox_is_read_is_not_undone_by_what_was_read_before() {
+    let parked = || Head { parked: Some(ParkReason::Rejected), ..head(1, "a", KEYED) };
+    let behind = || head(2, "a", KEYED);
+    let moved = Moved { ended: Vec::new(), heads: vec![head(1, "a", KEYED)] };
+    let edited = Event::Edited { seq: 1, id: MutationId(Uuid::from_u128(9)) };
+    for decision in [Event::Retried(1), edited, Event::Rebased(moved), Event::Reverted(vec![1])] {
+        let mut engine = Engine::new(Settings::default());
+        tell(&mut engine, at(0), Event::Tick);
+        tell(&mut engine, at(0), decision);
+        let read = Event::Loaded { heads: vec![parked(), behind()], last: 2, more: false, wipes: 0 };
+        assert_eq!(
+            tell(&mut engine, at(0), read),
+            [Effect::Load { after: 0, limit: 4096 }],
+            "it is read again"
+        );
+        assert!(engine.has_more() && !engine.tracks(1) && !engine.tracks(2));
+        let read =
+            Event::Loaded { heads: vec![head(1, "a", KEYED), behind()], last: 2, more: false, wipes: 0 };
+        assert_eq!(tell(&mut engine, at(0), read), [Effect::Mark(vec![1])]);
+    }
+}
+
+#[test]
+fn what_has_ended_while_the_outbox_is_read_stops_nothing() {
+    let mut engine = Engine::new(Settings::default());
+    tell(&mut engine, at(0), Event::Tick);
+    tell(&mut engine, at(0), Event::Rebased(Moved { ended: vec![(1, Ended::Done)], heads: Vec::new() }));
+    let gone = Head { parked: Some(ParkReason::Conflict), ..head(1, "a", KEYED) };
+    let read = Event::Loaded { heads: vec![gone, head(2, "a", KEYED)], last: 2, more: false, wipes: 0 };
+    assert_eq!(tell(&mut engine, at(0), read), [Effect::Mark(vec![2])]);
 }
 
 #[test]

@@ -96,6 +96,8 @@ struct Meanwhile {
     /// The keys that the remote gave in place of temporary ones.
     given: BTreeMap<Place, Key>,
     gone: BTreeSet<u64>,
+    /// Entries that somebody has decided about: one that is read as parked may be so no more.
+    decided: BTreeSet<u64>,
 }
 
 fn place(head: &Head) -> Place {
@@ -282,12 +284,7 @@ impl Window {
     /// Takes in entries that are other than they were known, and forgets those that are gone. What a load brings that is
     /// under way may be of before.
     pub(super) fn revise(&mut self, revised: Vec<Head>, gone: Vec<u64>, loading: bool) {
-        for seq in gone {
-            self.forget(seq);
-            if loading {
-                self.meanwhile.gone.insert(seq);
-            }
-        }
+        gone.into_iter().for_each(|seq| self.end(seq, loading));
         for head in revised {
             // One that is on its way is what it was when it was marked.
             let open = |tracked: &Tracked| !tracked.stage.is_busy() || tracked.stage == Stage::Marking;
@@ -306,6 +303,28 @@ impl Window {
                 }
             }
         }
+    }
+
+    /// Forgets an entry for good.
+    pub(super) fn end(&mut self, seq: u64, loading: bool) {
+        self.forget(seq);
+        if loading {
+            self.meanwhile.gone.insert(seq);
+        }
+    }
+
+    /// Somebody has decided about an entry, which may not be known here yet.
+    pub(super) fn decide(&mut self, seq: u64, loading: bool) {
+        if loading {
+            self.meanwhile.decided.insert(seq);
+        }
+    }
+
+    /// True if what was loaded stands against what was decided while it was read: a parked entry would wait for ever. (One
+    /// that has been parked since is looked at again before it goes.)
+    pub(super) fn is_overtaken(&self, heads: &[Head]) -> bool {
+        let decided = |head: &Head| head.parked.is_some() && self.meanwhile.decided.contains(&head.seq);
+        heads.iter().any(|head| decided(head) && !self.entries.contains_key(&head.seq))
     }
 
     /// What was loaded has been taken in.
