@@ -110,3 +110,57 @@ impl StorageBackend for Guarded {
         query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use redb::{Database, TableDefinition};
+
+    use super::*;
+
+    const TABLE: TableDefinition<'static, u64, u64> = TableDefinition::new("t");
+    const PAGE: usize = 4096;
+
+    // Rules: d-closing
+    #[test]
+    fn a_branch_is_given_out_where_it_was_written_and_nowhere_else() {
+        let medium: Arc<dyn StorageBackend> = Arc::new(InMemoryBackend::new());
+        let database = Database::builder().create_with_backend(Lent(medium.clone())).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(TABLE).unwrap();
+        (0..200_000).for_each(|nth| drop(table.insert(nth, nth).unwrap()));
+        drop(table);
+        transaction.commit().unwrap();
+        drop(database);
+        let guarded = Guarded::new(medium.clone());
+        guarded.begin();
+        let known = guarded.branches().clone().unwrap();
+        assert!(known.len() > 3, "{}", known.len());
+        let everywhere = guarded.verified(Search::Everywhere).unwrap();
+        assert_eq!(known, everywhere, "the leaves need not be read");
+        let len = medium.len().unwrap();
+        let (mut page, mut out) = (vec![0; PAGE], vec![0; PAGE]);
+        medium.read(*known.keys().next().unwrap(), &mut page).unwrap();
+        let mut refused = 0;
+        for start in (PAGE as u64..len).step_by(PAGE) {
+            let mut before = vec![0; PAGE];
+            medium.read(start, &mut before).unwrap();
+            let sound = guarded.read(start, &mut out);
+            assert_eq!(sound.is_ok(), before[0] != BRANCH || known.contains_key(&start), "{start}");
+            if !known.contains_key(&start) {
+                medium.write(start, &page).unwrap();
+                assert_eq!(guarded.read(start, &mut out).unwrap_err().kind(), io::ErrorKind::InvalidData);
+                refused += 1;
+            }
+            medium.write(start, &before).unwrap();
+        }
+        assert!(refused > 100, "{refused}");
+        // What is written is known.
+        let start = len - PAGE as u64;
+        guarded.write(start, &page).unwrap();
+        guarded.read(start, &mut out).unwrap();
+        guarded.write(start, &vec![1; PAGE]).unwrap();
+        medium.write(start, &page).unwrap();
+        assert!(guarded.read(start, &mut out).is_err());
+    }
+}
