@@ -47,9 +47,9 @@ impl Guarded {
 
     fn verified(&self, search: Search) -> Option<Branches> {
         let pages = Pages::open(Box::new(Lent(self.inner.clone()))).ok().flatten()?;
-        let slot = pages.slots.first()?;
+        let slot = pages.current?;
         let mut found = Branches::new();
-        pages.branches(slot, search, &mut |start, page| {
+        pages.branches(&slot, search, &mut |start, page| {
             found.insert(start, XxHash3_128::oneshot(page));
         });
         Some(found)

@@ -120,7 +120,7 @@ impl Drop for Held {
 /// Whether what the closing commit changes is as it was written: redb's own tables, of which there are few pages.
 fn own_pages_verify(medium: &Arc<dyn StorageBackend>) -> io::Result<bool> {
     let pages = Pages::open(Box::new(Lent(medium.clone())))?;
-    let walked = pages.as_ref().and_then(|pages| pages.slots.first().map(|slot| pages.verify_own(slot)));
+    let walked = pages.as_ref().and_then(|pages| Some(pages.verify_own(&pages.current?)));
     match walked {
         Some(walked) if walked.unread > 0 => Err(io::Error::other("the medium can't be read")),
         walked => Ok(walked.is_some_and(|walked| walked.damaged == 0)),

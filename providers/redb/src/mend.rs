@@ -66,7 +66,7 @@ impl Shared {
         let mut own = Integrity::default();
         // A medium that can't be read a second time is checked by its records alone.
         let pages = self.medium.backend().ok().and_then(|medium| Pages::open(medium).ok().flatten());
-        let pages = pages.and_then(|pages| pages.slots.first().copied().map(|slot| (pages, slot)));
+        let pages = pages.and_then(|pages| pages.current.map(|slot| (pages, slot)));
         if let Some((pages, slot)) = &pages {
             note_pages(&mut own, pages.verify_own(slot));
         }
@@ -187,7 +187,7 @@ impl Shared {
     /// `Corrupt`.
     fn look_at_pages(&self) -> Result<()> {
         let pages = self.medium.backend().ok().and_then(|medium| Pages::open(medium).ok().flatten());
-        let walked = pages.and_then(|pages| pages.slots.first().map(|slot| pages.verify(slot)));
+        let walked = pages.and_then(|pages| Some(pages.verify(&pages.current?)));
         match walked {
             Some(walked) if walked.damaged > walked.unread => {
                 let message = format!("{} pages are damaged: salvage the store", walked.damaged);

@@ -97,6 +97,9 @@ pub(crate) struct Pages {
     region: u64,
     /// The committed states that the file may be in: the one that counts first.
     pub(crate) slots: Vec<Slot>,
+    /// The state that a database goes on from which is open over the file: the header says which. After a commit that
+    /// failed, it may be the older one.
+    pub(crate) current: Option<Slot>,
 }
 
 impl Pages {
@@ -125,6 +128,7 @@ impl Pages {
         let primary = usize::from(flags & 1);
         let unclean = flags & UNCLEAN != 0;
         let slots = [primary, 1 - primary].map(|at| slot(header.get(SLOTS + at * SLOT..)?.get(..SLOT)?));
+        let current = slots[0];
         // After a power cut the other slot may be the newer one, or the only one whose pages had been written.
         let mut slots: Vec<Slot> = match slots {
             [Some(first), Some(second)] if unclean => vec![first, second],
@@ -141,6 +145,7 @@ impl Pages {
             region_header: region_header * page,
             region: (region_header + region_pages) * page,
             slots,
+            current,
         })
     }
 
