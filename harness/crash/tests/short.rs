@@ -33,14 +33,6 @@ fn a_power_cut_leaves_whole_transactions() {
     assert!(outcome.phases.len() > 3, "{:?}", outcome.phases);
 }
 
-// Rules: d-full
-#[test]
-fn a_state_whose_commit_failed_is_not_taken_for_the_one_that_counts() {
-    for seed in [571, 1661, 1671] {
-        check(&faults::compound(seed, 1), 1);
-    }
-}
-
 // Rules: d-checksum, d-panic, d-check, d-salvage
 #[test]
 fn damaged_files_give_nothing_that_was_never_written() {
