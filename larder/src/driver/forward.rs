@@ -112,13 +112,7 @@ impl Acts {
 fn in_place(mut entry: Entry, stored: Option<StoredRow>, id: MutationId, now: Timestamp) -> Result<Batch> {
     let expect = vec![settle::expect(&entry, stored.as_ref())];
     let Some(StoredRow { row, mut meta }) = stored else { return Err(bodiless()) };
-    if entry.mark.take().is_some() {
-        entry.id = id;
-    }
-    entry.state = EntryState::Ready;
-    entry.strikes = 0;
-    entry.first_strike = None;
-    entry.not_before = None;
+    settle::reworded(&mut entry, id);
     meta.sync = SyncState { state: RowState::Pending, since: now };
     let row = settle::rewritten(entry.schema, entry.key.clone(), row, meta);
     Ok(Batch { expect, ops: vec![Op::Revise(Box::new(entry)), row] })

@@ -203,12 +203,26 @@ pub(crate) fn retried(
     now: Timestamp,
 ) -> Batch {
     let mut entry = entry.clone();
-    entry.state = EntryState::Ready;
     entry.mark = entry.mark.filter(|_| idempotency != Idempotency::AtMostOnce);
+    ready_again(&mut entry);
+    restated(entry, stored, RowState::Pending, now)
+}
+
+/// Nothing is held against a parked entry any more.
+fn ready_again(entry: &mut Entry) {
+    entry.state = EntryState::Ready;
     entry.strikes = 0;
     entry.first_strike = None;
     entry.not_before = None;
-    restated(entry, stored, RowState::Pending, now)
+}
+
+/// A parked entry goes with another content: under the identity `id` if it may have been sent, for a key is never used
+/// again with another payload.
+pub(crate) fn reworded(entry: &mut Entry, id: MutationId) {
+    if entry.mark.take().is_some() {
+        entry.id = id;
+    }
+    ready_again(entry);
 }
 
 /// True if the row of an entry has gone back, so that it is no part of the row's list any more.
@@ -254,13 +268,7 @@ pub(crate) fn edited(
         _ => (0..schema.fields.len()).collect(),
     };
     entry.row = Some(row);
-    if entry.mark.take().is_some() {
-        entry.id = id;
-    }
-    entry.state = EntryState::Ready;
-    entry.strikes = 0;
-    entry.first_strike = None;
-    entry.not_before = None;
+    reworded(&mut entry, id);
     let ground = Ground::of(view.earlier.first().unwrap_or(&entry));
     let entries = view.earlier.iter().chain([&entry]).chain(&view.later);
     let top = restack(&mut batch, schema, ground, entries)?;

@@ -137,6 +137,27 @@ macro_rules! forward {
 }
 pub(crate) use forward;
 
+/// Where a range that is locked begins or ends, and what comes of locking it.
+pub(crate) type Edge = Bound<u64>;
+pub(crate) type Locked<T> = Result<T, BackendError>;
+
+/// Hands on what no wrapper of ours looks at: the length, the closing and the locks.
+macro_rules! forward_locks {
+    ($inner:tt) => {
+        crate::backend::forward! { $inner:
+            len() -> std::io::Result<u64>;
+            close() -> std::io::Result<()>;
+            try_lock_range(start: $crate::backend::Edge, end: $crate::backend::Edge) -> $crate::backend::Locked<bool>;
+            try_lock_shared_range(start: $crate::backend::Edge, end: $crate::backend::Edge) -> $crate::backend::Locked<bool>;
+            lock_range(start: $crate::backend::Edge, end: $crate::backend::Edge) -> $crate::backend::Locked<()>;
+            lock_shared_range(start: $crate::backend::Edge, end: $crate::backend::Edge) -> $crate::backend::Locked<()>;
+            unlock_range(start: $crate::backend::Edge, end: $crate::backend::Edge) -> $crate::backend::Locked<()>;
+            query_lock_range(start: $crate::backend::Edge, end: $crate::backend::Edge) -> $crate::backend::Locked<bool>;
+        }
+    };
+}
+pub(crate) use forward_locks;
+
 impl StorageBackend for CountingBackend {
     fn sync_data(&self) -> io::Result<()> {
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
@@ -153,17 +174,11 @@ impl StorageBackend for CountingBackend {
     }
 
     forward! { inner:
-        len() -> io::Result<u64>;
         read(offset: u64, out: &mut [u8]) -> io::Result<()>;
         set_len(len: u64) -> io::Result<()>;
-        close() -> io::Result<()>;
-        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
     }
+
+    forward_locks!(inner);
 }
 
 /// A backend of redb's that others read beside it.
@@ -172,17 +187,11 @@ pub(crate) struct Lent(pub(crate) Arc<dyn StorageBackend>);
 
 impl StorageBackend for Lent {
     forward! { 0:
-        len() -> io::Result<u64>;
         read(offset: u64, out: &mut [u8]) -> io::Result<()>;
         set_len(len: u64) -> io::Result<()>;
         sync_data() -> io::Result<()>;
         write(offset: u64, data: &[u8]) -> io::Result<()>;
-        close() -> io::Result<()>;
-        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
     }
+
+    forward_locks!(0);
 }

@@ -10,13 +10,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 use twox_hash::XxHash3_128;
 
-use crate::backend::{Lent, forward};
+use crate::backend::{Lent, forward, forward_locks};
 use crate::nodes::BRANCH;
 use crate::pages::{Pages, Search};
 
@@ -98,17 +97,11 @@ impl StorageBackend for Guarded {
     }
 
     forward! { inner:
-        len() -> io::Result<u64>;
         set_len(len: u64) -> io::Result<()>;
         sync_data() -> io::Result<()>;
-        close() -> io::Result<()>;
-        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
     }
+
+    forward_locks!(inner);
 }
 
 #[cfg(test)]

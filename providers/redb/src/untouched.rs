@@ -5,13 +5,12 @@
 //! has written to. So the mark is held back here, and goes to the medium, durably, before anything else does.
 
 use std::io;
-use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 
-use crate::backend::forward;
+use crate::backend::forward_locks;
 
 /// Where the flags of the file are …
 const FLAGS: usize = 9;
@@ -102,16 +101,7 @@ impl StorageBackend for Untouched {
         self.inner.write(offset, data)
     }
 
-    forward! { inner:
-        len() -> io::Result<u64>;
-        close() -> io::Result<()>;
-        try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-        lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
-        query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
-    }
+    forward_locks!(inner);
 }
 
 #[cfg(test)]
