@@ -99,7 +99,10 @@ impl Engine {
             }
             Event::Revised { revised, gone } => self.window.revise(revised, gone, self.loading),
             Event::MarkFailed { seqs, jitter } => {
-                seqs.into_iter().for_each(|seq| self.postpone(seq, now.mono, None, jitter));
+                // One that was revised meanwhile was marked once more, and may be on its way by now.
+                let marking = |seq: &u64| self.window.marking().contains(seq);
+                let failed: Vec<u64> = seqs.into_iter().filter(marking).collect();
+                failed.into_iter().for_each(|seq| self.postpone(seq, now.mono, None, jitter));
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),

@@ -286,8 +286,10 @@ impl Window {
     pub(super) fn revise(&mut self, revised: Vec<Head>, gone: Vec<u64>, loading: bool) {
         gone.into_iter().for_each(|seq| self.end(seq, loading));
         for head in revised {
-            // One that is on its way is what it was when it was marked.
-            let open = |tracked: &Tracked| !tracked.stage.is_busy() || tracked.stage == Stage::Marking;
+            // One that is marked is what it was then, and may have arrived: what is heard now is of before.
+            let open = |tracked: &Tracked| {
+                tracked.head.marked.is_none() && (!tracked.stage.is_busy() || tracked.stage == Stage::Marking)
+            };
             let seq = head.seq;
             if self.entries.get(&seq).is_some_and(open) {
                 // Whatever waits for it goes on doing so.

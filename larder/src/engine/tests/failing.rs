@@ -179,6 +179,31 @@ fn what_is_on_its_way_is_not_begun_again_by_what_is_heard_of_it() {
     assert_eq!(answered(&mut engine, at(0), 1, Answer::Accepted), [Effect::Settle(1, Verdict::Accept)]);
 }
 
+// Rules: o-coalesce-sent
+#[test]
+fn a_mark_that_fails_holds_up_none_that_was_marked_once_more() {
+    let (mut engine, first) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    let revised = Event::Revised { revised: vec![head(1, "a", KEYED)], gone: Vec::new() };
+    let second = tell(&mut engine, at(0), revised);
+    assert_eq!((first, second), (vec![Effect::Mark(vec![1])], vec![Effect::Mark(vec![1])]));
+    assert_eq!(marked(&mut engine, at(0), &[1]), [Effect::Send { seq: 1, repeated: false }]);
+    let failed = Event::MarkFailed { seqs: vec![1], jitter: 0 };
+    assert_eq!(tell(&mut engine, at(0), failed), []);
+    assert_eq!(tell(&mut engine, at(3600), Event::Nudge), [Effect::Load { after: 1, limit: 4095 }]);
+    assert_eq!(engine.counts(), Counts { in_flight: 1, ..Counts::default() });
+}
+
+// Rules: o-coalesce-sent
+#[test]
+fn a_late_word_of_what_was_merged_forgets_not_that_it_may_have_been_sent() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::Probe)]);
+    marked(&mut engine, at(0), &[1]);
+    assert_eq!(answered(&mut engine, at(0), 1, LOST), []);
+    let revised = Event::Revised { revised: vec![head(1, "a", Idempotency::Probe)], gone: Vec::new() };
+    assert_eq!(tell(&mut engine, at(0), revised), []);
+    assert_eq!(tell(&mut engine, at(3600), Event::Tick), [Effect::Probe(1)], "it is asked about first");
+}
+
 // Rules: o-coalesce-cancel
 #[test]
 fn what_was_cancelled_while_it_was_being_loaded_stays_away() {
