@@ -87,22 +87,16 @@ impl Engine {
                 self.load_at = Some(now.mono + wait);
             }
             Event::Marked { seqs, at, revised, gone } => {
-                for seq in seqs {
-                    self.window.update(seq, |tracked| {
-                        tracked.head.marked.get_or_insert(at);
-                        if tracked.stage == Stage::Marking {
-                            tracked.stage = Stage::Ready;
-                        }
-                    });
-                }
+                seqs.into_iter().for_each(|seq| self.window.marked(seq, Some(at)));
+                revised.iter().for_each(|head| self.window.marked(head.seq, None));
                 self.window.revise(revised, gone, self.loading);
             }
             Event::Revised { revised, gone } => self.window.revise(revised, gone, self.loading),
             Event::MarkFailed { seqs, jitter } => {
-                // One that was revised meanwhile was marked once more, and may be on its way by now.
-                let marking = |seq: &u64| self.window.marking().contains(seq);
-                let failed: Vec<u64> = seqs.into_iter().filter(marking).collect();
-                failed.into_iter().for_each(|seq| self.postpone(seq, now.mono, None, jitter));
+                for seq in seqs {
+                    self.window.marked(seq, None);
+                    self.postpone(seq, now.mono, None, jitter);
+                }
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),
             Event::Settled { seq, verdict } => self.settled(seq, verdict),

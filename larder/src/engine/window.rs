@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Key, ParkReason};
+use larder_core::{Key, ParkReason, Timestamp};
 
 use super::hosts::{Host, Queue};
 use super::terms::{Counts, Head, PermanentFailure};
@@ -61,6 +61,8 @@ pub(super) struct Tracked {
     pub(super) credentials: u64,
     /// The application lets it go again, and did so before the engine knew that it was parked.
     pub(super) revived: bool,
+    /// It was revised while it was being marked.
+    overtaken: bool,
 }
 
 /// The entries in order, and the sets of those that have something in common.
@@ -232,6 +234,7 @@ impl Window {
             conflicts: 0,
             credentials: 0,
             revived: false,
+            overtaken: false,
         };
         self.entries.insert(seq, tracked);
         if !aside {
@@ -287,24 +290,42 @@ impl Window {
         gone.into_iter().for_each(|seq| self.end(seq, loading));
         for head in revised {
             // One that is marked is what it was then, and may have arrived: what is heard now is of before.
-            let open = |tracked: &Tracked| {
+            let seq = head.seq;
+            let open = |tracked: &&Tracked| {
                 tracked.head.marked.is_none() && (!tracked.stage.is_busy() || tracked.stage == Stage::Marking)
             };
-            let seq = head.seq;
-            if self.entries.get(&seq).is_some_and(open) {
-                // Whatever waits for it goes on doing so.
-                let held: Vec<u64> = self.ties.held(seq).collect();
-                let carried = self.ties.carried(seq);
-                self.forget(seq);
-                self.add(head);
-                self.ties.rejoin(seq, held.iter().copied());
-                self.ties.carry(seq, carried);
-                for later in held {
-                    self.reenter(later);
-                    self.weigh(later);
-                }
+            let Some(stage) = self.entries.get(&seq).filter(open).map(|tracked| tracked.stage) else {
+                continue;
+            };
+            // Whatever waits for it goes on doing so.
+            let held: Vec<u64> = self.ties.held(seq).collect();
+            let carried = self.ties.carried(seq);
+            self.forget(seq);
+            self.add(head);
+            if stage == Stage::Marking {
+                self.update(seq, |tracked| (tracked.stage, tracked.overtaken) = (stage, true));
+            }
+            self.ties.rejoin(seq, held.iter().copied());
+            self.ties.carry(seq, carried);
+            for later in held {
+                self.reenter(later);
+                self.weigh(later);
             }
         }
+    }
+
+    /// An entry's mark has come to its end: it is durable since that moment, or not. Of one that was revised meanwhile
+    /// nothing is known: it is marked once more, as what it is now.
+    pub(super) fn marked(&mut self, seq: u64, at: Option<Timestamp>) {
+        if !self.marking.contains(&seq) {
+            return;
+        }
+        self.update(seq, |tracked| {
+            tracked.stage = Stage::Ready;
+            if !std::mem::take(&mut tracked.overtaken) {
+                tracked.head.marked = at;
+            }
+        });
     }
 
     /// Forgets an entry for good.

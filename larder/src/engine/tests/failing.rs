@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_core::{Idempotency, Key, ParkReason, Sent};
 use rstest::rstest;
 
-use super::{KEYED, LONG, LOST, UNREACHABLE, answered, at, head, loaded, marked, tell};
+use super::{KEYED, LONG, LOST, UNREACHABLE, answered, at, head, loaded, marked, marks, tell};
 use crate::engine::terms::Counts;
 use crate::engine::ties::Tied;
 use crate::engine::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
@@ -181,16 +181,18 @@ fn what_is_on_its_way_is_not_begun_again_by_what_is_heard_of_it() {
 
 // Rules: o-coalesce-sent
 #[test]
-fn a_mark_that_fails_holds_up_none_that_was_marked_once_more() {
-    let (mut engine, first) = loaded(at(0), vec![head(1, "a", KEYED)]);
-    let revised = Event::Revised { revised: vec![head(1, "a", KEYED)], gone: Vec::new() };
-    let second = tell(&mut engine, at(0), revised);
-    assert_eq!((first, second), (vec![Effect::Mark(vec![1])], vec![Effect::Mark(vec![1])]));
-    assert_eq!(marked(&mut engine, at(0), &[1]), [Effect::Send { seq: 1, repeated: false }]);
+fn what_was_merged_while_it_was_being_marked_is_marked_once_more_and_then_sent_once() {
     let failed = Event::MarkFailed { seqs: vec![1], jitter: 0 };
-    assert_eq!(tell(&mut engine, at(0), failed), []);
-    assert_eq!(tell(&mut engine, at(3600), Event::Nudge), [Effect::Load { after: 1, limit: 4095 }]);
-    assert_eq!(engine.counts(), Counts { in_flight: 1, ..Counts::default() });
+    for (first, wait) in [(marks(vec![1], at(0)), 0), (failed, 3600)] {
+        let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+        let revised = Event::Revised { revised: vec![head(1, "a", KEYED)], gone: Vec::new() };
+        assert_eq!(tell(&mut engine, at(0), revised), [], "it is being marked");
+        let mut effects = tell(&mut engine, at(0), first);
+        effects.extend(tell(&mut engine, at(wait), Event::Tick));
+        assert_eq!(effects, [Effect::Mark(vec![1])]);
+        assert_eq!(marked(&mut engine, at(wait), &[1]), [Effect::Send { seq: 1, repeated: false }]);
+        assert_eq!(tell(&mut engine, at(2 * wait), Event::Tick), []);
+    }
 }
 
 // Rules: o-coalesce-sent
