@@ -21,7 +21,8 @@ pub(crate) fn records(
     watch: &Watch,
     found: &mut Integrity,
 ) -> Result<(), Halt> {
-    let mut check = Check { generation, catalog, watch, found, looked: 0, entries: 0, parked: 0 };
+    let mut check =
+        Check { generation, catalog, watch, found, looked: 0, entries: 0, parked: 0, newest: (0, 0) };
     let spaces: [(u8, u8, Look<'_>); 5] = [
         (FORMAT, CURSORS, Check::note),
         (CURSORS, ROWS, Check::cursor),
@@ -57,6 +58,8 @@ struct Check<'a> {
     looked: u64,
     entries: u64,
     parked: u64,
+    /// The highest revision of a row, and the highest number of an entry that a row knows of.
+    newest: (u64, u64),
 }
 
 impl<'a> Check<'a> {
@@ -115,6 +118,8 @@ impl<'a> Check<'a> {
             Some(_) => self.found.rows += 1,
             None => self.found.tombstones += 1,
         }
+        let (revision, seq) = self.newest;
+        self.newest = (revision.max(stored.meta.revision), seq.max(stored.meta.tail));
         let slot = self.slot(at);
         let model = slot.map(|slot| slot.schema.model);
         if stored.meta.tail != 0 && self.generation.get(&codec::outbox_key(stored.meta.tail))?.is_none() {
@@ -225,16 +230,29 @@ impl<'a> Check<'a> {
     }
 
     fn counts(&mut self) -> Result<(), Halt> {
-        match counters::read(&self.generation.table) {
-            Err(error) => self.altered(None, None, &error),
-            Ok(counters) if (counters.entries, counters.parked) != (self.entries, self.parked) => {
-                let message = format!(
-                    "{} outbox entries were counted, {} of them parked; there are {}, and {}",
-                    counters.entries, counters.parked, self.entries, self.parked
-                );
-                self.add(FindingKind::Miscounted, None, None, message);
+        let counters = match counters::read(&self.generation.table) {
+            Ok(counters) => counters,
+            Err(error) => {
+                self.altered(None, None, &error);
+                return Ok(());
             }
-            Ok(_) => {}
+        };
+        if (counters.entries, counters.parked) != (self.entries, self.parked) {
+            let message = format!(
+                "{} outbox entries were counted, {} of them parked; there are {}, and {}",
+                counters.entries, counters.parked, self.entries, self.parked
+            );
+            self.add(FindingKind::Miscounted, None, None, message);
+        }
+        // What is written next would have the revision, or the number, of something that is there.
+        let (revision, seq) = self.newest;
+        if revision > counters.revision || seq >= counters.next_seq {
+            let message = format!(
+                "a row has revision {revision} and one the outbox entry #{seq}; the counters are at {} and #{}",
+                counters.revision,
+                counters.next_seq.saturating_sub(1)
+            );
+            self.add(FindingKind::Miscounted, None, None, message);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod crud;
 mod damage;
 mod disk;
 mod evolution;
+mod findings;
 mod golden;
 mod lending;
 mod migration;

@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::support::*;
 
 /// A closed store with `rows` rows, of which the first `queued` wait to be sent.
-async fn filled(path: &Path, rows: u32, queued: u32) {
+pub(crate) async fn filled(path: &Path, rows: u32, queued: u32) {
     let store = open(&Redb::at(path), &[&PERSON]).await.unwrap();
     for first in (0..rows).step_by(500) {
         save(&*store, (first..rows.min(first + 500)).map(row)).await;
@@ -27,7 +27,7 @@ async fn filled(path: &Path, rows: u32, queued: u32) {
     assert_eq!((found.rows, found.entries), (rows.into(), queued.into()));
 }
 
-fn row(id: u32) -> larder_core::Record {
+pub(crate) fn row(id: u32) -> larder_core::Record {
     person(id, &format!("name {id}"), &format!("{id}@x"), i64::from(id))
 }
 
@@ -62,7 +62,7 @@ fn asides(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Removes what lies in a space and matches.
-fn remove(path: &Path, space: u8, matches: impl Fn(&[u8]) -> bool) {
+pub(crate) fn remove(path: &Path, space: u8, matches: impl Fn(&[u8]) -> bool) {
     let database = redb::Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
