@@ -4,11 +4,11 @@
 //! another page belongs leads back to where it came from, or to pages that others lead to as well. Following such a tree
 //! a write uses up its stack, or writes over pages that are in use, and that ends the process.
 //!
-//! So the branches of the tree, one page in a hundred or so, are verified when the database is opened, and remembered with
-//! those that are written later. A page that is a branch and is not remembered is not given out. Leaves are looked at by
-//! their first byte alone.
+//! So a branch is given out only if it is as the branch above it says, or as it was written: each one that is read tells
+//! which ones lie below it, and with what checksums. What leads to the trees themselves is read when the database is opened;
+//! nothing below is, before redb asks for it. Leaves are looked at by their first byte alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,68 +17,106 @@ use twox_hash::XxHash3_128;
 
 use crate::backend::{Lent, forward, forward_locks};
 use crate::nodes::BRANCH;
-use crate::pages::{Pages, Search};
+use crate::pages::{Layout, Lead, Pages};
 
-/// Pages by where they begin, each with the hash of all of its bytes.
-type Branches = HashMap<u64, u128>;
+/// What is known of a branch.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    /// What leads to it. Once it has been read, what it leads to is known as well.
+    Below(Lead),
+    /// The hash of all of its bytes, as they were written. What it leads to was known before.
+    Written(u128),
+}
+
+/// Which branches redb is given.
+#[derive(Debug)]
+enum Gives {
+    /// Any, as long as it verifies pages itself: those that it has read or written.
+    Any(HashSet<u64>),
+    /// Those that are known, by where they begin: one page in a hundred or so.
+    Known(Layout, HashMap<u64, Known>),
+}
 
 #[derive(Debug)]
 pub(crate) struct Guarded {
     inner: Arc<dyn StorageBackend>,
-    /// None as long as redb verifies all pages itself.
-    branches: Mutex<Option<Branches>>,
+    gives: Mutex<Gives>,
 }
 
 impl Guarded {
     pub(crate) fn new(inner: Arc<dyn StorageBackend>) -> Self {
-        Self { inner, branches: Mutex::new(None) }
+        Self { inner, gives: Mutex::new(Gives::Any(HashSet::new())) }
     }
 
-    fn branches(&self) -> MutexGuard<'_, Option<Branches>> {
-        self.branches.lock().unwrap_or_else(PoisonError::into_inner)
+    fn gives(&self) -> MutexGuard<'_, Gives> {
+        self.gives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Verifies the branches of the state that is committed; from now on no other is given out.
+    /// From now on no branch is given out but those of the state that is committed, and what is written later. Below one that
+    /// redb has already, it goes on without asking: so what that leads to is looked at now.
     pub(crate) fn begin(&self) {
-        let found = self.verified(Search::Branches);
-        *self.branches() = found;
+        let mut gives = self.gives();
+        let Gives::Any(given) = &*gives else { return };
+        if let Some((layout, found)) = self.search(|lead| lead, |start| given.contains(&start)) {
+            let known = found.into_iter().map(|(start, lead)| (start, Known::Below(lead)));
+            *gives = Gives::Known(layout, known.collect());
+        }
     }
 
-    fn verified(&self, search: Search) -> Option<Branches> {
+    /// The branches of the committed state, down from its trees' `tops` to those that are not to be `read`.
+    fn search(&self, tops: fn(Lead) -> Lead, read: impl Fn(u64) -> bool) -> Option<(Layout, Leads)> {
         let pages = Pages::open(Box::new(Lent(self.inner.clone()))).ok().flatten()?;
-        let slot = pages.current?;
-        let mut found = Branches::new();
-        pages.branches(&slot, search, &mut |start, page| {
-            found.insert(start, XxHash3_128::oneshot(page));
-        });
-        Some(found)
+        let mut leads: Vec<Lead> = pages.leads(&pages.current?).into_iter().map(tops).collect();
+        let mut found = Leads::new();
+        while let Some(lead) = leads.pop() {
+            let Some(start) = pages.layout.start(&lead).filter(|_| !lead.is_to_leaf()) else { continue };
+            if read(start) {
+                // What is not as it was written is not followed, so there are no circles.
+                let Some(below) = pages.below(&lead) else { continue };
+                leads.extend(below);
+            }
+            found.push((start, lead));
+        }
+        Some((pages.layout, found))
     }
 
     /// Whether a page that says it is a branch is one, as it was written.
-    fn is_known(&self, start: u64, page: &[u8]) -> bool {
-        let hash = XxHash3_128::oneshot(page);
-        let known = |branches: &Option<Branches>| {
-            branches.as_ref().is_none_or(|branches| branches.get(&start) == Some(&hash))
+    fn admits(&self, start: u64, page: &[u8]) -> bool {
+        let (layout, known) = match &mut *self.gives() {
+            Gives::Any(given) => {
+                given.insert(start);
+                return true;
+            }
+            Gives::Known(layout, known) => (*layout, known.get(&start).copied()),
         };
-        if known(&self.branches()) {
-            return true;
-        }
-        // A tree may be deeper in one place than in another: before it is refused, all of it is looked through.
-        let Some(all) = self.verified(Search::Everywhere) else { return false };
-        let mut branches = self.branches();
-        if let Some(branches) = &mut *branches {
-            for (start, hash) in all {
-                branches.entry(start).or_insert(hash);
+        let lead = match known {
+            Some(Known::Written(hash)) => return XxHash3_128::oneshot(page) == hash,
+            Some(Known::Below(lead)) => lead,
+            // A tree may be deeper in one place than in another: before it is refused, all of it is looked through.
+            None => {
+                let found = self.search(Lead::to_any_depth, |_| true);
+                let of_start = |(_, found): (Layout, Leads)| found.into_iter().find(|(at, _)| *at == start);
+                let Some((_, lead)) = found.and_then(of_start) else { return false };
+                lead
+            }
+        };
+        let Some(below) = lead.below(page) else { return false };
+        if let (Gives::Known(_, known), false) = (&mut *self.gives(), below.is_empty()) {
+            for (start, lead) in below.iter().filter_map(|lead| Some((layout.start(lead)?, lead))) {
+                known.entry(start).or_insert(Known::Below(*lead));
             }
         }
-        known(&branches)
+        true
     }
 }
+
+/// Branches by where they begin.
+type Leads = Vec<(u64, Lead)>;
 
 impl StorageBackend for Guarded {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.inner.read(offset, out)?;
-        if offset > 0 && out.first() == Some(&BRANCH) && !self.is_known(offset, out) {
+        if offset > 0 && out.first() == Some(&BRANCH) && !self.admits(offset, out) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a page leads to others, and should not"));
         }
         Ok(())
@@ -86,12 +124,14 @@ impl StorageBackend for Guarded {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.inner.write(offset, data)?;
-        if let Some(branches) = &mut *self.branches() {
-            if data.first() == Some(&BRANCH) {
-                branches.insert(offset, XxHash3_128::oneshot(data));
-            } else {
-                branches.remove(&offset);
+        let is_branch = data.first() == Some(&BRANCH);
+        match &mut *self.gives() {
+            Gives::Any(given) if is_branch => drop(given.insert(offset)),
+            Gives::Any(_) => {}
+            Gives::Known(_, known) if is_branch => {
+                known.insert(offset, Known::Written(XxHash3_128::oneshot(data)));
             }
+            Gives::Known(_, known) => drop(known.remove(&offset)),
         }
         Ok(())
     }
@@ -105,55 +145,4 @@ impl StorageBackend for Guarded {
 }
 
 #[cfg(test)]
-mod tests {
-    use redb::backends::InMemoryBackend;
-    use redb::{Database, TableDefinition};
-
-    use super::*;
-
-    const TABLE: TableDefinition<'static, u64, u64> = TableDefinition::new("t");
-    const PAGE: usize = 4096;
-
-    // Rules: d-closing
-    #[test]
-    fn a_branch_is_given_out_where_it_was_written_and_nowhere_else() {
-        let medium: Arc<dyn StorageBackend> = Arc::new(InMemoryBackend::new());
-        let database = Database::builder().create_with_backend(Lent(medium.clone())).unwrap();
-        let transaction = database.begin_write().unwrap();
-        let mut table = transaction.open_table(TABLE).unwrap();
-        (0..200_000).for_each(|nth| drop(table.insert(nth, nth).unwrap()));
-        drop(table);
-        transaction.commit().unwrap();
-        drop(database);
-        let guarded = Guarded::new(medium.clone());
-        guarded.begin();
-        let known = guarded.branches().clone().unwrap();
-        assert!(known.len() > 3, "{}", known.len());
-        let everywhere = guarded.verified(Search::Everywhere).unwrap();
-        assert_eq!(known, everywhere, "the leaves need not be read");
-        let len = medium.len().unwrap();
-        let (mut page, mut out) = (vec![0; PAGE], vec![0; PAGE]);
-        medium.read(*known.keys().next().unwrap(), &mut page).unwrap();
-        let mut refused = 0;
-        for start in (PAGE as u64..len).step_by(PAGE) {
-            let mut before = vec![0; PAGE];
-            medium.read(start, &mut before).unwrap();
-            let sound = guarded.read(start, &mut out);
-            assert_eq!(sound.is_ok(), before[0] != BRANCH || known.contains_key(&start), "{start}");
-            if !known.contains_key(&start) {
-                medium.write(start, &page).unwrap();
-                assert_eq!(guarded.read(start, &mut out).unwrap_err().kind(), io::ErrorKind::InvalidData);
-                refused += 1;
-            }
-            medium.write(start, &before).unwrap();
-        }
-        assert!(refused > 100, "{refused}");
-        // What is written is known.
-        let start = len - PAGE as u64;
-        guarded.write(start, &page).unwrap();
-        guarded.read(start, &mut out).unwrap();
-        guarded.write(start, &vec![1; PAGE]).unwrap();
-        medium.write(start, &page).unwrap();
-        assert!(guarded.read(start, &mut out).is_err());
-    }
-}
+mod tests;

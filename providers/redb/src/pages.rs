@@ -76,25 +76,29 @@ impl Walked {
 /// Is shown each pair; the flag says whether its page is as it was written.
 pub(crate) type See<'f> = &'f mut dyn FnMut(&[u8], &[u8], bool) -> larder_core::Result<()>;
 
-/// Where branches are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Search {
-    /// In every page.
-    Everywhere,
-    /// In those above the leaves, which are as deep as the first one.
-    Branches,
+/// What leads to a page, and what that says about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lead {
+    number: u64,
+    checksum: u128,
+    widths: Widths,
+    /// How many levels lie below it, at most: none below a leaf.
+    height: usize,
 }
 
-/// Is shown each verified branch: where it begins, and its page.
-type SeeBranch<'f> = &'f mut dyn FnMut(u64, &[u8]);
+/// How the pages lie in a file. That stays as it is for as long as there is the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    page: u64,
+    region_header: u64,
+    region: u64,
+}
 
 /// A file, opened for reading alone.
 pub(crate) struct Pages {
     medium: Box<dyn StorageBackend>,
     len: u64,
-    page: u64,
-    region_header: u64,
-    region: u64,
+    pub(crate) layout: Layout,
     /// The committed states that the file may be in: the one that counts first.
     pub(crate) slots: Vec<Slot>,
     /// The state that a database goes on from which is open over the file: the header says which. After a commit that
@@ -141,9 +145,11 @@ impl Pages {
         (!slots.is_empty()).then_some(Self {
             medium,
             len,
-            page,
-            region_header: region_header * page,
-            region: (region_header + region_pages) * page,
+            layout: Layout {
+                page,
+                region_header: region_header * page,
+                region: (region_header + region_pages) * page,
+            },
             slots,
             current,
         })
@@ -242,23 +248,48 @@ impl Pages {
             widths,
             low,
             high,
-            budget: self.len / self.page + 1,
+            budget: self.len / self.layout.page + 1,
             walked: Walked::default(),
         };
         walk.visit(root.page, root.checksum, true, 0, see)?;
         Ok(walk.walked)
     }
 
-    /// Shows the branches of a state that are as they were written, and lie below such.
-    pub(crate) fn branches(&self, slot: &Slot, search: Search, see: SeeBranch<'_>) {
+    /// What leads to the trees of a state: to those of its tables, and to those that say which tables there are.
+    pub(crate) fn leads(&self, slot: &Slot) -> Vec<Lead> {
+        let mut trees = Vec::new();
         for root in [slot.user, slot.system].iter().flatten() {
-            let mut climb = Climb { pages: self, widths: Widths::default(), leaves: None, search };
-            climb.visit(root.page, root.checksum, 0, see);
-            for (_, tree, widths) in self.tables(root, &mut Walked::default()) {
-                let mut climb = Climb { pages: self, widths, leaves: None, search };
-                climb.visit(tree.page, tree.checksum, 0, see);
+            trees.push((*root, Widths::default()));
+            let tables = self.tables(root, &mut Walked::default());
+            trees.extend(tables.into_iter().map(|(_, tree, widths)| (tree, widths)));
+        }
+        let lead = |(root, widths): (Root, Widths)| {
+            let lead = Lead { number: root.page, checksum: root.checksum, widths, height: DEEPEST };
+            Lead { height: self.height(lead), ..lead }
+        };
+        trees.into_iter().map(lead).collect()
+    }
+
+    /// How deep the first leaf lies. Of a tree of which that can't be told, no level is known to be that of the leaves.
+    fn height(&self, mut lead: Lead) -> usize {
+        for depth in 0..DEEPEST {
+            let Ok(Some(page)) = self.read(lead.number, true) else { break };
+            match lead.node(&page) {
+                Some(Node::Leaf(_)) => return depth,
+                Some(Node::Branch(branch)) => {
+                    let Some((number, checksum)) = branch.children().next() else { break };
+                    lead = Lead { number, checksum, ..lead };
+                }
+                None => break,
             }
         }
+        DEEPEST
+    }
+
+    /// What a branch leads to, if it is as it was written.
+    pub(crate) fn below(&self, lead: &Lead) -> Option<Vec<Lead>> {
+        let page = self.read(lead.number, true).ok().flatten()?;
+        lead.below(&page)
     }
 
     /// Has redb verify all of the newest state when it opens the file, and none but that one, if it is the wanted one: the
@@ -295,17 +326,56 @@ impl Pages {
         Ok(Some(bytes))
     }
 
-    /// Where a page lies, and how long it is.
+    /// Where a page lies, and how long it is; `None` if it lies outside of the file.
     fn place(&self, number: u64, verified: bool) -> Option<(u64, usize)> {
-        let order = u32::try_from(number >> 59).ok()?;
-        let size = self.page.checked_shl(order)?;
-        let index = number & (0xf_ffff_u64 >> order.min(20));
-        let region = (number >> 20) & 0xf_ffff;
-        let start = self.page + region * self.region + self.region_header + index * size;
+        let (start, size) = self.layout.place(number)?;
         if start.checked_add(size)? > self.len || (!verified && size > UNVERIFIED) {
             return None;
         }
         Some((start, usize::try_from(size).ok()?))
+    }
+}
+
+impl Layout {
+    fn place(&self, number: u64) -> Option<(u64, u64)> {
+        let order = u32::try_from(number >> 59).ok()?;
+        let size = self.page.checked_shl(order)?;
+        let index = number & (0xf_ffff_u64 >> order.min(20));
+        let region = (number >> 20) & 0xf_ffff;
+        Some((self.page + region * self.region + self.region_header + index * size, size))
+    }
+
+    /// Where the page begins.
+    pub(crate) fn start(&self, lead: &Lead) -> Option<u64> {
+        self.place(lead.number).map(|(start, _)| start)
+    }
+}
+
+impl Lead {
+    pub(crate) fn is_to_leaf(&self) -> bool {
+        self.height == 0
+    }
+
+    /// The same, with as many levels below it as there may be.
+    pub(crate) fn to_any_depth(self) -> Self {
+        Self { height: DEEPEST, ..self }
+    }
+
+    /// What lies on the page, if that is as it was written.
+    fn node<'a>(&self, page: &'a [u8]) -> Option<Node<'a>> {
+        let node = Node::of(page, self.widths)?;
+        (XxHash3_128::oneshot(&page[..node.end()]) == self.checksum).then_some(node)
+    }
+
+    /// What the page leads to but leaves; `None` unless it is a branch, as it was written.
+    pub(crate) fn below(&self, page: &[u8]) -> Option<Vec<Self>> {
+        let Some(Node::Branch(branch)) = self.node(page) else { return None };
+        let height = self.height.saturating_sub(1);
+        if height == 0 {
+            return Some(Vec::new());
+        }
+        let child = |(number, checksum)| Self { number, checksum, height, ..*self };
+        Some(branch.children().map(child).collect())
     }
 }
 
@@ -372,37 +442,6 @@ impl Walk<'_> {
                     self.visit(child, checksum, sound, depth + 1, see)?;
                 }
                 Ok(())
-            }
-        }
-    }
-}
-
-/// A walk over the branches of a tree.
-struct Climb<'a> {
-    pages: &'a Pages,
-    widths: Widths,
-    /// How deep the first leaf lies.
-    leaves: Option<usize>,
-    search: Search,
-}
-
-impl Climb<'_> {
-    /// What is not as it was written is not followed, so there are no circles.
-    fn visit(&mut self, number: u64, checksum: u128, depth: usize, see: SeeBranch<'_>) {
-        let Some((start, _)) = self.pages.place(number, true).filter(|_| depth <= DEEPEST) else { return };
-        let Ok(Some(page)) = self.pages.read(number, true) else { return };
-        match Node::of(&page, self.widths) {
-            Some(node) if XxHash3_128::oneshot(&page[..node.end()]) != checksum => {}
-            None => {}
-            Some(Node::Leaf(_)) => self.leaves = self.leaves.or(Some(depth)),
-            Some(Node::Branch(branch)) => {
-                see(start, &page);
-                for (child, checksum) in branch.children() {
-                    let is_leaf = self.leaves.is_some_and(|leaves| depth + 1 >= leaves);
-                    if self.search == Search::Everywhere || !is_leaf {
-                        self.visit(child, checksum, depth + 1, see);
-                    }
-                }
             }
         }
     }
