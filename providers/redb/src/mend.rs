@@ -20,7 +20,7 @@ use crate::pages::{Pages, Slot};
 use crate::quarantine;
 use crate::reads::{Generation, Halt, Watch};
 use crate::salvage::{Known, no_place};
-use crate::upkeep;
+use crate::upkeep::{self, Writes};
 use crate::writer::{Job, Shared, lock};
 
 /// How long a compaction waits for those who are reading.
@@ -135,7 +135,7 @@ impl Shared {
     fn begin_anew(&self, writer: &mut Writer) -> Result<()> {
         let schemas: Vec<&'static Schema> = self.catalog.slots().iter().map(|slot| slot.schema).collect();
         writer.held = self.medium.open()?;
-        let prepared = contain(|| upkeep::prepare(writer.held.get()?, &schemas));
+        let prepared = contain(|| upkeep::prepare(writer.held.get()?, &schemas, Writes::WhatIsDue));
         let prepared = writer.held.noted(prepared);
         writer.broken = prepared.is_err();
         let prepared = prepared?;

@@ -99,6 +99,8 @@ pub(crate) struct Pages {
     medium: Box<dyn StorageBackend>,
     len: u64,
     pub(crate) layout: Layout,
+    /// True if whoever wrote it last has closed it.
+    pub(crate) is_closed: bool,
     /// The committed states that the file may be in: the one that counts first.
     pub(crate) slots: Vec<Slot>,
     /// The state that a database goes on from which is open over the file: the header says which. After a commit that
@@ -150,6 +152,7 @@ impl Pages {
                 region_header: region_header * page,
                 region: (region_header + region_pages) * page,
             },
+            is_closed: !unclean,
             slots,
             current,
         })

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use larder_core::{Result, Schema};
+use larder_core::{Error, ErrorKind, Result, Schema};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table};
 
 use crate::catalog::{Catalog, Index, Slot};
@@ -30,11 +30,33 @@ pub(crate) struct Prepared {
     pub(crate) notes: NoteRecords,
 }
 
+/// What may be written when a database is prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// Nothing: it is prepared by a few reads, or not at all.
+    Nothing,
+    /// Whatever is due.
+    WhatIsDue,
+}
+
+impl Writes {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::WhatIsDue => Ok(()),
+            Self::Nothing => Err(Error::new(ErrorKind::Storage, "something has to be written first")),
+        }
+    }
+}
+
 /// Recognises or makes the database, registers `schemas`, and brings the indexes up to date. Of a database that is as it
 /// should be, one state is read and nothing is written.
-pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Result<Prepared> {
+///
+/// # Errors
+/// `Storage` if something is due that may not be written; else those of reading and writing.
+pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema], may: Writes) -> Result<Prepared> {
     let mut state = State::of(database)?;
     if state.is_new()? {
+        may.check()?;
         write(database, |table| {
             put(table, &[FORMAT], &codec::format_record())?;
             put(table, &[COUNTERS], &Counters::NEW.encode())
@@ -46,6 +68,7 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
     let mut notes = Notes::read(&table)?;
     let catalog = notes.register(schemas)?;
     if version < VERSION || is_due(&notes) {
+        may.check()?;
         // A state that is held keeps the pages that are replaced.
         drop((table, state));
         bring_up(database, &catalog, &notes, (version, counters))?;
@@ -58,6 +81,7 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema]) -> Resul
     }
     let notes = records(&table)?;
     if !is_mirrored(&state, &notes)? {
+        may.check()?;
         drop((table, state));
         mirror(database, &notes)?;
     }
