@@ -1,7 +1,9 @@
 //! What opening does to the medium.
 
-use larder_core::{Key, Query, ValueRef};
+use larder_core::{ErrorKind, Key, Query, ValueRef};
+use larder_redb::Redb;
 
+use crate::damage::kind;
 use crate::disk::Disk;
 use crate::support::*;
 
@@ -35,4 +37,37 @@ async fn a_store_that_is_only_read_leaves_the_medium_as_it_was() {
     assert!(matches!(row.row.unwrap().field(1), Ok(ValueRef::Str("Grace"))));
     drop(store);
     assert_ne!(disk.bytes()[9] & 2, 2, "it was closed");
+}
+
+// Rules: d-open-at-once
+#[tokio::test]
+async fn a_closed_file_that_needs_nothing_is_opened_on_the_calling_thread_and_no_other_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let config = Redb::at(&path);
+    let here = async |schema| open_on(TestRuntime::without_threads(), &config, &[schema]).await;
+    assert_eq!(kind(here(&PERSON).await), ErrorKind::Storage, "it would have to be made");
+    assert!(!path.exists());
+    let store = open(&config, &[&PERSON]).await.unwrap();
+    save(&*store, (1..200).map(|id| person(id, "Ada", "", 36))).await;
+    let open_elsewhere = kind(here(&PERSON).await);
+    assert_eq!(open_elsewhere, ErrorKind::Storage);
+    let killed = std::fs::read(&path).unwrap();
+    drop(store);
+    let closed = std::fs::read(&path).unwrap();
+
+    let store = here(&PERSON).await.unwrap();
+    assert!(store.load(&cx(), &PERSON, &Key::from(7)).await.unwrap().is_some());
+    drop(store);
+    assert_eq!(
+        kind(here(&crate::migration::V1).await),
+        ErrorKind::Storage,
+        "a model would have to be noted down"
+    );
+    assert!(std::fs::read(&path).unwrap() == closed, "nothing was written");
+
+    std::fs::write(&path, killed).unwrap();
+    assert_eq!(kind(here(&PERSON).await), ErrorKind::Storage, "all of it would have to be verified");
+    drop(open(&config, &[&PERSON]).await.unwrap());
+    here(&PERSON).await.unwrap();
 }

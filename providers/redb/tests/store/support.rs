@@ -12,10 +12,19 @@ use larder_core::{
 };
 use larder_redb::Redb;
 
-/// Runs blocking work on tokio's threads, or inline.
+/// Where a [`TestRuntime`] runs blocking work.
+#[derive(Debug, Default)]
+enum Blocking {
+    #[default]
+    Threads,
+    Inline,
+    Nowhere,
+}
+
+/// Runs blocking work on tokio's threads, or inline, or lets go of it unrun.
 #[derive(Debug, Default)]
 pub(crate) struct TestRuntime {
-    inline: bool,
+    blocking: Blocking,
     ticks: AtomicU64,
 }
 
@@ -25,7 +34,11 @@ impl TestRuntime {
     }
 
     pub(crate) fn inline() -> Arc<dyn Runtime> {
-        Arc::new(Self { inline: true, ..Self::default() })
+        Arc::new(Self { blocking: Blocking::Inline, ..Self::default() })
+    }
+
+    pub(crate) fn without_threads() -> Arc<dyn Runtime> {
+        Arc::new(Self { blocking: Blocking::Nowhere, ..Self::default() })
     }
 }
 
@@ -52,11 +65,13 @@ impl Runtime for TestRuntime {
     }
 
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
-        if self.inline {
-            work();
-        } else {
-            #[allow(clippy::disallowed_methods, reason = "this is the runtime")]
-            drop(tokio::task::spawn_blocking(work));
+        match self.blocking {
+            Blocking::Inline => work(),
+            Blocking::Nowhere => drop(work),
+            Blocking::Threads => {
+                #[allow(clippy::disallowed_methods, reason = "this is the runtime")]
+                drop(tokio::task::spawn_blocking(work));
+            }
         }
     }
 }
