@@ -143,9 +143,11 @@ impl Shared {
             let message = "what was salvaged has other numbers than before: open the store again";
             return Err(Error::new(ErrorKind::Storage, message));
         }
-        for slot in self.catalog.slots() {
+        for (slot, anew) in self.catalog.slots().iter().zip(prepared.catalog.slots()) {
             slot.large.store(false, Ordering::Relaxed);
-            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+            for (index, anew) in slot.indexes.iter().zip(&anew.indexes) {
+                index.incomplete.store(!anew.is_complete(), Ordering::Relaxed);
+            }
         }
         let revision = prepared.counters.revision;
         writer.counters = prepared.counters;

@@ -280,16 +280,7 @@ async fn what_is_noted_down_is_verified() {
 /// Makes a file one of a newer format.
 pub(crate) fn make_newer(path: &Path) {
     tamper(path, 0x01, |_, value| {
-        let payload = [&value[4..value.len() - 2], &[3, 0]].concat();
-        // A CRC-32 of our own, so that this test does not lean on the store's.
-        let mut crc = u32::MAX;
-        for byte in &payload {
-            crc ^= u32::from(*byte);
-            for _ in 0..8 {
-                crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-            }
-        }
-        *value = [&(!crc).to_le_bytes()[..], &payload].concat();
+        *value = sealed(&[&value[4..value.len() - 2], &[3, 0]].concat());
         true
     });
 }
@@ -361,9 +352,9 @@ async fn a_second_opener_and_a_missing_directory_are_told_clearly() {
 
 /// What the faulty medium does wrong.
 #[derive(Debug, Default)]
-struct Faults {
+pub(crate) struct Faults {
     /// 1: writes find no space; 2: syncs work and report that they did not; 3: as 2, once `left` syncs are used up.
-    mode: AtomicU8,
+    pub(crate) mode: AtomicU8,
     opened: AtomicU64,
     left: AtomicU64,
 }
@@ -411,7 +402,7 @@ impl StorageBackend for Faulty {
     }
 }
 
-async fn faulty(path: &Path) -> (Arc<dyn Store>, Arc<Faults>) {
+pub(crate) async fn faulty(path: &Path) -> (Arc<dyn Store>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let (shared, path) = (faults.clone(), path.to_owned());
     let config = at(&path).backend(move || {
@@ -436,6 +427,7 @@ async fn a_full_disk_stops_writes_alone_and_the_store_recovers() {
     assert_eq!(kind(write(100).await), ErrorKind::Full);
     // Nothing was published, and reads go on.
     assert_eq!(store.revision(), revision);
+    assert!(lent(&*store, &PERSON, &Query::key(1.into())).unwrap().is_some(), "at once");
     assert_eq!(all(&*store).await.len(), 50);
     for id in 101..105 {
         assert!(matches!(kind(write(id).await), ErrorKind::Full | ErrorKind::Storage));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod agreeing;
 mod at_once;
 mod bulk;
 mod closing;
@@ -14,6 +15,7 @@ mod evolution;
 mod findings;
 mod golden;
 mod lending;
+mod mending;
 mod migration;
 mod opening;
 mod outbox;

@@ -51,7 +51,7 @@ async fn checked(path: &Path) -> Integrity {
     store.check(&cx()).await.unwrap()
 }
 
-fn asides(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn asides(directory: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -213,6 +213,7 @@ async fn a_page_that_is_gone_takes_no_other_with_it() {
         let damage = store.damage();
         let Some(damage) = damage else { continue };
         least = least.min(damage.rows);
+        assert!(damage.rows + damage.lost >= 2000, "what can't be reached is lost: {damage:?}");
         assert!(store.check(&cx()).await.unwrap().is_sound());
         let rows = get(&*store, &PERSON, &Query::all()).await.unwrap();
         assert!(
@@ -267,6 +268,7 @@ async fn rows_and_entries_that_lost_each_other_are_brought_together() {
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     let damage = store.salvage(&cx()).await.unwrap().expect("there is damage");
     assert_eq!(damage.unsent, [("Person".to_owned(), Key::from(0))]);
+    assert!(damage.cause.contains("outbox entry #1 is not there"), "what was found first: {}", damage.cause);
     assert!(store.check(&cx()).await.unwrap().is_sound());
     let orphan = store.load(&cx(), &PERSON, &0.into()).await.unwrap().unwrap();
     assert_eq!((orphan.meta.tail, orphan.meta.sync.state), (0, larder_core::RowState::Synced));
@@ -294,7 +296,7 @@ async fn an_entry_on_a_damaged_page_counts_as_perhaps_sent() {
     std::fs::write(&path, &bytes).unwrap();
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     let damage = store.salvage(&cx()).await.unwrap().expect("there is damage");
-    assert_eq!(damage.entries, 29, "{damage:?}");
+    assert_eq!((damage.entries, damage.lost), (29, 1), "{damage:?}");
     let entries = store.outbox(&cx(), 0, 100).await.unwrap().entries;
     let marked: BTreeMap<u64, bool> = entries.iter().map(|entry| (entry.seq, entry.mark.is_some())).collect();
     assert!(!marked.contains_key(&11));
@@ -347,7 +349,9 @@ async fn what_is_not_ours_or_newer_is_never_moved_aside() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
     std::fs::write(&path, "a text file that is certainly no database".repeat(1000)).unwrap();
-    assert_eq!(kind(open(&Redb::at(&path), &[&PERSON]).await), ErrorKind::Corrupt);
+    let error = open(&Redb::at(&path), &[&PERSON]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(message(&error).contains("no database of this application"), "the first word says more: {error}");
     let other = directory.path().join("b.redb");
     let database = redb::Database::create(&other).unwrap();
     let transaction = database.begin_write().unwrap();

@@ -238,3 +238,15 @@ pub(crate) fn string(row: &dyn Row, at: usize) -> String {
 pub(crate) fn message(error: &Error) -> String {
     error.to_string()
 }
+
+/// A payload with its checksum in front, as records have it: a CRC-32 of our own, so that no test leans on the store's.
+pub(crate) fn sealed(payload: &[u8]) -> Vec<u8> {
+    let mut crc = u32::MAX;
+    for byte in payload {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    [&(!crc).to_le_bytes()[..], payload].concat()
+}
