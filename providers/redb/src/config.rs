@@ -135,8 +135,13 @@ fn at_once(medium: &Medium, opening: &Opening) -> Option<Shared> {
     let backend = medium.closed_file()?;
     let opened = contain(|| {
         let held = medium.open_over(backend)?;
-        let prepared = held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing))?;
-        Shared::new(opening.runtime.clone(), prepared, medium.clone(), held, None)
+        match held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing)) {
+            Ok(prepared) => Shared::new(opening.runtime.clone(), prepared, medium.clone(), held, None),
+            Err(error) => {
+                held.let_go();
+                Err(error)
+            }
+        }
     });
     opened.ok()
 }

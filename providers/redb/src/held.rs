@@ -93,6 +93,13 @@ impl Held {
         }
     }
 
+    /// Closes it without writing anything: nothing was written through it, so the file is as it was.
+    pub(crate) fn let_go(mut self) {
+        if let Some(Open { database, medium, .. }) = self.0.take() {
+            leave(database, &*medium, cfg!(panic = "unwind"));
+        }
+    }
+
     /// Takes note of what a use of it came to.
     pub(crate) fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
