@@ -23,13 +23,16 @@ impl From<&Battery> for Cell {
 }
 
 /// Asks the system. It may block.
-///
-/// A battery that can't be read is left out, unless there is no other.
 pub(crate) fn read() -> Result<Vec<Cell>, starship_battery::Error> {
+    readable(Manager::new()?.batteries()?.map(|battery| battery.map(|battery| Cell::from(&battery))))
+}
+
+/// A battery that can't be read is left out, unless there is no other.
+fn readable<E>(batteries: impl Iterator<Item = Result<Cell, E>>) -> Result<Vec<Cell>, E> {
     let (mut cells, mut failed) = (Vec::new(), None);
-    for battery in Manager::new()?.batteries()? {
+    for battery in batteries {
         match battery {
-            Ok(battery) => cells.push(Cell::from(&battery)),
+            Ok(cell) => cells.push(cell),
             Err(error) => failed = Some(error),
         }
     }
@@ -81,11 +84,23 @@ mod tests {
     #[case::silent_about_what_it_does(&[cell(Unknown, 0.1, 50.0)], Some(10))]
     #[case::one_drawn_on_while_the_other_rests(&[cell(Full, 1.0, 20.0), cell(Discharging, 0.5, 60.0)], Some(63))]
     #[case::one_charged_while_the_other_waits(&[cell(Unknown, 0.3, 20.0), cell(Charging, 0.5, 60.0)], None)]
+    #[case::one_empty_while_the_other_rests(&[cell(Full, 1.0, 20.0), cell(Empty, 0.0, 60.0)], Some(25))]
     #[case::without_sizes(&[cell(Discharging, 0.2, 0.0), cell(Discharging, 0.4, f32::NAN)], Some(30))]
+    #[case::one_without_a_size(&[cell(Discharging, 0.2, 0.0), cell(Discharging, 0.4, 50.0)], Some(30))]
+    #[case::a_size_beyond_all(&[cell(Discharging, 0.2, f32::INFINITY), cell(Discharging, 0.4, 50.0)], Some(30))]
     #[case::more_than_full(&[cell(Discharging, 1.07, 50.0)], Some(100))]
     #[case::nonsense(&[cell(Discharging, f32::NAN, 50.0)], None)]
     #[case::nonsense_beside_sense(&[cell(Discharging, f32::NAN, 50.0), cell(Discharging, 0.5, 9.0)], Some(50))]
     fn what_the_batteries_come_to(#[case] cells: &[Cell], #[case] expected: Option<u8>) {
         assert_eq!(level(cells), expected);
+    }
+
+    // Rules: s-battery
+    #[test]
+    fn one_that_can_t_be_read_spoils_no_other() {
+        let (good, bad) = (Ok(cell(Discharging, 0.5, 50.0)), Err("no such device"));
+        assert_eq!(readable([bad, good, bad].into_iter()).map(|cells| level(&cells)), Ok(Some(50)));
+        assert_eq!(readable([bad, bad].into_iter()).map(|cells| cells.len()), bad.map(|_: Cell| 0));
+        assert_eq!(readable([].into_iter()).map(|cells: Vec<Cell>| cells.len()), Ok::<_, &str>(0));
     }
 }

@@ -101,6 +101,8 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use larder_core::Timestamp;
+    use larder_core::runtime::BoxFuture;
     use larder_harness::TestRuntime;
     use starship_battery::State;
 
@@ -128,12 +130,16 @@ mod tests {
         }
 
         async fn power(&self, runtime: &TestRuntime) -> BatteryPower {
+            self.power_on(Arc::new(runtime.clone())).await
+        }
+
+        async fn power_on(&self, runtime: Arc<dyn Runtime>) -> BatteryPower {
             let system = self.clone();
             let read = move || {
                 system.asked.fetch_add(1, Ordering::SeqCst);
                 system.cells.lock().unwrap().clone().ok_or_else(|| "no such device".to_owned())
             };
-            BatteryPower::over(Arc::new(runtime.clone()), Arc::new(read)).await
+            BatteryPower::over(runtime, Arc::new(read)).await
         }
     }
 
@@ -176,6 +182,45 @@ mod tests {
         system.breaks();
         pass(&runtime, EVERY).await;
         assert_eq!(power.battery(), None);
+    }
+
+    /// A runtime that comes to its end: it does nothing any more that may block.
+    #[derive(Debug)]
+    struct Ending(TestRuntime);
+
+    impl Runtime for Ending {
+        fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+            self.0.spawn(name, task);
+        }
+
+        fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+            self.0.sleep(duration)
+        }
+
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+
+        fn random(&self) -> u64 {
+            self.0.random()
+        }
+
+        fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
+            drop(work);
+        }
+    }
+
+    // Rules: s-battery
+    #[tokio::test]
+    async fn the_system_is_asked_where_it_may_block_and_of_an_answer_that_does_not_come_nothing_is_known() {
+        let system = System::default();
+        system.holds(0.5);
+        let power = system.power_on(Arc::new(Ending(TestRuntime::manual(1)))).await;
+        assert_eq!((power.battery(), system.asked()), (None, 0));
     }
 
     #[tokio::test]

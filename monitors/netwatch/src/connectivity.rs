@@ -218,6 +218,26 @@ mod tests {
         check_ended(&mut waits, false);
     }
 
+    #[tokio::test]
+    async fn nobody_watches_for_one_that_was_dropped() {
+        let (system, seen) = system(connected());
+        pass().await;
+        assert!(system.has_watchers());
+        drop(seen);
+        pass().await;
+        assert!(!system.has_watchers());
+    }
+
+    // Rules: s-netwatch
+    #[tokio::test]
+    async fn what_is_seen_is_what_is_told() {
+        let (system, seen) = system(connected());
+        let told = NetwatchConnectivity { seen, _monitor: Monitor::new().await.unwrap() };
+        assert!(told.is_online() && !told.is_metered());
+        becomes(&system, State { is_expensive: true, ..unplugged() }).await;
+        assert!(!told.is_online() && told.is_metered());
+    }
+
     /// Whatever this machine has.
     #[tokio::test]
     async fn this_machine_answers() {

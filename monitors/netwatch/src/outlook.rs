@@ -97,6 +97,11 @@ mod tests {
         let mut roamed = connected();
         roamed.default_route_interface = Some("wwan0".to_owned());
         check_better(&connected(), &roamed, true);
+        // Back, though nothing says by which way.
+        check_better(&unplugged(), &State { have_v4: true, ..unplugged() }, true);
+        // The same interface, and what it is called there has changed.
+        let unnamed = State { interfaces: [].into(), ..connected() };
+        check_better(&unnamed, &connected(), true);
         // A container has started beside.
         let mut crowded = connected();
         let interface = crowded.interfaces.values().next().cloned().unwrap();
