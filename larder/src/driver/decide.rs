@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Meta, MutationId, Op,
+    Batch, CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Key, Meta, MutationId, Op,
     Operation, ParkReason, Record, Result, Row, RowState, RuntimeExt, Schema, StoredRow, SyncState,
     Unreadable,
 };
@@ -14,6 +14,8 @@ use super::dependants::depended_on;
 use super::forward;
 use crate::engine::{Moved, settle};
 use crate::fates::Fate;
+use crate::parcel::is_parcel;
+use crate::repository::note_undone;
 
 /// What has become of an entry that shall go again.
 #[derive(Debug)]
@@ -162,6 +164,8 @@ impl Acts {
                 return Ok(Discard::DependedOn(seqs, depended_on(&entry, &dependants).during("discard")));
             }
             let (mut batch, gone) = self.give_up(entry, stored).await?;
+            let unmade = unmade(&batch, &gone);
+            note_undone(&*self.store, &self.cx(), &mut batch, unmade).await?;
             batch.expect.append(&mut relied_on);
             if self.store.commit(&self.cx(), batch).await? == CommitOutcome::Stale {
                 continue;
@@ -220,6 +224,18 @@ impl Acts {
             }
         }
     }
+}
+
+/// Rows of which the remote never heard, and of which nothing is left once their creations are given up.
+fn unmade(batch: &Batch, given_up: &[Entry]) -> Vec<(&'static Schema, Key)> {
+    let removed = |entry: &Entry| {
+        let of_it = |op: &Op| matches!(op, Op::Remove { schema, key } if *schema == entry.schema && *key == entry.key);
+        batch.ops.iter().any(of_it)
+    };
+    let unheard =
+        |entry: &&Entry| entry.operation == Operation::Insert && entry.mark.is_none() && !is_parcel(entry);
+    let created = given_up.iter().filter(unheard).filter(|entry| removed(entry));
+    created.map(|entry| (entry.schema, entry.key.clone())).collect()
 }
 
 fn gone_back(entry: &Entry) -> Error {

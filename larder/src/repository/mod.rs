@@ -68,6 +68,7 @@ pub use sync::{Sync, SyncEvent, SyncEvents, SyncReport};
 pub use target::Target;
 pub use together::{Question, Questions};
 pub use transaction::Transaction;
+pub(crate) use undone::note_undone;
 pub use watch::Watch;
 pub use wipe::WouldLose;
 

@@ -15,6 +15,7 @@ use super::nesting::Within;
 use super::renewal::Renewed;
 use super::stored::{Deleted, Stored};
 use super::target::{Aim, Target};
+use super::undone::note_undone;
 use super::{Remote, Repository, associations};
 use crate::engine::enqueue::{Intent, Write, differences, enqueue};
 use crate::engine::exchange;
@@ -321,7 +322,7 @@ impl Repository {
             if batch.ops.is_empty() && expect.is_empty() {
                 return Ok(Some(written));
             }
-            self.note_undone(&mut batch, &coalesced.undone()).await?;
+            note_undone(&*self.shared.store, &self.cx(), &mut batch, coalesced.undone()).await?;
             let _room = self.room_for(&batch).await?;
             match self.shared.store.commit(&self.cx(), batch).await? {
                 CommitOutcome::Committed(committed) => {

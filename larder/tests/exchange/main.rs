@@ -10,6 +10,7 @@ mod club;
 mod giving_up;
 mod graphs;
 mod held;
+mod races;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -210,7 +211,7 @@ async fn a_write_that_was_made_from_the_temporary_key_is_made_again() {
     let repo = builder(&server).store(store).paused().build().await.unwrap();
     let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap();
     let ada = member(&repo, "Ada", Some(blue.number)).await;
-    let held = faults.hold("Member");
+    let held = faults.gates.hold(|call| call.queues("Member"));
     let writer = tokio::spawn({
         let repo = repo.clone();
         async move { repo.upsert(&ada).await.unwrap().into_row() }

@@ -4,7 +4,7 @@ use larder::ReadPolicy::{LocalFirst, LocalOnly, LocalThenRemote, RemoteFirst, Re
 use larder::{ErrorKind, Origin, ReadPolicy, Repository, Select};
 use rstest::rstest;
 
-use crate::support::{Note, Switches, note, repo};
+use crate::support::{Note, Switches, Turn, note, repo, soon};
 
 /// What is known here before the read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,37 @@ async fn two_calls_at_a_time_keep_their_own_policies() {
         assert_eq!(there.unwrap_err().kind(), ErrorKind::Offline);
         assert_eq!(here.unwrap().len(), 2);
     }
+}
+
+// Rules: r-undone, o-discard
+#[rstest]
+#[case(LocalFirst)]
+#[case(LocalThenRemote)]
+#[case(RemoteFirst)]
+#[tokio::test]
+async fn a_row_whose_creation_was_given_up_is_known_not_to_be_there(#[case] policy: ReadPolicy) {
+    let net = Switches::new();
+    let repo = crate::support::stepwise(&net).build().await.unwrap();
+    net.poison("sent", Turn::LoseReply);
+    drop(repo.upsert(&note("sent", "mine", 0)).await.unwrap());
+    soon(async {
+        while net.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        net.offline(true);
+        repo.outbox().pause();
+        repo.outbox().drain().await;
+    })
+    .await;
+    drop(repo.upsert(&note("a", "mine", 0)).await.unwrap());
+    drop(repo.upsert(&note("a", "mine, once more", 0)).await.unwrap());
+    let cleared = repo.outbox().clear(drop).await.unwrap();
+    assert_eq!(cleared.kept, 0);
+    let repo = repo.reading(policy);
+    assert!(repo.find::<Note>("a").await.unwrap().is_none());
+    assert!(!repo.exists(Select::<Note>::key("a")).await.unwrap());
+    // What may have been sent may be there.
+    assert_eq!(repo.find::<Note>("sent").await.unwrap_err().kind(), ErrorKind::Offline);
 }
 
 // Rules: r-undone

@@ -1,7 +1,7 @@
 //! Requests and the accounts that made them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use larder::rest::{Credential, Rest};
 use larder::{Idempotency, Memory, Repository, RequestSettings};
@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::disk::{Disk, opens};
 use crate::server::Server;
+use crate::support::gates::Call;
 use crate::{API, quick, soon};
 
 fn secret(account: &str) -> Credential {
@@ -47,7 +48,12 @@ async fn an_account_that_is_switched_between_scheduling_and_sending_sends_nothin
     let repo =
         Repository::builder().store(store).remote(rest).requests(RequestSettings::new()).outbox(quick());
     let repo = repo.account("ada").build().await.unwrap();
-    let held = faults.lock().unwrap().clone().unwrap().hold_reading();
+    // The read after the mark is the one before it is sent.
+    let marked = AtomicBool::new(false);
+    let held = faults.lock().unwrap().clone().unwrap().gates.hold(move |call| {
+        marked.fetch_or(call.marks(), Ordering::SeqCst);
+        marked.load(Ordering::SeqCst) && matches!(call, Call::Load(..))
+    });
     let _ = repo.http().post("/x").idempotency(idempotency).body("ada").send().await.unwrap();
     // The schedule has let it go, and its body is about to be read.
     soon(held.there.notified()).await;

@@ -20,8 +20,7 @@ use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
 };
 
-use tokio::sync::Notify;
-
+use super::gates::{Call, Gates};
 use super::{Note, User};
 
 /// Numbers that follow from a seed: `SplitMix64`.
@@ -75,17 +74,8 @@ pub(crate) struct Faults {
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
     /// Single reads of outbox entries.
     pub(crate) entry_reads: AtomicU64,
-    held: Mutex<Option<(&'static str, Arc<Held>)>>,
-    held_read: Mutex<Option<Arc<Held>>>,
-}
-
-/// A commit or a read that waits.
-#[derive(Debug, Default)]
-pub(crate) struct Held {
-    /// It is there.
-    pub(crate) there: Notify,
-    /// It may go on.
-    pub(crate) go: Notify,
+    /// Calls that wait for the test.
+    pub(crate) gates: Gates,
 }
 
 impl Faults {
@@ -93,29 +83,6 @@ impl Faults {
     pub(crate) fn burn(&self, commits: u64, durable: bool) {
         self.fuse.store(commits, Ordering::SeqCst);
         self.durable.store(durable, Ordering::SeqCst);
-    }
-
-    /// Holds the next commit that queues a mutation of this model.
-    pub(crate) fn hold(&self, model: &'static str) -> Arc<Held> {
-        let held = Arc::<Held>::default();
-        *self.held.lock().unwrap() = Some((model, Arc::clone(&held)));
-        held
-    }
-
-    /// Holds the next read of a row whose newest entry is marked, which is the one before it is sent.
-    pub(crate) fn hold_reading(&self) -> Arc<Held> {
-        let held = Arc::<Held>::default();
-        *self.held_read.lock().unwrap() = Some(Arc::clone(&held));
-        held
-    }
-
-    /// What holds this one.
-    fn holds(&self, batch: &Batch) -> Option<Arc<Held>> {
-        let queues = |model: &str| {
-            batch.ops.iter().any(|op| matches!(op, Op::Enqueue(entry) if entry.schema.model == model))
-        };
-        let held = self.held.lock().unwrap().take_if(|(model, _)| queues(model));
-        held.map(|(_, held)| held)
     }
 
     /// Whether it dies now.
@@ -193,10 +160,7 @@ impl Provider for Faulty {
 impl Store for Faulty {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
         self.chance.dawdle().await;
-        if let Some(held) = self.faults.holds(&batch) {
-            held.there.notify_one();
-            held.go.notified().await;
-        }
+        self.faults.gates.pass(Call::Commit(&batch)).await;
         self.alive().await;
         let removes = batch.ops.iter().any(|op| matches!(op, Op::Dequeue(_)));
         if removes && self.faults.keeps_entries.load(Ordering::SeqCst) {
@@ -238,15 +202,7 @@ impl Store for Faulty {
     async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
         self.chance.dawdle().await;
         let stored = self.inner.load(cx, schema, key).await?;
-        if let Some(tail) = stored.as_ref().map(|stored| stored.meta.tail)
-            && self.inner.entry(cx, tail).await?.is_some_and(|entry| entry.mark.is_some())
-        {
-            let held = self.faults.held_read.lock().unwrap().take();
-            if let Some(held) = held {
-                held.there.notify_one();
-                held.go.notified().await;
-            }
-        }
+        self.faults.gates.pass(Call::Load(schema, key)).await;
         Ok(stored)
     }
 
@@ -258,6 +214,7 @@ impl Store for Faulty {
         self.chance.dawdle().await;
         self.alive().await;
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
+        self.faults.gates.pass(Call::Outbox).await;
         let unreadable = self.faults.unreadable.lock().unwrap().clone();
         let damaged = loaded.entries.iter().map(|entry| entry.seq).filter(|seq| unreadable.contains(seq));
         let damaged: Vec<_> =
@@ -274,7 +231,9 @@ impl Store for Faulty {
         if self.faults.unreadable.lock().unwrap().contains(&seq) {
             return Err(damage());
         }
-        self.inner.entry(cx, seq).await
+        let entry = self.inner.entry(cx, seq).await?;
+        self.faults.gates.pass(Call::Entry(seq)).await;
+        Ok(entry)
     }
 
     async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {

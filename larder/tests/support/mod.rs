@@ -6,6 +6,7 @@
 
 pub(crate) mod chaos;
 pub(crate) mod counting;
+pub(crate) mod gates;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

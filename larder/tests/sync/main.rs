@@ -12,5 +12,7 @@ mod limits;
 mod live;
 mod moving;
 mod peer_bugs;
+mod races;
 mod resuming;
 mod server;
+mod strays;

@@ -38,6 +38,10 @@ pub(crate) struct Server {
     pub(crate) numbered: AtomicBool,
     /// It has no way to ask for a row by its key.
     pub(crate) keyless: AtomicBool,
+    /// A page other than the first says that the list goes on with itself.
+    pub(crate) circles: AtomicBool,
+    /// It knows no place at which a list could go on.
+    pub(crate) forgets: AtomicBool,
     /// What others write after each page that is not the last.
     pub(crate) meanwhile: Mutex<VecDeque<ByOthers>>,
     /// A stream of changes breaks off before there is anything in it.
@@ -86,6 +90,8 @@ impl Server {
             pushes: AtomicBool::new(false),
             numbered: AtomicBool::new(false),
             keyless: AtomicBool::new(false),
+            circles: AtomicBool::new(false),
+            forgets: AtomicBool::new(false),
             meanwhile: Mutex::default(),
             breaks: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
@@ -251,9 +257,9 @@ impl Provider for Server {
         let epoch = self.epoch.load(Ordering::SeqCst);
         let mut page = self.store.get(&Context::new(), schema, query).await?;
         let total = page.rows.len();
-        if let Some(token) = token {
+        if let Some(token) = &token {
             let (of, after) = token.split_once(':').unwrap();
-            if of != epoch.to_string() {
+            if of != epoch.to_string() || self.forgets.load(Ordering::SeqCst) {
                 return Err(Error::new(ErrorKind::Rejected, "the token is too old").with_status(400));
             }
             match after.strip_prefix('#') {
@@ -276,6 +282,8 @@ impl Provider for Server {
                 self.write(&key, note).await;
             }
         }
+        let circles = self.circles.load(Ordering::SeqCst);
+        let next = if circles { token.map(PageToken).or(next) } else { next };
         let misfits = self.unreadable(&mut page.rows);
         let tag = tagged.then_some(tag).filter(|_| next.is_none());
         let total = Some(total as u64);
@@ -332,6 +340,9 @@ impl Delta for Server {
         let mut answer = self.store.delta().unwrap().changes(cx, schema, since).await?;
         if let DeltaAnswer::Page(page) = &mut answer {
             page.misfits = self.unreadable(&mut page.rows);
+            if let Some(since) = since.filter(|_| self.circles.load(Ordering::SeqCst)) {
+                (page.cursor, page.more) = (since.to_owned(), true);
+            }
             if self.brief.load(Ordering::SeqCst) {
                 let mut still = Vec::new();
                 for row in page.rows.drain(..) {

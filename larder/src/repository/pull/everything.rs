@@ -138,7 +138,7 @@ impl Run<'_, '_> {
             let kept = self.store(got.part, &|_| Ok(Vec::new())).await?;
             at.strays.add(schema, &kept);
             // What is not all here has to be told again.
-            came.tag = got.tag.filter(|_| kept.left.is_empty() && kept.asides.is_empty());
+            came.tag = got.tag.filter(|_| kept.left.is_empty());
             came.here.extend(kept.unchanged);
             return Ok(());
         }

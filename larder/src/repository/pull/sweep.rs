@@ -138,7 +138,7 @@ impl Repository {
     async fn rebase_gone(&self, schema: &'static Schema, key: &Key, asked: &Asked) -> Result<()> {
         let _alone = self.remote()?.acts.marking.lock().await;
         let Some(stored) = self.shared.store.load(&self.cx(), schema, key).await? else { return Ok(()) };
-        if stored.meta.tail == 0 || stored.meta.revision > asked.started {
+        if stored.meta.revision > asked.started {
             return Ok(());
         }
         let Some(mut rebased) = self.gone_there(schema, key, &stored).await? else { return Ok(()) };

@@ -1,0 +1,140 @@
+//! Rows begin to refer to one, or are written, while it is about to get its key or to be given up.
+
+use std::sync::Arc;
+
+use larder::core::Op;
+use larder::{OutboxSettings, PermanentFailure, Repository, Resolution};
+
+use super::*;
+use crate::support::chaos::Faults;
+use crate::support::gates::Call;
+
+fn settings() -> OutboxSettings {
+    let wait = std::time::Duration::from_millis(1);
+    OutboxSettings::new().without_coalescing().backoff(wait, 5 * wait)
+}
+
+/// A repository that sends nothing yet, over a store that can be made to wait, in which a team is queued.
+async fn with_a_team(
+    server: &Server,
+    settings: OutboxSettings,
+    parent: Option<i64>,
+) -> (Repository, Arc<Faults>, Arc<Team>) {
+    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
+    let (store, faults) = Faulty::over(&disk, 0);
+    let repo = builder(server).store(store).outbox(settings).paused().build().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", parent).await).await.unwrap().into_row();
+    (repo, faults, blue)
+}
+
+/// A commit that takes the row of this team away, or puts it back.
+fn removes(number: i64) -> impl Fn(&Call<'_>) -> bool {
+    move |call| {
+        let of = |op: &Op| matches!(op, Op::Remove { schema, key } if *schema == Team::schema() && *key == number.into());
+        matches!(call, Call::Commit(batch) if batch.ops.iter().any(of))
+    }
+}
+
+async fn joins(repo: &Repository, team: &Team) {
+    drop(repo.upsert(&member(repo, "Ada", Some(team.number)).await).await.unwrap());
+}
+
+// Rules: m-key-server-refs
+#[tokio::test]
+async fn what_begins_to_refer_to_a_row_that_is_about_to_get_its_key_learns_it() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    let held = faults.gates.hold(|call| call.dequeues());
+    repo.outbox().resume();
+    held.during(joins(&repo, &blue)).await;
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(local::<Member>(&repo).await[0].team, Some(One::to(17)));
+}
+
+// Rules: m-key-server-refs, w-merge
+#[tokio::test]
+async fn what_is_written_to_a_row_that_is_about_to_get_its_key_is_not_lost() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    let held = faults.gates.hold(|call| call.dequeues());
+    repo.outbox().resume();
+    held.during(async { drop(repo.update(&blue, |team| team.name = "azure".into()).await.unwrap()) }).await;
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "azure");
+}
+
+// Rules: m-key-server-refs, s-pending
+#[tokio::test]
+async fn what_is_written_to_a_row_that_a_fetch_has_brought_under_its_new_key_is_not_lost() {
+    let server = Server::default();
+    let (repo, faults, _blue) = with_a_team(&server, settings(), None).await;
+    let held = faults.gates.hold(|call| call.dequeues());
+    repo.outbox().resume();
+    held.during(async {
+        // The server has made the team, and its answer is not stored yet.
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        drop(repo.update(&came, |team| team.name = "azure".into()).await.unwrap());
+    })
+    .await;
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(local::<Team>(&repo).await.len(), 1);
+    assert_eq!(server.rows::<Team>().await[0].name, "azure");
+}
+
+// Rules: o-discard-dependants
+#[tokio::test]
+async fn a_creation_is_not_given_up_if_something_begins_to_depend_on_it_meanwhile() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    let seq = repo.outbox().list(0, 9).await.unwrap()[0].seq;
+    let held = faults.gates.hold(removes(blue.number));
+    let giving_up = repo.clone();
+    let discard = tokio::spawn(async move { giving_up.outbox().discard(seq).await });
+    held.during(joins(&repo, &blue)).await;
+    assert_eq!(soon(discard).await.unwrap().unwrap_err().kind(), ErrorKind::Conflict);
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(local::<Member>(&repo).await[0].team, Some(One::to(17)));
+}
+
+// Rules: o-discard-dependants, c-settle
+#[tokio::test]
+async fn a_conflict_is_not_settled_by_giving_up_a_creation_that_something_begins_to_depend_on_meanwhile() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    server.disputes.store(1, Ordering::Relaxed);
+    repo.outbox().resume();
+    assert_eq!(soon(repo.outbox().settled()).await.conflicts, 1);
+    let seq = repo.conflicts::<Team>().list().await.unwrap()[0].seq;
+    let held = faults.gates.hold(removes(blue.number));
+    let settling = repo.clone();
+    let settle =
+        tokio::spawn(async move { settling.conflicts::<Team>().settle(seq, Resolution::Theirs).await });
+    held.during(joins(&repo, &blue)).await;
+    assert_eq!(soon(settle).await.unwrap().unwrap_err().kind(), ErrorKind::Conflict);
+    repo.conflicts::<Team>().settle(seq, Resolution::Mine).await.unwrap();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(local::<Member>(&repo).await[0].team, Some(One::to(17)));
+}
+
+// Rules: o-discard-dependants, o-revert
+#[tokio::test]
+async fn what_begins_to_depend_on_a_creation_that_is_about_to_be_put_back_is_put_back_as_well() {
+    let server = Server::default();
+    let settings = settings().on_permanent_failure::<Team>(PermanentFailure::Revert);
+    // The server has no such parent.
+    let (repo, faults, blue) = with_a_team(&server, settings, Some(999)).await;
+    let held = faults.gates.hold(removes(blue.number));
+    repo.outbox().resume();
+    held.during(joins(&repo, &blue)).await;
+    soon(repo.outbox().settled()).await;
+    let parked = repo.outbox().parked().await.unwrap();
+    assert!(parked.iter().all(|one| one.parked == Some(larder::ParkReason::Reverted)), "{parked:?}");
+    assert_eq!(parked.len(), 2);
+    assert!(local::<Team>(&repo).await.is_empty() && local::<Member>(&repo).await.is_empty());
+}

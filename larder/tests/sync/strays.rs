@@ -1,0 +1,160 @@
+//! Rows that could not be read, lists that go in circles, and pulls that stop in the middle: what is left comes later.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use larder::core::DeltaScope;
+use larder::{Budget, ErrorKind, Memory, ReadPolicy, Remark, Repository, Select};
+use rstest::rstest;
+
+use crate::server::{Server, name, opened};
+use crate::support::{Note, note, soon};
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn here(repo: &Repository) -> Vec<(String, String)> {
+    let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
+    rows.iter().map(|note| (note.id.clone(), note.text.clone())).collect()
+}
+
+async fn sync(repo: &Repository) -> larder::Result<larder::SyncReport> {
+    soon(repo.sync().model::<Note>().unwrap().into_future()).await
+}
+
+/// A server with so many rows, two on a page, and a client that has nothing yet.
+async fn apart(scope: DeltaScope, rows: usize) -> (Arc<Server>, Repository) {
+    let server = Server::telling(Memory::new().delta_page(2)).await;
+    server.page.store(2, Ordering::SeqCst);
+    *server.scope.lock().unwrap() = scope;
+    server.fill(rows).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
+    (server, repo)
+}
+
+// Rules: s-aside, s-resume, s-delta
+#[rstest]
+#[tokio::test]
+async fn a_row_that_could_not_be_read_comes_when_it_can_wherever_a_pull_was_broken_off(
+    #[values(DeltaScope::Nothing, DeltaScope::ChangesAndDeletions)] scope: DeltaScope,
+    #[values(false, true)] nameless: bool,
+    #[values(false, true)] known_before: bool,
+    #[values(0, 1, 2)] unread: usize,
+) {
+    for answers in 0..9 {
+        let (server, repo) = apart(scope, 6).await;
+        if known_before {
+            sync(&repo).await.unwrap();
+        }
+        for id in 0..6 {
+            server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+        }
+        *server.misfits.lock().unwrap() = [name(1), name(4)].into();
+        server.nameless.store(nameless, Ordering::SeqCst);
+        server.answers.store(answers, Ordering::SeqCst);
+        let broken = sync(&repo).await;
+        server.answers.store(usize::MAX, Ordering::SeqCst);
+        for _ in 0..unread {
+            // It still can't be read, and is in the report each time.
+            let report = sync(&repo).await.unwrap();
+            assert!(!report.is_complete(), "broken off after {answers}: {broken:?}, then {report:?}");
+        }
+        let known = repo.coverage(Select::<Note>::all()).await.unwrap();
+        assert!(unread == 0 || known_before || known.is_none(), "what is not all here is not known");
+        server.misfits.lock().unwrap().clear();
+        let mut report = sync(&repo).await.unwrap();
+        if nameless && unread == 0 {
+            // It went on, and which row of the pages before it lacks is not known: the next one asks for all of them.
+            report = sync(&repo).await.unwrap();
+        }
+        assert_eq!(
+            here(&repo).await,
+            server.notes().await,
+            "broken off after {answers}: {broken:?}, then {report:?}"
+        );
+        server.asked();
+        assert!(sync(&repo).await.unwrap().is_complete());
+        let again = server.asked().iter().filter(|asked| asked.starts_with("key")).count();
+        assert_eq!(again, 0, "nothing is asked for twice that is here");
+    }
+}
+
+// Rules: s-paged
+#[rstest]
+#[case::pages(DeltaScope::Nothing)]
+#[case::a_delta(DeltaScope::ChangesAndDeletions)]
+#[tokio::test]
+async fn a_list_that_goes_in_circles_is_an_error_and_is_begun_anew(#[case] scope: DeltaScope) {
+    let (server, repo) = apart(scope, 7).await;
+    for known_before in [false, true] {
+        server.circles.store(true, Ordering::SeqCst);
+        let error = sync(&repo).await.unwrap_err();
+        assert!(error.to_string().contains("just given"), "{error}");
+        server.circles.store(false, Ordering::SeqCst);
+        let report = sync(&repo).await.unwrap();
+        let resumed = report.remarks.iter().any(|remark| matches!(remark, Remark::Resumed { .. }));
+        assert!(!resumed, "there is no place at which it could go on");
+        assert_eq!(here(&repo).await, server.notes().await, "known before: {known_before}");
+        for id in 0..7 {
+            server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+        }
+    }
+}
+
+// Rules: s-resume-refused
+#[tokio::test]
+async fn a_remote_that_never_goes_on_is_asked_anew_once() {
+    let (server, repo) = apart(DeltaScope::Nothing, 7).await;
+    server.forgets.store(true, Ordering::SeqCst);
+    assert_eq!(sync(&repo).await.unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(server.asked().len(), 4, "two pages, and two pages anew");
+    server.forgets.store(false, Ordering::SeqCst);
+    sync(&repo).await.unwrap();
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-until, s-delta
+#[tokio::test]
+async fn a_budget_stops_a_pull_of_changes_and_one_that_asks_for_rows_in_doubt() {
+    let (server, repo) = apart(DeltaScope::ChangesAndDeletions, 6).await;
+    sync(&repo).await.unwrap();
+    for id in 0..6 {
+        server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+    }
+    let pages = |pages| repo.sync_until(LONG, Budget::unlimited().pages(pages)).model::<Note>().unwrap();
+    let report = pages(1).await.unwrap();
+    assert_eq!((report.pulled, report.models_left), (2, vec!["Note"]));
+    let report = pages(9).await.unwrap();
+    assert_eq!((report.pulled, report.models_left.len()), (4, 0));
+
+    let (server, repo) = apart(DeltaScope::Nothing, 6).await;
+    sync(&repo).await.unwrap();
+    server.numbered.store(true, Ordering::SeqCst);
+    server.write(&name(5), None).await;
+    server.asked();
+    let pages = |pages| repo.sync_until(LONG, Budget::unlimited().pages(pages)).model::<Note>().unwrap();
+    // All pages are here, and whether the last row is gone is still to be asked.
+    let report = pages(3).await.unwrap();
+    assert_eq!((report.pulled, report.models_left, here(&repo).await.len()), (5, vec!["Note"], 6));
+    assert!(server.asked().iter().all(|asked| !asked.starts_with("key")));
+    let report = pages(9).await.unwrap();
+    assert_eq!((report.models_left.len(), here(&repo).await.len()), (0, 5));
+}
+
+// Rules: s-tag, s-aside
+#[tokio::test]
+async fn an_answer_of_which_a_row_could_not_be_read_is_given_again_and_a_full_pull_takes_no_answer_for_known()
+{
+    let (server, repo) = apart(DeltaScope::Nothing, 4).await;
+    server.page.store(9, Ordering::SeqCst);
+    server.tags.store(true, Ordering::SeqCst);
+    server.misfits.lock().unwrap().insert(name(2));
+    sync(&repo).await.unwrap();
+    server.misfits.lock().unwrap().clear();
+    assert_eq!(sync(&repo).await.unwrap().pulled, 4);
+    assert_eq!(here(&repo).await.len(), 4);
+    assert_eq!(sync(&repo).await.unwrap().pulled, 0, "nothing has changed");
+    let full = repo.sync().model::<Note>().unwrap().full();
+    assert_eq!(full.await.unwrap().pulled, 4);
+    assert_eq!(sync(&repo).await.unwrap().pulled, 0, "that was not forgotten");
+}
