@@ -147,8 +147,16 @@ pub trait Store: Provider {
     /// `Unsupported` if there is no place to move anything to; `Storage` or `Full`. Nothing is changed then.
     async fn salvage(&self, cx: &Context) -> Result<Option<Damage>>;
 
-    /// What was salvaged since the store was opened, or when it was.
+    /// The newest report of a salvage that nobody has [acknowledged](Self::acknowledge). It lies in the store: neither the
+    /// end of the process nor a wipe forgets it.
     fn damage(&self) -> Option<Damage>;
+
+    /// Forgets a report; the one before it shows again, if that was not acknowledged either. Nothing happens if it is not
+    /// there.
+    ///
+    /// # Errors
+    /// `Storage` or `Full`; it is told again then.
+    async fn acknowledge(&self, cx: &Context, damage: &Damage) -> Result<()>;
 
     /// Gives space back to the medium. Reads and writes wait meanwhile.
     ///

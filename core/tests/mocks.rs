@@ -127,6 +127,7 @@ mockall::mock! {
         async fn check(&self, cx: &Context) -> Result<Integrity>;
         async fn salvage(&self, cx: &Context) -> Result<Option<Damage>>;
         fn damage(&self) -> Option<Damage>;
+        async fn acknowledge(&self, cx: &Context, damage: &Damage) -> Result<()>;
         async fn compact(&self, cx: &Context) -> Result<StoreSize>;
         async fn size(&self, cx: &Context) -> Result<StoreSize>;
         fn observe(&self, observer: Weak<dyn CommitObserver>);

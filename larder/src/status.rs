@@ -41,7 +41,8 @@ pub struct Status {
     pub last_pushed: Option<Timestamp>,
     /// When something was last pulled.
     pub last_pulled: Option<Timestamp>,
-    /// What of the store was found damaged since it was opened, and what became of it.
+    /// What of the store was found damaged, and what became of it: told, after a restart too, until it is acknowledged
+    /// by [`Repository::acknowledge`](crate::Repository::acknowledge).
     pub damage: Option<Damage>,
 }
 

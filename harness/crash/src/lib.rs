@@ -8,6 +8,7 @@
 //! - [`power`]: the power is cut at each sync; of what was written since the one before, some is there, some is not, and
 //!   some is torn.
 //! - [`damaged`]: files with flipped bits, zeroed, random and swapped pages, cut off, and foreign ones.
+//! - [`salvage`]: a damaged file is salvaged, and each operation of that goes wrong in several ways.
 //! - [`kill`]: a real process is killed at a random moment.
 //! - [`full`]: a disk without room.
 //! - [`queue`]: a start after a kill, with a long queue.
@@ -23,11 +24,13 @@
 pub mod damaged;
 pub mod disk;
 pub mod faults;
+pub mod folder;
 pub mod full;
 pub mod kill;
 pub mod power;
 pub mod queue;
 pub mod report;
+pub mod salvage;
 pub mod server;
 pub mod story;
 pub mod world;

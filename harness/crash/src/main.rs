@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use larder_crash::damaged::Left;
 use larder_crash::report::{self, Outcome};
-use larder_crash::{damaged, faults, full, kill, power, queue, world};
+use larder_crash::{damaged, faults, full, kill, power, queue, salvage, world};
 
 /// Crash campaigns against a whole data layer.
 #[derive(Debug, Parser)]
@@ -47,6 +47,7 @@ enum Campaign {
     Compound,
     Power,
     Damaged,
+    Salvage,
     Full,
     Kill,
     Queue,
@@ -63,6 +64,7 @@ impl Campaign {
                 let runs = size(10_000, 250);
                 [Left::Killed, Left::Closed].map(|left| damaged::files(seed, runs, left)).into()
             }
+            Self::Salvage => vec![salvage::each(seed, size(1, 31), size(16, 4))],
             Self::Full => vec![full::disk(seed)],
             Self::Kill => vec![kill::processes(program, seed, size(1000, 60))],
             Self::Queue => vec![queue::pending(size(100_000, 2000))],

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder::core::{
     Applied, Capabilities, Context, Delta, KeyKind, Mutation, Outcome, Page, PageRow, Plan, Presence,
-    Provider, Query, Realtime, Record, Requests, Schema, Value, async_trait,
+    Provider, Query, Realtime, Record, Request, Requests, Response, Schema, Value, async_trait,
 };
 use larder::core::{Meta, Row};
 use larder::{Error, ErrorKind, Idempotency, Key, MutationId, Operation, Result, Timestamp};
@@ -66,7 +66,9 @@ pub struct State {
     rows: BTreeMap<(&'static str, Key), (Record, u64)>,
     /// What was answered to each mutation.
     answers: BTreeMap<MutationId, Option<(Record, u64)>>,
-    /// How often each mutation had an effect.
+    /// The requests that came, each with its target and its body.
+    pub requests: BTreeMap<MutationId, (String, Vec<u8>)>,
+    /// How often each mutation or request had an effect.
     pub effects: BTreeMap<MutationId, u64>,
     version: u64,
     next: i64,
@@ -79,6 +81,7 @@ impl Default for State {
         Self {
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
+            requests: BTreeMap::new(),
             effects: BTreeMap::new(),
             version: 0,
             next: 1000,
@@ -250,7 +253,25 @@ impl Provider for Server {
     }
 
     fn requests(&self) -> Option<&dyn Requests> {
-        None
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Requests for Server {
+    fn admit(&self, _: &Request) -> Result<Option<Arc<str>>> {
+        Ok(None)
+    }
+
+    async fn forward(&self, _: &Context, request: &Request) -> Result<Response> {
+        tokio::task::yield_now().await;
+        let mut state = self.state();
+        if !state.requests.contains_key(&request.id) {
+            *state.effects.entry(request.id).or_default() += 1;
+            state.requests.insert(request.id, (request.target.clone(), request.body.to_vec()));
+        }
+        state.phase = Phase::Acknowledge;
+        Ok(Response { status: 202, headers: Vec::new(), body: None })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use larder_crash::damaged::Left;
 use larder_crash::report::Outcome;
-use larder_crash::{damaged, faults, full, kill, power};
+use larder_crash::{damaged, faults, full, kill, power, salvage};
 
 #[track_caller]
 fn check(outcome: &Outcome, runs: u64) {
@@ -39,6 +39,14 @@ fn damaged_files_give_nothing_that_was_never_written() {
     for left in [Left::Killed, Left::Closed] {
         check(&damaged::files(4, 30, left), 30);
     }
+}
+
+// Rules: d-salvage, d-salvage-status, d-salvage-faults
+#[test]
+fn a_salvage_that_goes_wrong_loses_nothing() {
+    let outcome = salvage::each(7, 71, 4);
+    check(&outcome, 100);
+    assert!(outcome.points > 100, "{} points", outcome.points);
 }
 
 // Rules: d-full

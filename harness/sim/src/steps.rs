@@ -211,6 +211,12 @@ impl Store for Steps {
         self.inner.damage()
     }
 
+    async fn acknowledge(&self, cx: &Context, damage: &Damage) -> Result<()> {
+        self.begin_writing().await?;
+        self.inner.acknowledge(cx, damage).await?;
+        self.step().await
+    }
+
     async fn compact(&self, cx: &Context) -> Result<StoreSize> {
         self.begin_writing().await?;
         let size = self.inner.compact(cx).await?;

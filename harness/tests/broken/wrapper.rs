@@ -357,6 +357,10 @@ impl Store for Broken {
         self.inner.damage()
     }
 
+    async fn acknowledge(&self, cx: &Context, damage: &Damage) -> Result<()> {
+        self.inner.acknowledge(cx, damage).await
+    }
+
     async fn compact(&self, cx: &Context) -> Result<StoreSize> {
         self.inner.compact(cx).await
     }

@@ -38,6 +38,29 @@ impl Repository {
         self.shared.store.salvage(&self.cx()).await
     }
 
+    /// Forgets a report that [`Status::damage`](crate::Status::damage) tells: to be called when the user has seen it, or the
+    /// application has done what there is to do. Until then it is told again after each start. Of several salvages that
+    /// nobody has acknowledged the newest is told, and then the one before it.
+    ///
+    /// # Errors
+    /// `Storage` or `Full`; it is told again then.
+    ///
+    /// ```
+    /// # use larder::{Memory, Repository};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> larder::Result<()> {
+    /// # let repo = Repository::builder().store(Memory::new()).build().await?;
+    /// while let Some(damage) = repo.status().damage {
+    ///     println!("{} records are lost", damage.lost);
+    ///     repo.acknowledge(&damage).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn acknowledge(&self, damage: &Damage) -> Result<()> {
+        self.shared.store.acknowledge(&self.cx(), damage).await
+    }
+
     /// Gives the space back that is no longer used, and says how large the store is then. Reads and writes wait meanwhile.
     /// A store does this by itself after much has been sent, too.
     ///

@@ -212,6 +212,10 @@ impl Store for Open {
         self.inner.damage()
     }
 
+    async fn acknowledge(&self, cx: &Context, damage: &Damage) -> Result<()> {
+        self.inner.acknowledge(cx, damage).await
+    }
+
     async fn compact(&self, cx: &Context) -> Result<StoreSize> {
         self.inner.compact(cx).await
     }

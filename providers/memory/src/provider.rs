@@ -399,6 +399,10 @@ impl Store for MemoryStore {
         None
     }
 
+    async fn acknowledge(&self, _: &Context, _: &Damage) -> Result<()> {
+        Ok(())
+    }
+
     /// Memory is given back as it becomes free.
     async fn compact(&self, _: &Context) -> Result<StoreSize> {
         Ok(StoreSize::default())

@@ -8,6 +8,7 @@
 //! | [`INDEXES`] | id | its definition and state in `MessagePack`, sealed |
 //! | [`PROGRESS`] | | how far older versions' records have been rewritten, in `MessagePack`, sealed |
 //! | [`KEYS`] | model id | what the keys of a model are made of, in `MessagePack`, sealed |
+//! | [`DAMAGE`] | number | the report of a salvage that nobody has acknowledged, in `MessagePack`, sealed |
 //! | [`CURSORS`] | scope | the value, sealed |
 //! | [`ROWS`] | model id, key | a record of `larder_core::packed` |
 //! | [`ENTRIES`] | index id, values, key | where the key begins, four bytes |
@@ -55,6 +56,8 @@ pub(crate) const INDEXES: u8 = 0x04;
 pub(crate) const PROGRESS: u8 = 0x05;
 /// Key definitions by model.
 pub(crate) const KEYS: u8 = 0x06;
+/// Reports of salvages by number.
+pub(crate) const DAMAGE: u8 = 0x07;
 /// Cursors by scope.
 pub(crate) const CURSORS: u8 = 0x10;
 /// Rows by model and key.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};
 
-use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Touched};
+use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Schema, Touched};
 use redb::{Durability, ReadableTable, WriteTransaction};
 
 use crate::batch::{self, Ground, Refusal};
@@ -15,6 +15,7 @@ use crate::counters::{self, Counters};
 use crate::error::{Panicked, Raw, contain};
 use crate::held::Held;
 use crate::reads::Generation;
+use crate::upkeep::{self, Writes};
 use crate::writer::{Shared, lock};
 
 /// What the writer knows.
@@ -94,10 +95,7 @@ impl Shared {
         let changed = vec![counters.revision; writer.changed.len()];
         let mut next = Next { counters, changed, touched: vec![touched], freed: 0, noted: None };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
-        for slot in self.catalog.slots() {
-            slot.large.store(false, Ordering::Relaxed);
-            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
-        }
+        self.forget_figures();
         self.publish(writer, next);
         Ok(())
     }
@@ -178,9 +176,9 @@ impl Shared {
         let _entered = tracing::info_span!("larder_redb::reopen").entered();
         self.shut(writer);
         writer.shadow = false;
-        let Err(error) = self.open_again(writer, || self.medium.open()) else { return Ok(()) };
+        let Err(error) = self.open_again(writer, false) else { return Ok(()) };
         if error.kind() != ErrorKind::Corrupt
-            && let Err(unread) = self.open_again(writer, || self.medium.open_shadow())
+            && let Err(unread) = self.open_again(writer, true)
         {
             tracing::warn!(error = %unread, "the store can't be read either");
         }
@@ -202,11 +200,27 @@ impl Shared {
         }
     }
 
-    fn open_again(&self, writer: &mut Writer, open: impl FnOnce() -> Result<Held>) -> Result<()> {
-        let held = contain(open)?;
-        let counters = held.noted(contain(|| crate::upkeep::counters(held.get()?)))?;
+    /// Opens the database, over a shadow if it is not to be written to.
+    fn open_again(&self, writer: &mut Writer, shadow: bool) -> Result<()> {
+        let held = contain(|| if shadow { self.medium.open_shadow() } else { self.medium.open() })?;
+        let (counters, reports) = held.noted(contain(|| upkeep::counters(held.get()?)))?;
+        if !shadow {
+            self.medium.settle(&reports)?;
+        }
+        let is_another = reports.iter().any(|report| !lock(&self.reports).contains(report));
+        if is_another {
+            let prepare = || upkeep::prepare(held.get()?, &self.schemas(), Writes::WhatIsDue);
+            held.noted(contain(|| self.fits(&prepare()?.catalog)))?;
+        }
         writer.held = held;
         let mut touched = std::mem::take(&mut writer.limbo);
+        if is_another {
+            // It has been salvaged, whether or not that was told to be done.
+            let revision = counters.revision;
+            touched = vec![Touched { revision, rows: Vec::new(), outbox: true, wiped: true }];
+            self.forget_figures();
+            self.suspected.store(false, Ordering::SeqCst);
+        }
         if counters.revision > writer.counters.revision {
             // The commit that failed was durable after all.
             writer.changed.fill(counters.revision);
@@ -214,7 +228,20 @@ impl Shared {
             touched.clear();
         }
         writer.counters = counters;
+        *lock(&self.reports) = reports;
         self.announce(writer, &touched)
+    }
+
+    /// Forgets what is known of rows that are not there any more.
+    fn forget_figures(&self) {
+        for slot in self.catalog.slots() {
+            slot.large.store(false, Ordering::Relaxed);
+            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+        }
+    }
+
+    pub(crate) fn schemas(&self) -> Vec<&'static Schema> {
+        self.catalog.slots().iter().map(|slot| slot.schema).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Bound;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,11 +13,13 @@ use tokio::sync::oneshot;
 use crate::backend::{self, Factory, Lent};
 use crate::codec;
 use crate::error::{self, contain};
+use crate::files::{Files, System};
 use crate::guard::Guarded;
 use crate::held::Held;
 use crate::pages::{self, Pages};
 use crate::provider::RedbStore;
 use crate::quarantine;
+use crate::reports::Report;
 use crate::salvage::Known;
 use crate::shadow::Shadow;
 use crate::untouched::Untouched;
@@ -52,8 +54,7 @@ impl Redb {
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let (name, file) = (path.display().to_string(), path.clone());
-        let factory: Factory = Arc::new(move || backend::file(&file));
+        let (name, factory) = (path.display().to_string(), in_files(Arc::new(System), &path));
         Self { medium: Medium { path: Some(path), ..Medium::of(name, factory) } }
     }
 
@@ -107,6 +108,17 @@ impl Redb {
         self
     }
 
+    /// Replaces the file system that the file lies in: to inject faults, and to lose what was not synced. What lies in no
+    /// file has none.
+    #[must_use]
+    pub fn files(mut self, files: Arc<dyn Files>) -> Self {
+        if let Some(path) = &self.medium.path {
+            self.medium.factory = in_files(files.clone(), path);
+        }
+        self.medium.files = files;
+        self
+    }
+
     pub(crate) async fn start(self, opening: &Opening) -> Result<RedbStore> {
         if let Some(shared) = at_once(&self.medium, opening) {
             return Ok(RedbStore::new(shared));
@@ -135,8 +147,13 @@ fn at_once(medium: &Medium, opening: &Opening) -> Option<Shared> {
     let backend = medium.closed_file()?;
     let opened = contain(|| {
         let held = medium.open_over(backend)?;
-        match held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing)) {
-            Ok(prepared) => Shared::new(opening.runtime.clone(), prepared, medium.clone(), held, None),
+        let prepared = held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing));
+        let prepared = prepared.and_then(|prepared| match medium.settles(&prepared.reports) {
+            None => Ok(prepared),
+            Some(_) => Err(Error::new(ErrorKind::Storage, "the name of the file has to be made durable first")),
+        });
+        match prepared {
+            Ok(prepared) => Shared::new(opening.runtime.clone(), prepared, medium.clone(), held),
             Err(error) => {
                 held.let_go();
                 Err(error)
@@ -150,7 +167,7 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
     let _entered = tracing::info_span!("larder_redb::open", name = medium.name).entered();
     let error = match ready(&medium, opening) {
         Ok((held, prepared)) => {
-            return Shared::new(opening.runtime.clone(), prepared, medium, held, None);
+            return Shared::new(opening.runtime.clone(), prepared, medium, held);
         }
         Err(error) => error,
     };
@@ -158,17 +175,15 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
     let Some(path) = path.filter(|_| error.kind() == ErrorKind::Corrupt) else {
         return Err(error);
     };
-    let held = quarantine::hold(&path)?;
     let known = Known { now: opening.runtime.now(), schemas: opening.schemas.to_vec(), ..Known::default() };
-    let damage = match contain(|| quarantine::salvage(&path, known, &error)) {
-        Ok(damage) => damage,
+    match contain(|| quarantine::salvage(&*medium.files, &path, known, &error, &|_| Ok(()))) {
+        Ok(_) => {}
         // Nothing can be made out of it, or it is none of ours: the first word says more.
         Err(nothing) if nothing.kind() == ErrorKind::Corrupt => return Err(error),
         Err(error) => return Err(error),
-    };
-    drop(held);
+    }
     let (held, prepared) = ready(&medium, opening)?;
-    Shared::new(opening.runtime.clone(), prepared, medium, held, Some(damage))
+    Shared::new(opening.runtime.clone(), prepared, medium, held)
 }
 
 /// Opens the database and prepares it for today's models.
@@ -176,7 +191,14 @@ fn ready(medium: &Medium, opening: &Opening) -> Result<(Held, Prepared)> {
     let held = contain(|| medium.open())?;
     let prepared = contain(|| upkeep::prepare(held.get()?, &opening.schemas, Writes::WhatIsDue));
     let prepared = held.noted(prepared).map_err(|error| error.during("open"))?;
+    medium.settle(&prepared.reports)?;
     Ok((held, prepared))
+}
+
+/// Opens the file at `path` there.
+fn in_files(files: Arc<dyn Files>, path: &Path) -> Factory {
+    let path = path.to_owned();
+    Arc::new(move || files.open(&path))
 }
 
 impl std::fmt::Debug for Redb {
@@ -223,6 +245,8 @@ pub(crate) struct Medium {
     cache: usize,
     /// The file, if it is one.
     pub(crate) path: Option<PathBuf>,
+    /// Where it lies.
+    pub(crate) files: Arc<dyn Files>,
     pub(crate) on_corrupt: OnCorrupt,
     pub(crate) compact_above: u64,
     pub(crate) quick_repair: bool,
@@ -235,6 +259,7 @@ impl Medium {
             factory,
             cache: Redb::CACHE_SIZE,
             path: None,
+            files: Arc::new(System),
             on_corrupt: OnCorrupt::default(),
             compact_above: Redb::COMPACT_ABOVE,
             quick_repair: false,
@@ -243,13 +268,23 @@ impl Medium {
 
     /// Opens the database, or makes it where there is nothing.
     pub(crate) fn open(&self) -> Result<Held> {
-        match self.open_over(self.backend()?) {
+        match self.open_over(self.named()?) {
             Err(error) if error.kind() == ErrorKind::Corrupt && self.clear_unfinished() => {
                 tracing::warn!(%error, "the file was never finished, and is made anew");
                 self.open_over(self.backend()?)
             }
             opened => opened,
         }
+    }
+
+    /// Makes the name of a file that is new last, before anything is in it.
+    fn named(&self) -> Result<Box<dyn StorageBackend>> {
+        let backend = self.backend()?;
+        let len = backend.len().map_err(|error| error::unreachable_medium(&self.name, error))?;
+        if let Some(path) = self.path.as_ref().filter(|_| len == 0) {
+            self.sync_directory(path)?;
+        }
+        Ok(backend)
     }
 
     /// Empties a file whose making was cut short by a loss of power: what marks it as a database is written last, and of
@@ -278,7 +313,7 @@ impl Medium {
 
     /// The file, if it is one that was closed.
     fn closed_file(&self) -> Option<Box<dyn StorageBackend>> {
-        self.path.as_ref().filter(|path| path.exists())?;
+        self.path.as_ref().filter(|path| self.files.exists(path).unwrap_or(false))?;
         let backend: Arc<dyn StorageBackend> = self.backend().ok()?.into();
         let pages = Pages::open(Box::new(Lent(backend.clone()))).ok()??;
         pages.is_closed.then(|| Box::new(Lent(backend)) as Box<dyn StorageBackend>)
@@ -301,11 +336,24 @@ impl Medium {
 
     /// How many bytes it takes.
     pub(crate) fn size(&self) -> Result<u64> {
-        let len = match &self.path {
-            Some(path) => std::fs::metadata(path).map(|facts| facts.len()),
-            None => self.backend()?.len(),
-        };
-        len.map_err(|error| error::unreachable_medium(&self.name, error))
+        self.backend()?.len().map_err(|error| error::unreachable_medium(&self.name, error))
+    }
+
+    /// Makes the name of the file last, where it may not: a file with reports in it was salvaged, and has taken the name
+    /// of the damaged one. Nothing is written to it before.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub(crate) fn settle(&self, reports: &[Report]) -> Result<()> {
+        self.settles(reports).map_or(Ok(()), |path| self.sync_directory(path))
+    }
+
+    fn settles(&self, reports: &[Report]) -> Option<&Path> {
+        self.path.as_deref().filter(|_| !reports.is_empty())
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<()> {
+        self.files.sync_directory(path).map_err(|error| error::unreachable_medium(&self.name, error))
     }
 }
 

@@ -15,7 +15,8 @@
 //! - Models, shapes and indexes are registered when the store is opened (`notes`, `upkeep`), and do not change until it
 //!   is closed (`catalog`): reads take no lock.
 //! - A panic of redb over a damaged page becomes `Corrupt` for the caller (`error`). What a damaged file holds is read
-//!   without redb (`pages`); what verifies goes into a new file (`salvage`), which takes its place (`quarantine`).
+//!   without redb (`pages`); what verifies goes into a new file (`salvage`), which takes its place (`quarantine`, by way of
+//!   `files`) and says so until that is acknowledged (`reports`).
 //! - What redb can't survive is kept from it: branches that are none (`guard`), and a last commit over a list of free pages
 //!   that is damaged (`held`).
 //! - A store that can't be written to is opened over a shadow, so that reads go on (`shadow`).
@@ -35,6 +36,7 @@ mod counters;
 mod entries;
 mod error;
 mod explain;
+mod files;
 mod gather;
 mod guard;
 mod held;
@@ -55,6 +57,7 @@ mod quarantine;
 mod rank;
 mod reads;
 mod rekey;
+mod reports;
 mod salvage;
 mod scan;
 mod seek;
@@ -65,4 +68,5 @@ mod upkeep;
 mod writer;
 
 pub use config::{OnCorrupt, Redb};
+pub use files::Files;
 pub use redb::StorageBackend;

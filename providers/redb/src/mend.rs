@@ -6,21 +6,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use larder_core::{
-    Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, Schema, StoreSize, Touched,
-};
+use larder_core::{Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, StoreSize, Touched};
 
 use crate::catalog::Catalog;
 use crate::check;
-use crate::codec;
-use crate::commit::Writer;
+use crate::codec::{self, TABLE};
+use crate::commit::{Next, Writer};
 use crate::config::OnCorrupt;
-use crate::error::contain;
+use crate::error::{Raw, contain};
 use crate::pages::{Pages, Slot};
 use crate::quarantine;
 use crate::reads::{Generation, Halt, Watch};
+use crate::reports::Report;
 use crate::salvage::{Known, no_place};
-use crate::upkeep::{self, Writes};
 use crate::writer::{Job, Shared, lock};
 
 /// How long a compaction waits for those who are reading.
@@ -113,47 +111,59 @@ impl Shared {
             notes: Some(self.notes.clone()),
             counters: Some(writer.counters),
             now: self.runtime.now(),
-            schemas: self.catalog.slots().iter().map(|slot| slot.schema).collect(),
+            schemas: self.schemas(),
+            reports: Some(lock(&self.reports).clone()),
+            ..Known::default()
         };
+        let newest = || lock(&self.reports).last().map(|report| report.damage.clone());
+        let before = newest();
+        // It goes aside as it is.
+        writer.held.doubt();
         self.shut(writer);
-        let salvaged = contain(|| quarantine::salvage(&path, known, &cause));
-        match salvaged.and_then(|damage| self.begin_anew(writer).map(|()| damage)) {
-            Ok(damage) => {
-                *lock(&self.damage) = Some(damage.clone());
-                self.suspected.store(false, Ordering::SeqCst);
-                Ok(Some(damage))
-            }
+        let fits = |catalog: &Catalog| self.fits(catalog);
+        let salvaged = contain(|| quarantine::salvage(&*self.medium.files, &path, known, &cause, &fits));
+        // Whatever lies there now is opened: what was salvaged, or what can be read of the damaged file.
+        let opened = self.ensure_open(writer);
+        match salvaged {
+            // The last step was done and not durable, and is durable now.
+            Err(_) if opened.is_ok() && newest() != before => Ok(newest()),
             Err(error) => {
                 tracing::error!(%error, "the store is damaged and can't be salvaged now");
-                // Whatever can be read goes on being read.
-                drop(self.ensure_open(writer));
                 Err(error.during("salvage"))
             }
+            Ok(damage) => opened.map(|()| Some(damage)).map_err(|error| error.during("salvage")),
         }
     }
 
-    fn begin_anew(&self, writer: &mut Writer) -> Result<()> {
-        let schemas: Vec<&'static Schema> = self.catalog.slots().iter().map(|slot| slot.schema).collect();
-        writer.held = self.medium.open()?;
-        let prepared = contain(|| upkeep::prepare(writer.held.get()?, &schemas, Writes::WhatIsDue));
-        let prepared = writer.held.noted(prepared);
-        writer.broken = prepared.is_err();
-        let prepared = prepared?;
-        if !self.catalog.agrees(&prepared.catalog) {
-            let message = "what was salvaged has other numbers than before: open the store again";
-            return Err(Error::new(ErrorKind::Storage, message));
+    /// # Errors
+    /// `Storage` if a file that was salvaged can't take the place of the one that is open.
+    pub(crate) fn fits(&self, catalog: &Catalog) -> Result<()> {
+        if self.catalog.agrees(catalog) {
+            return Ok(());
         }
-        for (slot, anew) in self.catalog.slots().iter().zip(prepared.catalog.slots()) {
-            slot.large.store(false, Ordering::Relaxed);
-            for (index, anew) in slot.indexes.iter().zip(&anew.indexes) {
-                index.incomplete.store(!anew.is_complete(), Ordering::Relaxed);
+        let message = "what is salvaged has other numbers than before: open the store again";
+        Err(Error::new(ErrorKind::Storage, message))
+    }
+
+    /// Forgets a report.
+    pub(crate) fn acknowledge(&self, writer: &mut Writer, damage: &Damage) -> Result<()> {
+        self.ensure_open(writer)?;
+        let is_it = |report: &Report| report.damage == *damage;
+        let places: Vec<_> = lock(&self.reports).iter().filter(|it| is_it(it)).map(Report::place).collect();
+        let mut next = Next::after(writer);
+        self.transact(writer, &mut next, |transaction, next| {
+            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+            for place in &places {
+                table.remove(place.as_slice()).map_err(Raw::from)?;
+                next.counters.revision += 1;
+                let revision = next.counters.revision;
+                next.touched.push(Touched { revision, rows: Vec::new(), outbox: false, wiped: false });
             }
-        }
-        let revision = prepared.counters.revision;
-        writer.counters = prepared.counters;
-        writer.changed.fill(revision);
-        writer.limbo.clear();
-        self.announce(writer, &[Touched { revision, rows: Vec::new(), outbox: true, wiped: true }])
+            Ok(())
+        })?;
+        self.publish(writer, next);
+        lock(&self.reports).retain(|report| !is_it(report));
+        Ok(())
     }
 
     /// Gives space back, with nobody reading.
@@ -167,7 +177,7 @@ impl Shared {
             let database = writer.held.get_mut()?;
             contain(|| {
                 database.compact().map(drop).map_err(|error| match error {
-                    redb::CompactionError::Storage(error) => crate::error::Raw::from(error).into(),
+                    redb::CompactionError::Storage(error) => Raw::from(error).into(),
                     other => Error::new(ErrorKind::Storage, other.to_string()),
                 })
             })

@@ -29,6 +29,7 @@ use crate::counters::{Counters, MARGIN};
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::pages::{Pages, Root, Slot, Walked};
+use crate::reports::{self, Report};
 
 /// How many records one transaction takes.
 const CHUNK: u64 = 4096;
@@ -47,6 +48,12 @@ pub(crate) struct Known {
     pub(crate) now: Timestamp,
     /// The models as they are today.
     pub(crate) schemas: Vec<&'static Schema>,
+    /// The reports that nobody has acknowledged, if the store was open.
+    pub(crate) reports: Option<Vec<Report>>,
+    /// Where the damaged file goes, for the report.
+    pub(crate) aside: String,
+    /// What was found first, for the report.
+    pub(crate) cause: String,
 }
 
 /// Copies what verifies from `from` to the empty database `to`.
@@ -65,6 +72,7 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
         damage: empty(),
         seen: Walked::default(),
         known,
+        reports: Vec::new(),
         top: Counters::NEW,
         models: BTreeSet::new(),
         shapes: BTreeSet::new(),
@@ -76,10 +84,7 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
     salvage.entries()?;
     salvage.rows(&catalog)?;
     salvage.agree()?;
-    salvage.count(counters)?;
-    let mut damage = salvage.damage;
-    damage.lost += root.length.saturating_sub(salvage.seen.pairs);
-    Ok(damage)
+    salvage.count(counters)
 }
 
 /// Whether a state is the one in which the counters were these, as far as that can be read.
@@ -115,6 +120,8 @@ struct Salvage<'a> {
     damage: Damage,
     seen: Walked,
     known: Known,
+    /// The reports of those before it.
+    reports: Vec<Report>,
     /// The highest revision and sequence number that were seen.
     top: Counters,
     /// The models and the shapes that are known: a record of another one could be taken for something else.
@@ -161,16 +168,19 @@ impl Salvage<'_> {
 
     /// The notes and the counters; gives what the counters were, if that is known.
     fn notes(&mut self) -> Result<Option<Counters>> {
-        let (mut notes, mut format) = (BTreeMap::new(), None);
+        let (mut notes, mut format, mut reports) = (BTreeMap::new(), None, Vec::new());
         let seen = self.from.pairs(&self.root, &[FORMAT], &[CURSORS], &mut |key, value, _| {
             if key == [FORMAT] {
                 format = Some(value.to_vec());
+            } else if let Ok(Some(report)) = Report::read(key, value) {
+                reports.push(report);
             } else if let Some(value) = kept_note(key, value) {
                 notes.insert(key.to_vec(), value);
             }
             Ok(())
         })?;
         self.seen.pairs += seen.pairs;
+        self.reports = self.known.reports.take().unwrap_or(reports);
         match &format {
             Some(record) if codec::unseal(record, "").is_ok() => {
                 codec::check_format(record)?;
@@ -404,8 +414,10 @@ impl Salvage<'_> {
         put(table, &at, &record)
     }
 
-    /// Counts what is there now, and writes the counters; this makes all of it durable.
-    fn count(&mut self, counters: Option<Counters>) -> Result<()> {
+    /// Counts what is there now, and writes the counters and the report; this makes all of it durable.
+    fn count(mut self, counters: Option<Counters>) -> Result<Damage> {
+        self.damage.lost += self.root.length.saturating_sub(self.seen.pairs);
+        (self.damage.aside, self.damage.cause) = (self.known.aside, self.known.cause);
         // Where an entry is lost, the counters may have lain behind it.
         let whole = counters.is_some() && self.damage.pages == 0 && self.damage.lost == 0;
         let margin = if whole || self.known.counters.is_some() { 0 } else { MARGIN };
@@ -418,7 +430,7 @@ impl Salvage<'_> {
         }
         next.revision += 1;
         (next.entries, next.parked) = (0, 0);
-        let mut rows = 0;
+        let (mut damage, reports) = (self.damage, self.reports);
         transact(self.to, Durability::Immediate, |table| {
             for pair in
                 table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice()).map_err(Raw::from)?
@@ -431,12 +443,15 @@ impl Salvage<'_> {
                 table.range::<&[u8]>([ROWS].as_slice()..[codec::ENTRIES].as_slice()).map_err(Raw::from)?
             {
                 pair.map_err(Raw::from)?;
-                rows += 1;
+                damage.rows += 1;
+            }
+            damage.entries = next.entries;
+            for report in reports::add(reports, damage.clone()) {
+                put(table, &report.place(), &report.note()?)?;
             }
             put(table, &[COUNTERS], &next.encode())
         })?;
-        (self.damage.entries, self.damage.rows) = (next.entries, rows);
-        Ok(())
+        Ok(damage)
     }
 }
 

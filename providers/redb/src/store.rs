@@ -168,7 +168,13 @@ impl Store for RedbStore {
     }
 
     fn damage(&self) -> Option<Damage> {
-        lock(&self.shared.damage).clone()
+        lock(&self.shared.reports).last().map(|report| report.damage.clone())
+    }
+
+    async fn acknowledge(&self, _: &Context, damage: &Damage) -> Result<()> {
+        let damage = damage.clone();
+        let told = self.shared.ask(|answer| Job::Acknowledge(damage, answer)).await;
+        told.map_err(|error| error.during("acknowledge damage"))
     }
 
     async fn compact(&self, _: &Context) -> Result<StoreSize> {

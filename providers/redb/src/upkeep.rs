@@ -17,6 +17,7 @@ use crate::counters::{self, Counters};
 use crate::error::{Raw, foreign};
 use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::rekey;
+use crate::reports::{self, Report};
 use crate::salvage::NoteRecords;
 
 /// How many rows or entries one transaction of upkeep goes through.
@@ -28,6 +29,8 @@ pub(crate) struct Prepared {
     pub(crate) counters: Counters,
     /// What is noted down about models, shapes and indexes.
     pub(crate) notes: NoteRecords,
+    /// The reports of salvages that nobody has acknowledged.
+    pub(crate) reports: Vec<Report>,
 }
 
 /// What may be written when a database is prepared.
@@ -79,13 +82,13 @@ pub(crate) fn prepare(database: &Database, schemas: &[&'static Schema], may: Wri
         let incomplete = [&codec::prefix(ENTRIES, index.id)[..], &[UNREADABLE]].concat();
         index.incomplete.store(begins(&table, &incomplete)?, Ordering::Relaxed);
     }
-    let notes = records(&table)?;
+    let (notes, reports) = (records(&table)?, reports::read(&table)?);
     if !is_mirrored(&state, &notes)? {
         may.check()?;
         drop((table, state));
         mirror(database, &notes)?;
     }
-    Ok(Prepared { catalog, counters, notes })
+    Ok(Prepared { catalog, counters, notes, reports })
 }
 
 /// True if something has to be noted down, or an index to be built or removed.
@@ -178,9 +181,10 @@ fn mirror(database: &Database, notes: &NoteRecords) -> Result<()> {
     Ok(transaction.commit().map_err(Raw::from)?)
 }
 
-/// The counters of a database that was recognised as ours.
-pub(crate) fn counters(database: &Database) -> Result<Counters> {
-    recognised(&State::of(database)?.table()?).map(|(_, counters)| counters)
+/// The counters of a database that was recognised as ours, and the reports in it.
+pub(crate) fn counters(database: &Database) -> Result<(Counters, Vec<Report>)> {
+    let table = State::of(database)?.table()?;
+    Ok((recognised(&table)?.1, reports::read(&table)?))
 }
 
 /// The version of a database's format, and its counters.

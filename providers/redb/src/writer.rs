@@ -22,6 +22,7 @@ use crate::error::contain;
 use crate::held::Held;
 use crate::mend::Snapshot;
 use crate::reads::Generation;
+use crate::reports::Report;
 use crate::salvage::NoteRecords;
 use crate::upkeep::Prepared;
 
@@ -42,8 +43,8 @@ pub(crate) struct Shared {
     pub(crate) medium: Medium,
     /// What is noted down about models, shapes and indexes, as it was when the store was opened.
     pub(crate) notes: NoteRecords,
-    /// What was salvaged last.
-    pub(crate) damage: Mutex<Option<Damage>>,
+    /// What was salvaged and nobody has acknowledged, the newest last.
+    pub(crate) reports: Mutex<Vec<Report>>,
     /// True once damage was come across that the store has not been mended of.
     pub(crate) suspected: AtomicBool,
     queue: Mutex<Queue>,
@@ -75,6 +76,8 @@ pub(crate) enum Job {
     Snapshot(oneshot::Sender<Result<Snapshot>>),
     /// To begin anew with what verifies, if anything is damaged.
     Mend(Error, Option<oneshot::Sender<Result<Option<Damage>>>>),
+    /// To forget a report of a salvage.
+    Acknowledge(Damage, oneshot::Sender<Result<()>>),
     /// To give space back.
     Compact(oneshot::Sender<Result<StoreSize>>),
 }
@@ -114,9 +117,8 @@ impl Shared {
         prepared: Prepared,
         medium: Medium,
         held: Held,
-        damage: Option<Damage>,
     ) -> Result<Self> {
-        let Prepared { catalog, counters, notes } = prepared;
+        let Prepared { catalog, counters, notes, reports } = prepared;
         let (reader, readers) = mpsc::channel();
         let generation = contain(|| Ok::<_, Error>(Generation::of(held.get()?, counters.revision, &reader)?));
         let generation = held.noted(generation)?;
@@ -128,7 +130,7 @@ impl Shared {
             revision: AtomicU64::new(counters.revision),
             medium,
             notes,
-            damage: Mutex::new(damage),
+            reports: Mutex::new(reports),
             suspected: AtomicBool::new(false),
             queue: Mutex::default(),
             writer: Mutex::new(Writer {
@@ -245,6 +247,9 @@ impl Shared {
                 Job::Revive(to) => return vec![Answer::Done(to, self.revive(writer))],
                 Job::Snapshot(to) => return vec![Answer::Snapshot(to, Box::new(self.snapshot(writer)))],
                 Job::Mend(cause, to) => return vec![Answer::Mended(to, Box::new(self.mend(writer, &cause)))],
+                Job::Acknowledge(damage, to) => {
+                    return vec![Answer::Done(to, self.acknowledge(writer, &damage))];
+                }
                 Job::Compact(to) => return vec![Answer::Compacted(to, self.compact(writer))],
             }
         }

@@ -137,7 +137,7 @@ async fn a_check_goes_on_beside_reads_and_writes_and_finds_damaged_pages() {
     assert_eq!(found.findings.first().map(|finding| finding.kind), Some(FindingKind::Page), "{found:?}");
 }
 
-// Rules: d-salvage, d-mode
+// Rules: d-salvage, d-salvage-status, d-mode
 #[tokio::test]
 async fn a_damaged_file_is_moved_aside_and_what_verifies_goes_on() {
     let directory = tempfile::tempdir().unwrap();
@@ -175,9 +175,22 @@ async fn a_damaged_file_is_moved_aside_and_what_verifies_goes_on() {
     assert!(store.check(&cx()).await.unwrap().is_sound());
     save(&*store, [row(1500)]).await;
     drop(store);
-    // The second time it is opened there is nothing to say.
+    // It is told until it is acknowledged, also after a wipe.
     let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
-    assert!(store.damage().is_none() && find(&*store, &PERSON, 1500).await.unwrap().is_some());
+    assert!(
+        store.damage().as_ref() == Some(&damage) && find(&*store, &PERSON, 1500).await.unwrap().is_some()
+    );
+    store.acknowledge(&cx(), &larder_core::Damage { lost: 7, ..damage.clone() }).await.unwrap();
+    store.wipe(&cx()).await.unwrap();
+    assert_eq!(store.damage().as_ref(), Some(&damage));
+    drop(store);
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    assert_eq!(store.damage().as_ref(), Some(&damage));
+    store.acknowledge(&cx(), &damage).await.unwrap();
+    assert!(store.damage().is_none() && store.check(&cx()).await.unwrap().is_sound());
+    drop(store);
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    assert!(store.damage().is_none());
     #[cfg(unix)]
     for file in [&path, &asides(directory.path())[0]] {
         use std::os::unix::fs::PermissionsExt as _;
@@ -227,7 +240,7 @@ async fn a_page_that_is_gone_takes_no_other_with_it() {
     assert!(least > 0 && least < 2000, "{least}");
 }
 
-// Rules: d-salvage
+// Rules: d-salvage, d-salvage-status
 #[tokio::test]
 async fn a_file_that_can_t_be_opened_any_more_is_salvaged_when_it_is_opened() {
     let directory = tempfile::tempdir().unwrap();
@@ -247,13 +260,19 @@ async fn a_file_that_can_t_be_opened_any_more_is_salvaged_when_it_is_opened() {
     assert!(next.seqs[0] > 5 && next.revision > 5, "{next:?}");
     assert_eq!(store.outbox_counts(&cx()).await.unwrap().entries, 6);
     drop(store);
-    // Each time it gets a name of its own.
+    // Each time it gets a name of its own, and both are told of, the newest first.
     tamper(&path, COUNTERS, |_, value| {
         value[5] ^= 1;
         true
     });
-    drop(open(&Redb::at(&path), &[&PERSON]).await.unwrap());
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
     assert_eq!(asides(directory.path()).len(), 2);
+    let second = store.damage().unwrap();
+    assert!(second.aside.ends_with("damaged-2") && second.entries == 6, "{second:?}");
+    store.acknowledge(&cx(), &second).await.unwrap();
+    assert_eq!(store.damage(), Some(damage.clone()));
+    store.acknowledge(&cx(), &damage).await.unwrap();
+    assert_eq!(store.damage(), None);
 }
 
 // Rules: d-salvage
