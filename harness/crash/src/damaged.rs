@@ -7,13 +7,17 @@
 //!   back and closed;
 //! - whatever is read was written once, byte for byte;
 //! - if something that was there is missing, or is older than it was, opening or the check says so;
-//! - what is salvaged was written once, and of the queue whatever lies on sound pages is there.
+//! - what is salvaged was written once, and of the queue whatever lies on sound pages is there; requests are sent as they
+//!   were made, or wait because their bodies are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use larder::{Error, ErrorKind, MutationId, OnCorrupt, ReadPolicy, Redb, Repository, Result, Select};
+use larder::{
+    Error, ErrorKind, Idempotency, MutationId, OnCorrupt, QueuedMutation, ReadPolicy, Redb, Repository,
+    RequestSettings, Result, Select,
+};
 
 use crate::disk::Random;
 use crate::report::Outcome;
@@ -41,17 +45,20 @@ struct Sample {
     /// What it says.
     current: BTreeMap<String, String>,
     queue: BTreeSet<MutationId>,
+    /// The requests in it: the targets and the bodies.
+    requests: BTreeMap<MutationId, (String, Vec<u8>)>,
 }
 
-async fn open(world: &Arc<World>, store: Redb) -> Result<Repository> {
+async fn open(world: &Arc<World>, store: Redb, server: &Server) -> Result<Repository> {
     let runtime: Arc<dyn larder::Runtime> = Arc::<World>::clone(world);
-    let builder = Repository::builder().store(store).remote(Server::default()).runtime(runtime);
-    builder.model::<Note>().model::<Ticket>().cache(0).paused().build().await
+    let builder = Repository::builder().store(store).remote(server.clone()).runtime(runtime);
+    let builder = builder.requests(RequestSettings::new()).model::<Note>().model::<Ticket>();
+    builder.cache(0).paused().build().await
 }
 
 /// A file with so many rows, a tenth of which is queued.
 async fn sample(world: &Arc<World>, path: &Path, rows: usize, left: Left) -> Result<Sample> {
-    let repo = open(world, Redb::at(path)).await?;
+    let repo = open(world, Redb::at(path), &Server::default()).await?;
     let local = repo.writing(larder::WritePolicy::LocalOnly);
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut current = BTreeMap::new();
@@ -71,6 +78,13 @@ async fn sample(world: &Arc<World>, path: &Path, rows: usize, left: Left) -> Res
             drop(repo.upsert_many(&notes).await?);
         }
     }
+    let mut requests = BTreeMap::new();
+    for nth in 0..rows / 20 {
+        let (target, body) =
+            (format!("/events/{nth}"), format!("body of {nth} ").repeat(nth % 90).into_bytes());
+        let post = repo.http().post(target.as_str()).body(body.clone()).lane(target.as_str());
+        requests.insert(post.idempotency(Idempotency::KEYED).send().await?.id(), (target, body));
+    }
     // The last handle closes the file.
     drop(local);
     let queue = repo.outbox().list(0, usize::MAX).await?.iter().map(|entry| entry.id).collect();
@@ -78,7 +92,7 @@ async fn sample(world: &Arc<World>, path: &Path, rows: usize, left: Left) -> Res
         repo.close().await;
     }
     let bytes = std::fs::read(path).map_err(unread)?;
-    Ok(Sample { bytes, texts, current, queue })
+    Ok(Sample { bytes, texts, current, queue, requests })
 }
 
 fn unread(error: std::io::Error) -> Error {
@@ -253,7 +267,7 @@ fn typed(error: Error) -> Result<()> {
 /// Reads what can be read, and changes nothing.
 async fn as_it_is(world: &Arc<World>, path: &Path, sample: &Sample) -> Result<Looked> {
     let mut looked = Looked::default();
-    let repo = match open(world, Redb::at(path).on_corrupt(OnCorrupt::Fail)).await {
+    let repo = match open(world, Redb::at(path).on_corrupt(OnCorrupt::Fail), &Server::default()).await {
         Ok(repo) => repo,
         Err(error) => {
             typed(error)?;
@@ -341,7 +355,8 @@ async fn anew(
     sample: &Sample,
     noticed: bool,
 ) -> Result<Option<(u64, usize)>> {
-    let repo = match open(world, Redb::at(path)).await {
+    let server = Server::default();
+    let repo = match open(world, Redb::at(path), &server).await {
         Ok(repo) => repo,
         Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
         Err(error) => return typed(error).map(|()| None),
@@ -383,6 +398,26 @@ async fn anew(
     // It can be written to again.
     let note = Note { id: "new".into(), text: "new".into(), seen: 0 };
     drop(repo.upsert(&note).await?);
+    came(&repo, &server, sample, &queue).await?;
     repo.close().await;
     Ok(kept)
+}
+
+/// Sends what is queued: requests come as they were made, or wait because their body is lost.
+async fn came(repo: &Repository, server: &Server, sample: &Sample, queue: &[QueuedMutation]) -> Result<()> {
+    repo.outbox().resume();
+    repo.outbox().settled().await;
+    let (came, waits) = (server.snapshot().requests, repo.outbox().parked().await?);
+    for (id, request) in &came {
+        if sample.requests.get(id) != Some(request) {
+            return Err(wrong(format!("lost: the request {id} came as {request:?}")));
+        }
+    }
+    let is_there = |entry: &&QueuedMutation| {
+        came.contains_key(&entry.id) || waits.iter().any(|waits| waits.id == entry.id)
+    };
+    match queue.iter().filter(|entry| entry.request.is_some()).find(|entry| !is_there(entry)) {
+        Some(lost) => Err(wrong(format!("lost: the request {lost:?} neither came nor waits"))),
+        None => Ok(()),
+    }
 }

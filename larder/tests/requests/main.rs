@@ -4,6 +4,7 @@
 
 mod accounts;
 mod crash;
+mod damaged;
 mod disk;
 #[cfg(feature = "redb")]
 mod golden;

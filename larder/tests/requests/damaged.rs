@@ -1,0 +1,90 @@
+//! A damaged file with requests in its queue.
+#![cfg(feature = "redb")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use larder::rest::Rest;
+use larder::{Damage, ErrorKind, Idempotency, Redb, Repository, RequestSettings};
+
+use crate::server::Server;
+use crate::{API, parked, quick, soon};
+
+async fn open(file: &Path, server: &Arc<Server>) -> Repository {
+    let rest = Rest::at(API).transport(Arc::clone(server).service());
+    let builder = Repository::builder().store(Redb::at(file)).remote(rest).outbox(quick());
+    builder.requests(RequestSettings::new()).paused().build().await.unwrap()
+}
+
+fn body(nth: usize) -> String {
+    format!("<body of {nth}>").repeat(30 * (nth + 1))
+}
+
+/// Six requests, each in a lane of its own.
+async fn filled(file: &Path, server: &Arc<Server>) {
+    let repo = open(file, server).await;
+    for nth in 0..6 {
+        let post = repo.http().post(format!("/keyed/{nth}")).body(body(nth)).lane(nth.to_string());
+        let _ = post.idempotency(Idempotency::KEYED).send().await.unwrap();
+    }
+    repo.close().await;
+}
+
+/// Alters one bit of every place where this text stands, if what comes behind it is as wanted.
+fn spoil(file: &Path, text: &str, wanted: impl Fn(&[u8]) -> bool) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let found = |at: &usize| {
+        bytes[*at..].starts_with(text.as_bytes())
+            && wanted(&bytes[at + text.len()..bytes.len().min(at + 200)])
+    };
+    let places: Vec<usize> = (0..bytes.len() - text.len()).filter(found).collect();
+    assert!(!places.is_empty(), "{text}");
+    for at in places {
+        bytes[at] ^= 1;
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn has(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+async fn salvaged(repo: &Repository) -> Damage {
+    repo.salvage().await.unwrap().expect("there is damage")
+}
+
+// Rules: d-salvage-requests, d-salvage
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_verify_go_out_as_they_were_made_and_one_without_its_body_waits() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Server::new());
+    let file = folder.path().join("app.redb");
+    filled(&file, &server).await;
+    // The row of one, in which its body is, and the entry of another.
+    spoil(&file, "<body of 1>", |_| true);
+    spoil(&file, "/keyed/2", |behind| !has(behind, "<body of 2>"));
+    let repo = open(&file, &server).await;
+    let ids: Vec<_> = repo.outbox().list(0, 9).await.unwrap().iter().map(|entry| entry.id).collect();
+    let damage = salvaged(&repo).await;
+    assert_eq!((damage.rows, damage.entries), (6, 5), "{damage:?}");
+    // Nothing is left to send it by, so the application is told.
+    let unsent: Vec<&str> = damage.unsent.iter().map(|(model, _)| model.as_str()).collect();
+    assert_eq!(unsent, ["larder::Request"]);
+    assert_eq!(damage.unsent[0].1, larder::Key::Uuid(ids[2].0));
+    repo.outbox().resume();
+    let waits = parked(&repo, 1).await;
+    soon(repo.outbox().settled()).await;
+    let mut done = server.done();
+    done.sort();
+    let made = |nth: &usize| format!("POST /keyed/{nth} {}", body(*nth));
+    assert_eq!(done, [0, 3, 4, 5].iter().map(made).collect::<Vec<_>>());
+    assert_eq!(waits[0].id, ids[1]);
+    let failure = waits[0].failure.as_ref().unwrap();
+    assert!(failure.kind == ErrorKind::Unsupported && failure.message.contains("body"), "{failure:?}");
+    // It stays what it is, whoever tries it again, until it is given up.
+    repo.outbox().retry(waits[0].seq).await.unwrap();
+    assert_eq!(parked(&repo, 1).await[0].id, ids[1]);
+    repo.outbox().discard(waits[0].seq).await.unwrap();
+    assert!(repo.outbox().is_empty().await.unwrap() && repo.check().await.unwrap().is_sound());
+    assert_eq!(server.done().len(), 4);
+    repo.close().await;
+}
