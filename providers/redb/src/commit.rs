@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};
 
 use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Schema, Touched};
-use redb::{Durability, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableTable, WriteTransaction};
 
 use crate::batch::{self, Ground, Refusal};
 use crate::codec::{CURSORS, TABLE};
@@ -95,7 +95,10 @@ impl Shared {
         let changed = vec![counters.revision; writer.changed.len()];
         let mut next = Next { counters, changed, touched: vec![touched], freed: 0, noted: None };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
-        self.forget_figures();
+        for slot in self.catalog.slots() {
+            slot.large.store(false, Ordering::Relaxed);
+            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+        }
         self.publish(writer, next);
         Ok(())
     }
@@ -207,21 +210,19 @@ impl Shared {
         if !shadow {
             self.medium.settle(&reports)?;
         }
+        // It has been salvaged, whether or not that was told to be done.
         let is_another = reports.iter().any(|report| !lock(&self.reports).contains(report));
         if is_another {
-            let prepare = || upkeep::prepare(held.get()?, &self.schemas(), Writes::WhatIsDue);
-            held.noted(contain(|| self.fits(&prepare()?.catalog)))?;
+            held.noted(contain(|| self.take_over(held.get()?)))?;
         }
         writer.held = held;
         let mut touched = std::mem::take(&mut writer.limbo);
         if is_another {
-            // It has been salvaged, whether or not that was told to be done.
             let revision = counters.revision;
             touched = vec![Touched { revision, rows: Vec::new(), outbox: true, wiped: true }];
-            self.forget_figures();
+            writer.changed.fill(revision);
             self.suspected.store(false, Ordering::SeqCst);
-        }
-        if counters.revision > writer.counters.revision {
+        } else if counters.revision > writer.counters.revision {
             // The commit that failed was durable after all.
             writer.changed.fill(counters.revision);
         } else {
@@ -232,12 +233,17 @@ impl Shared {
         self.announce(writer, &touched)
     }
 
-    /// Forgets what is known of rows that are not there any more.
-    fn forget_figures(&self) {
-        for slot in self.catalog.slots() {
+    /// Gets to know another file than the one before.
+    fn take_over(&self, database: &Database) -> Result<()> {
+        let anew = upkeep::prepare(database, &self.schemas(), Writes::WhatIsDue)?.catalog;
+        self.fits(&anew)?;
+        for (slot, anew) in self.catalog.slots().iter().zip(anew.slots()) {
             slot.large.store(false, Ordering::Relaxed);
-            slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
+            for (index, anew) in slot.indexes.iter().zip(&anew.indexes) {
+                index.incomplete.store(!anew.is_complete(), Ordering::Relaxed);
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn schemas(&self) -> Vec<&'static Schema> {

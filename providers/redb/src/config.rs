@@ -150,7 +150,9 @@ fn at_once(medium: &Medium, opening: &Opening) -> Option<Shared> {
         let prepared = held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing));
         let prepared = prepared.and_then(|prepared| match medium.settles(&prepared.reports) {
             None => Ok(prepared),
-            Some(_) => Err(Error::new(ErrorKind::Storage, "the name of the file has to be made durable first")),
+            Some(_) => {
+                Err(Error::new(ErrorKind::Storage, "the name of the file has to be made durable first"))
+            }
         });
         match prepared {
             Ok(prepared) => Shared::new(opening.runtime.clone(), prepared, medium.clone(), held),
