@@ -177,6 +177,7 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
     let Some(path) = path.filter(|_| error.kind() == ErrorKind::Corrupt) else {
         return Err(error);
     };
+    let held = quarantine::hold(&*medium.files, &path)?;
     let known = Known { now: opening.runtime.now(), schemas: opening.schemas.to_vec(), ..Known::default() };
     match contain(|| quarantine::salvage(&*medium.files, &path, known, &error, &|_| Ok(()))) {
         Ok(_) => {}
@@ -184,6 +185,7 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
         Err(nothing) if nothing.kind() == ErrorKind::Corrupt => return Err(error),
         Err(error) => return Err(error),
     }
+    drop(held);
     let (held, prepared) = ready(&medium, opening)?;
     Shared::new(opening.runtime.clone(), prepared, medium, held)
 }

@@ -121,7 +121,10 @@ impl Shared {
         writer.held.doubt();
         self.shut(writer);
         let fits = |catalog: &Catalog| self.fits(catalog);
-        let salvaged = contain(|| quarantine::salvage(&*self.medium.files, &path, known, &cause, &fits));
+        let salvaged = contain(|| {
+            let _held = quarantine::hold(&*self.medium.files, &path)?;
+            quarantine::salvage(&*self.medium.files, &path, known, &cause, &fits)
+        });
         // Whatever lies there now is opened: what was salvaged, or what can be read of the damaged file.
         let opened = self.ensure_open(writer);
         match salvaged {

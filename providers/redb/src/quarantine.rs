@@ -33,7 +33,7 @@ use crate::upkeep::{self, Writes};
 const CHUNK: usize = 1 << 20;
 
 /// Salvages the file at `path`: it is moved to `<name>.damaged-<n>`, and what verifies takes its place. `fits` looks at how
-/// the models are registered in the new file, before anything is moved.
+/// the models are registered in the new file, before anything is moved. The file is [held](hold) meanwhile.
 ///
 /// # Errors
 /// `Corrupt` if nothing can be made out; `Unsupported` for a newer format; `Storage` or `Full`. The file is where it was
@@ -47,7 +47,6 @@ pub(crate) fn salvage(
 ) -> Result<Damage> {
     let _entered = tracing::info_span!("larder_redb::salvage", path = %path.display()).entered();
     let failed = |error: io::Error| error::unreachable_medium(&path.display().to_string(), error);
-    let _held = hold(files, path)?;
     let pages = Pages::open(files.open(path).map_err(failed)?).map_err(failed)?;
     let pages =
         pages.ok_or_else(|| codec::damaged("the header of the file, so that nothing can be salvaged: it"))?;
@@ -188,7 +187,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 ///
 /// # Errors
 /// `Storage` if another process or repository has it.
-fn hold(files: &dyn Files, path: &Path) -> Result<Box<dyn StorageBackend>> {
+pub(crate) fn hold(files: &dyn Files, path: &Path) -> Result<Box<dyn StorageBackend>> {
     let name = path.display().to_string();
     let file = files.open(path).map_err(|error| error::unreachable_medium(&name, error))?;
     match file.try_lock_range(Bound::Unbounded, Bound::Unbounded) {

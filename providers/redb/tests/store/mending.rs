@@ -1,7 +1,7 @@
 //! How a store goes on after an error: mended, reopened, closed, made smaller.
 
-use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -179,7 +179,8 @@ struct Asking {
 
 impl Runtime for Asking {
     fn now(&self) -> Timestamp {
-        if File::open(&self.path).unwrap().try_lock().is_ok() {
+        let file = backend::file(&self.path).unwrap();
+        if !matches!(file.try_lock_range(Bound::Unbounded, Bound::Unbounded), Ok(false)) {
             self.free.store(true, Ordering::SeqCst);
         }
         self.inner.now()
