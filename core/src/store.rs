@@ -370,6 +370,8 @@ pub struct Touched {
     pub rows: Vec<(&'static Schema, Key)>,
     /// True if it changed the outbox.
     pub outbox: bool,
+    /// True if it added entries to the outbox: there is more to be sent.
+    pub queued: bool,
     /// True if everything was removed.
     pub wiped: bool,
 }

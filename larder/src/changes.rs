@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug)]
 pub(crate) struct Changes {
     models: HashMap<&'static str, watch::Sender<u64>>,
-    /// Rung whenever the outbox has changed.
+    /// Rung whenever entries have come into the outbox, or everything has gone out of it.
     pub(crate) outbox: Notify,
     wipes: AtomicU64,
     /// Who is told of every row that is touched while a fetch is under way.
@@ -133,7 +133,8 @@ impl CommitObserver for Changes {
         if touched.wiped {
             self.wipes.fetch_add(1, Ordering::SeqCst);
         }
-        if touched.outbox || touched.wiped {
+        // Nobody is woken for what is revised or removed: whoever does that tells the driver himself.
+        if touched.queued || touched.wiped {
             self.outbox.notify_one();
         }
     }

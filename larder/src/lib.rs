@@ -20,6 +20,7 @@
 mod account;
 mod cache;
 mod changes;
+mod contained;
 mod coverage;
 mod driver;
 mod engine;

@@ -84,13 +84,14 @@ pub(super) async fn told_what_was_touched(trial: Trial) -> Verdict {
     trial.commit(vec![trial.op(&SPECIMEN, specimen(1)), remove, named]).await;
     for told in witness.take() {
         assert_eq!(keys(&told.touched), ["Named a", "Specimen 1", "Specimen 2"]);
-        assert!(!told.touched.outbox && !told.touched.wiped);
+        assert!(!told.touched.outbox && !told.touched.queued && !told.touched.wiped);
     }
     let seq = trial.commit(vec![Op::Enqueue(Box::new(entry(&trial, 1)))]).await.seqs[0];
     trial.commit(vec![Op::Dequeue(seq)]).await;
     trial.commit(vec![Op::Cursor { scope: "a".into(), value: None }]).await;
-    let outbox: Vec<_> = witness.take().iter().map(|told| told.touched.outbox).collect();
-    assert_eq!(outbox, [true, true, true, true, false, false]);
+    let told: Vec<_> = witness.take().iter().map(|told| (told.touched.outbox, told.touched.queued)).collect();
+    let (added, removed, neither) = ((true, true), (true, false), (false, false));
+    assert_eq!(told, [added, added, removed, removed, neither, neither]);
     Verdict::Passed
 }
 

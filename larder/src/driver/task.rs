@@ -160,9 +160,15 @@ struct Task {
 }
 
 impl Drop for Task {
-    /// However the task ends: nobody waits for a word that will not come.
+    /// However the task ends: nobody waits for a word that will not come, and nothing counts as on its way that is not.
     fn drop(&mut self) {
         self.acts.fates.close();
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.status.send_if_modified(|status| {
+            let dropped = std::mem::take(&mut status.in_flight);
+            status.pending += dropped;
+            dropped > 0
+        });
     }
 }
 

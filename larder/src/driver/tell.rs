@@ -56,7 +56,9 @@ pub(super) fn after(
     let mut say = |seq: u64, what: Happened| told.extend(about(engine, seq, what));
     brought.iter().for_each(|seq| say(*seq, Happened::Queued));
     match answered {
-        Some((seq, Answer::Unreachable { .. } | Answer::Failed { .. })) if !decided(effects, seq) => {
+        Some((seq, Answer::Unreachable { .. } | Answer::Failed { .. } | Answer::Broken))
+            if !decided(effects, seq) =>
+        {
             say(seq, Happened::Postponed);
         }
         Some((seq, Answer::Unauthorized)) => say(seq, Happened::Held),

@@ -328,8 +328,11 @@ impl Engine {
                 }
                 return;
             }
-            Answer::Failed { .. } if once && !probing => Verdict::Park(ParkReason::Uncertain),
-            Answer::Failed { wait } => {
+            Answer::Failed { .. } | Answer::Broken if once && !probing => {
+                Verdict::Park(ParkReason::Uncertain)
+            }
+            Answer::Failed { .. } | Answer::Broken => {
+                let wait = if let Answer::Failed { wait } = answer { wait } else { None };
                 tracked.head.strikes += 1;
                 if tracked.head.first_strike.is_none() {
                     tracked.struck = Some(now.mono);

@@ -12,6 +12,7 @@ use super::backoff::{Backoff, SPREAD};
 use super::hosts::Host;
 use super::rebase::Ended;
 use super::ties::{Place, Tied};
+use crate::contained::Panicked;
 
 /// What the engine is configured with.
 #[derive(Clone, Debug)]
@@ -228,6 +229,9 @@ pub(crate) enum Answer {
     Unreachable { sent: Sent, wait: Option<Duration> },
     /// The remote failed: try again, and count.
     Failed { wait: Option<Duration> },
+    /// The provider panicked: try again, and count, for it will most likely do so again. The remote may have it, and was not
+    /// heard of.
+    Broken,
     /// The credentials were refused.
     Unauthorized,
     /// The remote's row has changed as well, or is there already.
@@ -269,6 +273,7 @@ impl Answer {
     pub(crate) fn of(error: &Error) -> Self {
         let wait = error.retry_after();
         match error.kind() {
+            _ if Panicked::is_cause_of(error) => Self::Broken,
             ErrorKind::Unauthorized => Self::Unauthorized,
             ErrorKind::Conflict => Self::Conflict,
             ErrorKind::Offline | ErrorKind::Timeout | ErrorKind::Transport => {

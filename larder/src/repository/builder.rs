@@ -21,6 +21,7 @@ use super::{
 use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
+use crate::contained::Contained;
 use crate::driver::{self, Acts, Fresh, Resolvers};
 use crate::engine::{PermanentFailure, Settings};
 use crate::fates::Fates;
@@ -246,7 +247,7 @@ impl Builder {
         let remote = match self.remote {
             None => None,
             Some(remote) => {
-                let provider = remote.open(&opening).await?;
+                let provider: Arc<dyn Provider> = Arc::new(Contained(remote.open(&opening).await?));
                 let acts = Arc::new(Acts {
                     store: Arc::clone(&store),
                     remote: Arc::clone(&provider),

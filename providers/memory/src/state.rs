@@ -197,7 +197,7 @@ impl State {
             rows: BTreeMap::new(),
             outbox: Vec::new(),
             cursors: Vec::new(),
-            touched: Touched { revision, rows: Vec::new(), outbox: false, wiped: false },
+            touched: Touched { revision, rows: Vec::new(), outbox: false, queued: false, wiped: false },
             committed: Committed { revision, seqs },
         };
         let mut fresh = staged.committed.seqs.clone().into_iter();
@@ -213,6 +213,7 @@ impl State {
         };
         staged.touched.rows = staged.rows.iter().flat_map(keys).collect();
         staged.touched.outbox = !staged.outbox.is_empty();
+        staged.touched.queued = !staged.committed.seqs.is_empty();
         Ok(staged)
     }
 

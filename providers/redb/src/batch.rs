@@ -78,7 +78,13 @@ pub(crate) fn apply(ground: &mut Ground<'_, '_>, batch: &Batch) -> Outcome<Appli
         changed: ground.changed,
         first_seq: counters.next_seq,
         enqueues: batch.ops.iter().filter(|op| matches!(op, Op::Enqueue(_))).count() as u64,
-        touched: Touched { revision: counters.revision, rows: Vec::new(), outbox: false, wiped: false },
+        touched: Touched {
+            revision: counters.revision,
+            rows: Vec::new(),
+            outbox: false,
+            queued: false,
+            wiped: false,
+        },
         counters,
         models: Vec::new(),
         seqs: Vec::new(),
@@ -127,7 +133,13 @@ impl<'a, 't> Applying<'a, 't> {
             counters,
             first_seq: counters.next_seq,
             enqueues: 0,
-            touched: Touched { revision: counters.revision, rows: Vec::new(), outbox: false, wiped: false },
+            touched: Touched {
+                revision: counters.revision,
+                rows: Vec::new(),
+                outbox: false,
+                queued: false,
+                wiped: false,
+            },
             models: Vec::new(),
             seqs: Vec::new(),
             checks: Vec::new(),
@@ -268,6 +280,7 @@ impl Applying<'_, '_> {
         self.counters.entries += 1;
         self.counters.parked += u64::from(is_parked(entry));
         self.freed -= self.write_entry(seq, entry, true)?;
+        self.touched.queued = true;
         self.seqs.push(seq);
         Ok(())
     }

@@ -91,7 +91,13 @@ impl Shared {
         self.ensure_open(writer)?;
         let counters =
             Counters { revision: writer.counters.revision + 1, entries: 0, parked: 0, ..writer.counters };
-        let touched = Touched { revision: counters.revision, rows: Vec::new(), outbox: true, wiped: true };
+        let touched = Touched {
+            revision: counters.revision,
+            rows: Vec::new(),
+            outbox: true,
+            queued: false,
+            wiped: true,
+        };
         let changed = vec![counters.revision; writer.changed.len()];
         let mut next = Next { counters, changed, touched: vec![touched], freed: 0, noted: None };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
@@ -219,7 +225,7 @@ impl Shared {
         let mut touched = std::mem::take(&mut writer.limbo);
         if is_another {
             let revision = counters.revision;
-            touched = vec![Touched { revision, rows: Vec::new(), outbox: true, wiped: true }];
+            touched = vec![Touched { revision, rows: Vec::new(), outbox: true, queued: false, wiped: true }];
             writer.changed.fill(revision);
             self.suspected.store(false, Ordering::SeqCst);
         } else if counters.revision > writer.counters.revision {

@@ -65,7 +65,13 @@ impl Shared {
             table.insert([PROGRESS].as_slice(), note.as_slice()).map_err(Raw::from)?;
             next.counters.revision += 1;
             let revision = next.counters.revision;
-            next.touched.push(Touched { revision, rows: Vec::new(), outbox: false, wiped: false });
+            next.touched.push(Touched {
+                revision,
+                rows: Vec::new(),
+                outbox: false,
+                queued: false,
+                wiped: false,
+            });
             Ok(())
         })?;
         self.publish(writer, next);

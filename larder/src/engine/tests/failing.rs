@@ -77,7 +77,7 @@ fn that_the_last_attempt_never_left_says_nothing_of_the_ones_before() {
 // Rules: o-idempotency
 #[test]
 fn what_must_not_be_repeated_is_parked_as_soon_as_its_outcome_is_unknown() {
-    let unknown = [LOST, FAILED, Answer::Unreachable { sent: Sent::Answered, wait: None }];
+    let unknown = [LOST, FAILED, Answer::Broken, Answer::Unreachable { sent: Sent::Answered, wait: None }];
     for answer in unknown {
         let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::AtMostOnce)]);
         marked(&mut engine, at(0), &[1]);
@@ -97,6 +97,33 @@ fn a_question_that_is_refused_says_nothing_of_the_write(
     assert_eq!(effects, [Effect::Probe(1)]);
     let parked = Effect::Settle(1, Verdict::Park(ParkReason::Uncertain));
     assert_eq!(answered(&mut engine, at(60), 1, Answer::Refused), [parked], "it may be there");
+}
+
+// Rules: o-panic, o-backoff
+#[test]
+fn an_entry_over_which_the_provider_panics_waits_alone_and_is_exhausted_in_the_end() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    assert_eq!(marked(&mut engine, at(0), &[1, 2]).len(), 2);
+    for strike in 0..4 {
+        let now = at(strike * 200);
+        assert_eq!(answered(&mut engine, now, 1, Answer::Broken), [Effect::Settle(1, Verdict::Note)]);
+        assert!(engine.reachable(), "it says nothing of the remote");
+        assert_eq!(tell(&mut engine, at(strike * 200 + 199), Event::Tick), [again(1)], "it may have arrived");
+    }
+    assert_eq!(answered(&mut engine, at(790), 2, Answer::Accepted), [Effect::Settle(2, Verdict::Accept)]);
+    let exhausted = [Effect::Settle(1, Verdict::Park(ParkReason::Exhausted))];
+    assert_eq!(answered(&mut engine, at(800), 1, Answer::Broken), exhausted);
+}
+
+// Rules: o-panic
+#[test]
+fn a_panic_is_no_sign_that_the_remote_is_there_again() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    marked(&mut engine, at(0), &[1, 2]);
+    answered(&mut engine, at(0), 1, UNREACHABLE);
+    assert!(!engine.reachable());
+    answered(&mut engine, at(0), 2, Answer::Broken);
+    assert!(!engine.reachable());
 }
 
 /// How long it waits after each of so many such answers, in milliseconds; chance gives the most.

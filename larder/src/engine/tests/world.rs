@@ -106,7 +106,7 @@ impl World {
                 assert!(!self.accepted.contains(&seq), "{seq} was sent though it was accepted");
                 self.look_at_the_order(seq, heads);
                 let answer = self.answer();
-                let arrived = matches!(answer, Answer::Failed { .. } | LOST);
+                let arrived = matches!(answer, Answer::Failed { .. } | Answer::Broken | LOST);
                 if arrived && heads[&seq].idempotency == Idempotency::AtMostOnce {
                     self.uncertain_once.insert(seq);
                 }
@@ -173,13 +173,14 @@ impl World {
         if self.calm {
             return Answer::Accepted;
         }
-        match self.roll() % 9 {
+        match self.roll() % 10 {
             0 => UNREACHABLE,
             1 => LOST,
             2 => Answer::Failed { wait: None },
             3 => Answer::Unauthorized,
             4 => Answer::Conflict,
             5 => Answer::Refused,
+            6 => Answer::Broken,
             _ => Answer::Accepted,
         }
     }
