@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder::core::DeltaScope;
-use larder::{Budget, ErrorKind, Memory, ReadPolicy, Remark, Repository, Select};
+use larder::core::{Batch, Context, DeltaScope, Op};
+use larder::{
+    Budget, ErrorKind, Memory, Model, ReadPolicy, Remark, Repository, RowState, Select, WritePolicy,
+};
 use rstest::rstest;
 
 use crate::server::{Server, name, opened};
@@ -58,6 +60,9 @@ async fn a_row_that_could_not_be_read_comes_when_it_can_wherever_a_pull_was_brok
             // It still can't be read, and is in the report each time.
             let report = sync(&repo).await.unwrap();
             assert!(!report.is_complete(), "broken off after {answers}: {broken:?}, then {report:?}");
+        }
+        if known_before && unread > 0 {
+            assert_eq!(here(&repo).await.len(), 6, "what can't be read is not gone");
         }
         let known = repo.coverage(Select::<Note>::all()).await.unwrap();
         assert!(unread == 0 || known_before || known.is_none(), "what is not all here is not known");
@@ -157,4 +162,67 @@ async fn an_answer_of_which_a_row_could_not_be_read_is_given_again_and_a_full_pu
     let full = repo.sync().model::<Note>().unwrap().full();
     assert_eq!(full.await.unwrap().pulled, 4);
     assert_eq!(sync(&repo).await.unwrap().pulled, 0, "that was not forgotten");
+}
+
+// Rules: s-resync, s-resume
+#[rstest]
+#[tokio::test]
+async fn a_resync_that_is_broken_off_anywhere_is_made_good_by_the_next_sync(
+    #[values(DeltaScope::Nothing, DeltaScope::ChangesAndDeletions)] scope: DeltaScope,
+) {
+    for answers in 0..6 {
+        let (server, repo) = apart(scope, 6).await;
+        sync(&repo).await.unwrap();
+        server.answers.store(answers, Ordering::SeqCst);
+        let broken = repo.resync().model::<Note>().unwrap().await;
+        server.answers.store(usize::MAX, Ordering::SeqCst);
+        sync(&repo).await.unwrap();
+        assert_eq!(here(&repo).await, server.notes().await, "broken off after {answers}: {broken:?}");
+    }
+}
+
+// Rules: s-pull, c-detect
+#[tokio::test]
+async fn of_a_row_that_is_what_it_was_the_version_is_taken_over_and_that_the_remote_has_it() {
+    let (server, repo) = apart(DeltaScope::Nothing, 2).await;
+    sync(&repo).await.unwrap();
+    // Somebody has written it as it was: that is another version all the same.
+    server.write(&name(0), Some(note(&name(0), "theirs", 0))).await;
+    let kept = repo.writing(WritePolicy::LocalOnly);
+    drop(kept.upsert(&note(&name(1), "mine", 1)).await.unwrap());
+    server.write(&name(1), Some(note(&name(1), "mine", 1))).await;
+    sync(&repo).await.unwrap();
+    assert_eq!(repo.sync_state::<Note>(name(1)).await.unwrap().unwrap().state, RowState::Synced);
+    assert!(repo.status().last_pulled.is_some());
+    server.asked();
+    let row = repo.find::<Note>(name(0)).await.unwrap().unwrap();
+    let written = repo.update(&row, |note| note.stars = 9).await.unwrap();
+    soon(written.accepted()).await.unwrap();
+    assert_eq!(server.asked(), [format!("update {}", name(0))], "nothing is in conflict");
+}
+
+// Rules: s-resume, s-aside
+#[rstest]
+#[case::how_far_a_pull_is("pull/Note/1")]
+#[case::what_is_to_be_asked_for_again("strays/Note/1")]
+#[tokio::test]
+async fn a_note_that_can_not_be_read_leads_to_a_pull_of_everything(#[case] scope: &str) {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(4).await;
+    let disk = opened(Memory::new()).await;
+    let repo = server.repo(Arc::clone(&disk)).await;
+    sync(&repo).await.unwrap();
+    let ops = vec![
+        Op::Cursor { scope: scope.to_owned(), value: Some("nonsense".to_owned()) },
+        Op::Remove { schema: Note::schema(), key: name(2).into() },
+    ];
+    disk.commit(&Context::new(), Batch { expect: Vec::new(), ops }).await.unwrap();
+    server.asked();
+    let full = repo.sync().model::<Note>().unwrap();
+    let full = if scope.starts_with("pull") { full.full() } else { full };
+    soon(full.into_future()).await.unwrap();
+    assert!(server.asked().contains(&"everything Note".to_owned()));
+    assert_eq!(here(&repo).await, server.notes().await);
+    sync(&repo).await.unwrap();
+    assert_eq!(server.asked(), ["changes Note"], "it is as if it had never been");
 }
