@@ -51,6 +51,7 @@ mod outbox;
 mod overlay;
 mod pages;
 mod paths;
+mod pieces;
 mod plan;
 mod provider;
 mod quarantine;

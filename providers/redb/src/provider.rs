@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use crate::catalog::Slot;
 use crate::error::contain;
 use crate::explain::explain;
+use crate::pieces::Asked;
 use crate::plan::Plan;
 use crate::reads::{Generation, Halt, Watch};
 use crate::scan::{self, Answer, Found, INLINE_LOOKUPS};
@@ -25,7 +26,7 @@ const ATTEMPTS: usize = 8;
 
 /// The most keys that are looked up on the calling thread by one who would else wait for another: what belongs to a page
 /// of 1,000 rows. That takes a millisecond or two, and the other thread has to be waited for where the processor is busy.
-const LOOKUPS_HERE: usize = 1024;
+pub(crate) const LOOKUPS_HERE: usize = 1024;
 
 /// An open store.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl RedbStore {
         Ok((slot, plan, watch))
     }
 
-    /// Lends an answer where it lies: on the calling thread if it takes a few lookups, else off it.
+    /// Lends an answer where it lies: on the calling thread if it takes some lookups, else off it.
     pub(crate) async fn lend_all(
         &self,
         cx: &Context,
@@ -151,6 +152,10 @@ impl RedbStore {
                 scan::lend(generation, slot, query, &plan, &watch, &mut **to)
             })
             .await?
+        } else if let Some(steps) =
+            self.lend_in_pieces(Asked { slot, query, plan: &plan, watch: &watch }, &to).await?
+        {
+            steps
         } else {
             let (at, query) = (slot.at, query.clone());
             self.read_long(move |shared, generation| {

@@ -8,6 +8,7 @@ use crate::catalog::Slot;
 use crate::codec::{self, Guard, PREFIX};
 use crate::error::Raw;
 use crate::gather::Gathered;
+use crate::keys::Keys;
 use crate::lookups::Lookups;
 use crate::plan::{Access, Delivery, LOOKUP, Plan, Span};
 use crate::rank::{Rows, Window, rank};
@@ -22,6 +23,8 @@ pub(crate) enum Mode<'a> {
     Whole(&'a Watch),
     /// As long as it takes; nothing comes out of it.
     Told,
+    /// At most so many steps; nothing comes out of it.
+    Within(usize),
 }
 
 /// The most steps on the calling thread: a fraction of a millisecond, or two where every row is looked up and decoded.
@@ -170,6 +173,63 @@ pub(crate) fn gather(
     }
 }
 
+/// The keys that a plan gathers; `None` if it gathers nothing, gives it up, or would take more than so many steps.
+pub(crate) fn gather_within(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    plan: &Plan,
+    steps: usize,
+) -> Result<Option<Keys>, Halt> {
+    let Some(gather) = &plan.gather else { return Ok(None) };
+    match Reader::new(generation, slot, query, Mode::Within(steps)).gather(gather) {
+        Ok(gathered) => Ok(gathered.map(|gathered| gathered.keys)),
+        Err(Stop::Enough | Stop::TooLong) => Ok(None),
+        Err(Stop::Halt(halt)) => Err(halt),
+    }
+}
+
+/// Lends the rows at `keys`, which are sorted and have the model's prefix, if they answer; gives how many steps it took.
+pub(crate) fn lend_keys(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    keys: &[&[u8]],
+    watch: &Watch,
+    to: &mut dyn Borrower,
+) -> Result<usize, Halt> {
+    let mut reader = Reader::new(generation, slot, query, Mode::Whole(watch));
+    reader.borrower = Some(to);
+    reader.at_once = true;
+    match reader.keys(keys.iter().copied(), keys.len(), None) {
+        Err(Stop::Halt(halt)) => Err(halt),
+        _ => Ok(reader.steps),
+    }
+}
+
+/// Lends the first so many of the rows in `span` that answer; gives where it ends, unless that is the end of the span.
+pub(crate) fn lend_rows(
+    generation: &Generation,
+    slot: &Slot,
+    query: &Query,
+    span: &Span,
+    most: usize,
+    to: &mut dyn Borrower,
+) -> Result<Option<Vec<u8>>, Halt> {
+    let mut reader = Reader::new(generation, slot, query, Mode::Told);
+    reader.borrower = Some(to);
+    reader.at_once = true;
+    let mut range = generation.range(span)?;
+    for _ in 0..most {
+        let Some(pair) = range.next().transpose().map_err(Raw::from)? else { return Ok(None) };
+        if let Err(Stop::Halt(halt)) = reader.row(pair) {
+            return Err(halt);
+        }
+    }
+    let next = range.next().transpose().map_err(Raw::from)?;
+    Ok(next.map(|(key, _)| key.value().to_vec()))
+}
+
 /// The most rows that the model can have.
 pub(crate) fn rows_at_most(generation: &Generation, slot: &Slot, query: &Query) -> Result<usize, Halt> {
     Reader::new(generation, slot, query, Mode::Told).rows_at_most()
@@ -301,14 +361,17 @@ impl<'a> Reader<'a> {
             let span = if backward { &spans[spans.len() - 1 - at] } else { &spans[at] };
             let mut range = self.generation.range(span)?;
             while let Some(pair) = if backward { range.next_back() } else { range.next() } {
-                let (key, record) = pair.map_err(Raw::from)?;
-                self.step(1)?;
-                // A page that is another one has keys of its own.
-                let key = key.value().get(PREFIX..).ok_or_else(|| codec::damaged("the key of a row"))?;
-                self.consider(key, record, Verified::No)?;
+                self.row(pair.map_err(Raw::from)?)?;
             }
         }
         Ok(())
+    }
+
+    fn row(&mut self, (key, record): Pair) -> Result<(), Stop> {
+        self.step(1)?;
+        // A page that is another one has keys of its own.
+        let key = key.value().get(PREFIX..).ok_or_else(|| codec::damaged("the key of a row"))?;
+        self.consider(key, record, Verified::No)
     }
 
     fn index_in_order(&mut self, span: &Span, index: usize, delivery: Delivery) -> Result<(), Stop> {
@@ -388,6 +451,7 @@ impl<'a> Reader<'a> {
         self.steps += cost;
         match self.mode {
             Mode::Inline if self.steps > INLINE => Err(Stop::TooLong),
+            Mode::Within(most) if self.steps > most => Err(Stop::TooLong),
             Mode::Whole(watch) if before / WATCH_EVERY != self.steps / WATCH_EVERY => Ok(watch.check()?),
             _ => Ok(()),
         }
@@ -428,7 +492,9 @@ impl<'a> Reader<'a> {
             return if self.lent >= self.window.take { Err(Stop::Enough) } else { Ok(()) };
         }
         let found = match self.mode {
-            Mode::Whole(_) | Mode::Told => Found::Copied(Box::new(page_row(self.slot, &stored)?)),
+            Mode::Whole(_) | Mode::Told | Mode::Within(_) => {
+                Found::Copied(Box::new(page_row(self.slot, &stored)?))
+            }
             Mode::Inline => Found::Lent(record),
         };
         match &mut self.rows {

@@ -97,7 +97,9 @@ async fn lending_begins_anew_if_the_store_reopens_itself_in_the_middle() {
     save(&*store, (0..3_000).map(|id| person(id, "x", "", 1))).await;
     let (taken, begun) = (Arc::<Mutex<Vec<Key>>>::default(), Arc::<AtomicU64>::default());
     let to = Interrupting { store: store.clone(), full, taken: taken.clone(), begun: begun.clone() };
-    store.lend(&cx(), &PERSON, &Query::all(), Box::new(to)).await.unwrap();
+    // With a limit, they are lent on another thread.
+    let query = Query { limit: Some(10_000), ..Query::all() };
+    store.lend(&cx(), &PERSON, &query, Box::new(to)).await.unwrap();
     assert_eq!(begun.load(Ordering::SeqCst), 2, "begun, and once more");
     assert_eq!(*taken.lock().unwrap(), (0..=3_000_u32).map(Key::from).collect::<Vec<_>>());
 }

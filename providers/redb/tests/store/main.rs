@@ -20,6 +20,7 @@ mod migration;
 mod opening;
 mod outbox;
 mod paging;
+mod pieces;
 mod plans;
 mod queries;
 mod rekey;
