@@ -156,7 +156,8 @@ impl Repository {
         }
         let revision = self.shared.store.revision();
         let local = self.local::<M>(schema, &Query::filter(Predicate::Keys(open))).await?;
-        for ((key, _), row) in local.print.into_iter().zip(local.rows) {
+        for row in local.rows {
+            let key = row.key()?;
             if let Some(cache) = cache {
                 cache.insert(key.clone(), Arc::clone(&row), revision);
             }

@@ -19,8 +19,7 @@ use super::{Origin, Repository, Rows};
 pub(super) struct Local<M> {
     pub(super) rows: Vec<Arc<M>>,
     pub(super) states: Vec<SyncState>,
-    /// Each row's key and revision: what a live query compares.
-    pub(super) print: Vec<(Key, u64)>,
+    pub(super) revisions: Vec<u64>,
     /// The place after each row, if the rows alone don't tell it.
     pub(super) places: Vec<Position>,
 }
@@ -282,40 +281,41 @@ impl Repository {
         if query.is_related() {
             let answer = self.rows_here(schema, query).await?;
             for PageRow { meta, row, .. } in &answer.rows {
-                local.add(schema, &**row, meta.sync, meta.revision)?;
+                local.add(&**row, meta.sync, meta.revision)?;
             }
             local.places = answer.places;
-            self.show_in_flight(schema, &mut local);
+            self.show_in_flight(schema, &mut local)?;
             return Ok(local);
         }
         local.make_room(query);
         let now = self
             .shared
             .store
-            .read_now(schema, query, &mut |meta, row| local.add(schema, row, meta.sync, meta.revision))?;
+            .read_now(schema, query, &mut |meta, row| local.add(row, meta.sync, meta.revision))?;
         if !now {
             local = self
                 .lent(schema, query, move |local: &mut Local<M>, meta, row| {
-                    local.add(schema, row, meta.sync, meta.revision)
+                    local.add(row, meta.sync, meta.revision)
                 })
                 .await?;
         }
-        self.show_in_flight(schema, &mut local);
+        self.show_in_flight(schema, &mut local)?;
         Ok(local)
     }
 
     /// What is on its way is known by the driver alone: the store has it as pending.
-    fn show_in_flight<M>(&self, schema: &'static Schema, local: &mut Local<M>) {
-        let Some(remote) = &self.shared.remote else { return };
+    fn show_in_flight<M: Model>(&self, schema: &'static Schema, local: &mut Local<M>) -> Result<()> {
+        let Some(remote) = &self.shared.remote else { return Ok(()) };
         if local.states.iter().all(|sync| sync.state != RowState::Pending) {
-            return;
+            return Ok(());
         }
         let in_flight = remote.driver.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        for (sync, (key, _)) in local.states.iter_mut().zip(&local.print) {
-            if sync.state == RowState::Pending && in_flight.contains(&(schema.model, key.clone())) {
+        for (sync, row) in local.states.iter_mut().zip(&local.rows) {
+            if sync.state == RowState::Pending && in_flight.contains(&(schema.model, row.key()?)) {
                 sync.state = RowState::InFlight;
             }
         }
+        Ok(())
     }
 
     /// Asks the remote behind an answer that was given already, if the policy says so.
@@ -341,7 +341,7 @@ impl Repository {
 
 impl<M> Default for Local<M> {
     fn default() -> Self {
-        Self { rows: Vec::new(), states: Vec::new(), print: Vec::new(), places: Vec::new() }
+        Self { rows: Vec::new(), states: Vec::new(), revisions: Vec::new(), places: Vec::new() }
     }
 }
 
@@ -353,20 +353,20 @@ impl<M: Model> Local<M> {
         let room = query.limit.unwrap_or_default().min(ROOM) as usize;
         self.rows.reserve(room);
         self.states.reserve(room);
-        self.print.reserve(room);
+        self.revisions.reserve(room);
     }
 
-    fn add(
-        &mut self,
-        schema: &Schema,
-        row: &dyn larder_core::Row,
-        sync: SyncState,
-        revision: u64,
-    ) -> Result<()> {
-        self.print.push((schema.key_of(row)?, revision));
+    fn add(&mut self, row: &dyn larder_core::Row, sync: SyncState, revision: u64) -> Result<()> {
         self.rows.push(Arc::new(M::from_row(row)?));
         self.states.push(sync);
+        self.revisions.push(revision);
         Ok(())
+    }
+
+    /// Each row's key and revision: what a live query compares.
+    pub(super) fn print(&self) -> Result<Vec<(Key, u64)>> {
+        let keys = self.rows.iter().map(|row| row.key());
+        keys.zip(&self.revisions).map(|(key, revision)| Ok((key?, *revision))).collect()
     }
 }
 

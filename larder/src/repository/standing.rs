@@ -146,7 +146,7 @@ impl Repository {
         let (offset, limit) = (size(query.offset), query.limit.map_or(usize::MAX, size));
         keep(&mut local.rows, &wanted, offset, limit);
         keep(&mut local.states, &wanted, offset, limit);
-        keep(&mut local.print, &wanted, offset, limit);
+        keep(&mut local.revisions, &wanted, offset, limit);
         keep(&mut local.places, &wanted, offset, limit);
         Ok(local)
     }

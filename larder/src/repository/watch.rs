@@ -228,12 +228,12 @@ impl<M: Model> Live<M> {
             None => Vec::new(),
         };
         let goes_on = GoesOn::of(query, local.rows.len(), &local.places);
-        let (states_of_rows, print) = (local.states, local.print);
+        let print = local.print()?;
         let mut rows = Rows {
             rows: local.rows,
             origin: Origin::Local,
             known_since,
-            states: states_of_rows,
+            states: local.states,
             stale: None,
             goes_on,
         };
