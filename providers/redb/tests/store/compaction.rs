@@ -103,7 +103,9 @@ async fn giving_space_back_waits_for_who_is_reading() {
     let reads = store.clone();
     let read = tokio::spawn(async move {
         let slow = Box::new(Slow { begun, end: ended });
-        reads.lend(&cx(), &PERSON, &Query::all(), slow).await
+        // With a limit, they are lent on another thread.
+        let query = Query { limit: Some(10_000), ..Query::all() };
+        reads.lend(&cx(), &PERSON, &query, slow).await
     });
     while has_begun.try_recv().is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
