@@ -16,6 +16,7 @@ mod findings;
 mod golden;
 mod lending;
 mod mending;
+mod migrating;
 mod migration;
 mod opening;
 mod outbox;

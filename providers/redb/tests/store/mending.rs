@@ -119,6 +119,25 @@ async fn what_can_t_be_salvaged_now_is_read_on_and_salvaged_later() {
 
 // Rules: d-salvage
 #[tokio::test]
+async fn nothing_of_a_salvage_that_was_cut_short_is_in_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let cut_short = PathBuf::from(format!("{}.salvage", path.display()));
+    let store = open(&at(&cut_short), &[&PERSON]).await.unwrap();
+    save(&*store, [row(77)]).await;
+    drop(store);
+    filled(&path, 10, 0).await;
+    tamper(&path, COUNTERS, |_, value| {
+        value[5] ^= 1;
+        true
+    });
+    let store = opened(&path).await;
+    assert_eq!(store.damage().map(|damage| damage.rows), Some(10));
+    assert_eq!(all(&*store).await.len(), 10);
+}
+
+// Rules: d-salvage
+#[tokio::test]
 async fn what_is_noted_of_models_is_known_while_the_store_is_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
@@ -306,6 +325,19 @@ async fn a_read_that_fails_once_is_the_only_one() {
     save(&*store, [row(2_000)]).await;
 }
 
+// Rules: d-full
+#[tokio::test]
+async fn reads_go_on_at_once_after_a_write_that_failed() {
+    let (store, fails) = failing(&Disk::default()).await;
+    for first in (0..2_000).step_by(500) {
+        save(&*store, (first..first + 500).map(row)).await;
+    }
+    fails.store(WRITES, Ordering::SeqCst);
+    assert_eq!(kind(commit(&*store, [put(&PERSON, row(1))]).await), ErrorKind::Full);
+    let found = lent(&*store, &PERSON, &Query::key(1_000.into())).unwrap();
+    assert_eq!(found, Some(vec![row(1_000)]), "without waiting");
+}
+
 /// Makes a commit fail while it is lent the first row.
 struct Breaks {
     store: Weak<dyn Store>,
@@ -462,10 +494,14 @@ async fn space_is_given_back_after_an_error_and_an_error_while_it_is_stops_nothi
     let directory = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(&directory.path().join("a.redb")).await;
     save(&*store, (0..100).map(row)).await;
+    let seqs = enqueue(&*store, 500, 4_000).await;
+    dequeue(&*store, &seqs).await;
+    let full = size(&*store).await;
     faults.mode.store(1, Ordering::SeqCst);
     assert_eq!(kind(commit(&*store, [put(&PERSON, row(1))]).await), ErrorKind::Full);
     faults.mode.store(0, Ordering::SeqCst);
-    store.compact(&cx()).await.unwrap();
+    let small = store.compact(&cx()).await.unwrap().bytes;
+    assert!(small < full / 2, "{full} became {small}");
     faults.mode.store(1, Ordering::SeqCst);
     assert!(matches!(kind(store.compact(&cx()).await), ErrorKind::Full | ErrorKind::Storage));
     assert_eq!(all(&*store).await.len(), 100);
