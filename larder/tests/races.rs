@@ -15,7 +15,7 @@ use larder::{
 };
 use rstest::rstest;
 use support::chaos::{Faults, Faulty, memory};
-use support::gates::Call;
+use support::gates::{Call, dequeues, marks};
 use support::{Note, Switches, Turn, note, parked, settled, soon};
 
 fn settings() -> OutboxSettings {
@@ -70,7 +70,7 @@ fn reads(call: &Call<'_>) -> bool {
 // Rules: o-coalesce-sent, o-marked
 #[rstest]
 #[case::before_its_row_is_read(reads)]
-#[case::before_the_mark_is_stored(|call: &Call<'_>| call.marks())]
+#[case::before_the_mark_is_stored(marks)]
 #[tokio::test]
 async fn what_is_written_while_a_mutation_is_being_marked_goes_with_it(#[case] at: fn(&Call<'_>) -> bool) {
     let net = Switches::new();
@@ -93,7 +93,7 @@ async fn what_is_written_while_an_answer_is_being_stored_is_not_lost() {
     let net = Switches::new();
     let (repo, faults) = paused(&net, settings()).await;
     drop(repo.upsert(&note("1", "first", 0)).await.unwrap());
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
     held.during(edit(&repo, |note| note.text = "second".into())).await;
     soon(settled(&repo)).await;
@@ -120,7 +120,7 @@ async fn a_mutation_of_an_account_that_is_left_between_scheduling_and_sending_st
     // The first read of an entry that is marked is the one before it is sent.
     let marked = AtomicBool::new(false);
     let held = faults.gates.hold(move |call| {
-        marked.fetch_or(call.marks(), Ordering::SeqCst);
+        marked.fetch_or(marks(call), Ordering::SeqCst);
         marked.load(Ordering::SeqCst) && reads(call)
     });
     repo.outbox().resume();
@@ -179,7 +179,7 @@ async fn what_is_written_while_a_mutation_is_given_up_stays_and_the_mutation_goe
     with_row(&repo).await;
     edit(&repo, |note| note.text = "mine".into()).await;
     let seq = repo.outbox().list(0, 9).await.unwrap()[0].seq;
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     let giving_up = repo.clone();
     let discard = tokio::spawn(async move { giving_up.outbox().discard(seq).await });
     held.during(edit(&repo, |note| note.stars = 9)).await;
@@ -302,7 +302,7 @@ async fn what_is_written_again_while_an_answer_is_being_stored_shows_no_answer()
     edit(&repo, |note| note.text = "first".into()).await;
     edit(&repo, |note| note.text = "second".into()).await;
     // It has been found out that nothing writes the tag again; then something does.
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
     held.during(async {
         repo.outbox().pause();
@@ -324,7 +324,7 @@ async fn what_is_written_again_as_it_was_answered_shows_no_later_answer() {
     *net.stamps.lock().unwrap() = true;
     edit(&repo, |note| note.text = "first".into()).await;
     edit(&repo, |note| note.text = "second".into()).await;
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
     // What the remote is about to answer, which the application can't know.
     held.during(edit(&repo, |note| note.tag = Some("answer 2".into()))).await;

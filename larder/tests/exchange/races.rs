@@ -7,7 +7,7 @@ use larder::{OutboxSettings, PermanentFailure, Repository, Resolution};
 
 use super::*;
 use crate::support::chaos::Faults;
-use crate::support::gates::Call;
+use crate::support::gates::{Call, dequeues};
 
 fn settings() -> OutboxSettings {
     let wait = std::time::Duration::from_millis(1);
@@ -44,7 +44,7 @@ async fn joins(repo: &Repository, team: &Team) {
 async fn what_begins_to_refer_to_a_row_that_is_about_to_get_its_key_learns_it() {
     let server = Server::default();
     let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
     held.during(joins(&repo, &blue)).await;
     settled(&repo).await;
@@ -57,7 +57,7 @@ async fn what_begins_to_refer_to_a_row_that_is_about_to_get_its_key_learns_it() 
 async fn what_is_written_to_a_row_that_is_about_to_get_its_key_is_not_lost() {
     let server = Server::default();
     let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
     held.during(async { drop(repo.update(&blue, |team| team.name = "azure".into()).await.unwrap()) }).await;
     settled(&repo).await;
@@ -70,7 +70,7 @@ async fn what_is_written_to_a_row_that_is_about_to_get_its_key_is_not_lost() {
 async fn what_is_written_to_a_row_that_a_fetch_has_brought_under_its_new_key_is_not_lost() {
     let server = Server::default();
     let (repo, faults, _blue) = with_a_team(&server, settings(), None).await;
-    let held = faults.gates.hold(|call| call.dequeues());
+    let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
     held.during(async {
         // The server has made the team, and its answer is not stored yet.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::disk::{Disk, opens};
 use crate::server::Server;
-use crate::support::gates::Call;
+use crate::support::gates::{Call, marks};
 use crate::{API, quick, soon};
 
 fn secret(account: &str) -> Credential {
@@ -51,7 +51,7 @@ async fn an_account_that_is_switched_between_scheduling_and_sending_sends_nothin
     // The read after the mark is the one before it is sent.
     let marked = AtomicBool::new(false);
     let held = faults.lock().unwrap().clone().unwrap().gates.hold(move |call| {
-        marked.fetch_or(call.marks(), Ordering::SeqCst);
+        marked.fetch_or(marks(call), Ordering::SeqCst);
         marked.load(Ordering::SeqCst) && matches!(call, Call::Load(..))
     });
     let _ = repo.http().post("/x").idempotency(idempotency).body("ada").send().await.unwrap();

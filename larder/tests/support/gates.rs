@@ -40,20 +40,9 @@ impl Call<'_> {
         self.ops().iter().any(|op| matches!(op, Op::Enqueue(entry) if entry.schema.model == model))
     }
 
-    /// A commit that says of entries that they may have been sent.
-    pub(crate) fn marks(&self) -> bool {
-        let marks = |op: &Op| matches!(op, Op::Revise(entry) if entry.mark.is_some());
-        !self.ops().is_empty() && self.ops().iter().all(marks)
-    }
-
     /// A commit that notes something under a name that begins so.
     pub(crate) fn notes(&self, begins: &str) -> bool {
         self.ops().iter().any(|op| matches!(op, Op::Cursor { scope, .. } if scope.starts_with(begins)))
-    }
-
-    /// A commit by which an entry goes.
-    pub(crate) fn dequeues(&self) -> bool {
-        self.ops().iter().any(|op| matches!(op, Op::Dequeue(_)))
     }
 
     /// A read of this row.
@@ -67,6 +56,17 @@ impl Call<'_> {
             _ => &[],
         }
     }
+}
+
+/// A commit that says of entries that they may have been sent.
+pub(crate) fn marks(call: &Call<'_>) -> bool {
+    let marks = |op: &Op| matches!(op, Op::Revise(entry) if entry.mark.is_some());
+    !call.ops().is_empty() && call.ops().iter().all(marks)
+}
+
+/// A commit by which an entry goes.
+pub(crate) fn dequeues(call: &Call<'_>) -> bool {
+    call.ops().iter().any(|op| matches!(op, Op::Dequeue(_)))
 }
 
 /// One call that waits, or will.

@@ -1,5 +1,7 @@
 //! Something happens between a read of a pull and the commit that relies on it: the store waits in between.
 
+#![allow(clippy::async_yields_async, reason = "what begins meanwhile goes on after that")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use rstest::rstest;
 
 use crate::server::{Server, name, opened};
 use crate::support::chaos::{Faults, Faulty};
-use crate::support::gates::Call;
+use crate::support::gates::{Call, marks};
 use crate::support::{Note, local, note, settled, soon};
 
 /// How often others get their turn, to show that somebody waits.
@@ -208,7 +210,7 @@ async fn of_news_that_may_be_older_than_an_answer_or_newer_the_remote_is_asked_a
     // The first read of an entry that is marked is for sending it, the second one for settling it.
     let marked = AtomicBool::new(false);
     let answered = faults.gates.hold_nth(2, move |call| {
-        marked.fetch_or(call.marks(), Ordering::SeqCst);
+        marked.fetch_or(marks(call), Ordering::SeqCst);
         marked.load(Ordering::SeqCst) && matches!(call, Call::Entry(_))
     });
     let first = edit(&repo, 2, |note| note.text = "theirs, and mine".into()).await;
