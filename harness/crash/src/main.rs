@@ -64,7 +64,7 @@ impl Campaign {
                 let runs = size(10_000, 250);
                 [Left::Killed, Left::Closed].map(|left| damaged::files(seed, runs, left)).into()
             }
-            Self::Salvage => vec![salvage::each(seed, size(1, 31), size(16, 4))],
+            Self::Salvage => vec![salvage::each(seed, size(1, 31), size(16, 9))],
             Self::Full => vec![full::disk(seed)],
             Self::Kill => vec![kill::processes(program, seed, size(1000, 60))],
             Self::Queue => vec![queue::pending(size(100_000, 2000))],

@@ -44,7 +44,7 @@ fn damaged_files_give_nothing_that_was_never_written() {
 // Rules: d-salvage, d-salvage-status, d-salvage-faults
 #[test]
 fn a_salvage_that_goes_wrong_loses_nothing() {
-    let outcome = salvage::each(7, 71, 4);
+    let outcome = salvage::each(7, 97, 9);
     check(&outcome, 100);
     assert!(outcome.points > 100, "{} points", outcome.points);
 }
