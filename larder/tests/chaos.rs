@@ -281,8 +281,10 @@ impl Run {
     }
 }
 
-/// Each mutation had one effect, and those of a row came in the order in which they were written.
+/// A row has one request on its way at a time, each mutation had one effect, and those of a row came in the order in which
+/// they were written.
 fn check(log: &Log, idempotency: Idempotency) {
+    assert_eq!(log.together, [], "two requests at a time");
     // Who lets an uncertain mutation go again knows what may come of it.
     if idempotency != Idempotency::AtMostOnce {
         for (id, effects) in &log.effects {

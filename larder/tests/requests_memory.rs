@@ -21,8 +21,7 @@ const PARALLEL: usize = 4;
 async fn open(file: &Path, arrived: &Arc<AtomicUsize>) -> Repository {
     let arrived = Arc::clone(arrived);
     let remote = Memory::new().answering(move |request| {
-        assert_eq!(request.body.len(), BODY);
-        arrived.fetch_add(1, Ordering::SeqCst);
+        arrived.fetch_add(usize::from(request.body.len() == BODY), Ordering::SeqCst);
         Ok(Response { status: 200, headers: Vec::new(), body: None })
     });
     let repo = Repository::builder()
