@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Sizes that take about two minutes; the page of the book is left as it is.
     #[arg(long)]
     short: bool,
-    /// Only this campaign: faults, compound, power, damaged, full, kill or queue; the page is left as it is.
+    /// Only this campaign: faults, compound, salvage, power, damaged, full, kill or queue; the page is left as it is.
     #[arg(long)]
     campaign: Option<String>,
     /// What everything but the kills follows from.
