@@ -25,7 +25,7 @@ const LINES: &str = "target/campaigns";
 const PAGE: &str = "docs/src/simulated.md";
 
 /// The campaigns: the target that each is in, and its test.
-const CAMPAIGNS: [(&str, &str); 8] = [
+const CAMPAIGNS: [(&str, &str); 9] = [
     ("campaigns", "weather::seeded_schedules"),
     ("campaigns", "weather::disconnect_storms"),
     ("campaigns", "weather::clock_jumps"),
@@ -33,6 +33,7 @@ const CAMPAIGNS: [(&str, &str); 8] = [
     ("campaigns", "single::at_most_once_is_never_repeated_blindly"),
     ("campaigns", "poison::poisoned_queues"),
     ("campaigns", "outage::clients_after_an_outage"),
+    ("campaigns", "errands::requests"),
     ("day", "offline_for_a_day"),
 ];
 

@@ -24,10 +24,12 @@ async fn open(file: &Path, net: &Arc<Switches>) -> Repository {
 async fn a_kill_at_the_wrong_moment_loses_or_doubles_a_write() {
     let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
     let file = folder.path().join("app.redb");
-    // What lies there at that moment is what a kill leaves.
+    // What lies there at one moment is what a kill leaves: nothing may be written to it while it is copied.
     let kill = |name: &str| {
         let left = folder.path().join(name);
-        std::fs::copy(&file, &left).unwrap();
+        while std::fs::copy(&file, &left).is_err()
+            || std::fs::read(&file).unwrap() != std::fs::read(&left).unwrap()
+        {}
         left
     };
     net.offline(true);

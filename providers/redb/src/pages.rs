@@ -159,12 +159,13 @@ impl Pages {
     }
 
     /// The state of which the fewest pages with rows and entries are damaged, the newest of them, and what a walk over all
-    /// of it comes across.
+    /// of it comes across. The damaged pages of a newer one that is passed over count too: what they held is gone.
     pub(crate) fn best(&self) -> Option<(Slot, Walked)> {
-        let mut best: Option<(Slot, Walked)> = None;
+        let (mut best, mut passed_over): (Option<(Slot, Walked)>, _) = (None, 0);
         for slot in &self.slots {
             let walked = self.verify_rows(slot);
             if best.is_none_or(|(_, other)| walked.damaged < other.damaged) {
+                passed_over += best.map_or(0, |(_, other)| other.damaged);
                 best = Some((*slot, walked));
             }
             if walked.damaged == 0 {
@@ -173,6 +174,7 @@ impl Pages {
         }
         best.map(|(slot, mut walked)| {
             walked.add(self.verify_own(&slot));
+            walked.damaged += passed_over;
             (slot, walked)
         })
     }

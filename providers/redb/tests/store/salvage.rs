@@ -13,6 +13,8 @@ use crate::damage::{COUNTERS, ENTRIES, OUTBOX, ROWS, at, kind, make_newer, tampe
 use crate::disk::Disk;
 use crate::support::*;
 
+const PAGE: usize = 4096;
+
 /// A closed store with `rows` rows, of which the first `queued` wait to be sent.
 pub(crate) async fn filled(path: &Path, rows: u32, queued: u32) {
     let store = open(&Redb::at(path), &[&PERSON]).await.unwrap();
@@ -425,7 +427,6 @@ async fn a_file_whose_making_was_cut_short_is_made_anew_and_a_lost_header_is_not
 #[tokio::test]
 #[allow(clippy::disallowed_methods, reason = "it would go on for ever")]
 async fn a_check_comes_to_an_end_though_the_store_can_be_opened_and_not_be_read() {
-    const PAGE: usize = 4096;
     let disk = Disk::default();
     let store = open(&disk.config(), &[&PERSON]).await.unwrap();
     commit(&*store, (0..500).map(|id| put(&PERSON, person(id, "Ada", "", 1)))).await.unwrap();
@@ -494,4 +495,31 @@ async fn a_store_that_was_told_to_fail_goes_on_with_the_file_that_it_has() {
         assert!(store.damage().is_none() && asides(directory.path()).is_empty());
     }
     assert!(find(&*store, &PERSON, 500).await.unwrap().is_some());
+}
+
+// Rules: d-salvage, d-salvage-status
+#[tokio::test]
+async fn what_a_newer_state_held_is_told_as_gone_if_the_one_before_it_is_salvaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.redb");
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, (0..40).map(row)).await;
+    let mut went_back = 0;
+    for queued in 1..=12 {
+        enqueue(&*store, queued).await;
+        // As a kill leaves it: the last two states are in it.
+        let killed = std::fs::read(&path).unwrap();
+        let used = killed.chunks(PAGE).rposition(|page| page.iter().any(|byte| *byte != 0)).unwrap();
+        for pages in used.saturating_sub(8)..=used {
+            let path = directory.path().join(format!("{queued}-{pages}.redb"));
+            std::fs::write(&path, &killed[..pages * PAGE]).unwrap();
+            let Ok(store) = open(&Redb::at(&path), &[&PERSON]).await else { continue };
+            let Some(damage) = store.damage() else { continue };
+            if damage.entries < u64::from(queued) {
+                assert!(damage.pages > 0, "{queued} queued, cut off at page {pages}: {damage:?}");
+                went_back += 1;
+            }
+        }
+    }
+    assert!(went_back > 0);
 }
