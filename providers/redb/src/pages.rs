@@ -112,14 +112,14 @@ impl Pages {
     /// Reads the header. `None`: it can't be made out, or is of another format.
     ///
     /// # Errors
-    /// Those of the medium.
+    /// Those of the medium, which is asked twice.
     pub(crate) fn open(medium: Box<dyn StorageBackend>) -> io::Result<Option<Self>> {
-        let len = medium.len()?;
+        let len = twice(|| medium.len())?;
         let mut header = [0; HEADER];
         if len < HEADER as u64 {
             return Ok(None);
         }
-        medium.read(0, &mut header)?;
+        twice(|| medium.read(0, &mut header))?;
         Ok(Self::of(medium, len, &header))
     }
 
@@ -327,7 +327,7 @@ impl Pages {
     fn read(&self, number: u64, verified: bool) -> io::Result<Option<Vec<u8>>> {
         let Some((start, size)) = self.place(number, verified) else { return Ok(None) };
         let mut bytes = vec![0; size];
-        self.medium.read(start, &mut bytes).or_else(|_| self.medium.read(start, &mut bytes))?;
+        twice(|| self.medium.read(start, &mut bytes))?;
         Ok(Some(bytes))
     }
 
@@ -508,4 +508,10 @@ fn table(definition: &[u8]) -> Option<(Root, Widths)> {
         Some((*definition.get(at)? != 0).then_some(width))
     };
     Some((root(definition.get(10..)?)?, Widths { key: width(42)?, value: width(47)? }))
+}
+
+/// Asks a medium, and once more if it fails: a read that fails once says nothing of what is there, and whoever took it for
+/// damage would write over it, or begin anew without need.
+fn twice<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    ask().or_else(|_| ask())
 }
