@@ -94,10 +94,16 @@ impl Shared {
     /// Begins anew with what verifies, if anything is damaged.
     pub(crate) fn mend(&self, writer: &mut Writer, cause: &Error) -> Result<Option<Damage>> {
         let Some(path) = self.medium.path.clone() else { return Err(no_place()) };
-        let looked = self
-            .snapshot(writer)
-            .map_err(Halt::from)
-            .and_then(|snapshot| snapshot.check(&self.catalog, &Watch::none(&self.runtime)));
+        let look = |writer: &mut Writer| {
+            let snapshot = self.snapshot(writer).map_err(Halt::from);
+            snapshot.and_then(|snapshot| snapshot.check(&self.catalog, &Watch::none(&self.runtime)))
+        };
+        let mut looked = look(writer);
+        if matches!(looked, Err(Halt::Closed)) {
+            // A read that failed has closed it, which says nothing of what is there.
+            writer.broken = true;
+            looked = look(writer);
+        }
         let cause = match looked {
             Ok(found) if found.is_sound() => return Ok(None),
             Ok(found) => match found.findings.first() {

@@ -14,7 +14,7 @@ use larder_core::{
     MetaRef, Migration, OldRow, Op, Query, Result, Row, Runtime, Schema, Store, Timestamp, Touched,
 };
 use larder_redb::backend::{self, CountingBackend, Counts};
-use larder_redb::{Redb, StorageBackend};
+use larder_redb::{Files, Redb, StorageBackend};
 
 use crate::damage::{COUNTERS, OUTBOX, ROWS, at, faulty, kind, tamper};
 use crate::disk::Disk;
@@ -323,6 +323,53 @@ async fn a_read_that_fails_once_is_the_only_one() {
     assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Storage);
     assert_eq!(get(&*store, &PERSON, &Query::all()).await.unwrap().len(), 2_000);
     save(&*store, [row(2_000)]).await;
+}
+
+/// The only file there is, whose reads fail as they are told.
+#[derive(Debug)]
+struct Alone(Disk, Arc<AtomicU8>);
+
+impl Files for Alone {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageBackend>> {
+        assert_eq!(path, Path::new("app.redb"), "nothing is set aside");
+        Ok(Box::new(Failing(self.0.clone(), self.1.clone())))
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        Ok(path == Path::new("app.redb"))
+    }
+
+    fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_directory(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn a_sound_file_is_not_salvaged_because_a_read_of_it_has_failed() {
+    let fails = Arc::new(AtomicU8::new(0));
+    let files = Alone(Disk::default(), fails.clone());
+    let config = Redb::at("app.redb").cache_size(0).files(Arc::new(files));
+    let store = open_on(TestRuntime::inline(), &config, &[&PERSON]).await.unwrap();
+    for first in (0..2_000).step_by(500) {
+        save(&*store, (first..first + 500).map(row)).await;
+    }
+    fails.store(READ, Ordering::SeqCst);
+    assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Storage);
+    assert_eq!(store.salvage(&cx()).await.unwrap(), None);
+    assert_eq!(get(&*store, &PERSON, &Query::all()).await.unwrap().len(), 2_000);
 }
 
 // Rules: d-full
