@@ -163,6 +163,6 @@ mod tests {
 
     #[test]
     fn half_a_page_is_not_written() {
-        assert!(page(&lines(2)).unwrap_err().to_string().contains("2 of 8"));
+        assert!(page(&lines(2)).unwrap_err().to_string().contains("2 of 9"));
     }
 }
