@@ -86,7 +86,7 @@ pub struct Damage {
     pub rows: u64,
     /// Outbox entries that were salvaged.
     pub entries: u64,
-    /// Pages of the medium that are damaged.
+    /// Pages of the medium that are damaged; those of a newer state among them, where the one before it was salvaged.
     pub pages: u64,
     /// Records that are there and damaged, and those that can't be reached any more, as far as they were counted.
     pub lost: u64,

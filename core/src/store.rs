@@ -376,6 +376,20 @@ pub struct Touched {
     pub wiped: bool,
 }
 
+impl Touched {
+    /// Of a batch of this revision that has touched nothing yet.
+    #[must_use]
+    pub fn nothing(revision: u64) -> Self {
+        Self { revision, rows: Vec::new(), outbox: false, queued: false, wiped: false }
+    }
+
+    /// Of a batch of this revision that has removed everything.
+    #[must_use]
+    pub fn everything(revision: u64) -> Self {
+        Self { outbox: true, wiped: true, ..Self::nothing(revision) }
+    }
+}
+
 /// Is told of committed batches, on the thread that commits, in the order of the revisions. Must not block.
 pub trait CommitObserver: Send + Sync {
     /// The batch is durable, and no reader has seen it yet: the moment to drop cached rows.

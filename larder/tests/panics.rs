@@ -9,7 +9,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,19 +25,20 @@ use support::chaos::memory;
 use support::{Note, User, local, note, parked, settled, soon};
 
 /// A memory store that panics as often as it is told: over the rows with these keys when it has stored them, and when it
-/// is read.
+/// is read. Or one that never answers.
 #[derive(Debug)]
 struct Brittle {
     server: Arc<dyn Store>,
     idempotency: Idempotency,
     over: Mutex<BTreeMap<String, usize>>,
     reads: AtomicUsize,
+    hangs: AtomicBool,
 }
 
 impl Brittle {
     async fn new(idempotency: Idempotency) -> Arc<Self> {
-        let (over, reads) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { server: memory().await, idempotency, over, reads })
+        let (over, reads, hangs) = Default::default();
+        Arc::new(Self { server: memory().await, idempotency, over, reads, hangs })
     }
 
     fn panics_over(&self, key: &str, times: usize) {
@@ -74,6 +75,9 @@ impl Provider for Brittle {
     }
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let upsert = Mutation { operation: Operation::Upsert, ..mutation.clone() };
         let applied = self.server.apply(cx, &upsert).await?;
         // While it holds a lock: whatever the provider has of its own is poisoned from now on.
@@ -194,20 +198,15 @@ async fn a_request_over_which_the_remote_has_panicked_goes_again() {
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
-/// A remote that never answers.
-#[derive(Debug)]
-struct Silent(Arc<Brittle>);
-
 // Rules: o-panic, o-status
 #[test]
 fn nothing_counts_as_on_its_way_once_the_task_that_sends_is_gone() {
     let (ours, theirs) = (runtime(), runtime());
     let (store, remote) = ours.block_on(async { (memory().await, Brittle::new(Idempotency::KEYED).await) });
     let repo = ours.block_on(async {
-        let silent: Arc<dyn Provider> = Arc::new(Silent(Arc::clone(&remote)));
-        let builder = over(Arc::clone(&store), &remote).remote(silent);
-        let repo =
-            builder.runtime(Arc::new(TokioRuntime::new(theirs.handle().clone()))).build().await.unwrap();
+        remote.hangs.store(true, Ordering::SeqCst);
+        let theirs = Arc::new(TokioRuntime::new(theirs.handle().clone()));
+        let repo = over(Arc::clone(&store), &remote).runtime(theirs).build().await.unwrap();
         drop(repo.upsert(&note("1", "mine", 0)).await.unwrap());
         let mut statuses = repo.watch_status();
         while repo.status().in_flight == 0 {
@@ -225,6 +224,7 @@ fn nothing_counts_as_on_its_way_once_the_task_that_sends_is_gone() {
         assert_eq!((status.in_flight, status.pending, status.is_settled()), (0, 1, false));
         drop(repo);
         // It was marked as sent, and goes again.
+        remote.hangs.store(false, Ordering::SeqCst);
         let again = over(store, &remote).build().await.unwrap();
         settled(&again).await;
         assert_eq!(local(&again).await, ["1"]);
@@ -233,47 +233,4 @@ fn nothing_counts_as_on_its_way_once_the_task_that_sends_is_gone() {
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-}
-
-#[async_trait]
-impl Provider for Silent {
-    fn name(&self) -> &str {
-        "silent"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    fn idempotency(&self, schema: &'static Schema, operation: Operation) -> Idempotency {
-        self.0.idempotency(schema, operation)
-    }
-
-    async fn get(&self, _: &Context, _: &'static Schema, _: &Query) -> Result<Page> {
-        std::future::pending().await
-    }
-
-    fn explain(&self, schema: &'static Schema, query: &Query) -> Result<larder::core::Plan> {
-        self.0.explain(schema, query)
-    }
-
-    async fn exists(&self, _: &Context, _: &'static Schema, _: &Query) -> Result<Presence> {
-        std::future::pending().await
-    }
-
-    async fn apply(&self, _: &Context, _: &Mutation) -> Result<Applied> {
-        std::future::pending().await
-    }
-
-    fn delta(&self) -> Option<&dyn Delta> {
-        None
-    }
-
-    fn realtime(&self) -> Option<&dyn Realtime> {
-        None
-    }
-
-    fn requests(&self) -> Option<&dyn Requests> {
-        None
-    }
 }

@@ -259,6 +259,14 @@ async fn what_adds_nothing_to_a_full_outbox_is_written() {
     assert_eq!((queued.len(), &queued[0].key, queued[0].operation), (1, &"3".into(), Operation::Insert));
 }
 
+/// A repository that sends nothing yet, with the row `1`; whatever is sent from now on is answered with a tag.
+async fn answered_with_tags(net: &Arc<Switches>) -> (Repository, Arc<Faults>) {
+    let (repo, faults) = paused(net, settings().without_coalescing()).await;
+    with_row(&repo).await;
+    *net.stamps.lock().unwrap() = true;
+    (repo, faults)
+}
+
 /// What is told of the tag each time that a mutation is about to be marked.
 async fn tags(repo: &Repository, faults: &Faults, from: u64, to: u64) -> Vec<Option<String>> {
     let mut seen = Vec::new();
@@ -277,9 +285,7 @@ async fn tags(repo: &Repository, faults: &Faults, from: u64, to: u64) -> Vec<Opt
 #[tokio::test]
 async fn a_field_that_is_written_again_later_shows_no_answer_however_many_are_in_between() {
     let net = Switches::new();
-    let (repo, faults) = paused(&net, settings().without_coalescing()).await;
-    with_row(&repo).await;
-    *net.stamps.lock().unwrap() = true;
+    let (repo, faults) = answered_with_tags(&net).await;
     edit(&repo, |note| note.text = "mine".into()).await;
     for tag in [Some("x"), None, Some("x"), None] {
         edit(&repo, |note| note.tag = tag.map(str::to_owned)).await;
@@ -296,9 +302,7 @@ async fn a_field_that_is_written_again_later_shows_no_answer_however_many_are_in
 #[tokio::test]
 async fn what_is_written_again_while_an_answer_is_being_stored_shows_no_answer() {
     let net = Switches::new();
-    let (repo, faults) = paused(&net, settings().without_coalescing()).await;
-    with_row(&repo).await;
-    *net.stamps.lock().unwrap() = true;
+    let (repo, faults) = answered_with_tags(&net).await;
     edit(&repo, |note| note.text = "first".into()).await;
     edit(&repo, |note| note.text = "second".into()).await;
     // It has been found out that nothing writes the tag again; then something does.
@@ -319,9 +323,7 @@ async fn what_is_written_again_while_an_answer_is_being_stored_shows_no_answer()
 #[tokio::test]
 async fn what_is_written_again_as_it_was_answered_shows_no_later_answer() {
     let net = Switches::new();
-    let (repo, faults) = paused(&net, settings().without_coalescing()).await;
-    with_row(&repo).await;
-    *net.stamps.lock().unwrap() = true;
+    let (repo, faults) = answered_with_tags(&net).await;
     edit(&repo, |note| note.text = "first".into()).await;
     edit(&repo, |note| note.text = "second".into()).await;
     let held = faults.gates.hold(dequeues);

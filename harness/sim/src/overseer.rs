@@ -113,7 +113,7 @@ impl Overseer {
         let watcher = Arc::new(Watcher { device, stirred: Arc::clone(&self.stirred) });
         self.devices[device].watcher = Some(Arc::clone(&watcher));
         // Of the last commit of a life that ended with it nobody has heard.
-        let found = Touched { revision: 0, rows: Vec::new(), outbox: true, queued: false, wiped: false };
+        let found = Touched { outbox: true, ..Touched::nothing(0) };
         lock(&self.stirred).push((device, found));
         let watcher: Arc<dyn CommitObserver> = watcher;
         Arc::downgrade(&watcher)

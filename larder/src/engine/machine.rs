@@ -87,15 +87,20 @@ impl Engine {
                 self.load_at = Some(now.mono + wait);
             }
             Event::Marked { seqs, at, revised, gone } => {
-                seqs.into_iter().for_each(|seq| self.window.marked(seq, Some(at)));
-                revised.iter().for_each(|head| self.window.marked(head.seq, None));
+                for seq in seqs {
+                    self.window.marked(seq, Some(at));
+                }
+                for head in &revised {
+                    self.window.marked(head.seq, None);
+                }
                 self.window.revise(revised, gone, self.loading);
             }
             Event::Revised { revised, gone } => self.window.revise(revised, gone, self.loading),
             Event::MarkFailed { seqs, jitter } => {
                 for seq in seqs {
-                    self.window.marked(seq, None);
-                    self.postpone(seq, now.mono, None, jitter);
+                    if self.window.marked(seq, None) {
+                        self.postpone(seq, now.mono, None, jitter);
+                    }
                 }
             }
             Event::Answered { seq, answer, jitter } => self.answered(now, seq, answer, jitter, out),

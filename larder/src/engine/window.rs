@@ -315,10 +315,11 @@ impl Window {
     }
 
     /// An entry's mark has come to its end: it is durable since that moment, or not. Of one that was revised meanwhile
-    /// nothing is known: it is marked once more, as what it is now.
-    pub(super) fn marked(&mut self, seq: u64, at: Option<Timestamp>) {
+    /// nothing is known: it is marked once more, as what it is now. `false` if it is not being marked: what was begun before
+    /// a wipe says nothing of what was loaded since.
+    pub(super) fn marked(&mut self, seq: u64, at: Option<Timestamp>) -> bool {
         if !self.marking.contains(&seq) {
-            return;
+            return false;
         }
         self.update(seq, |tracked| {
             tracked.stage = Stage::Ready;
@@ -326,6 +327,7 @@ impl Window {
                 tracked.head.marked = at;
             }
         });
+        true
     }
 
     /// Forgets an entry for good.

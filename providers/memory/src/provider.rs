@@ -378,7 +378,7 @@ impl Store for MemoryStore {
     async fn wipe(&self, _: &Context) -> Result<()> {
         let _sequence = self.sequence();
         let revision = self.revision() + 1;
-        let touched = Touched { revision, rows: Vec::new(), outbox: true, queued: false, wiped: true };
+        let touched = Touched::everything(revision);
         self.publish(&touched, |state| {
             self.feed.wipe();
             state.wipe();

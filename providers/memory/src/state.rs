@@ -197,7 +197,7 @@ impl State {
             rows: BTreeMap::new(),
             outbox: Vec::new(),
             cursors: Vec::new(),
-            touched: Touched { revision, rows: Vec::new(), outbox: false, queued: false, wiped: false },
+            touched: Touched::nothing(revision),
             committed: Committed { revision, seqs },
         };
         let mut fresh = staged.committed.seqs.clone().into_iter();

@@ -91,13 +91,7 @@ impl Shared {
         self.ensure_open(writer)?;
         let counters =
             Counters { revision: writer.counters.revision + 1, entries: 0, parked: 0, ..writer.counters };
-        let touched = Touched {
-            revision: counters.revision,
-            rows: Vec::new(),
-            outbox: true,
-            queued: false,
-            wiped: true,
-        };
+        let touched = Touched::everything(counters.revision);
         let changed = vec![counters.revision; writer.changed.len()];
         let mut next = Next { counters, changed, touched: vec![touched], freed: 0, noted: None };
         self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
@@ -224,9 +218,8 @@ impl Shared {
         writer.held = held;
         let mut touched = std::mem::take(&mut writer.limbo);
         if is_another {
-            let revision = counters.revision;
-            touched = vec![Touched { revision, rows: Vec::new(), outbox: true, queued: false, wiped: true }];
-            writer.changed.fill(revision);
+            touched = vec![Touched::everything(counters.revision)];
+            writer.changed.fill(counters.revision);
             self.suspected.store(false, Ordering::SeqCst);
         } else if counters.revision > writer.counters.revision {
             // The commit that failed was durable after all.
@@ -273,6 +266,12 @@ impl Next {
     pub(crate) fn after(writer: &Writer) -> Self {
         let (counters, changed) = (writer.counters, writer.changed.clone());
         Self { counters, changed, touched: Vec::new(), freed: 0, noted: None }
+    }
+
+    /// Something is noted down that is neither a row nor an entry.
+    pub(crate) fn note(&mut self) {
+        self.counters.revision += 1;
+        self.touched.push(Touched::nothing(self.counters.revision));
     }
 }
 

@@ -147,22 +147,17 @@ fn at_once(medium: &Medium, opening: &Opening) -> Option<Shared> {
     let backend = medium.closed_file()?;
     let opened = contain(|| {
         let held = medium.open_over(backend)?;
-        let prepared = held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing));
-        let prepared = prepared.and_then(|prepared| match medium.settles(&prepared.reports) {
-            None => Ok(prepared),
-            Some(_) => {
-                Err(Error::new(ErrorKind::Storage, "the name of the file has to be made durable first"))
+        match held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing)) {
+            Ok(prepared) if medium.settles(&prepared.reports).is_none() => {
+                Shared::new(opening.runtime.clone(), prepared, medium.clone(), held).map(Some)
             }
-        });
-        match prepared {
-            Ok(prepared) => Shared::new(opening.runtime.clone(), prepared, medium.clone(), held),
-            Err(error) => {
+            _ => {
                 held.let_go();
-                Err(error)
+                Ok(None)
             }
         }
     });
-    opened.ok()
+    opened.ok().flatten()
 }
 
 fn open(medium: Medium, opening: &Opening) -> Result<Shared> {

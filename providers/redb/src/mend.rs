@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use larder_core::{Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, StoreSize, Touched};
+use larder_core::{Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, StoreSize};
 
 use crate::catalog::Catalog;
 use crate::check;
@@ -164,15 +164,7 @@ impl Shared {
             let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
             for place in &places {
                 table.remove(place.as_slice()).map_err(Raw::from)?;
-                next.counters.revision += 1;
-                let revision = next.counters.revision;
-                next.touched.push(Touched {
-                    revision,
-                    rows: Vec::new(),
-                    outbox: false,
-                    queued: false,
-                    wiped: false,
-                });
+                next.note();
             }
             Ok(())
         })?;

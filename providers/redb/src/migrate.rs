@@ -5,7 +5,7 @@
 //! revision, and its index entries are those that its migrated values had all along.
 
 use larder_core::packed::{EncodedEntry, Stored, decode_entry, encode_entry, parse_body, write_record};
-use larder_core::{Error, Migrated, Result, Touched};
+use larder_core::{Error, Migrated, Result};
 use redb::{ReadableTable as _, Table};
 use serde::{Deserialize, Serialize};
 
@@ -63,15 +63,7 @@ impl Shared {
             progress.advance(found, &mut migrated);
             let note = codec::seal_named(&progress)?;
             table.insert([PROGRESS].as_slice(), note.as_slice()).map_err(Raw::from)?;
-            next.counters.revision += 1;
-            let revision = next.counters.revision;
-            next.touched.push(Touched {
-                revision,
-                rows: Vec::new(),
-                outbox: false,
-                queued: false,
-                wiped: false,
-            });
+            next.note();
             Ok(())
         })?;
         self.publish(writer, next);

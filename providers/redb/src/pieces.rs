@@ -4,11 +4,9 @@
 //! No state is held while others have their turn, for a state that is held keeps its pages; if there is a newer one when it
 //! goes on, what was read is void.
 
-use std::future::poll_fn;
-use std::mem;
 use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
 
+use larder_core::runtime::yield_now;
 use larder_core::{Borrower, Query, Result};
 
 use crate::catalog::Slot;
@@ -72,7 +70,7 @@ impl RedbStore {
     ) -> Result<Option<usize>> {
         let (keys, mut steps) = (keys.iter().collect::<Vec<_>>(), keys.len());
         for piece in keys.chunks(LOOKED_UP) {
-            step_aside().await;
+            yield_now().await;
             let lent = self.on_this_thread(Some(revision), |generation| {
                 let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
                 scan::lend_keys(generation, asked.slot, asked.query, piece, asked.watch, &mut **to)
@@ -94,7 +92,7 @@ impl RedbStore {
         for span in spans {
             let mut rest = Some(span.clone());
             while let Some(span) = rest {
-                step_aside().await;
+                yield_now().await;
                 asked.watch.check()?;
                 let lent = self.on_this_thread(Some(revision), |generation| {
                     let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,17 +142,4 @@ fn find(generation: &Generation, Asked { slot, query, plan, .. }: Asked<'_>) -> 
 /// True if all that answers is asked for, in the order of keys.
 fn is_whole(query: &Query) -> bool {
     query.order.is_empty() && query.after.is_none() && query.limit.is_none() && query.offset == 0
-}
-
-/// Lets others have their turn.
-async fn step_aside() {
-    let mut aside = false;
-    poll_fn(|cx| {
-        if mem::replace(&mut aside, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -222,6 +222,19 @@ fn what_was_merged_while_it_was_being_marked_is_marked_once_more_and_then_sent_o
     }
 }
 
+// Rules: o-order
+#[test]
+fn a_mark_that_failed_before_a_wipe_holds_up_nothing_that_was_loaded_since() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    tell(&mut engine, at(0), Event::Wiped(1));
+    // What was salvaged has the number that it had.
+    let heads = vec![head(1, "a", KEYED)];
+    tell(&mut engine, at(0), Event::Loaded { heads, last: 1, more: false, wipes: 1 });
+    assert_eq!(marked(&mut engine, at(0), &[1]), [Effect::Send { seq: 1, repeated: false }]);
+    tell(&mut engine, at(0), Event::MarkFailed { seqs: vec![1], jitter: 0 });
+    assert_eq!(engine.counts(), Counts { in_flight: 1, ..Counts::default() });
+}
+
 // Rules: o-coalesce-sent
 #[test]
 fn a_late_word_of_what_was_merged_forgets_not_that_it_may_have_been_sent() {

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+
+use larder_core::runtime::yield_now;
 
 /// How far a sync is: told after each page, and when a model is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +40,7 @@ impl Steps {
         }
         let Some(queue) = &self.queue else { return };
         queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(step);
-        let mut yielded = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        yield_now().await;
     }
 }
 
