@@ -231,7 +231,8 @@ fn a_mark_that_failed_before_a_wipe_holds_up_nothing_that_was_loaded_since() {
     let heads = vec![head(1, "a", KEYED)];
     tell(&mut engine, at(0), Event::Loaded { heads, last: 1, more: false, wipes: 1 });
     assert_eq!(marked(&mut engine, at(0), &[1]), [Effect::Send { seq: 1, repeated: false }]);
-    tell(&mut engine, at(0), Event::MarkFailed { seqs: vec![1], jitter: 0 });
+    let failed = Event::MarkFailed { seqs: vec![1], jitter: 0 };
+    assert_eq!(tell(&mut engine, at(0), failed), [], "it is on its way");
     assert_eq!(engine.counts(), Counts { in_flight: 1, ..Counts::default() });
 }
 
