@@ -263,10 +263,15 @@ impl Handle {
     }
 }
 
+/// As a file: it can be taken as a whole and not in part.
+pub(crate) fn is_whole(start: Bound<u64>, end: Bound<u64>) -> bool {
+    matches!(start, Bound::Unbounded | Bound::Included(0)) && end == Bound::Unbounded
+}
+
 impl StorageBackend for Handle {
     // As a file: it can be taken as a whole and not in part.
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        if !matches!(start, Bound::Unbounded | Bound::Included(0)) || end != Bound::Unbounded {
+        if !is_whole(start, end) {
             return Err(BackendError::Unsupported);
         }
         let free = !std::mem::replace(&mut self.disk.inner().taken, true);
@@ -277,7 +282,7 @@ impl StorageBackend for Handle {
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        if !matches!(start, Bound::Unbounded | Bound::Included(0)) || end != Bound::Unbounded {
+        if !is_whole(start, end) {
             return Err(BackendError::Unsupported);
         }
         self.let_go();

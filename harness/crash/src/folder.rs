@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use larder_redb::{Files, StorageBackend};
 use redb::BackendError;
 
-use crate::disk::{Moment, Random, Unsynced};
+use crate::disk::{Moment, Random, Unsynced, is_whole};
 
 /// When operations fail. They are counted from 0 since that was last told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -267,11 +267,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-/// As a file: it can be taken as a whole and not in part.
-fn is_whole(start: Bound<u64>, end: Bound<u64>) -> bool {
-    matches!(start, Bound::Unbounded | Bound::Included(0)) && end == Bound::Unbounded
 }
 
 fn size(number: u64) -> io::Result<usize> {
