@@ -50,7 +50,7 @@ impl Unread {
 
     /// The outbox was read up to its end, as it was at that revision.
     pub(crate) fn is_read(&mut self, revision: u64) {
-        self.read = self.read.max(revision);
+        self.read = revision;
         // What is removed with everything else may give its numbers to others.
         self.upto = 0;
         self.entries.retain(|_, stored| *stored > revision);
@@ -58,7 +58,7 @@ impl Unread {
 
     /// It was read up to this entry, and goes on.
     pub(crate) fn is_read_upto(&mut self, seq: u64) {
-        self.upto = self.upto.max(seq);
+        self.upto = seq;
         self.entries = self.entries.split_off(&seq.saturating_add(1));
     }
 
@@ -83,6 +83,7 @@ mod tests {
         unread.add(&stored(4, &[3]));
         assert_eq!(unread.len(), 3);
         unread.remove(2);
+        assert_eq!(unread.len(), 2, "it is gone");
         unread.is_read(3);
         assert_eq!(unread.len(), 1, "what was stored since is not read");
         unread.is_read(5);

@@ -240,10 +240,7 @@ impl Task {
                     // What was committed before the question is looked at before the answer.
                     self.feed(Event::Stored);
                 }
-                Next::Command(Command::Withdraw(seq, done)) => {
-                    self.withdrawing.push((seq, done));
-                    self.withdraw();
-                }
+                Next::Command(Command::Withdraw(seq, done)) => self.withdrawing.push((seq, done)),
                 // Nothing starts again while the driver comes to its end, or if it was paused once more.
                 Next::Command(Command::Tell(Event::Resume))
                     if self.closing.is_some() || self.paused.load(Ordering::Acquire) => {}

@@ -74,17 +74,15 @@ pub(super) fn after(
     told
 }
 
-/// True if it has come to an end.
+/// True if it goes no further, which is told when that is durable.
 fn decided(effects: &[Effect], seq: u64) -> bool {
-    let decides = |effect: &Effect| {
-        let Effect::Settle(of, verdict) = effect else { return false };
-        *of == seq
-            && matches!(verdict, Verdict::Accept | Verdict::Park(_) | Verdict::Revert | Verdict::Resolve)
-    };
-    effects.iter().any(decides)
+    effects.iter().any(|effect| matches!(effect, Effect::Settle(of, Verdict::Park(_)) if *of == seq))
 }
 
 fn about(engine: &Engine, seq: u64, what: Happened) -> Option<OutboxEvent> {
     let head = engine.head(seq)?;
     Some(OutboxEvent::Mutation { seq, id: head.id, model: head.model, key: head.key.clone(), what })
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,4 +25,4 @@ pub use terms::PermanentFailure;
 pub(crate) use terms::{Answer, Effect, Event, Head, Instants, Moved, Settings, Verdict};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

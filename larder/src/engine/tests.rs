@@ -14,12 +14,12 @@ mod world;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-pub(super) fn at(seconds: u64) -> Instants {
+pub(crate) fn at(seconds: u64) -> Instants {
     let wall = Timestamp::from_second(1_700_000_000 + i64::try_from(seconds).unwrap()).unwrap();
     Instants { mono: Duration::from_secs(seconds), wall }
 }
 
-pub(super) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
+pub(crate) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
     Head {
         seq,
         id: MutationId(Uuid::from_u128(seq.into())),
@@ -40,7 +40,7 @@ pub(super) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
 }
 
 /// An engine that has loaded `heads`, and what it wants done.
-pub(super) fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
+pub(crate) fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     let mut engine = Engine::new(Settings::default());
     assert_eq!(tell(&mut engine, now, Event::Tick), [Effect::Load { after: 0, limit: 4096 }]);
     let last = heads.last().map_or(0, |head| head.seq);
@@ -48,7 +48,7 @@ pub(super) fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     (engine, effects)
 }
 
-pub(super) fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effect> {
+pub(crate) fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effect> {
     let mut effects = Vec::new();
     engine.on(now, event, &mut effects);
     effects

@@ -140,12 +140,11 @@ impl Run<'_, '_> {
     pub(super) async fn store(&mut self, part: Part, note: Note<'_>) -> Result<Kept> {
         let rows = (part.rows.len() + part.deleted.len()) as u64;
         let above = Above::default();
-        let mut kept = self.repo.store_page(self.schema, part, &mut self.asked, &above, note).await?;
+        let kept = self.repo.store_page(self.schema, part, &mut self.asked, &above, note).await?;
         self.pulled.rows += rows;
         self.pulled.changed += kept.changed;
         self.pulled.pages += 1;
         self.asides.add(kept.asides.clone());
-        kept.asides.retain(|aside| aside.schema == self.schema);
         self.pulling.limits.spend(rows);
         self.tell().await;
         Ok(kept)
