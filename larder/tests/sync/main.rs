@@ -8,6 +8,7 @@ mod support;
 mod auto;
 mod clock;
 mod delta;
+mod interrupted;
 mod limits;
 mod live;
 mod moving;

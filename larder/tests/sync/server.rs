@@ -55,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) nameless: AtomicBool,
     /// A model that it has no list of.
     pub(crate) refuses: Mutex<Option<&'static str>>,
+    /// What it is asked, as far as that begins so, fails with this status.
+    pub(crate) fails: Mutex<Option<(&'static str, ErrorKind, u16)>>,
     /// As long as it is true, nothing comes back.
     pub(crate) hangs: AtomicBool,
     /// What it was asked for.
@@ -99,6 +101,7 @@ impl Server {
             misfits: Mutex::default(),
             nameless: AtomicBool::new(false),
             refuses: Mutex::default(),
+            fails: Mutex::default(),
             hangs: AtomicBool::new(false),
             asked: Mutex::default(),
             mutations: AtomicU64::new(1),
@@ -184,7 +187,11 @@ impl Server {
     }
 
     fn pass(&self, what: String) -> Result<()> {
+        let failing = self.fails.lock().unwrap().filter(|(begins, ..)| what.starts_with(begins));
         self.asked.lock().unwrap().push(what);
+        if let Some((_, kind, status)) = failing {
+            return Err(Error::new(kind, "as told").with_status(status).with_sent(Sent::Answered));
+        }
         let dead = self
             .answers
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {

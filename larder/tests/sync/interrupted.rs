@@ -1,0 +1,165 @@
+//! What a remote says in the middle of a pull, and what is noted of pulls that come to no end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use larder::core::{Batch, Context, DeltaScope, Op, Store};
+use larder::{ErrorKind, Memory, ReadPolicy, Remark, Repository, Select, SyncReport};
+use rstest::rstest;
+
+use crate::server::{Server, name, opened};
+use crate::support::chaos::Faulty;
+use crate::support::{Note, note, soon};
+
+/// A server with so many rows, two on a page, and the disk of a client that has them all.
+async fn known(scope: DeltaScope, rows: usize) -> (Arc<Server>, Arc<dyn Store>) {
+    let server = Server::telling(Memory::new().delta_page(2)).await;
+    server.page.store(2, Ordering::SeqCst);
+    *server.scope.lock().unwrap() = scope;
+    server.fill(rows).await;
+    let disk = opened(Memory::new()).await;
+    let repo = server.repo(Arc::clone(&disk)).await;
+    sync(&repo).await.unwrap();
+    repo.close().await;
+    server.asked();
+    (server, disk)
+}
+
+async fn sync(repo: &Repository) -> larder::Result<SyncReport> {
+    soon(repo.sync().model::<Note>().unwrap().into_future()).await
+}
+
+async fn here(repo: &Repository) -> Vec<(String, String)> {
+    let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
+    rows.iter().map(|note| (note.id.clone(), note.text.clone())).collect()
+}
+
+async fn noted(disk: &Arc<dyn Store>, scope: &str) -> Option<String> {
+    disk.cursor(&Context::new(), scope).await.unwrap()
+}
+
+async fn notes(disk: &Arc<dyn Store>, notes: impl IntoIterator<Item = (&str, Option<String>)>) {
+    let op = |(scope, value): (&str, Option<String>)| Op::Cursor { scope: scope.to_owned(), value };
+    let ops = notes.into_iter().map(op).collect();
+    disk.commit(&Context::new(), Batch { expect: Vec::new(), ops }).await.unwrap();
+}
+
+/// Pulls pages until so many are here.
+async fn broken_off(server: &Arc<Server>, disk: &Arc<dyn Store>, pages: usize) {
+    let repo = server.repo(Arc::clone(disk)).await;
+    server.answers.store(pages, Ordering::SeqCst);
+    sync(&repo).await.unwrap_err();
+    server.answers.store(usize::MAX, Ordering::SeqCst);
+    repo.close().await;
+    server.asked();
+}
+
+fn is_resumed(report: &SyncReport) -> bool {
+    report.remarks.iter().any(|remark| matches!(remark, Remark::Resumed { .. }))
+}
+
+// Rules: s-resume, s-resume-refused
+#[tokio::test]
+async fn a_remote_that_is_overloaded_in_the_middle_is_asked_on_later() {
+    let (server, disk) = known(DeltaScope::Nothing, 7).await;
+    let repo = server.repo(disk).await;
+    *server.fails.lock().unwrap() = Some(("page Note 0:", ErrorKind::Http { status: 503 }, 503));
+    assert_eq!(sync(&repo).await.unwrap_err().status(), Some(503));
+    assert_eq!(server.asked().len(), 2, "it is not begun anew");
+    *server.fails.lock().unwrap() = None;
+    assert!(is_resumed(&sync(&repo).await.unwrap()));
+    assert_eq!(server.asked().len(), 3, "the first page is here");
+}
+
+// Rules: s-aside, s-pull
+#[rstest]
+#[case::not_let_in(ErrorKind::Unauthorized, 401)]
+#[case::overloaded(ErrorKind::Http { status: 503 }, 503)]
+#[tokio::test]
+async fn a_remote_that_can_not_be_asked_for_single_rows_says_nothing_of_them(
+    #[case] kind: ErrorKind,
+    #[case] status: u16,
+) {
+    let (server, disk) = known(DeltaScope::ChangesAndDeletions, 4).await;
+    let repo = server.repo(disk).await;
+    server.misfits.lock().unwrap().insert(name(2));
+    server.write(&name(2), Some(note(&name(2), "new", 1))).await;
+    sync(&repo).await.unwrap();
+    server.misfits.lock().unwrap().clear();
+    *server.fails.lock().unwrap() = Some(("key", kind, status));
+    assert_eq!(sync(&repo).await.unwrap_err().kind(), kind, "the row is not at fault");
+    *server.fails.lock().unwrap() = None;
+    assert!(sync(&repo).await.unwrap().is_complete());
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-once
+#[tokio::test]
+async fn who_wants_everything_is_not_contented_with_what_another_pulls() {
+    let (server, disk) = known(DeltaScope::ChangesAndDeletions, 4).await;
+    let repo = server.repo(disk).await;
+    // Both wait for the one that is under way, and begin after it, one after the other.
+    server.hangs.store(true, Ordering::SeqCst);
+    let first = repo.clone();
+    let first = tokio::spawn(async move { sync(&first).await });
+    let goes_on = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        server.hangs.store(false, Ordering::SeqCst);
+    };
+    let one = repo.sync().model::<Note>().unwrap().into_future();
+    let all = repo.sync().model::<Note>().unwrap().full().into_future();
+    let (one, all, ()) = soon(async { tokio::join!(one, all, goes_on) }).await;
+    first.await.unwrap().unwrap();
+    assert_eq!((one.unwrap().pulled, all.unwrap().pulled), (0, 4));
+}
+
+// Rules: s-resume-refused
+#[tokio::test]
+async fn nothing_is_left_of_a_pull_that_began_anew_though_it_has_become_a_short_one() {
+    let (server, disk) = known(DeltaScope::Nothing, 6).await;
+    broken_off(&server, &disk, 2).await;
+    for id in 1..6 {
+        server.write(&name(id), None).await;
+    }
+    server.epoch.store(1, Ordering::SeqCst);
+    let repo = server.repo(Arc::clone(&disk)).await;
+    sync(&repo).await.unwrap();
+    assert_eq!(here(&repo).await, server.notes().await);
+    for scope in ["pull/Note/1", "seen/Note/1/00000000", "seen/Note/1/00000001"] {
+        assert_eq!(noted(&disk, scope).await, None, "{scope}");
+    }
+    assert!(!is_resumed(&sync(&repo).await.unwrap()));
+}
+
+// Rules: s-resume, s-delete
+#[tokio::test]
+async fn a_pull_of_which_half_the_notes_are_cleared_does_not_go_on() {
+    let (server, disk) = known(DeltaScope::Nothing, 4).await;
+    broken_off(&server, &disk, 1).await;
+    // As if it had been a pull of so many pages that their notes are not cleared by one commit.
+    let (course, seen) = ("pull/Note/1", "seen/Note/1/00000000");
+    let long = noted(&disk, course).await.unwrap().replace("\"pages\":1,", "\"pages\":1025,");
+    let last = noted(&disk, seen).await;
+    notes(&disk, [(course, Some(long)), (seen, None), ("seen/Note/1/00001024", last)]).await;
+    // It is begun anew, and the process dies between the two commits.
+    server.forgets.store(true, Ordering::SeqCst);
+    let (store, faults) = Faulty::over(&disk, 1);
+    faults.burn(1, true);
+    let repo = server.repo(store).await;
+    let dying = repo.clone();
+    let dying = tokio::spawn(async move { sync(&dying).await });
+    let dead = async {
+        while !faults.dead.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(dead).await;
+    dying.abort();
+    drop(repo);
+    server.forgets.store(false, Ordering::SeqCst);
+    let repo = server.repo(Arc::clone(&disk)).await;
+    sync(&repo).await.unwrap();
+    assert_eq!(here(&repo).await, server.notes().await, "what had come before is not missing");
+}
