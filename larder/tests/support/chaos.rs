@@ -72,6 +72,8 @@ pub(crate) struct Faults {
     pub(crate) keeps_entries: AtomicBool,
     /// Entries that can't be read.
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
+    /// Whose rows they are can be read all the same.
+    pub(crate) named: AtomicBool,
     /// Single reads of outbox entries.
     pub(crate) entry_reads: AtomicU64,
     /// Calls that wait for the test.
@@ -216,9 +218,15 @@ impl Store for Faulty {
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
         self.faults.gates.pass(Call::Outbox).await;
         let unreadable = self.faults.unreadable.lock().unwrap().clone();
-        let damaged = loaded.entries.iter().map(|entry| entry.seq).filter(|seq| unreadable.contains(seq));
+        let named = self.faults.named.load(Ordering::SeqCst);
+        let damaged = |entry: &Entry| Unreadable {
+            seq: entry.seq,
+            row: named.then(|| (entry.schema, entry.key.clone())),
+            error: damage(),
+            raw: Vec::new(),
+        };
         let damaged: Vec<_> =
-            damaged.map(|seq| Unreadable { seq, row: None, error: damage(), raw: Vec::new() }).collect();
+            loaded.entries.iter().filter(|entry| unreadable.contains(&entry.seq)).map(damaged).collect();
         loaded.unreadable.extend(damaged);
         loaded.entries.retain(|entry| !unreadable.contains(&entry.seq));
         Ok(loaded)
