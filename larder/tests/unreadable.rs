@@ -19,17 +19,24 @@ fn settings() -> OutboxSettings {
     OutboxSettings::new().without_coalescing().backoff(wait, 5 * wait)
 }
 
-/// A repository over this disk that sends nothing yet; of an entry that can't be read it is known whose it is.
-async fn open(disk: &Arc<dyn Store>, net: &Arc<Switches>, window: usize) -> (Repository, Arc<Faults>) {
+/// A store in which these entries can't be read; of each it is known whose it is.
+fn damaged(disk: &Arc<dyn Store>, entries: &[u64]) -> (Arc<dyn Store>, Arc<Faults>) {
     let (store, faults) = Faulty::over(disk, 1);
     faults.named.store(true, Ordering::SeqCst);
-    let builder = support::builder(net).store(store).outbox(settings().window(window)).paused();
+    faults.unreadable.lock().unwrap().extend(entries);
+    (store, faults)
+}
+
+/// A repository over this disk that sends nothing yet.
+async fn open(disk: &Arc<dyn Store>, net: &Arc<Switches>) -> (Repository, Arc<Faults>) {
+    let (store, faults) = damaged(disk, &[]);
+    let builder = support::builder(net).store(store).outbox(settings()).paused();
     (builder.build().await.unwrap(), faults)
 }
 
 /// Writes these rows, each as (key, text): the entries have the numbers from 1 on.
 async fn written(disk: &Arc<dyn Store>, net: &Arc<Switches>, notes: &[(&str, &str)]) {
-    let (repo, _) = open(disk, net, 9).await;
+    let (repo, _) = open(disk, net).await;
     for (id, text) in notes {
         drop(repo.upsert(&note(id, text, 0)).await.unwrap());
     }
@@ -51,7 +58,7 @@ async fn row(repo: &Repository, key: &str) -> (String, RowState) {
 async fn what_comes_after_it_in_its_row_waits_and_other_rows_go_on() {
     let (disk, net) = (memory().await, Switches::new());
     written(&disk, &net, &[("1", "damaged"), ("2", "other"), ("1", "behind")]).await;
-    let (repo, faults) = open(&disk, &net, 9).await;
+    let (repo, faults) = open(&disk, &net).await;
     damage(&faults, 1);
     repo.outbox().resume();
     let status = soon(repo.outbox().settled()).await;
@@ -67,12 +74,16 @@ async fn what_comes_after_it_in_its_row_waits_and_other_rows_go_on() {
 async fn the_rest_of_the_outbox_is_read_all_the_same() {
     let (disk, net) = (memory().await, Switches::new());
     written(&disk, &net, &[("1", ""), ("2", ""), ("3", ""), ("4", "")]).await;
-    let (repo, faults) = open(&disk, &net, 2).await;
     // Nothing of what is read first can go.
-    damage(&faults, 1);
-    damage(&faults, 2);
-    repo.outbox().resume();
-    soon(repo.outbox().settled()).await;
+    let (store, _) = damaged(&disk, &[1, 2]);
+    let builder = support::builder(&net).store(store).outbox(settings().window(2));
+    let _repo = builder.build().await.unwrap();
+    soon(async {
+        while net.seen().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!(net.seen(), ["insert 3", "insert 4"]);
 }
 
@@ -81,7 +92,7 @@ async fn the_rest_of_the_outbox_is_read_all_the_same() {
 async fn it_keeps_none_from_going_that_is_marked_with_it() {
     let (disk, net) = (memory().await, Switches::new());
     written(&disk, &net, &[("1", ""), ("2", "")]).await;
-    let (repo, faults) = open(&disk, &net, 9).await;
+    let (repo, faults) = open(&disk, &net).await;
     drained(&repo).await;
     // It could still be read when it was looked at first.
     damage(&faults, 1);
@@ -95,7 +106,7 @@ async fn it_keeps_none_from_going_that_is_marked_with_it() {
 async fn of_what_is_given_up_the_row_stays_as_it_is_and_says_how_it_stands() {
     let (disk, net) = (memory().await, Switches::new());
     written(&disk, &net, &[("1", "damaged"), ("2", "first"), ("2", "damaged")]).await;
-    let (repo, faults) = open(&disk, &net, 9).await;
+    let (repo, faults) = open(&disk, &net).await;
     for seq in [1, 3] {
         damage(&faults, seq);
         repo.outbox().discard(seq).await.unwrap();
@@ -116,7 +127,7 @@ async fn of_what_is_given_up_the_row_stays_as_it_is_and_says_how_it_stands() {
 #[tokio::test]
 async fn of_a_deletion_that_is_given_up_nothing_is_left() {
     let (disk, net) = (memory().await, Switches::new());
-    let (repo, faults) = open(&disk, &net, 9).await;
+    let (repo, faults) = open(&disk, &net).await;
     repo.outbox().resume();
     repo.upsert(&note("1", "", 0)).await.unwrap().accepted().await.unwrap();
     repo.outbox().pause();
@@ -134,7 +145,7 @@ async fn of_a_deletion_that_is_given_up_nothing_is_left() {
 async fn what_is_written_while_it_is_given_up_is_not_lost() {
     let (disk, net) = (memory().await, Switches::new());
     written(&disk, &net, &[("1", "damaged")]).await;
-    let (repo, faults) = open(&disk, &net, 9).await;
+    let (repo, faults) = open(&disk, &net).await;
     damage(&faults, 1);
     let held = faults.gates.hold(dequeues);
     let giving_up = repo.clone();
