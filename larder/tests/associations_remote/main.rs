@@ -2,7 +2,11 @@
 #![cfg(feature = "rest")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail, and waits in real time")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod answered;
+mod brought;
 mod embedded;
 mod embedded_via;
 mod keys;

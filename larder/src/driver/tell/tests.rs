@@ -77,7 +77,8 @@ fn what_happens_is_told_of_each_mutation_it_happens_to(
     #[case] event: Event,
     #[case] expected: &[(u64, Happened)],
 ) {
-    let mut heads: Vec<Head> = (1..).zip(["a", "b", "c", "d"]).map(|(seq, key)| head(seq, key, KEYED)).collect();
+    let mut heads: Vec<Head> =
+        (1..).zip(["a", "b", "c", "d"]).map(|(seq, key)| head(seq, key, KEYED)).collect();
     // The second one goes in the request of the first.
     heads[0].tied.carries = Some(heads[0].id);
     heads[1].tied.carrier = Some(heads[0].id);
