@@ -68,10 +68,12 @@ async fn a_row_that_could_not_be_read_comes_when_it_can_wherever_a_pull_was_brok
         assert!(unread == 0 || known_before || known.is_none(), "what is not all here is not known");
         server.misfits.lock().unwrap().clear();
         let mut report = sync(&repo).await.unwrap();
-        if nameless && unread == 0 {
+        if !report.is_complete() {
             // It went on, and which row of the pages before it lacks is not known: the next one asks for all of them.
+            assert!(nameless && unread == 0, "{report:?}");
             report = sync(&repo).await.unwrap();
         }
+        assert!(report.is_complete(), "broken off after {answers}: {broken:?}, then {report:?}");
         assert_eq!(
             here(&repo).await,
             server.notes().await,
@@ -81,6 +83,80 @@ async fn a_row_that_could_not_be_read_comes_when_it_can_wherever_a_pull_was_brok
         assert!(sync(&repo).await.unwrap().is_complete());
         let again = server.asked().iter().filter(|asked| asked.starts_with("key")).count();
         assert_eq!(again, 0, "nothing is asked for twice that is here");
+    }
+}
+
+// Rules: s-aside, s-resume
+#[rstest]
+#[tokio::test]
+async fn what_could_not_be_read_is_told_by_the_pull_that_goes_on_after_a_restart(
+    #[values(DeltaScope::Nothing, DeltaScope::ChangesAndDeletions)] scope: DeltaScope,
+    #[values(false, true)] restarted_twice: bool,
+) {
+    let (server, _) = apart(scope, 8).await;
+    let disk = opened(Memory::new()).await;
+    server.nameless.store(true, Ordering::SeqCst);
+    *server.misfits.lock().unwrap() = [name(0), name(1), name(3)].into();
+    let breaks: &[usize] = if restarted_twice { &[1, 1] } else { &[2] };
+    for answers in breaks {
+        server.answers.store(*answers, Ordering::SeqCst);
+        let repo = server.repo(Arc::clone(&disk)).await;
+        assert_eq!(sync(&repo).await.unwrap_err().kind(), ErrorKind::Offline);
+        repo.close().await;
+    }
+    server.answers.store(usize::MAX, Ordering::SeqCst);
+    *server.misfits.lock().unwrap() = [name(7)].into();
+    let repo = server.repo(Arc::clone(&disk)).await;
+    let report = sync(&repo).await.unwrap();
+    let (mut untold, mut said) = (0, Vec::new());
+    for remark in &report.remarks {
+        match remark {
+            Remark::Row { key: None, error, .. } => said.push(error.to_string()),
+            Remark::MoreRows { rows, .. } => untold += rows,
+            Remark::Resumed { pages: 2, .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((untold, said.len()), (2, 2), "three of before, and one of now: {report:?}");
+    assert!(said.iter().any(|said| said.contains("it is none") && said.contains("broken off")), "{said:?}");
+    assert!(!report.is_complete());
+    assert!(repo.coverage(Select::<Note>::all()).await.unwrap().is_none());
+    server.misfits.lock().unwrap().clear();
+    let report = sync(&repo).await.unwrap();
+    assert!(report.is_complete() && report.remarks.is_empty(), "{report:?}");
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-aside, s-resume
+#[rstest]
+#[case::with_their_findings(r#","rows":2,"why":"it is none""#, 1)]
+#[case::of_a_former_version("", 0)]
+#[tokio::test]
+async fn a_pull_of_which_only_the_end_was_left_tells_what_the_one_after_it_finds(
+    #[case] findings: &str,
+    #[case] more: usize,
+) {
+    for stage in [r#"{"At":"0:000001"}"#, r#"{"Sweep":null}"#] {
+        let (server, _) = apart(DeltaScope::Nothing, 4).await;
+        let disk = opened(Memory::new()).await;
+        let course = format!(
+            r#"{{"source":"Pages","stage":{stage},"asked":0,"started":0,"pages":1,"rows":2,"unproven":false,
+            "strays":{{"keys":[],"lost":true{findings}}}}}"#
+        );
+        let ops = vec![Op::Cursor { scope: "pull/Note/1".to_owned(), value: Some(course) }];
+        disk.commit(&Context::new(), Batch { expect: Vec::new(), ops }).await.unwrap();
+        let repo = server.repo(disk).await;
+        let report = sync(&repo).await.unwrap();
+        let went_on = matches!(report.remarks[0], Remark::Resumed { pages: 1, .. });
+        assert!(went_on, "{report:?}");
+        if stage.starts_with(r#"{"At"#) {
+            let rows = &report.remarks[1..];
+            assert!(matches!(rows[0], Remark::Row { key: None, .. }), "{report:?}");
+            assert_eq!((rows.len(), report.is_complete()), (1 + more, false));
+        } else {
+            // The remote was asked for everything once more, and all of it could be read.
+            assert_eq!((report.remarks.len(), report.is_complete()), (1, true), "{report:?}");
+        }
     }
 }
 

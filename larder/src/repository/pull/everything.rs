@@ -63,7 +63,7 @@ impl Run<'_, '_> {
                 at
             }
         };
-        let earlier = at.strays.clone();
+        let mut earlier = at.strays.clone();
         let (mut came, mut anew) = (Came::default(), false);
         while let Stage::At(token) = at.stage.clone() {
             match self.ask(&at, &token).await? {
@@ -76,7 +76,7 @@ impl Run<'_, '_> {
                     repo.clear_notes(schema, at, self.asked.wipes).await?;
                     self.asked = repo.asking(schema);
                     (at, anew, self.asides) = (Course::new(source, &self.asked), true, Asides::default());
-                    self.pulled.before = (0, 0);
+                    (self.pulled.before, earlier) = ((0, 0), Strays::default());
                 }
             }
             if matches!(at.stage, Stage::At(_)) && self.is_spent() {
@@ -160,6 +160,11 @@ impl Run<'_, '_> {
     async fn end(&mut self, mut at: Course, came: Came, earlier: Strays) -> Result<()> {
         let (repo, schema) = (self.repo, self.schema);
         self.try_again().await?;
+        if let Some((error, others)) = earlier.untold(schema) {
+            let (model, error) = (schema.model, Arc::new(error));
+            self.pulled.remarks.push(Remark::Row { model, key: None, error });
+            self.asides.more += others;
+        }
         let asked_again = self.ask_again(earlier.keys).await?;
         let mut strays = std::mem::take(&mut at.strays);
         strays.settle(schema, &self.asides);

@@ -109,6 +109,8 @@ impl Run<'_, '_> {
         if self.pulled.complete && self.pulled.pages == 0 && self.pulled.before != (0, 0) {
             self.asked = self.repo.asking(self.schema);
             (self.pulled.complete, self.pulled.before) = (false, (0, 0));
+            // What is not here as the remote has it, that answer tells.
+            self.pulled.remarks.retain(|remark| !remark.is_of_rows());
             self.go_on().await?;
         }
         Ok(())
@@ -209,12 +211,13 @@ impl Run<'_, '_> {
         }
         repo.pulled_at(asked.at);
         let model = schema.model;
-        for aside in std::mem::take(&mut self.asides.rows) {
+        let Asides { rows, more } = std::mem::take(&mut self.asides);
+        for aside in rows {
             let (model, key, error) = (aside.schema.model, aside.key, aside.error);
             self.pulled.remarks.push(Remark::Row { model, key, error });
         }
-        if self.asides.more > 0 {
-            self.pulled.remarks.push(Remark::MoreRows { model, rows: self.asides.more });
+        if more > 0 {
+            self.pulled.remarks.push(Remark::MoreRows { model, rows: more });
         }
         self.pulled.complete = true;
         Ok(())

@@ -11,6 +11,8 @@ use crate::repository::Repository;
 
 /// How many keys of rows that could not be stored are remembered.
 const STRAYS: usize = 1_000;
+/// How much is remembered of what was wrong with a row, in characters.
+const WORDS: usize = 300;
 
 /// How a pull of everything comes by its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,15 +71,20 @@ pub(in crate::repository) struct Strays {
     /// There are others, of which the key is not known, or for which there was no room: everything has to be pulled.
     #[serde(default)]
     pub(super) lost: bool,
+    /// How many of those could not be read or stored, and what was wrong with the first of them.
+    #[serde(default)]
+    rows: u64,
+    #[serde(default)]
+    why: Option<String>,
 }
 
 impl Strays {
     /// Adds what could not be stored of a page.
     pub(super) fn add(&mut self, schema: &Schema, kept: &Kept) {
         for aside in kept.asides.iter().filter(|aside| aside.schema == schema) {
-            match &aside.key {
-                Some(key) => self.lost |= !keep(&mut self.keys, key),
-                None => self.lost = true,
+            if !aside.key.as_ref().is_some_and(|key| keep(&mut self.keys, key)) {
+                (self.lost, self.rows) = (true, self.rows + 1);
+                self.why.get_or_insert_with(|| aside.error.to_string().chars().take(WORDS).collect());
             }
         }
         for key in &kept.left {
@@ -89,6 +96,8 @@ impl Strays {
     pub(super) fn and(&self, others: &Self) -> Self {
         let mut all = self.clone();
         all.lost |= others.lost;
+        all.rows += others.rows;
+        all.why = all.why.or_else(|| others.why.clone());
         others.keys.iter().for_each(|key| all.lost |= !keep(&mut all.keys, key));
         others.pending.iter().for_each(|key| all.lost |= !keep(&mut all.pending, key));
         all
@@ -100,6 +109,18 @@ impl Strays {
             asides.rows.iter().any(|aside| aside.schema == schema && aside.key.as_ref() == Some(key))
         };
         self.keys.retain(still);
+    }
+
+    /// What a pull that was broken off has found and could not tell: of a row whose key is not known, the note alone knows.
+    pub(super) fn untold(&self, schema: &Schema) -> Option<(Error, u64)> {
+        if !self.lost {
+            return None;
+        }
+        let why = self.why.as_deref().unwrap_or("it is not known which");
+        let what = format!(
+            "a row came before the pull was broken off and is not here as the remote has it: {why}; the next sync asks for all rows"
+        );
+        Some((Error::new(ErrorKind::Serialization, what).model(schema.model), self.rows.saturating_sub(1)))
     }
 
     /// True if everything that the remote has is here, or something is pending for it.
@@ -273,4 +294,11 @@ pub enum Remark {
         /// Why.
         error: Arc<Error>,
     },
+}
+
+impl Remark {
+    /// Whether it says that rows are not here as the remote has them.
+    pub(in crate::repository) fn is_of_rows(&self) -> bool {
+        matches!(self, Self::Row { .. } | Self::MoreRows { .. } | Self::Doubted { .. })
+    }
 }
