@@ -35,7 +35,8 @@ pub enum WritePolicy {
     OptimisticLocal,
     /// When the remote has accepted it; nothing is queued.
     RequireRemote,
-    /// When it is durable locally; it is never sent.
+    /// When it is durable locally; it is never sent. Over a row that the remote has, it stands until the remote says something
+    /// of that row.
     LocalOnly,
 }
 

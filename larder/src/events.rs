@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::contained::Panicked;
 use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
 use larder_core::{Key, MutationId, ParkReason};
 use tokio::sync::broadcast::error::RecvError;
@@ -29,9 +30,31 @@ pub enum OutboxEvent {
         /// What happened.
         what: Happened,
     },
+    /// Something that the application has given to the repository has panicked. What it was asked for has failed, or is not
+    /// known; everything else goes on, and it is asked again, where that is by itself after a backoff.
+    Panicked {
+        /// What it was.
+        part: Part,
+        /// What it said.
+        said: String,
+    },
     /// The reader was so slow that this many events are lost to it. How things stand is told by the status and by
     /// [`Outbox::list`](crate::Outbox::list).
     Missed(u64),
+}
+
+/// What an application gives to a repository, and what may panic by a defect of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The store. The call ends with `Corrupt`, and whether it has done what it was asked for, nobody knows.
+    Store,
+    /// The [`Connectivity`](crate::Connectivity). The device counts as connected, and the connection as not metered.
+    Connectivity,
+    /// The [`Power`](crate::Power). Of the battery nothing is known.
+    Power,
+    /// What [`AutoSync::on_report`](crate::AutoSync::on_report) tells.
+    Report,
 }
 
 /// What happened to a mutation. In this order, as far as it happens: queued, then sent, postponed and held as often as
@@ -89,6 +112,12 @@ impl Teller {
     pub(crate) fn tell(&self, event: OutboxEvent) {
         // Nobody may be listening any more.
         let _ = self.0.send(event);
+    }
+
+    /// Says that a part has panicked.
+    pub(crate) fn panicked(&self, part: Part, panicked: &Panicked) {
+        tracing::error!(?part, %panicked, "what the application has given panicked");
+        self.tell(OutboxEvent::Panicked { part, said: panicked.to_string() });
     }
 
     pub(crate) fn listen(&self) -> OutboxEvents {

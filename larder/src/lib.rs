@@ -34,7 +34,7 @@ mod runtime;
 mod status;
 
 pub use engine::PermanentFailure;
-pub use events::{Happened, OutboxEvent, OutboxEvents};
+pub use events::{Happened, OutboxEvent, OutboxEvents, Part};
 pub use passive::PassiveConnectivity;
 pub use repository::{
     Answers, AutoSync, Budget, Builder, Cleared, Conflicted, Conflicts, Deleted, Exported, ExportedMutation,

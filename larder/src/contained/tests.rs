@@ -1,17 +1,21 @@
-//! Whatever panics in a provider is an error outside of it.
+//! Whatever panics in a provider or a store is an error outside of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_util::FutureExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use larder_core::{
-    Applied, Capabilities, Change, Changed, Context, Delta, DeltaAnswer, DeltaScope, Error, ErrorKind,
-    Idempotency, Key, Model as _, Mutation, MutationId, Operation, Page, Plan, Presence, Provider, Query,
-    Realtime, Request, Requests, Response, Result, Schema, Sent, Uuid, async_trait,
+    Applied, Batch, Borrower, Capabilities, Change, Changed, Context, Delta, DeltaAnswer, DeltaScope, Error,
+    ErrorKind, Idempotency, Key, Meta, MetaRef, Model as _, Mutation, MutationId, Op, OpenStore, Opening,
+    Operation, Page, Plan, Presence, Provider, Query, Realtime, Request, Requests, Response, Result, Row,
+    Schema, Sent, Store as _, Tail, Timestamp, Uuid, async_trait,
 };
 use larder_derive::Model;
 
-use super::{Contained, Panicked};
+use super::{Contained, ContainedStore, Panicked};
+use crate::events::Teller;
 
 #[derive(Model, Clone, Debug)]
 #[model(crate = "crate")]
@@ -195,4 +199,40 @@ fn a_fact_that_panics_is_the_one_that_does_least_harm() {
     let contained = Contained(Arc::new(Panicking { thorough: false }));
     assert_eq!(contained.delta().map(|delta| delta.scope(Tag::schema())), Some(DeltaScope::Nothing));
     assert!(!contained.realtime().expect("it pushes").carries(Tag::schema()));
+}
+
+/// Panics over the first row that it is lent.
+struct Clumsy;
+
+impl Borrower for Clumsy {
+    fn take(&mut self, _: MetaRef<'_>, _: &dyn Row) -> Result<()> {
+        panic!("it was dropped")
+    }
+
+    fn anew(&mut self) {}
+}
+
+// Rules: r-panic
+#[cfg(feature = "memory")]
+#[tokio::test]
+async fn a_panic_of_the_one_who_is_lent_a_row_is_his_own() {
+    let (runtime, schemas) = (Arc::new(crate::TokioRuntime::current().expect("it runs")), [Tag::schema()]);
+    let opening = Opening { runtime, schemas: Arc::new(schemas) };
+    let inner = OpenStore::open(Box::new(crate::Memory::new()), &opening).await.expect("it opens");
+    let (schema, cx, teller) = (Tag::schema(), Context::new(), Teller::default());
+    let put = Op::Put {
+        schema,
+        key: Key::from("a"),
+        row: Arc::new(Tag { name: "a".into() }),
+        meta: Meta::synced(Timestamp::UNIX_EPOCH),
+        tail: Tail::At(0),
+    };
+    inner.commit(&cx, Batch { expect: Vec::new(), ops: vec![put] }).await.expect("it is stored");
+    let (mut events, store, all) = (teller.listen(), ContainedStore { inner, teller }, Query::all());
+    let read = AssertUnwindSafe(|| store.read_now(schema, &all, &mut |_, _| panic!("it was dropped")));
+    let lent = AssertUnwindSafe(store.lend(&cx, schema, &all, Box::new(Clumsy))).catch_unwind();
+    for payload in [catch_unwind(read).map(drop).unwrap_err(), lent.await.map(drop).unwrap_err()] {
+        assert_eq!(Panicked::of(&*payload).to_string(), "it was dropped");
+    }
+    assert!(events.next().now_or_never().is_none(), "the store has not panicked");
 }

@@ -16,6 +16,7 @@ use super::fresh::Fresh;
 use super::resolve::Resolvers;
 use crate::account::Account;
 use crate::changes::Changes;
+use crate::contained::Panicked;
 use crate::engine::exchange;
 use crate::engine::settle;
 use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, enqueue};
@@ -348,13 +349,16 @@ struct Marking {
     gone: Vec<u64>,
 }
 
-/// A record can't be read, and will not be by trying again.
+/// A record can't be read, and will not be by trying again. What a store has panicked over may be.
 pub(super) fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Corrupt)
+    !Panicked::is_cause_of(error) && matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Corrupt)
 }
 
 /// An entry that can't be read was not sent.
 pub(super) fn unreadable(error: Error) -> Error {
+    if Panicked::is_cause_of(&error) {
+        return error.with_sent(Sent::Never);
+    }
     let transient = error.kind() == ErrorKind::Storage;
     let kind = if transient { ErrorKind::Offline } else { ErrorKind::Unsupported };
     Error::new(kind, "the outbox entry can't be read").with_sent(Sent::Never).because(error)

@@ -106,12 +106,12 @@ pub(crate) fn start(
     acts: Arc<Acts>,
     connectivity: Arc<dyn Connectivity>,
     settings: Settings,
+    teller: Teller,
     paused: bool,
 ) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let engine = Engine::new(settings);
     let (status, seen) = watch::channel(Status { more: true, ..Status::default() });
-    let teller = Teller::default();
     let in_flight = Arc::<Mutex<BTreeSet<_>>>::default();
     let accepted = Arc::<AtomicU64>::default();
     let stopped = Arc::new(AtomicBool::new(paused));

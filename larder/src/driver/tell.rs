@@ -56,7 +56,7 @@ pub(super) fn after(
     let mut say = |seq: u64, what: Happened| told.extend(about(engine, seq, what));
     brought.iter().for_each(|seq| say(*seq, Happened::Queued));
     match answered {
-        Some((seq, Answer::Unreachable { .. } | Answer::Failed { .. } | Answer::Broken))
+        Some((seq, Answer::Unreachable { .. } | Answer::Failed { .. } | Answer::Broken { .. }))
             if !decided(effects, seq) =>
         {
             say(seq, Happened::Postponed);

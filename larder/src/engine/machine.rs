@@ -333,10 +333,12 @@ impl Engine {
                 }
                 return;
             }
-            Answer::Failed { .. } | Answer::Broken if once && !probing => {
+            Answer::Failed { .. } | Answer::Broken { .. }
+                if once && !probing && answer.may_have_arrived() =>
+            {
                 Verdict::Park(ParkReason::Uncertain)
             }
-            Answer::Failed { .. } | Answer::Broken => {
+            Answer::Failed { .. } | Answer::Broken { .. } => {
                 let wait = if let Answer::Failed { wait } = answer { wait } else { None };
                 tracked.head.strikes += 1;
                 if tracked.head.first_strike.is_none() {

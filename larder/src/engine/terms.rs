@@ -229,9 +229,9 @@ pub(crate) enum Answer {
     Unreachable { sent: Sent, wait: Option<Duration> },
     /// The remote failed: try again, and count.
     Failed { wait: Option<Duration> },
-    /// The provider panicked: try again, and count, for it will most likely do so again. The remote may have it, and was not
-    /// heard of.
-    Broken,
+    /// The provider panicked, or the store before anything was sent: try again, and count, for it will most likely do so again.
+    /// The remote was not heard of.
+    Broken { sent: Sent },
     /// The credentials were refused.
     Unauthorized,
     /// The remote's row has changed as well, or is there already.
@@ -256,6 +256,7 @@ impl Answer {
         !matches!(
             self,
             Self::Unreachable { sent: Sent::Never, .. }
+                | Self::Broken { sent: Sent::Never }
                 | Self::Unauthorized
                 | Self::Unsendable
                 | Self::NotThere
@@ -273,7 +274,7 @@ impl Answer {
     pub(crate) fn of(error: &Error) -> Self {
         let wait = error.retry_after();
         match error.kind() {
-            _ if Panicked::is_cause_of(error) => Self::Broken,
+            _ if Panicked::is_cause_of(error) => Self::Broken { sent: error.sent() },
             ErrorKind::Unauthorized => Self::Unauthorized,
             ErrorKind::Conflict => Self::Conflict,
             ErrorKind::Offline | ErrorKind::Timeout | ErrorKind::Transport => {

@@ -67,6 +67,7 @@ pub(super) fn answered(engine: &mut Engine, now: Instants, seq: u64, answer: Ans
 }
 
 const UNREACHABLE: Answer = Answer::Unreachable { sent: Sent::Never, wait: None };
+const BROKEN: Answer = Answer::Broken { sent: Sent::Maybe };
 const LOST: Answer = Answer::Unreachable { sent: Sent::Maybe, wait: None };
 const KEYED: Idempotency = Idempotency::KEYED;
 

@@ -10,7 +10,9 @@ use larder_core::{Connectivity, Power, Result};
 use super::pull::Budget;
 use super::read::unreachable;
 use super::{Repository, SyncReport};
+use crate::contained::{self, ContainedPower};
 use crate::engine::backoff::{Backoff, SPREAD, part};
+use crate::events::{Part, Teller};
 
 /// How often conditions that don't tell of their changes are looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -152,7 +154,8 @@ impl fmt::Debug for AutoSync {
 pub(super) struct Syncing {
     pub(super) auto: AutoSync,
     pub(super) connectivity: Arc<dyn Connectivity>,
-    pub(super) power: Arc<dyn Power>,
+    pub(super) power: ContainedPower,
+    pub(super) teller: Teller,
     pub(super) backoff: Backoff,
 }
 
@@ -183,8 +186,10 @@ impl Syncing {
             if let Err(error) = &report {
                 tracing::debug!(%error, "a sync in the background failed");
             }
-            if let Some(told) = &self.auto.told {
-                told(&report);
+            if let Some(told) = &self.auto.told
+                && let Err(panicked) = contained::now(|| told(&report))
+            {
+                self.teller.panicked(Part::Report, &panicked);
             }
             due = false;
         }

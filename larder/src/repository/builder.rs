@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use larder_core::conflict::custom;
 use larder_core::{
     Conflict, ConflictDef, Connectivity, Error, ErrorKind, Mains, Model, OpenProvider, OpenStore, Opening,
-    Power, Provider, Resolution, Result, Runtime, Schema, Strategy,
+    Power, Provider, Resolution, Result, Runtime, Schema, Store, Strategy,
 };
 
 use super::auto::Syncing;
@@ -21,9 +21,10 @@ use super::{
 use crate::account::Account;
 use crate::cache::Caches;
 use crate::changes::Changes;
-use crate::contained::Contained;
+use crate::contained::{Contained, ContainedConnectivity, ContainedPower, ContainedStore};
 use crate::driver::{self, Acts, Fresh, Resolvers};
 use crate::engine::{PermanentFailure, Settings};
+use crate::events::Teller;
 use crate::fates::Fates;
 use crate::given::Given;
 use crate::parcel;
@@ -227,6 +228,8 @@ impl Builder {
         store.observe(Arc::downgrade(&observer));
         let observer: Arc<dyn larder_core::CommitObserver> = Arc::<Changes>::clone(&changes);
         store.observe(Arc::downgrade(&observer));
+        let teller = Teller::default();
+        let store: Arc<dyn Store> = Arc::new(ContainedStore { inner: store, teller: teller.clone() });
         let OutboxSettings { engine, capacity, mut policies, coalesce } = self.outbox;
         if let Some(model) =
             policies.keys().find(|model| schemas.iter().all(|schema| schema.model != **model))
@@ -240,9 +243,14 @@ impl Builder {
         let account = Arc::new(Account::new(self.account));
         let (given, turn) = (Arc::<Given>::default(), Arc::<tokio::sync::RwLock<()>>::default());
         let (heard, backoff) = (Heard::default(), settings.backoff);
-        let connectivity = |given: &Option<Arc<dyn Connectivity>>| match given {
-            Some(given) => Arc::clone(given),
-            None => Arc::new(heard.monitor()),
+        let given_connectivity = self
+            .connectivity
+            .map(|given| ContainedConnectivity::new(given, Arc::clone(&runtime), backoff, teller.clone()));
+        let connectivity = || -> Arc<dyn Connectivity> {
+            match &given_connectivity {
+                Some(given) => Arc::new(given.clone()),
+                None => Arc::new(heard.monitor()),
+            }
         };
         let remote = match self.remote {
             None => None,
@@ -270,8 +278,8 @@ impl Builder {
                     fresh: Fresh::default(),
                     loading: AtomicU64::new(0),
                 });
-                let connectivity = connectivity(&self.connectivity);
-                let driver = driver::start(Arc::clone(&acts), connectivity, settings, self.paused);
+                let (connectivity, teller) = (connectivity(), teller.clone());
+                let driver = driver::start(Arc::clone(&acts), connectivity, settings, teller, self.paused);
                 let provider: Arc<dyn Provider> =
                     Arc::new(Listened { inner: provider, heard: heard.clone() });
                 Some(Remote { provider, acts, driver })
@@ -302,9 +310,9 @@ impl Builder {
         let lease = Lease::new();
         let repo = Repository { shared: Arc::new(shared), options: Options::default(), lease };
         if self.auto.is_set() && repo.shared.remote.is_some() {
-            let connectivity = connectivity(&self.connectivity);
-            let power = self.power.unwrap_or_else(|| Arc::new(Mains));
-            let syncing = Syncing { auto: self.auto, connectivity, power, backoff };
+            let inner = self.power.unwrap_or_else(|| Arc::new(Mains));
+            let power = ContainedPower { inner, teller: teller.clone() };
+            let syncing = Syncing { auto: self.auto, connectivity: connectivity(), power, teller, backoff };
             repo.behind("larder sync", |repo| syncing.run(repo));
         }
         for schema in schemas.into_iter().filter(|schema| self.live && repo.is_pushed(schema)) {

@@ -78,6 +78,8 @@ pub(crate) struct Faults {
     pub(crate) entry_reads: AtomicU64,
     /// Calls that wait for the test.
     pub(crate) gates: Gates,
+    /// How often which call panics.
+    panics: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Faults {
@@ -85,6 +87,24 @@ impl Faults {
     pub(crate) fn burn(&self, commits: u64, durable: bool) {
         self.fuse.store(commits, Ordering::SeqCst);
         self.durable.store(durable, Ordering::SeqCst);
+    }
+
+    /// From now on the call panics so often.
+    pub(crate) fn panic_at(&self, call: &'static str, times: u64) {
+        self.panics.lock().unwrap().insert(call, times);
+    }
+
+    /// How often it would still panic.
+    pub(crate) fn panics_left(&self, call: &'static str) -> u64 {
+        self.panics.lock().unwrap().get(call).copied().unwrap_or_default()
+    }
+
+    fn may_panic(&self, call: &str) {
+        let mut panics = self.panics.lock().unwrap();
+        let Some(left) = panics.get_mut(call).filter(|left| **left > 0) else { return };
+        *left -= 1;
+        drop(panics);
+        panic!("{call} is not what it was");
     }
 
     /// Whether it dies now.
@@ -130,6 +150,7 @@ impl Provider for Faulty {
     }
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
+        self.faults.may_panic("get");
         self.inner.get(cx, schema, query).await
     }
 
@@ -161,6 +182,7 @@ impl Provider for Faulty {
 #[async_trait]
 impl Store for Faulty {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
+        self.faults.may_panic("commit");
         self.chance.dawdle().await;
         self.faults.gates.pass(Call::Commit(&batch)).await;
         self.alive().await;
@@ -184,6 +206,7 @@ impl Store for Faulty {
     }
 
     fn read_now(&self, schema: &'static Schema, query: &Query, sink: Sink<'_>) -> Result<bool> {
+        self.faults.may_panic("read_now");
         self.inner.read_now(schema, query, sink)
     }
 
@@ -202,6 +225,7 @@ impl Store for Faulty {
     }
 
     async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>> {
+        self.faults.may_panic("load");
         self.chance.dawdle().await;
         let stored = self.inner.load(cx, schema, key).await?;
         self.faults.gates.pass(Call::Load(schema, key)).await;
@@ -209,10 +233,12 @@ impl Store for Faulty {
     }
 
     fn revision(&self) -> u64 {
+        self.faults.may_panic("revision");
         self.inner.revision()
     }
 
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
+        self.faults.may_panic("outbox");
         self.chance.dawdle().await;
         self.alive().await;
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
@@ -233,6 +259,7 @@ impl Store for Faulty {
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
+        self.faults.may_panic("entry");
         self.faults.entry_reads.fetch_add(1, Ordering::SeqCst);
         self.chance.dawdle().await;
         self.alive().await;
@@ -245,10 +272,12 @@ impl Store for Faulty {
     }
 
     async fn outbox_counts(&self, cx: &Context) -> Result<OutboxCounts> {
+        self.faults.may_panic("outbox_counts");
         self.inner.outbox_counts(cx).await
     }
 
     async fn cursor(&self, cx: &Context, scope: &str) -> Result<Option<String>> {
+        self.faults.may_panic("cursor");
         self.inner.cursor(cx, scope).await
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait in real time")]
 
 pub(crate) mod chaos;
+pub(crate) mod clock;
 pub(crate) mod counting;
 pub(crate) mod gates;
 

@@ -9,8 +9,8 @@ use larder::core::runtime::BoxFuture;
 use larder::{AutoSync, Budget, Connectivity, Memory, Power, ReadPolicy, Repository, Select};
 use tokio::sync::watch;
 
-use crate::clock::{Clock, rest};
 use crate::server::{Server, name, opened};
+use crate::support::clock::{Clock, rest};
 use crate::support::{Note, note, soon};
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);

@@ -6,8 +6,8 @@
 mod support;
 
 mod auto;
-mod clock;
 mod delta;
+mod here_alone;
 mod interrupted;
 mod limits;
 mod live;

@@ -24,6 +24,7 @@
 //!
 //! [`Runtime::blocking`]: larder_core::Runtime::blocking
 
+mod again;
 pub mod backend;
 mod batch;
 mod catalog;

@@ -15,6 +15,7 @@ use larder_core::{
 };
 use tokio::sync::oneshot;
 
+use crate::again::Again;
 use crate::catalog::Catalog;
 use crate::commit::Writer;
 use crate::config::Medium;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) reports: Mutex<Vec<Report>>,
     /// True once damage was come across that the store has not been mended of.
     pub(crate) suspected: AtomicBool,
+    pub(crate) again: Again,
     queue: Mutex<Queue>,
     writer: Mutex<Writer>,
     pub(crate) observers: Mutex<Vec<Weak<dyn CommitObserver>>>,
@@ -132,6 +134,7 @@ impl Shared {
             notes,
             reports: Mutex::new(reports),
             suspected: AtomicBool::new(false),
+            again: Again::default(),
             queue: Mutex::default(),
             writer: Mutex::new(Writer {
                 held,
@@ -237,7 +240,7 @@ impl Shared {
         }
     }
 
-    fn work(&self, writer: &mut Writer, jobs: Vec<Job>) -> Vec<Answer> {
+    fn work(self: &Arc<Self>, writer: &mut Writer, jobs: Vec<Job>) -> Vec<Answer> {
         let mut batches = Vec::with_capacity(jobs.len());
         for job in jobs {
             match job {
@@ -246,7 +249,11 @@ impl Shared {
                 Job::Wipe(to) => return vec![Answer::Done(to, self.wipe(writer))],
                 Job::Revive(to) => return vec![Answer::Done(to, self.revive(writer))],
                 Job::Snapshot(to) => return vec![Answer::Snapshot(to, Box::new(self.snapshot(writer)))],
-                Job::Mend(cause, to) => return vec![Answer::Mended(to, Box::new(self.mend(writer, &cause)))],
+                Job::Mend(cause, to) => {
+                    let mended = self.mend(writer, &cause);
+                    self.mend_again(&mended, cause);
+                    return vec![Answer::Mended(to, Box::new(mended))];
+                }
                 Job::Acknowledge(damage, to) => {
                     return vec![Answer::Done(to, self.acknowledge(writer, &damage))];
                 }

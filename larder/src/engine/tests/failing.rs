@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_core::{Idempotency, Key, ParkReason, Sent};
 use rstest::rstest;
 
-use super::{KEYED, LONG, LOST, UNREACHABLE, answered, at, head, loaded, marked, marks, tell};
+use super::{BROKEN, KEYED, LONG, LOST, UNREACHABLE, answered, at, head, loaded, marked, marks, tell};
 use crate::engine::terms::Counts;
 use crate::engine::ties::Tied;
 use crate::engine::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
@@ -77,7 +77,7 @@ fn that_the_last_attempt_never_left_says_nothing_of_the_ones_before() {
 // Rules: o-idempotency
 #[test]
 fn what_must_not_be_repeated_is_parked_as_soon_as_its_outcome_is_unknown() {
-    let unknown = [LOST, FAILED, Answer::Broken, Answer::Unreachable { sent: Sent::Answered, wait: None }];
+    let unknown = [LOST, FAILED, BROKEN, Answer::Unreachable { sent: Sent::Answered, wait: None }];
     for answer in unknown {
         let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::AtMostOnce)]);
         marked(&mut engine, at(0), &[1]);
@@ -106,13 +106,28 @@ fn an_entry_over_which_the_provider_panics_waits_alone_and_is_exhausted_in_the_e
     assert_eq!(marked(&mut engine, at(0), &[1, 2]).len(), 2);
     for strike in 0..4 {
         let now = at(strike * 200);
-        assert_eq!(answered(&mut engine, now, 1, Answer::Broken), [Effect::Settle(1, Verdict::Note)]);
+        assert_eq!(answered(&mut engine, now, 1, BROKEN), [Effect::Settle(1, Verdict::Note)]);
         assert!(engine.reachable(), "it says nothing of the remote");
         assert_eq!(tell(&mut engine, at(strike * 200 + 199), Event::Tick), [again(1)], "it may have arrived");
     }
     assert_eq!(answered(&mut engine, at(790), 2, Answer::Accepted), [Effect::Settle(2, Verdict::Accept)]);
     let exhausted = [Effect::Settle(1, Verdict::Park(ParkReason::Exhausted))];
-    assert_eq!(answered(&mut engine, at(800), 1, Answer::Broken), exhausted);
+    assert_eq!(answered(&mut engine, at(800), 1, BROKEN), exhausted);
+}
+
+// Rules: o-panic, o-idempotency
+#[test]
+fn what_the_store_panicked_over_before_it_was_sent_goes_again_though_a_repeat_might_do_harm() {
+    let before = Answer::Broken { sent: Sent::Never };
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", Idempotency::AtMostOnce)]);
+    marked(&mut engine, at(0), &[1]);
+    for strike in 0..4 {
+        assert_eq!(answered(&mut engine, at(strike * 200), 1, before), [Effect::Settle(1, Verdict::Note)]);
+        let sends = Effect::Send { seq: 1, repeated: false };
+        assert_eq!(tell(&mut engine, at(strike * 200 + 199), Event::Tick), [sends], "nothing has left");
+    }
+    let exhausted = [Effect::Settle(1, Verdict::Park(ParkReason::Exhausted))];
+    assert_eq!(answered(&mut engine, at(800), 1, before), exhausted);
 }
 
 // Rules: o-panic
@@ -122,7 +137,7 @@ fn a_panic_is_no_sign_that_the_remote_is_there_again() {
     marked(&mut engine, at(0), &[1, 2]);
     answered(&mut engine, at(0), 1, UNREACHABLE);
     assert!(!engine.reachable());
-    answered(&mut engine, at(0), 2, Answer::Broken);
+    answered(&mut engine, at(0), 2, BROKEN);
     assert!(!engine.reachable());
 }
 

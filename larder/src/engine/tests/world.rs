@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use larder_core::{Idempotency, Key, ParkReason};
 use proptest::prelude::*;
 
-use super::{KEYED, LOST, UNREACHABLE, at, head, marks, tell};
+use super::{BROKEN, KEYED, LOST, UNREACHABLE, at, head, marks, tell};
 use crate::engine::rebase::Ended;
 use crate::engine::ties::Tied;
 use crate::engine::{Answer, Effect, Engine, Event, Head, Moved, Settings, Verdict};
@@ -106,7 +106,7 @@ impl World {
                 assert!(!self.accepted.contains(&seq), "{seq} was sent though it was accepted");
                 self.look_at_the_order(seq, heads);
                 let answer = self.answer();
-                let arrived = matches!(answer, Answer::Failed { .. } | Answer::Broken | LOST);
+                let arrived = matches!(answer, Answer::Failed { .. } | BROKEN | LOST);
                 if arrived && heads[&seq].idempotency == Idempotency::AtMostOnce {
                     self.uncertain_once.insert(seq);
                 }
@@ -180,7 +180,7 @@ impl World {
             3 => Answer::Unauthorized,
             4 => Answer::Conflict,
             5 => Answer::Refused,
-            6 => Answer::Broken,
+            6 => BROKEN,
             _ => Answer::Accepted,
         }
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod again;
 mod agreeing;
 mod at_once;
 mod bulk;

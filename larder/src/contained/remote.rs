@@ -1,18 +1,17 @@
 //! A remote whose panics are errors: a defect of a provider ends one request, and not what has made it.
 
-use std::any::Any;
-use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::future::FutureExt;
 use futures_util::stream::{BoxStream, StreamExt};
 use larder_core::{
     Applied, Capabilities, Change, Context, Delta, DeltaAnswer, DeltaScope, Error, ErrorKind, Idempotency,
     Mutation, Operation, Page, Plan, Presence, Provider, Query, Realtime, Request, Requests, Response,
     Result, Schema, Sent, async_trait,
 };
+
+use super::panicked::{Panicked, later, now};
 
 /// A remote that does not panic, whatever the one within does.
 ///
@@ -21,34 +20,8 @@ use larder_core::{
 #[derive(Debug)]
 pub(crate) struct Contained(pub(crate) Arc<dyn Provider>);
 
-/// What a provider said when it panicked.
-#[derive(Debug)]
-pub(crate) struct Panicked(String);
-
-impl fmt::Display for Panicked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Panicked {}
-
-impl Panicked {
-    fn of(payload: &(dyn Any + Send)) -> Self {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Self(text.unwrap_or("it did not say why").to_owned())
-    }
-
-    /// Whether that is what an error comes from.
-    pub(crate) fn is_cause_of(error: &Error) -> bool {
-        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Self>)
-    }
-}
-
 #[cold]
-fn panicked(provider: &str, payload: &(dyn Any + Send)) -> Error {
-    let panicked = Panicked::of(payload);
+fn failed(provider: &str, panicked: Panicked) -> Error {
     let what = format!(
         "the provider {provider} panicked ({panicked}): tell whoever maintains it what it was asked for"
     );
@@ -58,13 +31,12 @@ fn panicked(provider: &str, payload: &(dyn Any + Send)) -> Error {
 
 impl Contained {
     fn name_of(&self) -> &str {
-        catch_unwind(AssertUnwindSafe(|| self.0.name())).unwrap_or("without a name")
+        now(|| self.0.name()).unwrap_or("without a name")
     }
 
     /// What `ask` comes to; a panic is an error.
     fn now<T>(&self, ask: impl FnOnce(&dyn Provider) -> Result<T>) -> Result<T> {
-        let asked = catch_unwind(AssertUnwindSafe(|| ask(&*self.0)));
-        asked.unwrap_or_else(|payload| Err(panicked(self.name_of(), &*payload)))
+        now(|| ask(&*self.0)).unwrap_or_else(|panicked| Err(failed(self.name_of(), panicked)))
     }
 
     /// A fact about the provider; `otherwise` if it panics over it.
@@ -72,15 +44,14 @@ impl Contained {
         self.now(|inner| Ok(ask(inner))).unwrap_or(otherwise)
     }
 
-    /// What `request` comes to; a panic is an error, of which `placed` says where it was. The request is made where it is
-    /// awaited: to make it may panic as well.
+    /// What `request` comes to; a panic is an error, of which `placed` says where it was.
     async fn later<T, F: Future<Output = Result<T>> + Send>(
         &self,
         request: impl FnOnce() -> F + Send,
         placed: impl FnOnce(Error) -> Error + Send,
     ) -> Result<T> {
-        let asked = AssertUnwindSafe(async move { request().await }).catch_unwind().await;
-        asked.unwrap_or_else(|payload| Err(placed(panicked(self.name_of(), &*payload))))
+        let asked = later(request).await;
+        asked.unwrap_or_else(|panicked| Err(placed(failed(self.name_of(), panicked))))
     }
 }
 
@@ -169,7 +140,7 @@ impl Realtime for Contained {
         let changes = AssertUnwindSafe(self.later(subscribe, placed).await?).catch_unwind();
         let name = self.name_of().to_owned();
         let contained = move |change: std::thread::Result<_>| {
-            change.unwrap_or_else(|payload| Err(placed(panicked(&name, &*payload))))
+            change.unwrap_or_else(|payload| Err(placed(failed(&name, Panicked::of(&*payload)))))
         };
         Ok(changes.map(contained).boxed())
     }
@@ -193,6 +164,3 @@ impl Requests for Contained {
 fn gone() -> Error {
     Error::new(ErrorKind::Unsupported, "the provider does not have this face any more")
 }
-
-#[cfg(test)]
-mod tests;

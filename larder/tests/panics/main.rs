@@ -1,4 +1,4 @@
-//! A remote that panics, and a task that is dropped: what was asked for comes to an end, and the outbox goes on.
+//! What is given to a repository panics, and a task is dropped: what was asked for comes to an end, and the outbox goes on.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,7 +6,11 @@
     reason = "a test that can't go on stops, and waits in real time"
 )]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod device;
+mod store;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
