@@ -21,6 +21,7 @@ use larder::{
     ErrorKind, Idempotency, Model, Operation, ReadPolicy, Repository, Result, RowState, Select, WritePolicy,
 };
 use support::chaos::{Faulty, memory};
+use support::clock::rest;
 use support::{Note, Switches, Turn, User, local, note, parked, settled, soon};
 use tokio::sync::Semaphore;
 
@@ -213,7 +214,7 @@ async fn what_was_deleted_while_a_page_was_on_its_way_does_not_come_back() {
     remote.gets.forget_permits(OPEN);
     let pull = tokio::spawn(repo.sync().into_future());
     // The page is made now, with the row in it.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    rest().await;
     repo.delete::<Note>("1").await.unwrap().accepted().await.unwrap();
     remote.gets.add_permits(OPEN);
     soon(pull).await.unwrap().unwrap();
@@ -227,7 +228,7 @@ async fn what_was_asked_for_before_a_wipe_does_not_come_in_after_it() {
     remote.elsewhere(Operation::Insert, note("1", "the former user's", 0)).await;
     remote.gets.forget_permits(OPEN);
     let pull = tokio::spawn(repo.sync().into_future());
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    rest().await;
     repo.wipe().await.unwrap();
     remote.gets.add_permits(OPEN);
     assert_eq!(soon(pull).await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
@@ -362,7 +363,7 @@ async fn a_write_that_was_queued_while_another_went_through_is_not_overwritten()
     remote.applies.forget_permits(OPEN);
     let through = repo.writing(WritePolicy::RequireRemote);
     let through = tokio::spawn(async move { through.upsert(&note("1", "through", 0)).await.map(drop) });
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    rest().await;
     repo.outbox().pause();
     let _ = repo.upsert(&note("1", "queued", 0)).await.unwrap();
     remote.applies.add_permits(OPEN);

@@ -113,7 +113,7 @@ async fn settled(repo: &Repository) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), empty).await.expect("the outbox gets empty");
+    tokio::time::timeout(Duration::from_secs(60), empty).await.expect("the outbox gets empty");
 }
 
 async fn state_of(repo: &Repository, item: u32) -> RowState {

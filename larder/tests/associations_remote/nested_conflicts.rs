@@ -103,7 +103,7 @@ fn requests(stubs: &Stubs) -> Vec<(String, Value)> {
 }
 
 async fn settled(repo: &Repository) {
-    tokio::time::timeout(Duration::from_secs(30), repo.outbox().settled()).await.expect("it settles");
+    tokio::time::timeout(Duration::from_secs(60), repo.outbox().settled()).await.expect("it settles");
 }
 
 async fn state(repo: &Repository) -> RowState {

@@ -206,7 +206,7 @@ async fn settled(repo: &Repository) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), empty).await.expect("the outbox gets empty");
+    tokio::time::timeout(Duration::from_secs(60), empty).await.expect("the outbox gets empty");
 }
 
 /// From when on nothing is sent.

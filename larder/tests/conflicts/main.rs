@@ -56,5 +56,5 @@ fn tagged(text: &str, stars: i64, tag: &str) -> Note {
 }
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), what).await.expect("it comes to an end")
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it comes to an end")
 }

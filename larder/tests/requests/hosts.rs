@@ -55,7 +55,10 @@ async fn a_host_that_asks_for_it_is_left_alone_with_all_its_lanes() {
     .await;
     let behind = repo.http().put(UPLOADS).lane("b").send().await.unwrap();
     soon(repo.http().put("/own").send().await.unwrap().accepted()).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let mut status = repo.status();
+    while status.resting.is_empty() {
+        status = soon(repo.status_changed(&status)).await;
+    }
     assert_eq!(server.lines(), ["uploads.example.com PUT /busy", "PUT /own"]);
     let resting = repo.status().resting;
     assert_eq!(resting.len(), 1, "{resting:?}");

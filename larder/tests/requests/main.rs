@@ -42,7 +42,7 @@ pub(crate) async fn repo(server: &Arc<Server>) -> Repository {
 
 /// Fails if it takes too long.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), what).await.expect("it comes to an end")
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it comes to an end")
 }
 
 /// Waits until this many entries are parked.

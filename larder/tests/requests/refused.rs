@@ -220,9 +220,11 @@ async fn a_request_that_stops_its_lane_is_edited_in_its_place() {
     soon(sent.accepted()).await.unwrap_err();
     let left = parked(&repo, 1).await.remove(0);
     let behind = repo.http().post("/next").send().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    let mut status = repo.status();
+    while status.blocked != 1 {
+        status = soon(repo.status_changed(&status)).await;
+    }
     assert_eq!(server.done(), ["POST /pay 1"], "one of unknown outcome keeps its lane waiting");
-    assert_eq!(repo.status().blocked, 1);
     let edit = |content: &mut RequestContent| content.body = b"2".to_vec();
     repo.outbox().edit_request(left.seq, edit).await.unwrap();
     soon(behind.accepted()).await.unwrap();

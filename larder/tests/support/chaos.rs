@@ -107,6 +107,13 @@ impl Faults {
         panic!("{call} is not what it was");
     }
 
+    /// Ends when the process is dead.
+    pub(crate) async fn death(&self) {
+        while !self.dead.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Whether it dies now.
     fn burns(&self) -> bool {
         self.fuse.load(Ordering::SeqCst) > 0 && self.fuse.fetch_sub(1, Ordering::SeqCst) == 1

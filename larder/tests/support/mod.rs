@@ -21,6 +21,9 @@ use larder::{
     Error, ErrorKind, Idempotency, Memory, Model, Operation, ReadPolicy, Repository, Result, Select,
 };
 
+/// After this time something hangs; a machine that does much else at the time does not.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 #[derive(Model, Clone, Debug, PartialEq)]
 pub(crate) struct Note {
     #[model(key)]
@@ -312,7 +315,7 @@ pub(crate) fn stepwise(switches: &Arc<Switches>) -> larder::Builder {
 /// Drains once.
 pub(crate) async fn drained(repo: &Repository) {
     let outbox = repo.outbox();
-    let drained = tokio::time::timeout(Duration::from_secs(10), outbox.drain());
+    let drained = tokio::time::timeout(PATIENCE, outbox.drain());
     drained.await.expect("the outbox comes to rest in time");
 }
 
@@ -324,7 +327,7 @@ pub(crate) async fn settled(repo: &Repository) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("the outbox is empty in time");
+    tokio::time::timeout(PATIENCE, wait).await.expect("the outbox is empty in time");
 }
 
 /// Waits until `count` mutations are parked.
@@ -338,12 +341,12 @@ pub(crate) async fn parked(repo: &Repository, count: usize) -> Vec<larder::Queue
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("they are parked in time")
+    tokio::time::timeout(PATIENCE, wait).await.expect("they are parked in time")
 }
 
 /// Fails if it takes too long.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), what).await.expect("it comes to an end")
+    tokio::time::timeout(PATIENCE, what).await.expect("it comes to an end")
 }
 
 /// What is here.
