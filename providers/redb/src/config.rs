@@ -321,10 +321,12 @@ impl Medium {
     fn open_over(&self, backend: Box<dyn StorageBackend>) -> Result<Held> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
-        let medium: Arc<dyn StorageBackend> = Arc::new(Untouched::new(backend));
+        let mark = Arc::new(Untouched::new(backend));
+        let medium: Arc<dyn StorageBackend> = mark.clone();
         let guarded = Arc::new(Guarded::new(medium.clone()));
         let database = builder.create_with_backend(Lent(guarded.clone()));
         let held = Held::new(database.map_err(|error| error::opening(&self.name, error))?, medium)?;
+        let held = held.marked_by(mark);
         guarded.begin();
         Ok(held)
     }

@@ -20,6 +20,7 @@ use crate::counters::Counters;
 use crate::error::{Raw, contain};
 use crate::pages::Pages;
 use crate::salvage;
+use crate::untouched::Untouched;
 
 /// A database, or none: closed by dropping it.
 #[derive(Default)]
@@ -31,6 +32,8 @@ struct Open {
     medium: Arc<dyn StorageBackend>,
     /// True once anything of it was found damaged, or redb has panicked over it.
     doubted: AtomicBool,
+    /// What knows whether anything was written.
+    mark: Option<Arc<Untouched>>,
 }
 
 impl Held {
@@ -41,11 +44,19 @@ impl Held {
     /// written next could be written over anything. `Storage` if the medium fails.
     pub(crate) fn new(database: Database, medium: Arc<dyn StorageBackend>) -> Result<Self> {
         let verified = own_pages_verify(&medium);
-        let held = Self(Some(Open { database, medium, doubted: AtomicBool::new(false) }));
+        let held = Self(Some(Open { database, medium, doubted: AtomicBool::new(false), mark: None }));
         let verified = verified.map_err(|error| Error::from(Raw::from(StorageError::Io(error))));
         let damaged = || codec::damaged("what the file says of its own pages");
         held.noted(verified.and_then(|verified| verified.then_some(()).ok_or_else(damaged)))?;
         Ok(held)
+    }
+
+    /// The same, of which `mark` says whether anything was written.
+    pub(crate) fn marked_by(mut self, mark: Arc<Untouched>) -> Self {
+        if let Some(open) = &mut self.0 {
+            open.mark = Some(mark);
+        }
+        self
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -111,7 +122,12 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(Open { database, medium, doubted }) = self.0.take() else { return };
+        let Some(Open { database, medium, doubted, mark }) = self.0.take() else { return };
+        // The file is closed as it is, and redb's last commit would say what it says. Without unwinding there is no other way
+        // to let go of a database.
+        if cfg!(panic = "unwind") && mark.is_some_and(|mark| mark.is_as_it_was()) {
+            return leave(database, &*medium, true);
+        }
         // A thread that panics, and a medium that can't be read: redb writes nothing in the one case, and should not in
         // the other.
         let orderly = !doubted.into_inner() && own_pages_verify(&medium).unwrap_or(false);

@@ -40,6 +40,11 @@ impl Untouched {
         self.touched.load(Ordering::Acquire)
     }
 
+    /// True if the medium is one that was closed, and nothing was written to it since.
+    pub(crate) fn is_as_it_was(&self) -> bool {
+        !self.is_touched() && self.held().is_some()
+    }
+
     /// True if writing `data` would set the mark and change nothing else.
     fn only_marks(&self, offset: u64, data: &[u8]) -> io::Result<bool> {
         if offset != 0 || data.len() <= FLAGS || self.inner.len()? < data.len() as u64 {

@@ -1,7 +1,10 @@
 //! What opening does to the medium.
 
+use std::sync::Arc;
+
 use larder_core::{ErrorKind, Key, Query, ValueRef};
 use larder_redb::Redb;
+use larder_redb::backend::{self, CountingBackend, Counts};
 
 use crate::damage::kind;
 use crate::disk::Disk;
@@ -28,6 +31,13 @@ async fn a_store_that_is_only_read_leaves_the_medium_as_it_was() {
     assert!(differences(&closed, &disk.bytes()).is_empty(), "nothing was written");
     assert!(disk.take_syncs().is_empty(), "nothing was waited for");
 
+    drop(store);
+    assert!(
+        differences(&closed, &disk.bytes()).is_empty() && disk.take_syncs().is_empty(),
+        "nor when it was closed"
+    );
+
+    let store = open(&disk.config(), &[&PERSON]).await.unwrap();
     save(&*store, [person(7, "Grace", "", 37)]).await;
     let syncs = disk.take_syncs();
     assert_eq!(differences(&closed, &syncs[0]), [9], "that it is open is durable before anything else");
@@ -37,6 +47,38 @@ async fn a_store_that_is_only_read_leaves_the_medium_as_it_was() {
     assert!(matches!(row.row.unwrap().field(1), Ok(ValueRef::Str("Grace"))));
     drop(store);
     assert_ne!(disk.bytes()[9] & 2, 2, "it was closed");
+}
+
+// Rules: d-untouched
+#[tokio::test]
+async fn opening_reading_and_closing_write_nothing_whatever_was_read_and_whoever_opens() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let counts = Arc::new(Counts::default());
+    let (counted, file) = (counts.clone(), path.clone());
+    let counting = Redb::at(&path)
+        .backend(move || Ok(Box::new(CountingBackend::new(backend::file(&file)?, counted.clone()))));
+    let store = open(&counting, &[&PERSON]).await.unwrap();
+    save(&*store, (1..2_000).map(|id| person(id, "Ada", &format!("{id}@x"), 36))).await;
+    drop(store);
+    let (before, bytes) = ((counts.writes(), counts.syncs()), std::fs::read(&path).unwrap());
+    for reads in 0..3 {
+        let store = open(&counting, &[&PERSON]).await.unwrap();
+        if reads > 0 {
+            assert_eq!(all(&*store).await.len(), 1_999);
+        }
+        if reads > 1 {
+            assert!(store.check(&cx()).await.unwrap().is_sound());
+            assert_eq!(store.outbox(&cx(), 0, 100).await.unwrap().last, 0);
+        }
+        drop(store);
+        assert_eq!((counts.writes(), counts.syncs()), before, "read {reads}");
+    }
+    assert!(std::fs::read(&path).unwrap() == bytes);
+    // And it is a file like any other.
+    let store = open(&counting, &[&PERSON]).await.unwrap();
+    save(&*store, [person(1, "Grace", "", 37)]).await;
+    assert!(store.check(&cx()).await.unwrap().is_sound());
 }
 
 // Rules: d-open-at-once
