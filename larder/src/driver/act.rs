@@ -73,6 +73,8 @@ pub(crate) struct Kept {
     pub(super) answer: Result<Option<PageRow>>,
     /// To a request that is no model.
     pub(super) response: Option<Response>,
+    /// The entry as it was then, if it was accepted as it is.
+    pub(super) sent: Option<Box<Entry>>,
 }
 
 /// What the remote has of a row that is in conflict, and of those that go in one request with it; `None`: nothing. What it
@@ -218,7 +220,8 @@ impl Acts {
     pub(crate) async fn send(&self, seq: u64, repeated: bool) -> Event {
         let asked = self.store.revision();
         let entry = self.store.entry(&self.cx(), seq).await.map_err(unreadable);
-        let operation = entry.as_ref().ok().and_then(Option::as_ref).map(|entry| entry.operation);
+        let sent = entry.as_ref().ok().and_then(Option::as_ref).map(|entry| Box::new(entry.clone()));
+        let operation = sent.as_ref().map(|entry| entry.operation);
         let applied = match entry {
             Ok(None) => return self.answered(seq, Answer::Accepted),
             Ok(Some(Entry { state: EntryState::Parked(reason), .. })) => {
@@ -230,7 +233,7 @@ impl Acts {
         };
         let answer = match applied {
             Ok(Some(applied)) => {
-                self.keep(seq, asked, Ok(applied.row));
+                self.keep_answer(seq, Kept { asked, answer: Ok(applied.row), response: None, sent });
                 Answer::Accepted
             }
             Ok(None) => Answer::Foreign,
@@ -323,7 +326,7 @@ impl Acts {
     }
 
     fn keep(&self, seq: u64, asked: u64, answer: Result<Option<PageRow>>) {
-        self.keep_answer(seq, Kept { asked, answer, response: None });
+        self.keep_answer(seq, Kept { asked, answer, response: None, sent: None });
     }
 
     pub(super) fn keep_answer(&self, seq: u64, kept: Kept) {
@@ -333,7 +336,8 @@ impl Acts {
     /// A probe that fails must not hide the answer that it was made for.
     fn keep_unless_answered(&self, seq: u64, error: Error) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.entry(seq).or_insert(Kept { asked: 0, answer: Err(error), response: None });
+        let answer = Err(error);
+        answers.entry(seq).or_insert(Kept { asked: 0, answer, response: None, sent: None });
     }
 
     pub(crate) fn answer(&self, seq: u64) -> Option<Kept> {

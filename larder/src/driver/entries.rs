@@ -6,15 +6,41 @@ use super::act::{Acts, is_damage};
 use crate::engine::settle::{self, View};
 
 impl Acts {
-    /// An entry and its row. The entry is read after the row: a batch that relies on the row's revision relies on the
-    /// entry as well, because whatever is decided about an entry touches its row.
+    /// An entry and its row. The entry is of no state before that of the row: a batch that relies on the row's revision
+    /// relies on the entry as well, because whatever is decided about an entry touches its row.
     pub(super) async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
+        let revision = self.store.revision();
         let Some(entry) = self.store.entry(&self.cx(), seq).await? else {
             return Ok(None);
         };
-        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
-        let entry = self.store.entry(&self.cx(), seq).await?;
+        let (entry, stored) = self.with_row(entry, revision).await?;
+        let entry = match entry {
+            Some(entry) => Some(entry),
+            None => self.store.entry(&self.cx(), seq).await?,
+        };
         Ok(entry.map(|entry| (entry, stored)))
+    }
+
+    /// As [`look`](Self::look), where the entry was read when it was sent, at a revision of the store: if nothing was
+    /// committed since, it is not read again.
+    pub(super) async fn look_again(
+        &self,
+        seq: u64,
+        sent: Option<(Entry, u64)>,
+    ) -> Result<Option<(Entry, Option<StoredRow>)>> {
+        if let Some((entry, revision)) = sent.filter(|(_, revision)| self.store.revision() == *revision)
+            && let (Some(entry), stored) = self.with_row(entry, revision).await?
+        {
+            return Ok(Some((entry, stored)));
+        }
+        self.look(seq).await
+    }
+
+    /// The row of an entry, and the entry unless something was committed since the revision at which it was read.
+    async fn with_row(&self, entry: Entry, revision: u64) -> Result<(Option<Entry>, Option<StoredRow>)> {
+        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+        let same = self.store.revision() == revision;
+        Ok((same.then_some(entry), stored))
     }
 
     /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.

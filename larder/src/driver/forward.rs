@@ -22,7 +22,8 @@ impl Acts {
         match self.try_forward(&entry, repeated).await {
             Ok(None) => self.answered(seq, Answer::Foreign),
             Ok(Some(response)) => {
-                self.keep_answer(seq, Kept { asked: 0, answer: Ok(None), response: Some(response) });
+                let response = Some(response);
+                self.keep_answer(seq, Kept { asked: 0, answer: Ok(None), response, sent: None });
                 self.answered(seq, Answer::Accepted)
             }
             Err(error) => {
@@ -37,7 +38,7 @@ impl Acts {
                     other => other,
                 };
                 tracing::debug!(%error, ?answer, "the remote did not accept a request");
-                self.keep_answer(seq, Kept { asked: 0, answer: Err(error), response: None });
+                self.keep_answer(seq, Kept { asked: 0, answer: Err(error), response: None, sent: None });
                 self.answered(seq, answer)
             }
         }

@@ -25,6 +25,8 @@ struct Decision {
     /// The revision of the store when the remote was asked.
     asked: u64,
     answer: Option<Result<Option<PageRow>>>,
+    /// The entry as it was sent, until it has been looked at again, and the revision of the store at which it was read.
+    sent: Option<(Entry, u64)>,
     /// What the remote answered to a request that is no model.
     response: Option<Response>,
     /// What the remote has, if it was asked.
@@ -91,9 +93,9 @@ impl Acts {
     /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
     #[tracing::instrument(name = "larder::settle", skip(self))]
     pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
-        let (asked, answer, response) = match self.answer(seq) {
-            Some(Kept { asked, answer, response }) => (asked, Some(answer), response),
-            None => (0, None, None),
+        let (asked, answer, response, sent) = match self.answer(seq) {
+            Some(Kept { asked, answer, response, sent }) => (asked, Some(answer), response, sent),
+            None => (0, None, None, None),
         };
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
         let mut decision = Decision {
@@ -102,6 +104,7 @@ impl Acts {
             next,
             asked,
             answer,
+            sent: sent.map(|entry| (*entry, asked)),
             response,
             heard,
             ids: Vec::new(),
@@ -163,7 +166,7 @@ impl Acts {
         for attempt in 0.. {
             let _turn = self.turn(attempt).await;
             let _alone = if alone { Some(self.marking.lock().await) } else { None };
-            let (entry, stored) = match self.look(seq).await {
+            let (entry, stored) = match self.look_again(seq, decision.sent.take()).await {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 // It stays stored as it is, and is not looked at before the next start.

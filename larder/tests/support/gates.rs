@@ -92,8 +92,6 @@ type Is = Box<dyn Fn(&Call<'_>) -> bool + Send + Sync>;
 
 struct Gate {
     is: Is,
-    /// How many of the kind pass before the one that waits.
-    pass: usize,
     held: Arc<Held>,
 }
 
@@ -104,33 +102,16 @@ pub(crate) struct Gates(Mutex<Vec<Gate>>);
 impl Gates {
     /// Holds the next call of a kind.
     pub(crate) fn hold(&self, is: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static) -> Arc<Held> {
-        self.hold_nth(1, is)
-    }
-
-    /// Holds the nth call of a kind from now on.
-    pub(crate) fn hold_nth(
-        &self,
-        nth: usize,
-        is: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static,
-    ) -> Arc<Held> {
         let held = Arc::<Held>::default();
-        self.0.lock().unwrap().push(Gate { is: Box::new(is), pass: nth - 1, held: Arc::clone(&held) });
+        self.0.lock().unwrap().push(Gate { is: Box::new(is), held: Arc::clone(&held) });
         held
     }
 
     /// Lets a call through, or not yet.
     pub(crate) async fn pass(&self, call: Call<'_>) {
-        let stops = |gate: &mut Gate| {
-            let meant = (gate.is)(&call);
-            if meant && gate.pass > 0 {
-                gate.pass -= 1;
-                return false;
-            }
-            meant
-        };
         let held = {
             let mut gates = self.0.lock().unwrap();
-            let at = gates.iter_mut().position(stops);
+            let at = gates.iter().position(|gate| (gate.is)(&call));
             at.map(|at| gates.remove(at).held)
         };
         if let Some(held) = held {

@@ -207,11 +207,11 @@ async fn of_news_that_may_be_older_than_an_answer_or_newer_the_remote_is_asked_a
     #[values(News::Changed, News::Deleted)] news: News,
 ) {
     let (server, repo, faults) = apart(DeltaScope::ChangesAndDeletions).await;
-    // The first read of an entry that is marked is for sending it, the second one for settling it.
+    // Once its entry is marked, the row is read for settling it.
     let marked = AtomicBool::new(false);
-    let answered = faults.gates.hold_nth(2, move |call| {
+    let answered = faults.gates.hold(move |call| {
         marked.fetch_or(marks(call), Ordering::SeqCst);
-        marked.load(Ordering::SeqCst) && matches!(call, Call::Entry(_))
+        marked.load(Ordering::SeqCst) && call.loads(Note::schema(), &row(2))
     });
     let first = edit(&repo, 2, |note| note.text = "theirs, and mine".into()).await;
     let came = faults.gates.hold(|call| call.loads(Note::schema(), &row(0)));

@@ -274,12 +274,12 @@ impl Applying<'_, '_> {
     }
 
     fn revise(&mut self, entry: &Entry) -> Outcome {
-        let look =
-            |bytes: &[u8]| (was_parked(bytes), decode_entry(bytes).is_ok_and(|entry| entry.note.is_some()));
-        let Some((parked, noted)) = self.overlay.look(&codec::outbox_key(entry.seq), look)? else {
+        let look = |bytes: &[u8]| decode_entry(bytes).ok().map(|was| (was.is_parked(), was.note.is_some()));
+        let Some(was) = self.overlay.look(&codec::outbox_key(entry.seq), look)? else {
             return Ok(());
         };
-        self.count_out(parked);
+        self.count_out(was.map(|(parked, _)| parked));
+        let noted = was.is_some_and(|(_, noted)| noted);
         self.counters.entries += 1;
         self.counters.parked += u64::from(is_parked(entry));
         self.write_entry(entry.seq, entry, noted).map(drop)
