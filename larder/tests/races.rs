@@ -334,3 +334,27 @@ async fn what_is_written_again_as_it_was_answered_shows_no_later_answer() {
     assert_eq!(tags(&repo, &faults, last, last).await, [Some("answer 2".to_owned())]);
     soon(settled(&repo)).await;
 }
+
+// Rules: s-rebase, c-detect
+#[tokio::test]
+async fn where_the_remote_can_not_be_asked_which_of_two_is_newer_its_answer_counts() {
+    let net = Switches::new();
+    let (repo, _) = paused(&net, settings()).await;
+    with_row(&repo).await;
+    net.hang(true);
+    let row = here(&repo).await;
+    let stored = repo.update(&row, |note| note.text = "mine".into()).await.unwrap();
+    repo.outbox().resume();
+    soon(async {
+        while net.seen().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // It may be older than the answer, or newer.
+    repo.pushed(Pushed::rows([note("1", "theirs", 0)])).await.unwrap();
+    net.offline(true);
+    net.hang(false);
+    soon(stored.accepted()).await.unwrap();
+    assert_eq!(here(&repo).await.text, "mine");
+}

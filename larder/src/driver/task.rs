@@ -410,7 +410,8 @@ impl Task {
             parked: counts.parked,
             conflicts: counts.conflicts,
             last_pushed: if accepted { Some(now.wall) } else { self.status.borrow().last_pushed },
-            last_pulled: self.status.borrow().last_pulled,
+            // Both are told by the repository.
+            last_pulled: None,
             damage: None,
         };
         let in_flight = self.engine.in_flight().map(|(model, key)| (model, key.clone())).collect();

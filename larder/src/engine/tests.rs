@@ -10,6 +10,7 @@ use super::ties::Tied;
 use super::{Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict};
 
 mod failing;
+mod places;
 mod world;
 
 const LONG: Duration = Duration::from_secs(3600);

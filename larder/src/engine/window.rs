@@ -270,7 +270,6 @@ impl Window {
         let moved = self.lanes.remove(from).unwrap_or_default();
         let first = self.lanes.get(to).and_then(|lane| lane.first().copied());
         for seq in &moved {
-            self.leave(*seq);
             if let Some(tracked) = self.entries.get_mut(seq) {
                 tracked.head.key = to.1.clone();
             }
@@ -366,7 +365,6 @@ impl Window {
         };
         let place = place(&tracked.head);
         self.ties.revise(seq, &place, &mut tracked.head.tied, &head.tied);
-        self.reenter(seq);
         self.weigh(seq);
         self.update(seq, |tracked| {
             tracked.head.idempotency = head.idempotency;

@@ -7,7 +7,7 @@ use larder::core::{OpenStore, Opening};
 use larder::rest::Endpoint;
 use larder::{
     Builder, ErrorKind, Idempotency, Memory, Model, One, Operation, OutboxSettings, Pushed, ReadPolicy,
-    Repository, Rest, RowState, Select, Strategy, TokioRuntime,
+    Repository, Rest, Select, Strategy, TokioRuntime,
 };
 use larder_stubs::{Answer, Call, Fault, Flaky, Stubs, Variant};
 use rstest::rstest;
@@ -61,7 +61,7 @@ async fn over(stubs: &Stubs, configure: impl FnOnce(Builder) -> Builder) -> (Rep
     let builder = Repository::builder()
         .store(store)
         .remote(rest.transport(stubs.clone()))
-        .outbox(OutboxSettings::new().serial().strict().backoff(wait, 5 * wait))
+        .outbox(OutboxSettings::new().serial().strict().without_coalescing().backoff(wait, 5 * wait))
         .model::<Folder>()
         .model::<Person>()
         .paused();
@@ -155,14 +155,29 @@ async fn a_part_says_nothing_of_what_the_model_has_not() {
 }
 
 // Rules: m-assoc-remote, w-merge
+#[rstest]
 #[tokio::test]
-async fn a_row_that_stands_within_its_own_answer_is_what_the_answer_says() {
-    let says = json!({ "name": "as answered", "parent": { "id": 1, "name": "older" } });
-    let (repo, _) = over(&server(&[], says), |builder| builder).await;
-    created(&repo).await;
-    assert_eq!(local(&repo, 1).await.unwrap().name, "as answered");
-    let state = repo.sync_state::<Folder>(1_u32).await.unwrap().unwrap().state;
-    assert_eq!((state, repo.outbox().len().await.unwrap()), (RowState::Synced, 0));
+async fn a_row_that_stands_within_its_own_answer_is_what_the_answer_says(
+    #[values(false, true)] deleted_by_then: bool,
+) {
+    let within = json!({ "id": 2, "name": "older", "color": "red" });
+    let answer = json!({ "id": 2, "name": "as answered", "parent": within });
+    let stubs = Stubs::new().variant(Variant::new("PUT folders/2").json(answer));
+    let (repo, _) = over(&stubs.variant(Variant::new("DELETE folders/2").status(204)), |builder| {
+        builder.conflict_strategy::<Folder>(Strategy::Ask)
+    })
+    .await;
+    let stored = repo.upsert(&folder(2, "mine")).await.unwrap();
+    if deleted_by_then {
+        repo.outbox().pause();
+        drop(repo.delete::<Folder>(2_u32).await.unwrap());
+    }
+    repo.outbox().resume();
+    soon(stored.accepted()).await.unwrap();
+    let status = soon(repo.outbox().settled()).await;
+    assert_eq!((status.conflicts, status.parked, repo.outbox().len().await.unwrap()), (0, 0, 0));
+    let left = local(&repo, 2).await.map(|folder| (folder.name, folder.color));
+    assert_eq!(left, (!deleted_by_then).then(|| ("as answered".to_owned(), None)));
 }
 
 // Rules: m-assoc-remote
@@ -250,10 +265,15 @@ async fn what_is_written_while_an_answer_is_being_stored_that_shows_its_row_is_n
     let stored = repo.upsert(&folder(1, "new")).await.unwrap();
     let held = faults.gates.hold(dequeues);
     repo.outbox().resume();
-    held.during(async { drop(repo.upsert(&folder(2, "mine")).await.unwrap()) }).await;
+    held.during(async {
+        repo.outbox().pause();
+        drop(repo.upsert(&folder(2, "mine")).await.unwrap());
+    })
+    .await;
     soon(stored.accepted()).await.unwrap();
-    soon(repo.outbox().settled()).await;
     assert_eq!(local(&repo, 2).await.unwrap().name, "mine");
+    repo.outbox().resume();
+    soon(repo.outbox().settled()).await;
     assert_eq!(stubs.calls().last().unwrap().json().unwrap()["name"], "mine");
 }
 

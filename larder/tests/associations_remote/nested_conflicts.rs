@@ -13,49 +13,49 @@ use serde_json::{Value, json};
 use super::here;
 
 #[derive(Model, Clone, Debug, PartialEq)]
-struct Order {
+pub(super) struct Order {
     #[model(key)]
-    id: u32,
-    note: String,
+    pub(super) id: u32,
+    pub(super) note: String,
     #[model(children = "order", json(rename = "lines", send = "nested"))]
-    items: Many<Item>,
+    pub(super) items: Many<Item>,
 }
 
 #[derive(Model, Clone, Debug, PartialEq)]
-struct Item {
+pub(super) struct Item {
     #[model(key)]
-    id: u32,
-    order: One<Order>,
-    name: String,
-    price: Option<i64>,
+    pub(super) id: u32,
+    pub(super) order: One<Order>,
+    pub(super) name: String,
+    pub(super) price: Option<i64>,
     #[model(children = "item", json(send = "nested"))]
-    parts: Many<Part>,
+    pub(super) parts: Many<Part>,
 }
 
 #[derive(Model, Clone, Debug, PartialEq)]
-struct Part {
+pub(super) struct Part {
     #[model(key)]
-    id: u32,
-    item: One<Item>,
-    label: String,
+    pub(super) id: u32,
+    pub(super) item: One<Item>,
+    pub(super) label: String,
 }
 
-fn item(name: &str, price: Option<i64>) -> Item {
+pub(super) fn item(name: &str, price: Option<i64>) -> Item {
     Item { id: 7, order: One::to(1), name: name.into(), price, parts: Many::default() }
 }
 
-fn order(note: &str, item: Item) -> Order {
+pub(super) fn order(note: &str, item: Item) -> Order {
     let mut order = Order { id: 1, note: note.into(), items: Many::default() };
     order.items.push(item);
     order
 }
 
-fn line(name: &str, price: Option<i64>) -> Value {
+pub(super) fn line(name: &str, price: Option<i64>) -> Value {
     json!({ "id": 7, "order": 1, "name": name, "price": price })
 }
 
 /// A server that has the order 1, "soon", with these lines; `says` is what it answers to its update.
-fn server(lines: &Value, says: Variant) -> Stubs {
+pub(super) fn server(lines: &Value, says: Variant) -> Stubs {
     let order = json!({ "id": 1, "note": "soon", "lines": lines });
     let stubs = Stubs::new().on("GET orders/1", order).variant(says);
     let stubs = match lines.get(0) {
@@ -69,12 +69,12 @@ fn server(lines: &Value, says: Variant) -> Stubs {
 }
 
 /// Refused once: somebody else has changed something.
-fn refused_once() -> Variant {
+pub(super) fn refused_once() -> Variant {
     Variant::new("PUT orders/1").status(412).then(Answer::new().status(204))
 }
 
 /// A repository that has the order 1 with a hat, as the server had them; nothing is sent.
-async fn stocked(stubs: &Stubs, configure: impl FnOnce(Builder) -> Builder) -> Repository {
+pub(super) async fn stocked(stubs: &Stubs, configure: impl FnOnce(Builder) -> Builder) -> Repository {
     let rest = Rest::at("https://api.example.com")
         .model::<Order>(Endpoint::new("/orders"))
         .idempotency_header("Idempotency-Key")
@@ -94,7 +94,7 @@ async fn stocked(stubs: &Stubs, configure: impl FnOnce(Builder) -> Builder) -> R
     repo
 }
 
-fn requests(stubs: &Stubs) -> Vec<(String, Value)> {
+pub(super) fn requests(stubs: &Stubs) -> Vec<(String, Value)> {
     let shown = |call: Call| {
         let body = call.json().unwrap_or_default();
         (format!("{} {}", call.method, call.segments.join("/")), body)
@@ -102,7 +102,7 @@ fn requests(stubs: &Stubs) -> Vec<(String, Value)> {
     stubs.calls().into_iter().map(shown).filter(|(request, _)| !request.starts_with("GET")).collect()
 }
 
-async fn settled(repo: &Repository) {
+pub(super) async fn settled(repo: &Repository) {
     tokio::time::timeout(Duration::from_secs(60), repo.outbox().settled()).await.expect("it settles");
 }
 
@@ -110,7 +110,7 @@ async fn state(repo: &Repository) -> RowState {
     repo.sync_state::<Item>(7).await.unwrap().unwrap().state
 }
 
-async fn item_here(repo: &Repository) -> Option<(String, Option<i64>)> {
+pub(super) async fn item_here(repo: &Repository) -> Option<(String, Option<i64>)> {
     here::<Item>(repo).await.pop().map(|item| (item.name, item.price))
 }
 

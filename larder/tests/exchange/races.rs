@@ -27,10 +27,10 @@ async fn with_a_team(
     (repo, faults, blue)
 }
 
-/// A commit that takes the row of this team away, or puts it back.
-fn removes(number: i64) -> impl Fn(&Call<'_>) -> bool {
+/// A commit that takes a row away.
+fn removes<M: Model>(number: i64) -> impl Fn(&Call<'_>) -> bool {
     move |call| {
-        let of = |op: &Op| matches!(op, Op::Remove { schema, key } if *schema == Team::schema() && *key == number.into());
+        let of = |op: &Op| matches!(op, Op::Remove { schema, key } if *schema == M::schema() && *key == number.into());
         matches!(call, Call::Commit(batch) if batch.ops.iter().any(of))
     }
 }
@@ -90,7 +90,7 @@ async fn a_creation_is_not_given_up_if_something_begins_to_depend_on_it_meanwhil
     let server = Server::default();
     let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
     let seq = repo.outbox().list(0, 9).await.unwrap()[0].seq;
-    let held = faults.gates.hold(removes(blue.number));
+    let held = faults.gates.hold(removes::<Team>(blue.number));
     let giving_up = repo.clone();
     let discard = tokio::spawn(async move { giving_up.outbox().discard(seq).await });
     held.during(joins(&repo, &blue)).await;
@@ -110,7 +110,7 @@ async fn a_conflict_is_not_settled_by_giving_up_a_creation_that_something_begins
     repo.outbox().resume();
     assert_eq!(soon(repo.outbox().settled()).await.conflicts, 1);
     let seq = repo.conflicts::<Team>().list().await.unwrap()[0].seq;
-    let held = faults.gates.hold(removes(blue.number));
+    let held = faults.gates.hold(removes::<Team>(blue.number));
     let settling = repo.clone();
     let settle =
         tokio::spawn(async move { settling.conflicts::<Team>().settle(seq, Resolution::Theirs).await });
@@ -129,7 +129,7 @@ async fn what_begins_to_depend_on_a_creation_that_is_about_to_be_put_back_is_put
     let settings = settings().on_permanent_failure::<Team>(PermanentFailure::Revert);
     // The server has no such parent.
     let (repo, faults, blue) = with_a_team(&server, settings, Some(999)).await;
-    let held = faults.gates.hold(removes(blue.number));
+    let held = faults.gates.hold(removes::<Team>(blue.number));
     repo.outbox().resume();
     held.during(joins(&repo, &blue)).await;
     soon(repo.outbox().settled()).await;
@@ -137,4 +137,23 @@ async fn what_begins_to_depend_on_a_creation_that_is_about_to_be_put_back_is_put
     assert!(parked.iter().all(|one| one.parked == Some(larder::ParkReason::Reverted)), "{parked:?}");
     assert_eq!(parked.len(), 2);
     assert!(local::<Team>(&repo).await.is_empty() && local::<Member>(&repo).await.is_empty());
+}
+
+// Rules: o-discard-dependants, o-revert
+#[tokio::test]
+async fn what_ceases_to_depend_on_a_creation_while_that_is_put_back_stays() {
+    let server = Server::default();
+    let wait = std::time::Duration::from_millis(1);
+    // What is written goes into the mutation that depends on the team.
+    let settings = OutboxSettings::new().backoff(wait, 5 * wait);
+    let settings = settings.on_permanent_failure::<Team>(PermanentFailure::Revert);
+    let (repo, faults, blue) = with_a_team(&server, settings, Some(999)).await;
+    let ada = repo.upsert(&member(&repo, "Ada", Some(blue.number)).await).await.unwrap();
+    let held = faults.gates.hold(removes::<Member>(ada.row().number));
+    repo.outbox().resume();
+    held.during(async { drop(repo.update(ada.row(), |ada| ada.team = None).await.unwrap()) }).await;
+    soon(ada.accepted()).await.unwrap();
+    soon(repo.outbox().settled()).await;
+    assert_eq!(repo.outbox().parked().await.unwrap().len(), 1, "the team alone");
+    assert_eq!((local::<Team>(&repo).await.len(), server.rows::<Member>().await.len()), (0, 1));
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder::core::Store;
-use larder::{ErrorKind, Memory, Pushed, ReadPolicy, Repository, RowState, Select};
+use larder::{ErrorKind, Memory, Pushed, ReadPolicy, Repository, RowState, Select, Strategy};
 
 use crate::server::{Server, name, opened};
 use crate::support::clock::Clock;
-use crate::support::{Note, note};
+use crate::support::{Note, note, soon};
 
 async fn here(repo: &Repository) -> Vec<(String, String)> {
     let rows = repo.reading(ReadPolicy::LocalOnly).get(Select::<Note>::all()).await.unwrap();
@@ -108,8 +108,8 @@ async fn a_repository_that_listens_hears_every_change() {
 // Rules: s-live
 #[tokio::test]
 async fn it_goes_on_from_the_last_position_and_pulls_for_a_gap() {
-    // The server remembers five changes; the client is away for three, and then for ten.
-    for missed in [3, 10] {
+    // The server remembers five changes; the client is away for four, and then for twenty.
+    for missed in [2, 10] {
         let server = Server::telling(Memory::new().changes(5)).await;
         server.fill(4).await;
         let (store, clock) = (opened(Memory::new()).await, Clock::new());
@@ -125,7 +125,9 @@ async fn it_goes_on_from_the_last_position_and_pulls_for_a_gap() {
         server.asked();
         let repo = live(&server, &store, &clock).build().await.unwrap();
         alike(&clock, &repo, &server).await;
-        assert!(server.asked().contains(&"listen Note on".to_owned()));
+        let asked = server.asked();
+        assert!(asked.contains(&"listen Note on".to_owned()));
+        assert!(asked.iter().any(|what| what.ends_with(" Note") && what.starts_with("changes")), "{asked:?}");
         server.write(&name(50), Some(note(&name(50), "later", 1))).await;
         alike(&clock, &repo, &server).await;
     }
@@ -162,11 +164,70 @@ async fn a_row_without_a_key_keeps_nobody_from_hearing_what_comes_after_it() {
     server.write(&name(8), Some(note(&name(8), "behind it", 1))).await;
     clock.advance(Duration::from_millis(10)).await;
     assert!(here(&repo).await.contains(&(name(8), "behind it".to_owned())));
-    let again = server.asked().into_iter().filter(|what| what.starts_with("listen Note")).count();
-    assert_eq!(again, 0, "the stream goes on");
+    let asked = server.asked();
+    assert!(asked.iter().all(|what| !what.starts_with("listen Note")), "the stream goes on: {asked:?}");
+    assert!(
+        asked.iter().any(|what| what.starts_with("changes Note")),
+        "which row it was tells a pull: {asked:?}"
+    );
     server.misfits.lock().unwrap().clear();
     repo.sync().await.unwrap();
     assert_eq!(here(&repo).await, server.notes().await);
+}
+
+/// How often it is listened to, and how often changes are pulled, in a while.
+async fn asked_in_a_while(clock: &Clock, server: &Server) -> (usize, usize) {
+    for _ in 0..20 {
+        clock.advance(Duration::from_millis(5)).await;
+    }
+    let asked = server.asked();
+    let count = |begins: &str| asked.iter().filter(|what| what.starts_with(begins)).count();
+    (count("listen Note"), count("changes Note"))
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn what_changed_before_a_stream_that_has_no_position_yet_is_pulled_each_time() {
+    let server = Server::telling(Memory::new()).await;
+    server.breaks.store(true, Ordering::SeqCst);
+    let (store, clock) = (opened(Memory::new()).await, Clock::new());
+    let repo = live(&server, &store, &clock).build().await.unwrap();
+    assert!(asked_in_a_while(&clock, &server).await.0 > 2);
+    // No stream that is listened to tells of it.
+    server.write(&name(1), Some(note(&name(1), "new", 1))).await;
+    server.breaks.store(false, Ordering::SeqCst);
+    alike(&clock, &repo, &server).await;
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn a_stream_that_breaks_off_goes_on_where_it_was_without_a_pull_each_time() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(1).await;
+    let (store, clock) = (opened(Memory::new()).await, Clock::new());
+    let repo = live(&server, &store, &clock).build().await.unwrap();
+    alike(&clock, &repo, &server).await;
+    server.write(&name(1), Some(note(&name(1), "heard", 1))).await;
+    alike(&clock, &repo, &server).await;
+    repo.close().await;
+    server.asked();
+    server.breaks.store(true, Ordering::SeqCst);
+    let _repo = live(&server, &store, &clock).build().await.unwrap();
+    let (listened, pulled) = asked_in_a_while(&clock, &server).await;
+    assert!(listened > 2 && pulled == 1, "{listened} times, and {pulled} pulls");
+}
+
+// Rules: s-pushed, s-pending
+#[tokio::test]
+async fn what_is_still_to_be_created_is_not_gone_because_it_is_said_to_be() {
+    let server = Server::telling(Memory::new()).await;
+    let builder = server.builder(opened(Memory::new()).await).paused();
+    let repo = builder.conflict_strategy::<Note>(Strategy::ServerWins).build().await.unwrap();
+    drop(repo.upsert(&note("x", "mine", 1)).await.unwrap());
+    assert_eq!(repo.pushed(Pushed::<Note>::deleted(["x"])).await.unwrap(), 0);
+    repo.outbox().resume();
+    soon(repo.outbox().settled()).await;
+    assert_eq!(server.notes().await, [("x".to_owned(), "mine".to_owned())]);
 }
 
 // Rules: s-live

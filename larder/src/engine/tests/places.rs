@@ -1,0 +1,221 @@
+//! Where entries stand: what is heard of one changes what may go, what counts as blocked, and nothing else.
+
+use super::*;
+
+const REF: &str = "Team";
+
+/// An entry that refers to the team with this key.
+fn refers(seq: u64, key: &str, team: &str) -> Head {
+    let mut head = head(seq, key, KEYED);
+    head.tied.refers = vec![(REF, Key::from(team))];
+    head
+}
+
+/// An entry of the team with this key.
+fn team(seq: u64, key: &str) -> Head {
+    Head { model: REF, ..head(seq, key, KEYED) }
+}
+
+fn creating(mut head: Head) -> Head {
+    head.tied.creates = true;
+    head
+}
+
+fn deleting(mut head: Head) -> Head {
+    head.tied.deletes = true;
+    head
+}
+
+fn parked(head: Head, reason: ParkReason) -> Head {
+    Head { parked: Some(reason), ..head }
+}
+
+/// An engine that has loaded these and sends nothing yet.
+fn paused(heads: Vec<Head>) -> Engine {
+    let mut engine = Engine::new(Settings::default());
+    tell(&mut engine, at(0), Event::Pause);
+    let last = heads.last().map_or(0, |head| head.seq);
+    tell(&mut engine, at(0), Event::Loaded { heads, last, more: false, wipes: 0 });
+    engine
+}
+
+fn resumed(engine: &mut Engine) -> Vec<Effect> {
+    tell(engine, at(0), Event::Resume)
+}
+
+fn rebased(engine: &mut Engine, head: Head) {
+    tell(engine, at(0), Event::Rebased(Moved { ended: Vec::new(), heads: vec![head] }));
+}
+
+fn sent(engine: &mut Engine, seq: u64) {
+    assert_eq!(marked(engine, at(0), &[seq]), [Effect::Send { seq, repeated: false }]);
+}
+
+fn exchanged(seq: u64, from: &str, to: &str) -> Event {
+    Event::Exchanged { seq, renames: vec![((REF, Key::from(from)), Key::from(to))] }
+}
+
+// Rules: o-discard
+#[test]
+fn one_about_which_the_remote_is_asked_is_on_its_way() {
+    let was_in_flight = Head { marked: Some(at(0).wall), ..head(1, "a", Idempotency::Probe) };
+    let (mut engine, effects) = loaded(at(0), vec![was_in_flight]);
+    assert_eq!(effects, [Effect::Probe(1)]);
+    assert!(!engine.withdraw(1) && !engine.at_rest());
+    assert_eq!(engine.counts().in_flight, 1);
+}
+
+// Rules: o-accounts, o-status
+#[test]
+fn what_is_on_its_way_as_another_signs_in_is_not_blocked() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    sent(&mut engine, 1);
+    tell(&mut engine, at(0), Event::Account(Some("bob".into())));
+    assert_eq!((engine.counts().in_flight, engine.counts().blocked), (1, 0));
+}
+
+// Rules: o-lanes
+#[test]
+fn what_is_read_twice_goes_once() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    sent(&mut engine, 1);
+    let heads = vec![head(1, "a", KEYED), head(2, "b", KEYED)];
+    let again = tell(&mut engine, at(0), Event::Loaded { heads, last: 2, more: false, wipes: 0 });
+    assert_eq!(again, [Effect::Mark(vec![2])]);
+}
+
+// Rules: m-key-server-refs, o-dependencies
+#[test]
+fn what_referred_to_a_row_under_its_former_key_holds_a_deletion_under_the_new_one_as_long_as_it_is_there() {
+    for gone in [false, true] {
+        let (mut engine, _) = loaded(at(0), vec![creating(team(1, "new")), refers(2, "a", "new")]);
+        sent(&mut engine, 1);
+        let next = tell(&mut engine, at(0), exchanged(1, "new", "17"));
+        assert_eq!(next, [Effect::Mark(vec![2])]);
+        sent(&mut engine, 2);
+        if gone {
+            answered(&mut engine, at(0), 2, Answer::Accepted);
+            tell(&mut engine, at(0), Event::Settled { seq: 2, verdict: Verdict::Accept });
+        }
+        let heads = vec![deleting(team(3, "17"))];
+        let next = tell(&mut engine, at(0), Event::Loaded { heads, last: 3, more: false, wipes: 0 });
+        assert_eq!(next, if gone { vec![Effect::Mark(vec![3])] } else { vec![] });
+    }
+}
+
+// Rules: m-key-server-refs, o-dependencies
+#[test]
+fn what_was_being_read_as_a_row_got_its_key_refers_to_it_under_that() {
+    let (mut engine, _) = loaded(at(0), vec![creating(team(1, "new"))]);
+    sent(&mut engine, 1);
+    assert_eq!(tell(&mut engine, at(0), Event::Stored).len(), 1, "it is read on");
+    tell(&mut engine, at(0), exchanged(1, "new", "17"));
+    let heads = vec![refers(2, "a", "new"), deleting(team(3, "17"))];
+    let next = tell(&mut engine, at(0), Event::Loaded { heads, last: 3, more: false, wipes: 0 });
+    assert_eq!(next, [Effect::Mark(vec![2])]);
+}
+
+// Rules: m-key-server, o-lanes
+#[test]
+fn entries_under_both_keys_of_a_row_go_in_their_order_once_it_has_one() {
+    let mut engine = paused(vec![creating(team(1, "new")), team(2, "new"), team(3, "17")]);
+    tell(&mut engine, at(0), exchanged(1, "new", "17"));
+    assert_eq!(resumed(&mut engine), [Effect::Mark(vec![2])]);
+
+    let stopped = parked(team(2, "new"), ParkReason::Rejected);
+    let mut engine = paused(vec![creating(team(1, "new")), stopped, team(3, "17")]);
+    assert_eq!(engine.counts().blocked, 0);
+    tell(&mut engine, at(0), exchanged(1, "new", "17"));
+    assert_eq!(engine.counts().blocked, 1);
+}
+
+// Rules: o-revert, o-dependencies
+#[test]
+fn nothing_waits_for_what_was_put_back() {
+    let gone = parked(creating(team(1, "t")), ParkReason::Reverted);
+    let (_, effects) = loaded(at(0), vec![gone, refers(2, "a", "t")]);
+    assert_eq!(effects, [Effect::Mark(vec![2])]);
+}
+
+// Rules: o-halt, o-revert
+#[test]
+fn what_was_put_back_halts_nothing_whatever_is_to_become_of_refusals_today() {
+    let halts = Head { on_failure: PermanentFailure::Halt, ..head(1, "a", KEYED) };
+    let (engine, _) = loaded(at(0), vec![parked(halts, ParkReason::Reverted)]);
+    assert!(!engine.halted());
+}
+
+// Rules: m-assoc-send
+#[test]
+fn what_goes_in_a_request_goes_with_it_though_the_request_was_written_again() {
+    let (mut carrier, mut within) = (head(1, "a", KEYED), head(2, "b", KEYED));
+    carrier.tied.carries = Some(carrier.id);
+    within.tied.carrier = Some(carrier.id);
+    let mut engine = paused(vec![carrier.clone(), within]);
+    tell(&mut engine, at(0), Event::Revised { revised: vec![carrier], gone: Vec::new() });
+    tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept });
+    assert!(!engine.tracks(1) && !engine.tracks(2));
+}
+
+// Rules: s-rebase, c-again
+#[test]
+fn what_is_put_on_news_goes_as_what_it_is_now() {
+    let before = Head { marked: Some(at(0).wall), ..head(1, "a", Idempotency::Probe) };
+    let mut engine = paused(vec![before.clone()]);
+    rebased(&mut engine, Head { idempotency: KEYED, ..before.clone() });
+    assert_eq!(resumed(&mut engine), [Effect::Send { seq: 1, repeated: true }], "nobody has to be asked");
+
+    // Under another identity nothing of it was ever sent.
+    let mut engine = paused(vec![before]);
+    let renewed = Head { id: head(9, "", KEYED).id, ..head(1, "a", KEYED) };
+    rebased(&mut engine, renewed.clone());
+    assert_eq!(engine.head(1).unwrap().id, renewed.id);
+    assert_eq!(resumed(&mut engine), [Effect::Mark(vec![1])]);
+    sent(&mut engine, 1);
+}
+
+// Rules: s-rebase, c-ask
+#[test]
+fn what_asks_after_news_waits_and_what_is_about_to_be_given_up_goes_on_doing_so() {
+    let asks = || parked(head(1, "a", KEYED), ParkReason::Conflict);
+    let mut engine = paused(vec![head(1, "a", KEYED), head(2, "a", KEYED)]);
+    rebased(&mut engine, asks());
+    let counts = engine.counts();
+    assert_eq!((counts.conflicts, counts.parked, counts.blocked), (1, 1, 1));
+    assert_eq!(resumed(&mut engine), []);
+
+    let mut engine = paused(vec![head(1, "a", KEYED)]);
+    assert!(engine.withdraw(1));
+    rebased(&mut engine, asks());
+    assert_eq!(engine.counts().parked, 0, "it is not seen any more");
+}
+
+// Rules: o-status, o-parked
+#[test]
+fn what_waited_behind_a_parked_one_is_blocked_no_more_once_that_is_gone() {
+    let mut engine = paused(vec![parked(head(1, "a", KEYED), ParkReason::Rejected), head(2, "a", KEYED)]);
+    assert_eq!(engine.counts().blocked, 1);
+    tell(&mut engine, at(0), Event::Discarded(1));
+    assert_eq!(engine.counts().blocked, 0);
+}
+
+// Rules: o-discard
+#[test]
+fn what_is_not_given_up_after_all_stands_where_it_did() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    sent(&mut engine, 1);
+    assert_eq!(tell(&mut engine, at(0), Event::Kept(1)), [], "it was on its way");
+
+    let mut engine = paused(vec![parked(head(1, "a", KEYED), ParkReason::Rejected)]);
+    assert!(engine.withdraw(1));
+    tell(&mut engine, at(0), Event::Kept(1));
+    assert_eq!((engine.counts().parked, resumed(&mut engine)), (1, vec![]));
+
+    // It is written again afterwards.
+    let mut engine = paused(vec![head(1, "a", KEYED)]);
+    assert!(engine.withdraw(1));
+    tell(&mut engine, at(0), Event::Kept(1));
+    let revised = vec![head(1, "a", KEYED)];
+    tell(&mut engine, at(0), Event::Revised { revised, gone: Vec::new() });
+    assert_eq!(resumed(&mut engine), [Effect::Mark(vec![1])]);
+}
