@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Person, here};
 use crate::support::chaos::{Faults, Faulty};
-use crate::support::gates::{self, dequeues};
+use crate::support::gates::dequeues;
 use crate::support::soon;
 
 #[derive(Model, Clone, Debug, PartialEq)]
@@ -283,10 +283,11 @@ async fn what_was_written_since_the_request_went_out_is_newer_than_what_its_answ
     let stubs = server(&[], json!({ "parent": { "id": 2, "name": "old", "color": "red" } }));
     let (repo, faults) = over(&stubs, |builder| builder).await;
     let stored = repo.upsert(&folder(1, "new")).await.unwrap();
-    // The answer is here, and nothing of it has been looked at.
+    // The answer is here, and the row that it shows is being read.
     let asked = stubs.clone();
-    let held =
-        faults.gates.hold(move |call| matches!(call, gates::Call::Entry(_)) && !asked.calls().is_empty());
+    let held = faults
+        .gates
+        .hold(move |call| call.loads(Folder::schema(), &2_u32.into()) && !asked.calls().is_empty());
     repo.outbox().resume();
     held.during(async {
         drop(repo.upsert(&folder(2, "mine")).await.unwrap());
