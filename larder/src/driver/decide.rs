@@ -195,6 +195,13 @@ impl Acts {
     /// Gives an entry up that can't be read. What its row was changed from can't be read either: the row stays as it
     /// is, and counts as the remote's once nothing else is queued for it.
     async fn discard_unreadable(&self, seq: u64, error: Error) -> Result<Discard> {
+        let discarded = self.try_discard_unreadable(seq, error).await?;
+        // Of a request nothing is left that anybody could ask for.
+        self.try_sweep_requests().await?;
+        Ok(discarded)
+    }
+
+    async fn try_discard_unreadable(&self, seq: u64, error: Error) -> Result<Discard> {
         let loaded = self.store.outbox(&self.cx(), seq - 1, 1).await?;
         let Some(Unreadable { row, .. }) = loaded.unreadable.into_iter().find(|other| other.seq == seq)
         else {

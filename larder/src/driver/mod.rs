@@ -8,6 +8,7 @@ mod entries;
 mod exchange;
 mod forward;
 mod fresh;
+mod lost;
 mod nested;
 mod resolve;
 mod settlement;

@@ -120,6 +120,7 @@ pub(crate) fn start(
         acts,
         connectivity,
         engine,
+        wipes: 0,
         work: FuturesUnordered::new(),
         inbox,
         status,
@@ -141,6 +142,8 @@ struct Task {
     acts: Arc<Acts>,
     connectivity: Arc<dyn Connectivity>,
     engine: Engine,
+    /// How often the store had been wiped, or begun anew, when that was looked at last.
+    wipes: u64,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
     inbox: mpsc::UnboundedReceiver<Command>,
     status: watch::Sender<Status>,
@@ -209,6 +212,9 @@ impl Task {
         if paused {
             self.feed(Event::Pause);
         }
+        if self.acts.store.damage().is_some() {
+            self.sweep_requests();
+        }
         let mut online = self.connectivity.is_online();
         self.feed(Event::Connectivity { connected: online, jitter: 0 });
         loop {
@@ -228,7 +234,12 @@ impl Task {
                 }
                 Next::Event(event) => self.feed(event),
                 Next::Stored => {
-                    self.feed(Event::Wiped(self.acts.changes.wipes()));
+                    let wipes = self.acts.changes.wipes();
+                    // The store may have begun anew with what verified.
+                    if std::mem::replace(&mut self.wipes, wipes) != wipes {
+                        self.sweep_requests();
+                    }
+                    self.feed(Event::Wiped(wipes));
                     self.feed(Event::Stored);
                 }
                 Next::Command(Command::Drain(done)) => {
@@ -259,6 +270,11 @@ impl Task {
                 }
             }
         }
+    }
+
+    fn sweep_requests(&mut self) {
+        let acts = Arc::clone(&self.acts);
+        self.work.push(Box::pin(async move { acts.sweep_requests().await }));
     }
 
     fn stop(&mut self) {

@@ -280,7 +280,7 @@ impl SentRequest {
     ///
     /// # Errors
     /// The remote's refusal, with its status and body, if the request is parked; `Cancelled` if it is discarded, or the
-    /// repository is closed.
+    /// repository is closed; `Corrupt` if its place in the outbox is lost by damage of the store.
     pub async fn accepted(self) -> Result<Response> {
         let awaited = match self.word {
             Word::Given(response) => return Ok(response),
