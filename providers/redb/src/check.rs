@@ -232,10 +232,11 @@ impl<'a> Check<'a> {
     fn counts(&mut self) -> Result<(), Halt> {
         let counters = match counters::read(&self.generation.table) {
             Ok(counters) => counters,
-            Err(error) => {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
                 self.altered(None, None, &error);
                 return Ok(());
             }
+            Err(error) => return Err(error.into()),
         };
         if (counters.entries, counters.parked) != (self.entries, self.parked) {
             let message = format!(

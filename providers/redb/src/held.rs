@@ -18,7 +18,7 @@ use crate::backend::Lent;
 use crate::codec;
 use crate::counters::Counters;
 use crate::error::{Raw, contain};
-use crate::pages::Pages;
+use crate::pages::{Pages, Walked};
 use crate::salvage;
 use crate::untouched::Untouched;
 
@@ -144,10 +144,8 @@ impl Drop for Held {
 fn own_pages_verify(medium: &Arc<dyn StorageBackend>) -> io::Result<bool> {
     let pages = Pages::open(Box::new(Lent(medium.clone())))?;
     let walked = pages.as_ref().and_then(|pages| Some(pages.verify_own(&pages.current?)));
-    match walked {
-        Some(walked) if walked.unread > 0 => Err(io::Error::other("the medium can't be read")),
-        walked => Ok(walked.is_some_and(|walked| walked.damaged == 0)),
-    }
+    let walked = walked.map(Walked::whole).transpose()?;
+    Ok(walked.is_some_and(|walked| walked.damaged == 0))
 }
 
 /// Closes a database as a kill would: nothing more is written, and the file is free.

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use larder_core::{Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, StoreSize};
 
+use redb::StorageError;
+
 use crate::catalog::Catalog;
 use crate::check;
 use crate::codec::{self, TABLE};
 use crate::commit::{Next, Writer};
 use crate::config::OnCorrupt;
 use crate::error::{Raw, contain};
-use crate::pages::{Pages, Slot};
+use crate::pages::{Pages, Slot, Walked};
 use crate::quarantine;
 use crate::reads::{Generation, Halt, Watch};
 use crate::reports::Report;
@@ -40,19 +42,23 @@ impl Snapshot {
     pub(crate) fn check(&self, catalog: &Catalog, watch: &Watch) -> Result<Integrity, Halt> {
         let mut found = self.own.clone();
         if let Some((pages, slot)) = &self.pages {
-            note_pages(&mut found, pages.verify_rows(slot));
+            note_pages(&mut found, pages.verify_rows(slot))?;
         }
         check::records(&self.generation, catalog, watch, &mut found)?;
         Ok(found)
     }
 }
 
-fn note_pages(found: &mut Integrity, walked: crate::pages::Walked) {
+/// # Errors
+/// `Storage` if pages can't be read: those are not damaged.
+fn note_pages(found: &mut Integrity, walked: Walked) -> Result<()> {
+    let walked = walked.whole().map_err(|error| Raw::from(StorageError::Io(error)))?;
     found.pages += walked.sound + walked.damaged;
     for _ in 0..walked.damaged {
         let message = "a page is not as it was written: whatever lay on it may be missing".to_owned();
         found.note(Finding { kind: FindingKind::Page, model: None, key: None, message });
     }
+    Ok(())
 }
 
 impl Shared {
@@ -66,7 +72,7 @@ impl Shared {
         let pages = self.medium.backend().ok().and_then(|medium| Pages::open(medium).ok().flatten());
         let pages = pages.and_then(|pages| pages.current.map(|slot| (pages, slot)));
         if let Some((pages, slot)) = &pages {
-            note_pages(&mut own, pages.verify_own(slot));
+            note_pages(&mut own, pages.verify_own(slot))?;
         }
         Ok(Snapshot { generation, pages, own })
     }

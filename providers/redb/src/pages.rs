@@ -71,6 +71,14 @@ impl Walked {
         self.unread += other.unread;
         self.pairs += other.pairs;
     }
+
+    /// The same, if all of it was read: what was not may be as it was written.
+    ///
+    /// # Errors
+    /// That the medium has failed.
+    pub(crate) fn whole(self) -> io::Result<Self> {
+        if self.unread > 0 { Err(io::Error::other("the medium can't be read")) } else { Ok(self) }
+    }
 }
 
 /// Is shown each pair; the flag says whether its page is as it was written.
@@ -515,3 +523,6 @@ fn table(definition: &[u8]) -> Option<(Root, Widths)> {
 fn twice<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     ask().or_else(|_| ask())
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,20 +90,17 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
 /// Whether a state is the one in which the counters were these, as far as that can be read.
 pub(crate) fn is_of(pages: &Pages, slot: &Slot, counters: Counters) -> bool {
     let Some(root) = pages.table(slot, codec::NAME) else { return false };
-    let mut revision = None;
-    let record = pages.pairs(&root, &[COUNTERS], &[OUTBOX], &mut |_, value, _| {
-        revision = Counters::decode(value).ok().map(|counters| counters.revision);
+    let mut newest = None;
+    // They are in their record, or behind the newest entry or the oldest: what has the highest revision counts.
+    let looked = pages.pairs(&root, &[COUNTERS], &[OUTBOX_END], &mut |key, value, _| {
+        let found = match codec::outbox_seq(key) {
+            Some(seq) => decode_entry(value).ok().and_then(|entry| Counters::noted(seq, entry.note?)),
+            None => Counters::decode(value).ok(),
+        };
+        newest = newest.max(found.map(|counters| counters.revision));
         Ok(())
     });
-    // Otherwise they are noted behind the newest entry.
-    let newest = codec::outbox_key(counters.next_seq.saturating_sub(1));
-    let noted = pages.pairs(&root, &newest, &[OUTBOX_END], &mut |key, value, _| {
-        let seq = codec::outbox_seq(key).unwrap_or_default();
-        let note = decode_entry(value).ok().and_then(|entry| Counters::noted(seq, entry.note?));
-        revision = revision.max(note.map(|counters| counters.revision));
-        Ok(())
-    });
-    record.and(noted).is_ok() && revision == Some(counters.revision)
+    looked.is_ok() && newest == Some(counters.revision)
 }
 
 fn empty() -> Damage {

@@ -84,9 +84,7 @@ impl StorageBackend for Shadow {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut written = self.written();
-        written.pages.retain(|page, _| page * PAGE < len);
-        written.len = len;
+        self.written().len = len;
         Ok(())
     }
 
@@ -120,3 +118,6 @@ impl StorageBackend for Shadow {
         self.inner.unlock_range(start, end)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ use larder_core::{
 };
 use larder_redb::Redb;
 
+use crate::damage::{ENTRIES, pairs};
+use crate::hooked::{Hooked, Step, nth};
 use crate::support::*;
 
 const fn aliased(alias: &'static [&'static str]) -> FieldDialect {
@@ -20,6 +22,8 @@ const fn variant(name: &'static str, alias: &'static [&'static str]) -> VariantD
 
 const ID: FieldDef = FieldDef::new("id", Kind::Int(IntKind::U32));
 const KEY: KeyDef = KeyDef::natural(&[0]);
+/// Where it is noted which indexes there are.
+const INDEXES: u8 = 0x04;
 
 mod v1 {
     use super::*;
@@ -277,4 +281,40 @@ async fn a_unique_index_that_is_added_binds_what_is_written_from_then_on() {
     let error = commit(&*store, [put(&PERSON, person(3, "Cid", "a@x", 1))]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     save(&*store, [person(2, "Bob", "b@x", 1)]).await;
+}
+
+/// An index that is not wanted any more is removed piece by piece; whatever fails meanwhile, nothing of it stays in the end.
+// Rules: m-index
+#[tokio::test]
+async fn all_of_an_index_that_is_not_wanted_any_more_goes_wherever_that_is_interrupted() {
+    const ROWS: u32 = 20_000;
+    static BARE: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
+    static NAMED: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]))
+        .indexes(&[IndexDef { name: "name", fields: &[1], unique: false }]);
+    let directory = tempfile::tempdir().unwrap();
+    let (path, files) = (directory.path().join("a.redb"), Hooked::default());
+    let store = open(&files.config(&path), &[&NAMED]).await.unwrap();
+    commit(&*store, (0..ROWS).map(|id| put(&NAMED, person(id, "x", "", 1)))).await.unwrap();
+    drop(store);
+    let sound = std::fs::read(&path).unwrap();
+    let mut interrupted = 0;
+    for at in 0.. {
+        std::fs::write(&path, &sound).unwrap();
+        let is_it = nth(at, usize::MAX);
+        files.set(move |step| match step {
+            Step::Sync if is_it() => Err(std::io::Error::other("not now")),
+            _ => Ok(()),
+        });
+        let opened = open(&files.config(&path), &[&BARE]).await;
+        files.clear();
+        let Err(error) = opened else { break };
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+        let store = open(&files.config(&path), &[&BARE]).await.unwrap();
+        assert_eq!(store.count(&cx(), &BARE, &Query::all()).await.unwrap(), u64::from(ROWS));
+        drop(store);
+        assert!(pairs(&path, ENTRIES).is_empty(), "interrupted at sync {at}");
+        assert!(pairs(&path, INDEXES).is_empty(), "interrupted at sync {at}");
+        interrupted += 1;
+    }
+    assert!(interrupted > 3, "{interrupted}");
 }

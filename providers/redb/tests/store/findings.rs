@@ -283,7 +283,7 @@ async fn an_entry_that_has_kept_its_old_key_misses_no_row() {
 }
 
 /// A store whose medium can be opened once: what is altered on it then is read, and nothing of it is verified.
-async fn opened_once(disk: &Disk) -> std::sync::Arc<dyn Store> {
+pub(crate) async fn opened_once(disk: &Disk) -> std::sync::Arc<dyn Store> {
     let (medium, opened) = (disk.clone(), AtomicBool::new(false));
     let config = Redb::in_memory().cache_size(0).backend(move || match opened.swap(true, Ordering::SeqCst) {
         false => Ok(Box::new(medium.clone())),

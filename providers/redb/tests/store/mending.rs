@@ -409,17 +409,20 @@ impl Borrower for Breaks {
     }
 }
 
+/// Whether they are read in pieces on the calling thread, or in one go off it.
 // Rules: d-full
 #[tokio::test]
 async fn who_is_reading_when_the_store_can_t_be_written_to_any_more_reads_on() {
-    let (store, fails) = failing(&Disk::default()).await;
-    for first in (0..2_000).step_by(500) {
-        save(&*store, (first..first + 500).map(row)).await;
+    for query in [Query::all(), Query { limit: Some(10_000), ..Query::all() }] {
+        let (store, fails) = failing(&Disk::default()).await;
+        for first in (0..2_000).step_by(500) {
+            save(&*store, (first..first + 500).map(row)).await;
+        }
+        let taken = Arc::new(AtomicU64::new(0));
+        let breaks = Breaks { store: Arc::downgrade(&store), fails, taken: taken.clone() };
+        store.lend(&cx(), &PERSON, &query, Box::new(breaks)).await.unwrap();
+        assert_eq!(taken.load(Ordering::SeqCst), 1 + 2_000, "it has begun anew");
     }
-    let taken = Arc::new(AtomicU64::new(0));
-    let breaks = Breaks { store: Arc::downgrade(&store), fails, taken: taken.clone() };
-    store.lend(&cx(), &PERSON, &Query::all(), Box::new(breaks)).await.unwrap();
-    assert_eq!(taken.load(Ordering::SeqCst), 1 + 2_000, "it has begun anew");
 }
 
 // Rules: d-check

@@ -1,11 +1,15 @@
 //! Rewriting what an older version has stored, piece by piece.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use larder_core::{ErrorKind, Key, KeyDef, Migrated, Migration, OldRow, Op, Query, Schema, Store};
+use larder_core::{
+    Entry, ErrorKind, Key, KeyDef, Migrated, Migration, OldRow, Op, Operation, Query, Row, Schema, Store,
+    Theirs, Timestamp,
+};
 use larder_redb::Redb;
 
-use crate::damage::{ROWS, at, tamper};
+use crate::damage::{OUTBOX, ROWS, at, pairs, tamper};
 use crate::outbox::entry;
 use crate::support::*;
 
@@ -85,4 +89,39 @@ async fn a_migration_goes_on_piece_by_piece_and_again_for_what_was_refused_or_is
     let later = migrated(&*store).await;
     assert_eq!((later.rows, later.entries, later.failed.len()), (5, 1, 0));
     assert_eq!(keys(&*store, &V3, &Query::all()).await, [1, 2, 3, 4, 5].map(Key::from));
+}
+
+/// What an entry has may be its row, what that was made from, or what the remote has by now: each alone is looked at.
+// Rules: m-evolve-migrate
+#[tokio::test]
+async fn all_that_an_entry_has_is_rewritten_and_one_that_is_damaged_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    let store = open(&at(&path), &[&V1]).await.unwrap();
+    let row = || Arc::new(person(1, "a", "", 1)) as Arc<dyn Row>;
+    let theirs = Theirs { row: Some(row()), version: None, extra: None, at: Timestamp::UNIX_EPOCH };
+    let deletion = || Entry { operation: Operation::Delete, row: None, ..*entry(&V1, person(1, "a", "", 1)) };
+    let queued = [
+        *entry(&V1, person(1, "a", "", 1)),
+        Entry { base: Some(row()), ..deletion() },
+        Entry { theirs: Some(Box::new(theirs)), ..deletion() },
+        deletion(),
+        *entry(&V1, person(1, "a", "", 1)),
+    ];
+    commit(&*store, queued.map(|entry| Op::Enqueue(Box::new(entry)))).await.unwrap();
+    drop(store);
+    tamper(&path, OUTBOX, |key, value| {
+        value[9] ^= 1;
+        key.ends_with(&[5])
+    });
+    let before = pairs(&path, OUTBOX);
+    let store = open(&at(&path), &[&V2]).await.unwrap();
+    let all = migrated(&*store).await;
+    assert_eq!((all.rows, all.entries, all.failed.len()), (0, 3, 1), "{all:?}");
+    assert!(all.failed[0].kind() == ErrorKind::Corrupt && message(&all.failed[0]).contains("#5"), "{all:?}");
+    assert!(store.outbox(&cx(), 0, 4).await.unwrap().entries.iter().all(|entry| entry.schema.version == 2));
+    drop(store);
+    let after = pairs(&path, OUTBOX);
+    let same: Vec<bool> = before.iter().zip(&after).map(|(before, after)| before == after).collect();
+    assert_eq!(same[1..], [false, false, true, true], "what has nothing of the model, and what is damaged");
 }

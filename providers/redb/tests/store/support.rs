@@ -76,6 +76,55 @@ impl Runtime for TestRuntime {
     }
 }
 
+/// Runs everything inline, and calls what it was given before each piece of reading.
+#[derive(Default)]
+pub(crate) struct Between {
+    inner: TestRuntime,
+    before: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+impl Between {
+    pub(crate) fn before_reads(&self, before: impl Fn() + Send + Sync + 'static) {
+        *self.before.lock().unwrap() = Some(Arc::new(before));
+    }
+}
+
+impl std::fmt::Debug for Between {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Between")
+    }
+}
+
+impl Runtime for Between {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+
+    fn random(&self) -> u64 {
+        self.inner.random()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.inner.sleep(duration)
+    }
+
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        self.inner.spawn(name, task);
+    }
+
+    fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        let before = self.before.lock().unwrap().clone();
+        if let Some(before) = before.filter(|_| name.ends_with("read")) {
+            before();
+        }
+        work();
+    }
+}
+
 pub(crate) static PERSON: Schema = Schema::new(
     "Person",
     &[

@@ -1,0 +1,209 @@
+//! Files that are not closed in order: what makes a store leave its file, and which of its states counts then.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use larder_core::{ErrorKind, Op, Query, Store};
+use larder_redb::Redb;
+
+use crate::damage::{at, kind};
+use crate::hooked::{Hooked, Step};
+use crate::outbox::entry;
+use crate::salvage::{filled, row};
+use crate::support::*;
+
+const PAGE: usize = 4096;
+const FLAGS: usize = 9;
+/// The flag of a file that is open, or was not closed.
+const OPEN: u8 = 2;
+
+fn is_closed(path: &Path) -> bool {
+    std::fs::read(path).unwrap()[FLAGS] & OPEN == 0
+}
+
+/// Every place where `text` lies, by page.
+fn places(bytes: &[u8], text: &str) -> Vec<usize> {
+    (PAGE..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect()
+}
+
+fn alter(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    change(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The page of a row is gone.
+fn erase(path: &Path, name: &str) {
+    alter(path, |bytes| {
+        for place in places(&bytes.clone(), name) {
+            bytes[place / PAGE * PAGE..][..PAGE].fill(0);
+        }
+    });
+}
+
+/// Each way of coming across damage; how often the file was opened after it was met, and closed in order in between.
+// Rules: d-closing
+#[tokio::test]
+async fn a_file_is_left_as_it_is_by_whatever_its_damage_was_met() {
+    async fn read(store: &dyn Store) -> ErrorKind {
+        kind(get(store, &PERSON, &Query::all()).await)
+    }
+    async fn write(store: &dyn Store) -> ErrorKind {
+        kind(commit(store, [put(&PERSON, row(1500))]).await)
+    }
+    async fn compact(store: &dyn Store) -> ErrorKind {
+        kind(store.compact(&cx()).await)
+    }
+    type Meets = for<'s> fn(&'s dyn Store) -> larder_core::runtime::BoxFuture<'s, ErrorKind>;
+    let ways: [(&str, Meets); 3] = [
+        ("read", |store| Box::pin(read(store))),
+        ("written", |store| Box::pin(write(store))),
+        ("given back", |store| Box::pin(compact(store))),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for (way, meets) in ways {
+        let (path, files) = (directory.path().join(way), Hooked::default());
+        filled(&path, 2_000, 0).await;
+        let config = files.config(&path).on_corrupt(larder_redb::OnCorrupt::Fail);
+        let store = open_on(TestRuntime::inline(), &config, &[&PERSON]).await.unwrap();
+        // It is marked as open.
+        save(&*store, [row(2_000)]).await;
+        erase(&path, "name 1500");
+        let closed = Arc::new(AtomicU64::new(0));
+        let (counted, file) = (closed.clone(), path.clone());
+        files.set(move |step| {
+            if matches!(step, Step::Open(path) if path == file && is_closed(path)) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(())
+        });
+        assert_eq!(meets(&*store).await, ErrorKind::Corrupt, "{way}");
+        let _ = find(&*store, &PERSON, 1).await;
+        drop(store);
+        assert!(closed.load(Ordering::SeqCst) == 0 && !is_closed(&path), "{way}: it was closed in order");
+    }
+}
+
+// Rules: d-closing
+#[tokio::test]
+async fn a_file_whose_own_pages_are_altered_under_an_open_store_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("a.redb"), directory.path().join("b.redb"));
+    filled(&path, 50, 0).await;
+    let (mut left, pages) = (0, std::fs::read(&path).unwrap().len() / PAGE);
+    for page in 1..pages {
+        std::fs::copy(&path, &copy).unwrap();
+        let store = open_on(TestRuntime::inline(), &at(&copy), &[&PERSON]).await.unwrap();
+        save(&*store, [row(50)]).await;
+        alter(&copy, |bytes| bytes[page * PAGE + 9] ^= 0x10);
+        drop(store);
+        left += u32::from(!is_closed(&copy));
+    }
+    assert!(left > 0 && left < 10, "{left} of {pages} pages are redb's own");
+}
+
+/// Two states of a file that was not closed share most of their pages; each has a row that the other has not.
+async fn killed(path: &Path) -> Vec<u8> {
+    filled(path, 500, 0).await;
+    let store = open(&Redb::at(path), &[&PERSON]).await.unwrap();
+    save(&*store, [row(8_000)]).await;
+    save(&*store, [row(9_000)]).await;
+    let bytes = std::fs::read(path).unwrap();
+    drop(store);
+    bytes
+}
+
+async fn salvaged(path: PathBuf, bytes: &[u8]) -> Arc<dyn Store> {
+    std::fs::write(&path, bytes).unwrap();
+    let store = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap();
+    assert!(store.damage().is_some());
+    store
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn of_two_states_that_are_damaged_alike_the_newer_one_is_salvaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = killed(&directory.path().join("a.redb")).await;
+    // A page that both have.
+    for place in places(&bytes, "name 100") {
+        bytes[place] ^= 1;
+    }
+    // A power cut may leave the newer one in either place, whichever the header says.
+    for other in [0, 1] {
+        bytes[FLAGS] ^= other;
+        let store = salvaged(directory.path().join(format!("{other}.redb")), &bytes).await;
+        assert!(find(&*store, &PERSON, 9_000).await.unwrap().is_some(), "{other}");
+        assert!(find(&*store, &PERSON, 100).await.unwrap().is_none());
+    }
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn of_two_states_the_one_with_fewer_damaged_pages_is_salvaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = killed(&directory.path().join("a.redb")).await;
+    for place in places(&bytes, "name 100") {
+        bytes[place] ^= 1;
+    }
+    let newest = places(&bytes, "name 9000");
+    assert!(!newest.is_empty());
+    for place in newest {
+        bytes[place] ^= 1;
+    }
+    let store = salvaged(directory.path().join("b.redb"), &bytes).await;
+    let damage = store.damage().unwrap();
+    assert!(find(&*store, &PERSON, 8_000).await.unwrap().is_some(), "{damage:?}");
+    assert!(damage.pages >= 2, "what the newer one held is told as gone: {damage:?}");
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn a_closed_file_of_which_one_state_is_lost_is_salvaged_by_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    filled(&path, 500, 3).await;
+    let sound = std::fs::read(&path).unwrap();
+    let counts = usize::from(sound[FLAGS] & 1);
+    for slot in [counts, 1 - counts] {
+        let path = directory.path().join(format!("{slot}.redb"));
+        let mut bytes = sound.clone();
+        bytes[64 + slot * 128 + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let store = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap();
+        assert_eq!(all(&*store).await.len(), 500, "{slot}");
+        assert_eq!(store.outbox(&cx(), 0, 10).await.unwrap().entries.len(), 3, "{slot}");
+        assert!(store.check(&cx()).await.unwrap().is_sound());
+    }
+}
+
+/// The last commit may have left the counters in any of three places: its state is the one that was told to be durable.
+// Rules: d-closing
+#[tokio::test]
+async fn a_doubted_store_keeps_its_last_commit_wherever_that_left_the_counters() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = || Op::Enqueue(entry(&PERSON, row(1)));
+    let commits: [(&str, Vec<Op>); 3] = [
+        ("their record", vec![put(&PERSON, row(1))]),
+        ("the newest entry", vec![queue()]),
+        ("the oldest entry", vec![put(&PERSON, row(1))]),
+    ];
+    for (nth, (place, last)) in commits.into_iter().enumerate() {
+        let path = directory.path().join(format!("{nth}.redb"));
+        filled(&path, 2_000, 0).await;
+        let store = open_on(TestRuntime::inline(), &at(&path).cache_size(0), &[&PERSON]).await.unwrap();
+        if nth > 0 {
+            commit(&*store, [queue(), queue()]).await.unwrap();
+        }
+        save(&*store, [row(0)]).await;
+        commit(&*store, last).await.unwrap();
+        let revision = store.revision();
+        // What a reader comes across, and what was written last.
+        erase(&path, "name 1500");
+        assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Corrupt);
+        drop(store);
+        let header = std::fs::read(&path).unwrap();
+        assert!(header[64..192] == header[192..320], "{place}: there is a state before revision {revision}");
+    }
+}
