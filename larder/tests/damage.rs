@@ -7,9 +7,11 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder::{ErrorKind, OnCorrupt, ReadPolicy, Redb, Repository, Select};
+use support::chaos::{Faulty, memory};
 use support::{Net, Note, Switches, User, local, note, settled};
 
 async fn open_with(store: Redb, net: &Arc<Switches>) -> larder::Result<Repository> {
@@ -71,7 +73,58 @@ async fn what_is_damaged_is_fetched_again_and_what_is_queued_goes_out() {
     assert_eq!(net.notes().await.len(), 220);
     assert_eq!(repo.find::<Note>("n150").await.unwrap().unwrap().text, "of the server 150");
     assert!(repo.check().await.unwrap().is_sound());
+    // It is told again after each start, until somebody has taken note of it.
     repo.close().await;
+    let repo = open(&file, &net).await;
+    assert_eq!(repo.status().damage.as_ref(), Some(&damage));
+    repo.acknowledge(&damage).await.unwrap();
+    assert_eq!(repo.status().damage, None);
+    repo.close().await;
+    let repo = open(&file, &net).await;
+    assert_eq!(repo.status().damage, None);
+    repo.close().await;
+}
+
+// Rules: d-check, d-salvage
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_whether_the_store_is_sound_is_told_and_may_have_it_mended() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let repo = open(&file, &net).await;
+    let notes: Vec<Note> = (0..200).map(|at| note(&format!("{at}"), &format!("text {at}."), at)).collect();
+    let _ = repo.writing(larder::WritePolicy::LocalOnly).upsert_many(&notes).await.unwrap();
+    assert_eq!(repo.salvage().await.unwrap(), None, "there is nothing to mend");
+    repo.close().await;
+    spoil(&file, "text 150.");
+    let repo = open(&file, &net).await;
+    let late = repo.within(Duration::ZERO).check().await;
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+    let found = repo.check().await.unwrap();
+    assert!(!found.is_sound() && found.rows == 200 && repo.status().damage.is_none(), "{found:?}");
+    let damage = repo.salvage().await.unwrap().expect("it was mended");
+    assert_eq!((damage.rows, damage.lost), (199, 1));
+    assert!(repo.check().await.unwrap().is_sound() && repo.status().damage == Some(damage));
+    assert_eq!(repo.store_size().await.unwrap().bytes, std::fs::metadata(&file).unwrap().len());
+    repo.close().await;
+}
+
+// Rules: s-wipe
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wipe_that_fails_removes_nothing_and_gives_nothing_up() {
+    let ((store, faults), net) = (Faulty::over(&memory().await, 1), Switches::new());
+    let builder = Repository::builder().store(store).remote(Net(Arc::clone(&net)));
+    let repo = builder.model::<Note>().model::<User>().build().await.unwrap();
+    net.offline(true);
+    let stored = repo.upsert(&note("1", "unsent", 1)).await.unwrap();
+    faults.failing.store(100, Ordering::SeqCst);
+    assert_eq!(repo.wipe().await.unwrap_err().kind(), ErrorKind::Storage);
+    faults.failing.store(0, Ordering::SeqCst);
+    assert_eq!(local(&repo).await, ["1"]);
+    assert_eq!(repo.safe_to_wipe().await.unwrap().entries, 1);
+    net.offline(false);
+    support::soon(stored.accepted()).await.unwrap();
+    repo.wipe().await.unwrap();
+    assert!(local(&repo).await.is_empty() && repo.safe_to_wipe().await.unwrap().nothing());
 }
 
 // Rules: d-salvage

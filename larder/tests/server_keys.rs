@@ -207,6 +207,19 @@ async fn the_answer_brings_the_key_and_the_temporary_one_is_gone() {
     assert_eq!(server.seen(), ["insert 17", "update 17"]);
 }
 
+// Rules: s-wipe
+#[tokio::test]
+async fn after_a_wipe_it_is_not_known_which_key_a_row_once_had() {
+    let server = Counting::default();
+    let repo = memory(&server).await;
+    let stored = repo.upsert(&ticket(&repo, "leaks").await).await.unwrap();
+    let temporary = stored.number;
+    stored.accepted().await.unwrap();
+    repo.wipe().await.unwrap();
+    assert_eq!(repo.find::<Ticket>(temporary).await.unwrap(), None);
+    assert!(repo.find::<Ticket>(17).await.unwrap().is_some(), "the remote has it under its own");
+}
+
 // Rules: m-key-server
 #[rstest]
 #[case::memory(false)]

@@ -43,10 +43,7 @@ impl Repository {
         // The observers of the store's commits tell the driver.
         self.shared.store.wipe(&self.cx()).await?;
         self.shared.given.clear();
-        if self.shared.remote.is_some() {
-            let given_up = || Error::new(ErrorKind::Cancelled, "the repository was wiped");
-            self.shared.fates.give_up(given_up);
-        }
+        self.shared.fates.give_up(|| Error::new(ErrorKind::Cancelled, "the repository was wiped"));
         Ok(())
     }
 }

@@ -293,6 +293,9 @@ impl Store for Faulty {
     }
 
     async fn wipe(&self, cx: &Context) -> Result<()> {
+        if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Storage, "the disk says no"));
+        }
         self.inner.wipe(cx).await
     }
 

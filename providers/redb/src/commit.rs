@@ -206,15 +206,16 @@ impl Shared {
     /// Opens the database, over a shadow if it is not to be written to.
     fn open_again(&self, writer: &mut Writer, shadow: bool) -> Result<()> {
         let held = contain(|| if shadow { self.medium.open_shadow() } else { self.medium.open() })?;
-        let (counters, reports) = held.noted(contain(|| upkeep::counters(held.get()?)))?;
+        let (counters, reports) = contain(|| upkeep::counters(held.get()?))?;
         if !shadow {
             self.medium.settle(&reports)?;
         }
         // It has been salvaged, whether or not that was told to be done.
         let is_another = reports.iter().any(|report| !lock(&self.reports).contains(report));
         if is_another {
-            held.noted(contain(|| self.take_over(held.get()?)))?;
+            contain(|| self.take_over(held.get()?))?;
         }
+        held.trust();
         writer.held = held;
         let mut touched = std::mem::take(&mut writer.limbo);
         if is_another {

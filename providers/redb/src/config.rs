@@ -147,7 +147,7 @@ fn at_once(medium: &Medium, opening: &Opening) -> Option<Shared> {
     let backend = medium.closed_file()?;
     let opened = contain(|| {
         let held = medium.open_over(backend)?;
-        match held.noted(upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing)) {
+        match upkeep::prepare(held.get()?, &opening.schemas, Writes::Nothing) {
             Ok(prepared) if medium.settles(&prepared.reports).is_none() => {
                 Shared::new(opening.runtime.clone(), prepared, medium.clone(), held).map(Some)
             }
@@ -189,7 +189,7 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
 fn ready(medium: &Medium, opening: &Opening) -> Result<(Held, Prepared)> {
     let held = contain(|| medium.open())?;
     let prepared = contain(|| upkeep::prepare(held.get()?, &opening.schemas, Writes::WhatIsDue));
-    let prepared = held.noted(prepared).map_err(|error| error.during("open"))?;
+    let prepared = prepared.map_err(|error| error.during("open"))?;
     medium.settle(&prepared.reports)?;
     Ok((held, prepared))
 }
@@ -291,14 +291,12 @@ impl Medium {
     fn clear_unfinished(&self) -> bool {
         let clear = || -> Result<bool> {
             let backend = self.backend()?;
-            let whole = (Bound::Unbounded, Bound::Unbounded);
             let failed = |error| error::unreachable_medium(&self.name, error);
-            let is_free = !matches!(backend.try_lock_range(whole.0, whole.1), Ok(false));
+            let is_free = !matches!(backend.try_lock_range(Bound::Unbounded, Bound::Unbounded), Ok(false));
             let is_unfinished = is_free && pages::is_unfinished(&*backend, codec::NAME).map_err(failed)?;
             if is_unfinished {
                 backend.set_len(0).and_then(|()| backend.sync_data()).map_err(failed)?;
             }
-            drop(backend.unlock_range(whole.0, whole.1));
             Ok(is_unfinished)
         };
         clear().unwrap_or(false)

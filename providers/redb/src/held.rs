@@ -30,25 +30,32 @@ struct Open {
     database: Database,
     /// What it lies on.
     medium: Arc<dyn StorageBackend>,
-    /// True once anything of it was found damaged, or redb has panicked over it.
+    /// True until all that is looked at when it is opened was found sound, and once anything of it was found damaged, or redb
+    /// has panicked over it.
     doubted: AtomicBool,
     /// What knows whether anything was written.
     mark: Option<Arc<Untouched>>,
 }
 
 impl Held {
-    /// Takes over a database that has just been opened over `medium`.
+    /// Takes over a database that has just been opened over `medium`. Until it is [trusted](Self::trust) it is closed as it
+    /// is: whoever gives an opening up has nothing written.
     ///
     /// # Errors
     /// `Corrupt` if redb's own pages are not as they were written: which pages are free is read there, so that what is
     /// written next could be written over anything. `Storage` if the medium fails.
     pub(crate) fn new(database: Database, medium: Arc<dyn StorageBackend>) -> Result<Self> {
         let verified = own_pages_verify(&medium);
-        let held = Self(Some(Open { database, medium, doubted: AtomicBool::new(false), mark: None }));
-        let verified = verified.map_err(|error| Error::from(Raw::from(StorageError::Io(error))));
-        let damaged = || codec::damaged("what the file says of its own pages");
-        held.noted(verified.and_then(|verified| verified.then_some(()).ok_or_else(damaged)))?;
-        Ok(held)
+        let held = Self(Some(Open { database, medium, doubted: AtomicBool::new(true), mark: None }));
+        match verified.map_err(StorageError::Io).map_err(Raw::from)? {
+            true => Ok(held),
+            false => Err(codec::damaged("what the file says of its own pages")),
+        }
+    }
+
+    /// Whatever is looked at when it is opened is as it should be: from now on it is closed in order.
+    pub(crate) fn trust(&self) {
+        self.doubts(false);
     }
 
     /// The same, of which `mark` says whether anything was written.
@@ -85,8 +92,12 @@ impl Held {
 
     /// From now on nothing more is written to it when it is closed; see [`Self::keep`].
     pub(crate) fn doubt(&self) {
+        self.doubts(true);
+    }
+
+    fn doubts(&self, doubted: bool) {
         if let Some(open) = &self.0 {
-            open.doubted.store(true, Ordering::SeqCst);
+            open.doubted.store(doubted, Ordering::SeqCst);
         }
     }
 
@@ -209,7 +220,7 @@ mod tests {
             assert!(std::fs::read(&path).unwrap() == before, "something was written");
             assert!(before[9] & 2 != 0, "it counts as not closed");
             let (database, medium) = opened(&path);
-            drop(Held::new(database, medium).unwrap());
+            Held::new(database, medium).unwrap().trust();
             assert!(std::fs::read(&path).unwrap()[9] & 2 == 0, "it was closed");
         }
     }
@@ -222,8 +233,8 @@ mod tests {
         for doubted in [false, true] {
             let (database, medium) = opened(&path);
             let held = Held::new(database, medium).unwrap();
-            if doubted {
-                held.doubt();
+            if !doubted {
+                held.trust();
             }
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 let _held = held;

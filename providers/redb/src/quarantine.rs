@@ -90,6 +90,7 @@ fn make(
     let schemas = known.schemas.clone();
     let damage = salvage::run(pages, held.get()?, known)?;
     fits(&upkeep::prepare(held.get()?, &schemas, Writes::WhatIsDue)?.catalog)?;
+    held.trust();
     Ok(damage)
 }
 

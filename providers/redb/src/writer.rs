@@ -122,8 +122,9 @@ impl Shared {
     ) -> Result<Self> {
         let Prepared { catalog, counters, notes, reports } = prepared;
         let (reader, readers) = mpsc::channel();
-        let generation = contain(|| Ok::<_, Error>(Generation::of(held.get()?, counters.revision, &reader)?));
-        let generation = held.noted(generation)?;
+        let generation =
+            contain(|| Ok::<_, Error>(Generation::of(held.get()?, counters.revision, &reader)?))?;
+        held.trust();
         let changed = vec![counters.revision; catalog.slots().len()];
         Ok(Self {
             runtime,
@@ -210,9 +211,7 @@ impl Shared {
         if self.suspected.load(Ordering::SeqCst) {
             writer.held.doubt();
         }
-        if !writer.shadow {
-            writer.held.keep(writer.counters);
-        }
+        writer.held.keep(writer.counters);
         drop(std::mem::take(&mut writer.held));
     }
 

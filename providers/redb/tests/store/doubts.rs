@@ -1,13 +1,14 @@
 //! Files that are not closed in order: what makes a store leave its file, and which of its states counts then.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder_core::{ErrorKind, Op, Query, Store};
+use larder_core::{Batch, ErrorKind, Expect, KeyDef, Op, Query, Schema, Store};
 use larder_redb::Redb;
 
-use crate::damage::{at, kind};
+use crate::damage::{COUNTERS, at, kind, tamper};
 use crate::hooked::{Hooked, Step};
 use crate::outbox::entry;
 use crate::salvage::{filled, row};
@@ -52,13 +53,18 @@ async fn a_file_is_left_as_it_is_by_whatever_its_damage_was_met() {
     async fn write(store: &dyn Store) -> ErrorKind {
         kind(commit(store, [put(&PERSON, row(1500))]).await)
     }
+    async fn expect(store: &dyn Store) -> ErrorKind {
+        let expect = vec![Expect::Row { schema: &PERSON, key: 1500.into(), revision: 1 }];
+        kind(store.commit(&cx(), Batch { expect, ops: vec![put(&PERSON, row(1))] }).await)
+    }
     async fn compact(store: &dyn Store) -> ErrorKind {
         kind(store.compact(&cx()).await)
     }
     type Meets = for<'s> fn(&'s dyn Store) -> larder_core::runtime::BoxFuture<'s, ErrorKind>;
-    let ways: [(&str, Meets); 3] = [
+    let ways: [(&str, Meets); 4] = [
         ("read", |store| Box::pin(read(store))),
         ("written", |store| Box::pin(write(store))),
+        ("expected", |store| Box::pin(expect(store))),
         ("given back", |store| Box::pin(compact(store))),
     ];
     let directory = tempfile::tempdir().unwrap();
@@ -69,7 +75,11 @@ async fn a_file_is_left_as_it_is_by_whatever_its_damage_was_met() {
         let store = open_on(TestRuntime::inline(), &config, &[&PERSON]).await.unwrap();
         // It is marked as open.
         save(&*store, [row(2_000)]).await;
-        erase(&path, "name 1500");
+        if way == "expected" {
+            alter(&path, |bytes| places(&bytes.clone(), "name 1500").iter().for_each(|at| bytes[*at] ^= 1));
+        } else {
+            erase(&path, "name 1500");
+        }
         let closed = Arc::new(AtomicU64::new(0));
         let (counted, file) = (closed.clone(), path.clone());
         files.set(move |step| {
@@ -103,6 +113,87 @@ async fn a_file_whose_own_pages_are_altered_under_an_open_store_is_left_as_it_is
     assert!(left > 0 && left < 10, "{left} of {pages} pages are redb's own");
 }
 
+// Rules: d-closing
+#[tokio::test]
+async fn a_file_whose_own_pages_can_not_be_read_any_more_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, files) = (directory.path().join("a.redb"), Hooked::default());
+    filled(&path, 50, 0).await;
+    let store = open_on(TestRuntime::inline(), &files.config(&path), &[&PERSON]).await.unwrap();
+    save(&*store, [row(50)]).await;
+    files.set(|step| match step {
+        Step::Read(0, ..) => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    drop(store);
+    assert!(!is_closed(&path));
+}
+
+// Rules: d-untouched, d-closing
+#[tokio::test]
+async fn an_opening_that_is_given_up_writes_nothing() {
+    static OTHER: Schema =
+        Schema::new("Person", PERSON.fields, KeyDef::natural(&[1])).indexes(PERSON.indexes);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    filled(&path, 50, 2).await;
+    let sound = std::fs::read(&path).unwrap();
+    for (space, schema, expected) in [
+        (0x00, &OTHER, ErrorKind::Invalid),
+        (0x01, &PERSON, ErrorKind::Corrupt),
+        (0x03, &PERSON, ErrorKind::Corrupt),
+        (COUNTERS, &PERSON, ErrorKind::Corrupt),
+    ] {
+        std::fs::write(&path, &sound).unwrap();
+        tamper(&path, space, |_, value| {
+            value[5] ^= 1;
+            true
+        });
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(kind(open_on(TestRuntime::inline(), &at(&path), &[schema]).await), expected);
+        assert!(std::fs::read(&path).unwrap() == before, "{expected:?}, space {space}");
+    }
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn a_damaged_file_goes_aside_as_it_is_though_nobody_has_come_across_it_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    filled(&path, 500, 0).await;
+    let store = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap();
+    save(&*store, [row(500)]).await;
+    erase(&path, "name 100");
+    let damaged = std::fs::read(&path).unwrap();
+    let damage = store.salvage(&cx()).await.unwrap().unwrap();
+    assert!(std::fs::read(&damage.aside).unwrap()[PAGE..] == damaged[PAGE..]);
+    assert!(find(&*store, &PERSON, 500).await.unwrap().is_some());
+}
+
+/// What was told to have failed does not take the place of what was told to be durable.
+// Rules: d-closing
+#[tokio::test]
+async fn a_doubted_store_does_not_keep_a_commit_that_has_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, files) = (directory.path().join("a.redb"), Hooked::default());
+    filled(&path, 2_000, 0).await;
+    let config = files.config(&path).on_corrupt(larder_redb::OnCorrupt::Fail);
+    let store = open_on(TestRuntime::inline(), &config, &[&PERSON]).await.unwrap();
+    save(&*store, [row(0)]).await;
+    alter(&path, |bytes| places(&bytes.clone(), "name 1500").iter().for_each(|at| bytes[*at] ^= 1));
+    assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Corrupt);
+    // All of it is written, and whether it lasts is not known.
+    files.set(|step| match step {
+        Step::Sync => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    assert_eq!(kind(commit(&*store, [put(&PERSON, row(1))]).await), ErrorKind::Storage);
+    files.clear();
+    drop(store);
+    let header = std::fs::read(&path).unwrap();
+    assert!(!is_closed(&path) && header[64..192] != header[192..320], "the state before it is there");
+}
+
 /// Two states of a file that was not closed share most of their pages; each has a row that the other has not.
 async fn killed(path: &Path) -> Vec<u8> {
     filled(path, 500, 0).await;
@@ -125,17 +216,31 @@ async fn salvaged(path: PathBuf, bytes: &[u8]) -> Arc<dyn Store> {
 #[tokio::test]
 async fn of_two_states_that_are_damaged_alike_the_newer_one_is_salvaged() {
     let directory = tempfile::tempdir().unwrap();
-    let mut bytes = killed(&directory.path().join("a.redb")).await;
+    let bytes = killed(&directory.path().join("a.redb")).await;
     // A page that both have.
+    let mut altered = bytes.clone();
     for place in places(&bytes, "name 100") {
-        bytes[place] ^= 1;
+        altered[place] ^= 1;
     }
     // A power cut may leave the newer one in either place, whichever the header says.
     for other in [0, 1] {
-        bytes[FLAGS] ^= other;
-        let store = salvaged(directory.path().join(format!("{other}.redb")), &bytes).await;
+        altered[FLAGS] ^= other;
+        let store = salvaged(directory.path().join(format!("{other}.redb")), &altered).await;
         assert!(find(&*store, &PERSON, 9_000).await.unwrap().is_some(), "{other}");
         assert!(find(&*store, &PERSON, 100).await.unwrap().is_none());
+    }
+    // Nor does it say anything of a file that lacks its end.
+    let pages = bytes.len() / PAGE;
+    for pages in (pages / 3..pages).step_by(4) {
+        let mut found = Vec::new();
+        for other in [0, 1] {
+            let mut bytes = bytes[..pages * PAGE].to_vec();
+            bytes[FLAGS] ^= other;
+            let store = salvaged(directory.path().join(format!("{pages}-{other}.redb")), &bytes).await;
+            let damage = store.damage().unwrap();
+            found.push((all(&*store).await, damage.pages, damage.lost));
+        }
+        assert!(found[0] == found[1], "cut off at page {pages}");
     }
 }
 

@@ -289,8 +289,11 @@ async fn a_unique_index_that_is_added_binds_what_is_written_from_then_on() {
 async fn all_of_an_index_that_is_not_wanted_any_more_goes_wherever_that_is_interrupted() {
     const ROWS: u32 = 20_000;
     static BARE: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]));
-    static NAMED: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0]))
-        .indexes(&[IndexDef { name: "name", fields: &[1], unique: false }]);
+    static NAMED: Schema = Schema::new("Person", PERSON.fields, KeyDef::natural(&[0])).indexes(&[IndexDef {
+        name: "name",
+        fields: &[1],
+        unique: false,
+    }]);
     let directory = tempfile::tempdir().unwrap();
     let (path, files) = (directory.path().join("a.redb"), Hooked::default());
     let store = open(&files.config(&path), &[&NAMED]).await.unwrap();

@@ -385,16 +385,18 @@ async fn reads_go_on_at_once_after_a_write_that_failed() {
     assert_eq!(found, Some(vec![row(1_000)]), "without waiting");
 }
 
-/// Makes a commit fail while it is lent the first row.
+/// Makes a commit fail while it is lent the first row, and counts what it is lent after it has begun anew.
 struct Breaks {
     store: Weak<dyn Store>,
     fails: Arc<AtomicU8>,
+    is_broken: bool,
     taken: Arc<AtomicU64>,
 }
 
 impl Borrower for Breaks {
     fn take(&mut self, _: MetaRef<'_>, _: &dyn Row) -> Result<()> {
-        if self.taken.fetch_add(1, Ordering::SeqCst) == 0 {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        if !std::mem::replace(&mut self.is_broken, true) {
             self.fails.store(WRITES, Ordering::SeqCst);
             let store = self.store.upgrade().unwrap();
             let context = cx();
@@ -405,7 +407,7 @@ impl Borrower for Breaks {
     }
 
     fn anew(&mut self) {
-        self.taken.store(1, Ordering::SeqCst);
+        self.taken.store(if self.is_broken { 10_000 } else { 0 }, Ordering::SeqCst);
     }
 }
 
@@ -418,10 +420,10 @@ async fn who_is_reading_when_the_store_can_t_be_written_to_any_more_reads_on() {
         for first in (0..2_000).step_by(500) {
             save(&*store, (first..first + 500).map(row)).await;
         }
-        let taken = Arc::new(AtomicU64::new(0));
-        let breaks = Breaks { store: Arc::downgrade(&store), fails, taken: taken.clone() };
+        let taken = Arc::<AtomicU64>::default();
+        let breaks = Breaks { store: Arc::downgrade(&store), fails, is_broken: false, taken: taken.clone() };
         store.lend(&cx(), &PERSON, &query, Box::new(breaks)).await.unwrap();
-        assert_eq!(taken.load(Ordering::SeqCst), 1 + 2_000, "it has begun anew");
+        assert_eq!(taken.load(Ordering::SeqCst), 10_000 + 2_000, "it has begun anew");
     }
 }
 
