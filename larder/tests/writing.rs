@@ -327,7 +327,7 @@ async fn wiping_works_in_place() {
     let stored = repo.upsert(&note("1", "unsent", 0)).await.unwrap();
     assert_eq!(repo.safe_to_wipe().await.unwrap().entries, 1);
     repo.wipe().await.unwrap();
-    assert_eq!(stored.accepted().await.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(support::soon(stored.accepted()).await.unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(repo.reading(larder::ReadPolicy::LocalOnly).find::<Note>("1").await.unwrap().is_none());
     net.offline(false);
     repo.upsert(&note("2", "next user", 0)).await.unwrap().accepted().await.unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use larder_core::runtime::BoxFuture;
 use larder_core::{
-    Batch, Borrower, CommitObserver, CommitOutcome, ErrorKind, Expect, FindingKind, IndexDef, KeyDef,
+    Batch, Borrower, CommitObserver, CommitOutcome, ErrorKind, Expect, FindingKind, IndexDef, Key, KeyDef,
     MetaRef, Migration, OldRow, Op, Query, Result, Row, Runtime, Schema, Store, Timestamp, Touched,
 };
 use larder_redb::backend::{self, CountingBackend, Counts};
@@ -186,6 +186,14 @@ async fn an_index_that_lacks_a_row_is_not_used_after_a_salvage_either() {
     assert_eq!(kind(find(&*store, &NEW, 3).await), ErrorKind::Corrupt);
     assert_eq!(store.damage().map(|damage| (damage.rows, damage.lost)), Some((2, 1)));
     assert_eq!(kind(get(&*store, &NEW, &by_age).await), ErrorKind::Serialization);
+    // Once nothing is there any more, it lacks nothing.
+    let denied = Query { deny_scan: true, ..by_age };
+    assert_eq!(kind(get(&*store, &NEW, &denied).await), ErrorKind::Unsupported);
+    store.wipe(&cx()).await.unwrap();
+    commit(&*store, [put(&NEW, person(1, "plain", "", 7))]).await.unwrap();
+    let plan = store.explain(&NEW, &denied).unwrap();
+    assert!(matches!(plan.access, larder_core::query::plan::Access::Index { .. }), "{plan}");
+    assert_eq!(keys(&*store, &NEW, &denied).await, [Key::from(1)]);
 }
 
 /// Asks, whenever it is asked for the time, whether somebody else could have the file.
