@@ -62,7 +62,7 @@ fn flip(value: &mut [u8]) {
     value[last] ^= 1;
 }
 
-fn insert(path: &Path, key: &[u8], value: &[u8]) {
+pub(crate) fn insert(path: &Path, key: &[u8], value: &[u8]) {
     let database = Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
     let definition = TableDefinition::<&[u8], &[u8]>::new("larder");

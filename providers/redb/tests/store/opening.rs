@@ -6,8 +6,10 @@ use larder_core::{ErrorKind, Key, Query, ValueRef};
 use larder_redb::Redb;
 use larder_redb::backend::{self, CountingBackend, Counts};
 
-use crate::damage::kind;
+use crate::damage::{COUNTERS, ROWS, kind, pairs, tamper};
 use crate::disk::Disk;
+use crate::findings::insert;
+use crate::salvage::{filled, remove};
 use crate::support::*;
 
 /// Where two states of a medium differ.
@@ -112,4 +114,43 @@ async fn a_closed_file_that_needs_nothing_is_opened_on_the_calling_thread_and_no
     assert_eq!(kind(here(&PERSON).await), ErrorKind::Storage, "all of it would have to be verified");
     drop(open(&config, &[&PERSON]).await.unwrap());
     here(&PERSON).await.unwrap();
+}
+
+/// Format 1 has the counters behind the outbox.
+// Rules: d-format
+#[tokio::test]
+async fn a_file_of_an_older_format_is_one_of_todays_once_it_has_been_opened_or_salvaged() {
+    const FORMAT: u8 = 0x01;
+    const BEHIND: u8 = 0x51;
+    let directory = tempfile::tempdir().unwrap();
+    for damaged in [false, true] {
+        let path = directory.path().join(format!("{damaged}.redb"));
+        filled(&path, 20, 0).await;
+        let (todays, counters) = (pairs(&path, FORMAT), pairs(&path, COUNTERS));
+        tamper(&path, FORMAT, |_, value| {
+            *value = sealed(&[&value[4..value.len() - 2], &[1, 0]].concat());
+            true
+        });
+        insert(&path, &[BEHIND], &counters[0].1);
+        remove(&path, COUNTERS, |_| true);
+        assert_ne!(pairs(&path, FORMAT), todays);
+        if damaged {
+            tamper(&path, ROWS, |key, value| {
+                let last = value.len() - 1;
+                value[last] ^= 1;
+                key.ends_with(&[7])
+            });
+        }
+        let store = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap();
+        assert_eq!(store.salvage(&cx()).await.unwrap().is_some(), damaged);
+        drop(store);
+        assert_eq!(pairs(&path, FORMAT), todays);
+        assert_eq!((pairs(&path, COUNTERS).len(), pairs(&path, BEHIND).len()), (1, 0));
+        let here = open_on(TestRuntime::without_threads(), &Redb::at(&path), &[&PERSON]).await;
+        assert_eq!(
+            all(&*here.unwrap()).await.len(),
+            20 - usize::from(damaged),
+            "there is nothing left to do"
+        );
+    }
 }
