@@ -146,11 +146,11 @@ async fn a_file_of_an_older_format_is_one_of_todays_once_it_has_been_opened_or_s
         drop(store);
         assert_eq!(pairs(&path, FORMAT), todays);
         assert_eq!((pairs(&path, COUNTERS).len(), pairs(&path, BEHIND).len()), (1, 0));
+        // There is nothing left to do, but for the name of one that was salvaged.
         let here = open_on(TestRuntime::without_threads(), &Redb::at(&path), &[&PERSON]).await;
-        assert_eq!(
-            all(&*here.unwrap()).await.len(),
-            20 - usize::from(damaged),
-            "there is nothing left to do"
-        );
+        assert_eq!(here.is_ok(), !damaged);
+        drop(here);
+        let store = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await.unwrap();
+        assert_eq!(all(&*store).await.len(), 20 - usize::from(damaged));
     }
 }
