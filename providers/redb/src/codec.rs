@@ -94,9 +94,14 @@ pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
 /// The key of a row.
 pub(crate) fn row_key(model: u16, key: &Key) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(48);
-    bytes.extend_from_slice(&prefix(ROWS, model));
-    ordered::encode_key(key, &mut bytes);
+    write_row_key(&mut bytes, model, key);
     bytes
+}
+
+/// Appends the key of a row.
+pub(crate) fn write_row_key(out: &mut Vec<u8>, model: u16, key: &Key) {
+    out.extend_from_slice(&prefix(ROWS, model));
+    ordered::encode_key(key, out);
 }
 
 /// The key of an outbox entry.

@@ -117,8 +117,7 @@ impl Reader<'_> {
 
 impl<'p> Racer<'p> {
     fn new(candidate: &'p Candidate) -> Self {
-        let (mut keys, ended) = (Keys::default(), candidate.sources.is_empty());
-        candidate.keys.iter().for_each(|key| keys.push([key, &[]]));
+        let (keys, ended) = (candidate.keys.clone(), candidate.sources.is_empty());
         let mut racer = Self { candidate, at: 0, last: 0, walk: None, ahead: None, keys, steps: 0, ended };
         racer.look_on();
         racer

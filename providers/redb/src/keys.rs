@@ -1,7 +1,7 @@
 //! Encoded keys in one buffer: thousands of them cost a few allocations.
 
 /// Keys that come in any order and are sorted then.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Keys {
     bytes: Vec<u8>,
     /// Where each begins and ends.
@@ -13,8 +13,13 @@ pub(crate) struct Keys {
 impl Keys {
     /// Adds the key that these parts make.
     pub(crate) fn push(&mut self, parts: [&[u8]; 2]) {
+        self.push_with(|bytes| parts.iter().for_each(|part| bytes.extend_from_slice(part)));
+    }
+
+    /// Adds the key that `write` appends.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        write(&mut self.bytes);
         let span = (start, self.bytes.len());
         self.falls |= self.spans.last().is_some_and(|last| self.at(*last) >= self.at(span));
         self.spans.push(span);
@@ -35,6 +40,10 @@ impl Keys {
 
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> {

@@ -8,6 +8,7 @@ use larder_core::{Direction, Key, Order, Predicate, Query, ordered};
 
 use crate::catalog::Slot;
 use crate::codec::{self, ENTRIES, ROWS};
+use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::plan::{Candidate, Delivery, Span};
 
@@ -68,25 +69,33 @@ impl<'a> Planner<'a> {
     }
 
     /// All keys of rows that can answer, if the filter names them.
-    pub(crate) fn whole_keys(&self) -> Option<Vec<Vec<u8>>> {
+    pub(crate) fn whole_keys(&self) -> Option<Keys> {
         if let Some(keys) = self.conjuncts.iter().find_map(|one| self.named_keys(one)) {
             return Some(keys);
         }
         let by_key = self.by_key();
         let whole = !by_key.fields.is_empty() && by_key.fixed == by_key.fields.len();
-        whole.then(|| by_key.spans.into_iter().map(|(key, _)| key).collect())
+        whole.then(|| {
+            let mut keys = Keys::default();
+            by_key.spans.iter().for_each(|(key, _)| keys.push([key, &[]]));
+            keys
+        })
     }
 
-    fn named_keys(&self, conjunct: &Predicate) -> Option<Vec<Vec<u8>>> {
-        let encode = |key: &Key| codec::row_key(self.slot.model, key);
+    fn named_keys(&self, conjunct: &Predicate) -> Option<Keys> {
+        let encoded = |keys: &mut dyn Iterator<Item = &Key>| {
+            let mut encoded = Keys::default();
+            keys.for_each(|key| encoded.push_with(|out| codec::write_row_key(out, self.slot.model, key)));
+            encoded
+        };
         match conjunct {
-            Predicate::Key(key) => Some(vec![encode(key)]),
-            Predicate::Keys(keys) => Some(keys.iter().map(encode).collect()),
-            Predicate::Or(any) if any.is_empty() => Some(Vec::new()),
-            Predicate::In { values, .. } if values.is_empty() => Some(Vec::new()),
-            Predicate::Among { keys, .. } if keys.is_empty() => Some(Vec::new()),
+            Predicate::Key(key) => Some(encoded(&mut std::iter::once(key))),
+            Predicate::Keys(keys) => Some(encoded(&mut keys.iter())),
+            Predicate::Or(any) if any.is_empty() => Some(Keys::default()),
+            Predicate::In { values, .. } if values.is_empty() => Some(Keys::default()),
+            Predicate::Among { keys, .. } if keys.is_empty() => Some(Keys::default()),
             Predicate::Among { field, keys } if self.slot.schema.key.fields == [usize::from(*field)] => {
-                Some(keys.iter().map(encode).collect())
+                Some(encoded(&mut keys.iter()))
             }
             _ => None,
         }
@@ -118,7 +127,7 @@ impl<'a> Planner<'a> {
         for one in any {
             let branch = Planner::new(self.slot, self.query, one.conditions()).best()?;
             union.sources.extend(branch.sources);
-            union.keys.extend(branch.keys);
+            branch.keys.iter().for_each(|key| union.keys.push([key, &[]]));
         }
         Some(union)
     }

@@ -21,6 +21,7 @@ use larder_core::{Error, ErrorKind, Query, Result};
 
 use crate::catalog::Slot;
 use crate::codec::PREFIX;
+use crate::keys::Keys;
 use crate::paths::{Path, Planner};
 use crate::scan::INLINE;
 
@@ -61,7 +62,7 @@ pub(crate) struct Candidate {
     /// Ranges of rows, or of the entries of an index.
     pub(crate) sources: Vec<(Option<usize>, Span)>,
     /// Keys, each with the model's prefix.
-    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) keys: Keys,
     /// The fields that are limited there, by rising position; none for "any of these".
     pub(crate) fields: Vec<usize>,
     /// Which of the conditions it is, if it is "any of these".
@@ -94,7 +95,7 @@ impl Budget {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Access {
     /// At these keys, sorted; each with the model's prefix. None: no row can answer.
-    Keys(Vec<Vec<u8>>),
+    Keys(Keys),
     /// At the rows in these ranges.
     Rows(Vec<Span>),
     /// At the rows that the entries in these ranges lead to, in their order.
@@ -183,7 +184,7 @@ impl Access {
 impl Planner<'_> {
     fn plan(&self) -> Plan {
         if self.query.limit == Some(0) {
-            return self.keys(Vec::new());
+            return self.keys(Keys::default());
         }
         if let Some(keys) = self.whole_keys() {
             return self.keys(keys);
@@ -198,15 +199,14 @@ impl Planner<'_> {
         candidates.sort_by_key(|one| one.sources.len());
         candidates.truncate(CANDIDATES);
         if candidates.iter().any(|one| one.sources.is_empty() && one.keys.is_empty()) {
-            return self.keys(Vec::new());
+            return self.keys(Keys::default());
         }
         let walk = self.walk(by_key, indexes);
         self.choose(candidates, walk)
     }
 
-    fn keys(&self, mut keys: Vec<Vec<u8>>) -> Plan {
-        keys.sort_unstable();
-        keys.dedup();
+    fn keys(&self, mut keys: Keys) -> Plan {
+        keys.sort();
         let delivery = self.in_key_order();
         self.seek_keys(&mut keys, delivery);
         Plan { gather: None, access: Access::Keys(keys), delivery }

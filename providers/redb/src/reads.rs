@@ -111,17 +111,14 @@ impl Watch {
     }
 }
 
-/// Judges one record, which was verified: the row, if it is one and answers `query` but for its window.
-pub(crate) fn judge<'a>(
-    slot: &'a Slot,
+/// True if a row answers `query` but for its window.
+pub(crate) fn answers(
+    slot: &Slot,
     query: &Query,
     filter: &Filter<'_>,
-    stored: Stored<'a>,
-) -> Result<Option<(Stored<'a>, PackedRow<'a>)>> {
-    let Some(body) = stored.body else { return Ok(None) };
-    let row = slot.row(body)?;
-    let answers = filter.matches(slot.schema, &row)? && query.begins_before(slot.schema, &row)?;
-    Ok(answers.then_some((stored, row)))
+    row: &PackedRow<'_>,
+) -> Result<bool> {
+    Ok(filter.matches(slot.schema, row)? && query.begins_before(slot.schema, row)?)
 }
 
 /// Copies a row out of its page.

@@ -4,7 +4,7 @@ use larder_core::packed::Stored;
 use larder_core::query::Filter;
 use larder_core::{Borrower, Error, PageRow, Query, Result};
 
-use crate::catalog::Slot;
+use crate::catalog::{Index, Slot};
 use crate::codec::{self, Guard, PREFIX};
 use crate::error::Raw;
 use crate::gather::Gathered;
@@ -12,7 +12,7 @@ use crate::keys::Keys;
 use crate::lookups::Lookups;
 use crate::plan::{Access, Delivery, LOOKUP, Plan, Span};
 use crate::rank::{Rows, Window, rank};
-use crate::reads::{Generation, Halt, Watch, judge, page_row};
+use crate::reads::{Generation, Halt, Watch, answers, page_row};
 
 /// How much a read may cost, and what comes out of it.
 #[derive(Clone, Copy, Debug)]
@@ -64,13 +64,6 @@ pub(crate) struct Answer {
     pub(crate) rows: Vec<Found>,
     /// What it cost: one for each row or entry that was passed, [`LOOKUP`] for each that was looked up.
     pub(crate) steps: usize,
-}
-
-/// Whether the checksum of a record was looked at.
-#[derive(Clone, Copy)]
-enum Verified {
-    Yes,
-    No,
 }
 
 /// Carries out a plan, however long it takes.
@@ -307,7 +300,7 @@ impl<'a> Reader<'a> {
         }
         self.sort_unless(plan.delivery);
         match &plan.access {
-            Access::Keys(keys) => self.keys(keys.iter().map(Vec::as_slice), keys.len(), plan.delivery),
+            Access::Keys(keys) => self.keys(keys.iter(), keys.len(), plan.delivery),
             Access::Rows(spans) => self.rows(spans, plan.delivery),
             Access::Index { spans, head, index } => {
                 let delivery = plan.delivery.unwrap_or(Delivery::Forward);
@@ -350,7 +343,7 @@ impl<'a> Reader<'a> {
     ) -> Result<(), Stop> {
         self.step(LOOKUP)?;
         match get(key)? {
-            Some(record) => self.consider(&key[PREFIX..], record, Verified::No),
+            Some(record) => self.consider(&key[PREFIX..], record, None),
             None => Ok(()),
         }
     }
@@ -371,7 +364,7 @@ impl<'a> Reader<'a> {
         self.step(1)?;
         // A page that is another one has keys of its own.
         let key = key.value().get(PREFIX..).ok_or_else(|| codec::damaged("the key of a row"))?;
-        self.consider(key, record, Verified::No)
+        self.consider(key, record, None)
     }
 
     fn index_in_order(&mut self, span: &Span, index: usize, delivery: Delivery) -> Result<(), Stop> {
@@ -432,18 +425,14 @@ impl<'a> Reader<'a> {
     /// where it does not belong.
     fn entry(&mut self, (entry, value): &Pair, index: usize) -> Result<(), Stop> {
         self.step(LOOKUP)?;
-        let (_, key) = codec::split_entry(entry.value(), value.value())?;
+        let (entry, index) = (entry.value(), &self.slot.indexes[index]);
+        let (_, key) = codec::split_entry(entry, value.value())?;
         self.at.truncate(PREFIX);
         self.at.extend_from_slice(key);
-        let Some(record) = self.generation.get(&self.at)? else {
-            return Ok(());
-        };
-        let stored = Stored::parse(record.value()).map_err(|error| error.model(self.slot.schema.model))?;
-        let Some(body) = stored.body else { return Ok(()) };
-        let index = &self.slot.indexes[index];
-        self.entry.clear();
-        codec::write_entry(&mut self.entry, index.id, index.def, &self.slot.row(body)?, key);
-        if self.entry == entry.value() { self.consider(key, record, Verified::Yes) } else { Ok(()) }
+        match self.generation.get(&self.at)? {
+            Some(record) => self.consider(key, record, Some((entry, index))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn step(&mut self, cost: usize) -> Result<(), Stop> {
@@ -457,17 +446,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes the row in, if it answers the query.
-    fn consider(&mut self, key: &[u8], record: Guard, verified: Verified) -> Result<(), Stop> {
-        let stored = match verified {
-            Verified::Yes => Stored::parse_verified(record.value()),
-            Verified::No => Stored::parse(record.value()),
-        };
+    /// Takes the row in, if it answers the query, and has the entry of an index that led to it.
+    fn consider(&mut self, key: &[u8], record: Guard, from: Option<(&[u8], &Index)>) -> Result<(), Stop> {
         let named = |error: Error| codec::keyed(error.model(self.slot.schema.model), key);
-        let judged = stored.and_then(|stored| judge(self.slot, self.query, &self.filter, stored));
-        let Some((stored, row)) = judged.map_err(named)? else {
+        let stored = Stored::parse(record.value()).map_err(named)?;
+        let Some(body) = stored.body else { return Ok(()) };
+        let row = self.slot.row(body).map_err(named)?;
+        if let Some((entry, index)) = from {
+            self.entry.clear();
+            codec::write_entry(&mut self.entry, index.id, index.def, &row, key);
+            if self.entry != entry {
+                return Ok(());
+            }
+        }
+        if !answers(self.slot, self.query, &self.filter, &row).map_err(named)? {
             return Ok(());
-        };
+        }
         let rank = match &mut self.rows {
             Rows::Counted(count) => {
                 *count += 1;

@@ -7,6 +7,7 @@
 use larder_core::{Key, Position, ValueRef, ordered};
 
 use crate::codec::{self, PREFIX};
+use crate::keys::Keys;
 use crate::paths::{Path, Planner};
 use crate::plan::{Delivery, Span};
 
@@ -45,15 +46,15 @@ impl Planner<'_> {
     }
 
     /// Leaves out the keys that come before the place where the query begins; they are sorted.
-    pub(crate) fn seek_keys(&self, keys: &mut Vec<Vec<u8>>, delivery: Option<Delivery>) {
+    pub(crate) fn seek_keys(&self, keys: &mut Keys, delivery: Option<Delivery>) {
         let (Some(after), Some(delivery)) = (self.query.after.as_deref(), delivery) else {
             return;
         };
         if self.fits(after) {
             let key = codec::row_key(self.slot.model, &after.key);
             match delivery {
-                Delivery::Backward => keys.truncate(keys.partition_point(|one| *one < key)),
-                _ => drop(keys.drain(..keys.partition_point(|one| *one <= key))),
+                Delivery::Backward => keys.end_before(&key),
+                _ => keys.begin_after(&key),
             }
         }
     }
