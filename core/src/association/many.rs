@@ -253,11 +253,9 @@ impl<T: Keyed> Related for Many<T> {
             return;
         }
         // The keys are known; the rows come in their order, those that are there.
-        let mut rows = rows.peekable();
+        let (mut rows, mut ahead) = (rows.fuse(), None);
         for entry in &mut self.members {
-            if entry.one.take_loaded(rows.peek()) {
-                rows.next();
-            }
+            ahead = entry.one.take_loaded(ahead.or_else(|| rows.next()));
         }
     }
 

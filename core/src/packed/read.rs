@@ -133,11 +133,33 @@ fn slots_in_order<'a>(
 }
 
 /// Reads one value that fills `bytes`.
-#[inline]
+#[inline(always)]
 pub(super) fn value<'a>(bytes: &'a [u8], bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
     match bind {
         Bind::Scalar => Cursor(bytes).scalar(),
+        other => composite(bytes, other),
+    }
+}
+
+#[inline(never)]
+fn composite<'a>(bytes: &'a [u8], bind: &'a Bind) -> Result<ValueRef<'a>, Fault> {
+    match bind {
+        // Its end is known: it need not be gone through.
+        Bind::List(_) | Bind::Map(..) | Bind::Struct(_) if !Cursor(bytes).is_null() => {
+            Ok(nested(bytes, bind))
+        }
         other => Cursor(bytes).value(other),
+    }
+}
+
+/// The composite that fills `bytes`.
+fn nested<'a>(bytes: &'a [u8], bind: &'a Bind) -> ValueRef<'a> {
+    let nested = Nested::Packed(PackedView { bytes, bind });
+    match bind {
+        Bind::List(_) => ValueRef::List(nested),
+        Bind::Map(..) => ValueRef::Map(nested),
+        Bind::Struct(_) => ValueRef::Struct(nested),
+        _ => ValueRef::Variant(nested),
     }
 }
 
@@ -242,14 +264,7 @@ impl<'a> Cursor<'a> {
                 }
                 let start = self.0;
                 self.skip()?;
-                let bytes = &start[..start.len() - self.0.len()];
-                let nested = Nested::Packed(PackedView { bytes, bind: composite });
-                Ok(match composite {
-                    Bind::List(_) => ValueRef::List(nested),
-                    Bind::Map(..) => ValueRef::Map(nested),
-                    Bind::Struct(_) => ValueRef::Struct(nested),
-                    _ => ValueRef::Variant(nested),
-                })
+                Ok(nested(&start[..start.len() - self.0.len()], composite))
             }
         }
     }

@@ -325,7 +325,7 @@ impl<'a> PackedRow<'a> {
     ///
     /// # Errors
     /// `Serialization`, with model and both versions, if a step of a migration refuses the row; `Corrupt` if what the
-    /// steps are to see is damaged. Without a migration, damage shows when a field is read.
+    /// steps are to see is damaged. Without a migration, damage shows when a field is read, or what is in it.
     pub fn new(body: &'a [u8], layout: BodyLayout, bound: &'a Bound) -> Result<Self> {
         let layout = layout.0;
         Ok(Self(match &bound.steps {

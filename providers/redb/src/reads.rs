@@ -112,12 +112,7 @@ impl Watch {
 }
 
 /// True if a row answers `query` but for its window.
-pub(crate) fn answers(
-    slot: &Slot,
-    query: &Query,
-    filter: &Filter<'_>,
-    row: &PackedRow<'_>,
-) -> Result<bool> {
+pub(crate) fn answers(slot: &Slot, query: &Query, filter: &Filter<'_>, row: &PackedRow<'_>) -> Result<bool> {
     Ok(filter.matches(slot.schema, row)? && query.begins_before(slot.schema, row)?)
 }
 
