@@ -253,9 +253,11 @@ impl<T: Keyed> Related for Many<T> {
             return;
         }
         // The keys are known; the rows come in their order, those that are there.
-        let (mut rows, mut ahead) = (rows.fuse(), None);
+        let mut rows = rows.peekable();
         for entry in &mut self.members {
-            ahead = entry.one.take_loaded(ahead.or_else(|| rows.next()));
+            if entry.one.take_loaded(rows.peek()) {
+                rows.next();
+            }
         }
     }
 

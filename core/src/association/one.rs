@@ -116,20 +116,15 @@ impl<T: Keyed> One<T> {
         true
     }
 
-    /// Takes `row` if it is the one that is referred to; gives it back if it is another.
-    pub(super) fn take_loaded(&mut self, row: Option<Arc<T>>) -> Option<Arc<T>> {
-        match row {
-            Some(row) if same::<T>(row.id(), self.id()) => {
-                self.0 = State::Loaded(row);
-                None
-            }
-            other => {
-                if let State::Key { missing, .. } = &mut self.0 {
-                    *missing = true;
-                }
-                other
-            }
+    /// Takes `row` if it is the one that is referred to, and tells whether it was.
+    pub(super) fn take_loaded(&mut self, row: Option<&Arc<T>>) -> bool {
+        let found = row.filter(|row| same::<T>(row.id(), self.id()));
+        if let Some(row) = found {
+            self.0 = State::Loaded(Arc::clone(row));
+        } else if let State::Key { missing, .. } = &mut self.0 {
+            *missing = true;
         }
+        found.is_some()
     }
 
     pub(super) fn member(&self, added: bool) -> Option<Member> {
@@ -197,7 +192,7 @@ impl<T: Keyed> Related for One<T> {
     type Target = T;
 
     fn attach(&mut self, mut rows: impl Iterator<Item = Arc<T>>) {
-        self.take_loaded(rows.next());
+        self.take_loaded(rows.next().as_ref());
     }
 
     fn carried(&self) -> Carried {

@@ -112,10 +112,10 @@ impl KeySet {
 
     /// True if the key at this place is `value`; false, too, for kinds that have to be searched for.
     pub(crate) fn is_at(&self, place: usize, value: ValueRef<'_>) -> bool {
-        match (value, self.0.get(place)) {
-            (ValueRef::Uuid(value), Some(Key::Uuid(key))) => value == *key,
-            (ValueRef::Int(value), Some(Key::Int(key))) => value == *key,
-            (ValueRef::Str(value), Some(Key::Str(key))) => *value == **key,
+        match (value, &self.0[place]) {
+            (ValueRef::Uuid(value), Key::Uuid(key)) => value == *key,
+            (ValueRef::Int(value), Key::Int(key)) => value == *key,
+            (ValueRef::Str(value), Key::Str(key)) => *value == **key,
             _ => false,
         }
     }

@@ -1,25 +1,20 @@
-//! Where keys stand in a set: for those who ask it of thousands of rows. These mostly come in the order of the keys;
-//! where they don't, keys are found by what they hash to.
+//! Where keys stand in a set, found by what they hash to: for those who ask it of thousands of rows.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use super::KeySet;
 use crate::error::Fault;
 use crate::value::{Item, ValueRef};
 
-/// A set of keys and their places. It answers as the set does.
+/// A set of keys with a table of their places. It answers as the set does.
 ///
 /// The hash is a fixed one, and whoever makes up keys that collide gains nothing: after a few steps the set is searched.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Places {
     keys: KeySet,
-    /// The place after the one that was found last: where the next key is looked for first.
-    next: AtomicUsize,
-    /// The places by hash, twice as many as there are keys; a key stands in the first that was free. Made when a key is
-    /// asked for that does not stand where it was looked for first.
-    table: OnceLock<Box<[usize]>>,
+    /// The places by hash, twice as many as there are keys; a key stands in the first that was free.
+    table: Arc<[usize]>,
 }
 
 /// No key is there.
@@ -31,7 +26,15 @@ impl Places {
     /// For a set of keys.
     #[must_use]
     pub fn of(keys: &KeySet) -> Self {
-        Self { keys: keys.clone(), next: AtomicUsize::new(0), table: OnceLock::new() }
+        let mut table = vec![FREE; (2 * keys.len()).next_power_of_two()];
+        for (place, key) in keys.iter().enumerate() {
+            let Some(hash) = hash(key.show()) else { continue };
+            let mask = table.len() - 1;
+            if let Some(at) = steps(hash, mask).find(|at| table[*at] == FREE) {
+                table[at] = place;
+            }
+        }
+        Self { keys: keys.clone(), table: table.into() }
     }
 
     /// The keys.
@@ -68,19 +71,9 @@ impl Places {
     pub fn place(&self, value: ValueRef<'_>) -> Result<Option<usize>, Fault> {
         // As a key, a moment is a number.
         let value = if let ValueRef::Time(at) = value { ValueRef::Int(at.as_nanosecond()) } else { value };
-        let next = self.next.load(Ordering::Relaxed);
-        let place = if self.keys.is_at(next, value) { Some(next) } else { self.find(value)? };
-        if let Some(place) = place {
-            self.next.store(place + 1, Ordering::Relaxed);
-        }
-        Ok(place)
-    }
-
-    fn find(&self, value: ValueRef<'_>) -> Result<Option<usize>, Fault> {
         let Some(hash) = hash(value) else { return self.keys.place(value) };
-        let table = self.table.get_or_init(|| table(&self.keys));
-        for at in steps(hash, table.len() - 1) {
-            match table[at] {
+        for at in steps(hash, self.table.len() - 1) {
+            match self.table[at] {
                 // A key of this hash would stand here.
                 FREE => return Ok(None),
                 place if self.keys.is_at(place, value) => return Ok(Some(place)),
@@ -89,18 +82,6 @@ impl Places {
         }
         self.keys.place(value)
     }
-}
-
-fn table(keys: &KeySet) -> Box<[usize]> {
-    let mut table = vec![FREE; (2 * keys.len()).next_power_of_two()];
-    for (place, key) in keys.iter().enumerate() {
-        let Some(hash) = hash(key.show()) else { continue };
-        let mask = table.len() - 1;
-        if let Some(at) = steps(hash, mask).find(|at| table[*at] == FREE) {
-            table[at] = place;
-        }
-    }
-    table.into()
 }
 
 fn steps(hash: u64, mask: usize) -> impl Iterator<Item = usize> {

@@ -29,7 +29,7 @@ pub(crate) struct Decode {
     /// The field by which they are found: their own key, or the one that refers to the parent.
     field: u16,
     /// The keys that are asked for.
-    keys: Arc<Places>,
+    keys: Places,
 }
 
 impl Decode {
@@ -204,12 +204,8 @@ async fn targets(
     if keys.is_empty() {
         return Ok(Found::new(Vec::new(), 0));
     }
-    let decode = Decode {
-        target: (def.target)(),
-        build: def.glue.build,
-        field: *field,
-        keys: Arc::new(Places::of(keys)),
-    };
+    let decode =
+        Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: Places::of(keys) };
     let children = lookup.children(&decode.query(), &decode).await?;
     let mut found = Found::new(children, keys.len());
     if !nested.is_empty() {
