@@ -189,7 +189,7 @@ async fn what_is_written_to_a_row_while_it_leaves_a_request_is_not_lost() {
     })
     .await;
     soon(decided).await;
-    assert_eq!(here::<Part>(&repo).await, [edge.clone()]);
+    assert_eq!(here::<Part>(&repo).await, std::slice::from_ref(&edge));
     repo.outbox().resume();
     settled(&repo).await;
     assert_eq!(here::<Part>(&repo).await, [edge]);
