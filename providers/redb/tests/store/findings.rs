@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use larder_core::packed::{Stored, write_meta};
+use larder_core::query::plan::Access;
 use larder_core::{
     EntryState, ErrorKind, FieldDef, FindingKind, IndexDef, Integrity, Key, KeyDef, Kind, MetaRef, Migration,
-    OldRow, Op, ParkReason, Query, Schema, Store, Tail, Timestamp,
+    OldRow, Op, Order, ParkReason, Query, Schema, Store, Tail, Timestamp,
 };
 use larder_redb::{Redb, StorageBackend as _};
 use redb::{Database, TableDefinition};
@@ -148,13 +149,34 @@ async fn each_thing_that_is_wrong_is_found_and_named_and_nothing_else_is() {
     };
     let expected = [of(MissingIndexEntry, "9"), (Altered, Some("Person"), None)];
     case("an index entry that leads nowhere", &cut, &expected).await;
-    let former = |path: &Path| {
-        let (mut key, value) = pairs(path, ENTRIES).into_iter().find(|(key, _)| email(key)).unwrap();
-        let at = key.windows(3).position(|bytes| bytes == b"9@x").unwrap();
-        key[at] = b'z';
-        insert(path, &key, &value);
-    };
+    let former = |path: &Path| insert_former(path, email);
     case("an index entry of a former value", &former, &[of(StrayIndexEntry, "9")]).await;
+}
+
+/// Inserts the entry of an email once more, as if its row had once had another one: the last of all.
+fn insert_former(path: &Path, is: impl Fn(&[u8]) -> bool) {
+    let (mut key, value) = pairs(path, ENTRIES).into_iter().find(|(key, _)| is(key)).unwrap();
+    let at = key.windows(2).position(|bytes| bytes == b"@x").unwrap();
+    key[at - 1] = b'z';
+    insert(path, &key, &value);
+}
+
+// Rules: q-order, d-check
+#[tokio::test]
+async fn a_row_comes_once_and_in_its_place_though_an_index_has_an_entry_of_a_former_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    filled(&path, 10, 0).await;
+    insert_former(&path, |key| key[2] == 0 && key.ends_with(&[1]));
+    let store = open(&at(&path), &[&PERSON]).await.unwrap();
+    let up = Query { order: vec![Order::asc(2)], limit: Some(11), ..Query::all() };
+    let down = Query { order: vec![Order::desc(2)], limit: Some(5), ..Query::all() };
+    for (query, expected) in [(up, Vec::from_iter(0..10)), (down, vec![9, 8, 7, 6, 5])] {
+        let plan = store.explain(&PERSON, &query).unwrap();
+        assert!(matches!(plan.access, Access::Index { .. }), "{plan}");
+        let expected: Vec<Key> = expected.into_iter().map(Key::Int).collect();
+        assert_eq!(keys(&*store, &PERSON, &query).await, expected);
+    }
 }
 
 async fn park(store: &dyn Store, seq: u64) {
