@@ -367,3 +367,26 @@ pub(super) fn unreadable(error: Error) -> Error {
     let kind = if transient { ErrorKind::Offline } else { ErrorKind::Unsupported };
     Error::new(kind, "the outbox entry can't be read").with_sent(Sent::Never).because(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contained;
+
+    // Rules: o-panic-parts, o-unreadable
+    #[test]
+    fn what_could_not_be_read_was_not_sent_whatever_the_reason() {
+        let corrupt = || Error::new(ErrorKind::Corrupt, "the checksum does not fit");
+        let panicked = contained::now(|| panic!("no idea")).map(drop).unwrap_err();
+        let panicked = corrupt().because(panicked);
+        assert!(
+            is_damage(&corrupt()) && !is_damage(&panicked),
+            "what the store has panicked over may be read yet"
+        );
+        let answer = |error| Answer::of(&unreadable(error));
+        assert_eq!(answer(panicked), Answer::Broken { sent: Sent::Never });
+        assert_eq!(answer(corrupt()), Answer::Unsendable);
+        let storage = Error::new(ErrorKind::Storage, "the medium can't be read");
+        assert_eq!(answer(storage), Answer::Unreachable { sent: Sent::Never, wait: None });
+    }
+}
