@@ -7,7 +7,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use larder_core::{Damage, Error, ErrorKind, Finding, FindingKind, Integrity, Result, StoreSize};
-
 use redb::StorageError;
 
 use crate::catalog::Catalog;

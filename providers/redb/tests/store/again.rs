@@ -6,60 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use larder_core::runtime::BoxFuture;
-use larder_core::{ErrorKind, Query, Runtime, Store, Timestamp};
+use larder_core::{ErrorKind, Query, Store};
+use larder_harness::TestRuntime as Manual;
 use larder_redb::{Files, OnCorrupt, Redb, StorageBackend, backend};
-use tokio::sync::watch;
 
 use crate::damage::{ROWS, kind, tamper};
 use crate::salvage::{asides, filled};
 use crate::support::*;
 
-/// Runs everything inline; its clock is moved by hand.
-#[derive(Debug)]
-struct Hand(watch::Sender<Duration>);
-
-impl Hand {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(Duration::ZERO)))
-    }
-
-    /// So many minutes pass, second by second.
-    async fn pass(&self, minutes: u32) {
-        for _ in 0..60 * minutes {
-            self.0.send_modify(|now| *now += Duration::from_secs(1));
-            for _ in 0..4 {
-                tokio::task::yield_now().await;
-            }
+/// So many minutes pass, second by second.
+async fn pass(clock: &Manual, minutes: u32) {
+    for _ in 0..60 * minutes {
+        clock.advance(Duration::from_secs(1));
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
         }
-    }
-}
-
-impl Runtime for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH + self.monotonic()
-    }
-
-    fn monotonic(&self) -> Duration {
-        *self.0.borrow()
-    }
-
-    fn random(&self) -> u64 {
-        u64::MAX / 2
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let (end, mut clock) = (self.monotonic() + duration, self.0.subscribe());
-        Box::pin(async move { drop(clock.wait_for(|now| *now >= end).await) })
-    }
-
-    fn spawn(&self, _: &'static str, task: BoxFuture<'static, ()>) {
-        #[allow(clippy::disallowed_methods, reason = "this is the runtime")]
-        drop(tokio::spawn(task));
-    }
-
-    fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
-        work();
     }
 }
 
@@ -136,7 +97,7 @@ impl Files for Narrow {
 struct Damaged {
     directory: tempfile::TempDir,
     files: Arc<Narrow>,
-    clock: Arc<Hand>,
+    clock: Manual,
     store: Arc<dyn Store>,
 }
 
@@ -150,9 +111,9 @@ impl Damaged {
             value[last] ^= 1;
             key.ends_with(&[7])
         });
-        let (files, clock) = (Arc::new(Narrow::default()), Hand::new());
+        let (files, clock) = (Arc::new(Narrow::default()), Manual::manual(1));
         let config = Redb::at(path).cache_size(0).files(files.clone()).on_corrupt(on_corrupt);
-        let store = open_on(clock.clone(), &config, &[&PERSON]).await.unwrap();
+        let store = open_on(Arc::new(clock.clone()), &config, &[&PERSON]).await.unwrap();
         files.full.store(true, Ordering::SeqCst);
         Self { directory, files, clock, store }
     }
@@ -185,18 +146,18 @@ async fn without_room(asked: bool) {
     }
     assert_eq!(damaged.begun(), 1, "it is tried at once");
     assert!(lent(&**store, &PERSON, &Query::key(1.into())).unwrap().is_some(), "what is sound is read on");
-    clock.pass(1).await;
+    pass(clock, 1).await;
     assert!((3..=6).contains(&damaged.begun()), "soon again, and then less and less often");
-    clock.pass(60).await;
+    pass(clock, 60).await;
     let begun = damaged.begun();
     assert!((12..=30).contains(&begun), "{begun} attempts in an hour");
     assert!(store.damage().is_none() && asides(damaged.directory.path()).is_empty());
     damaged.files.full.store(false, Ordering::SeqCst);
-    clock.pass(5).await;
+    pass(clock, 5).await;
     let report = store.damage().expect("it is done");
     assert_eq!((report.rows, report.entries, damaged.begun()), (9, 3, 1));
     assert_eq!(all(&**store).await.len(), 9);
-    clock.pass(60).await;
+    pass(clock, 60).await;
     assert_eq!((damaged.begun(), asides(damaged.directory.path()).len()), (0, 1), "and that was all");
 }
 
@@ -206,11 +167,11 @@ async fn one_that_was_done_meanwhile_is_not_tried_again_and_the_next_begins_with
     let damaged = Damaged::new(OnCorrupt::Salvage).await;
     let Damaged { store, clock, files, .. } = &damaged;
     assert_eq!(kind(store.salvage(&cx()).await), ErrorKind::Full);
-    clock.pass(30).await;
+    pass(clock, 30).await;
     files.full.store(false, Ordering::SeqCst);
     assert!(store.salvage(&cx()).await.unwrap().is_some());
     damaged.begun();
-    clock.pass(10).await;
+    pass(clock, 10).await;
     assert_eq!(damaged.begun(), 0);
     let bytes = std::fs::read(Damaged::path(&damaged.directory)).unwrap();
     let at = bytes.windows(6).position(|bytes| bytes == b"name 5").unwrap();
@@ -220,7 +181,7 @@ async fn one_that_was_done_meanwhile_is_not_tried_again_and_the_next_begins_with
     files.full.store(true, Ordering::SeqCst);
     assert_eq!(kind(store.salvage(&cx()).await), ErrorKind::Full);
     damaged.begun();
-    clock.pass(1).await;
+    pass(clock, 1).await;
     assert!(damaged.begun() >= 3);
 }
 
@@ -234,7 +195,7 @@ async fn where_the_application_decides_and_when_the_store_is_closed_nothing_is_t
         if on_corrupt == OnCorrupt::Salvage {
             drop(store);
         }
-        clock.pass(10).await;
+        pass(&clock, 10).await;
         assert_eq!(files.begun.load(Ordering::SeqCst), 0);
     }
 }
@@ -261,17 +222,17 @@ async fn a_store_that_can_not_even_be_opened_any_more_comes_back_by_itself() {
         }
     }
     std::fs::write(&path, &sound).unwrap();
-    let (files, clock) = (Arc::new(Narrow::default()), Hand::new());
+    let (files, clock) = (Arc::new(Narrow::default()), Manual::manual(1));
     let config = Redb::at(&path).cache_size(0).files(files.clone());
-    let store = open_on(clock.clone(), &config, &[&PERSON]).await.unwrap();
+    let store = open_on(Arc::new(clock.clone()), &config, &[&PERSON]).await.unwrap();
     std::fs::write(&path, &spoiled).unwrap();
     files.full.store(true, Ordering::SeqCst);
     assert_eq!(kind(store.salvage(&cx()).await), ErrorKind::Full);
     assert_eq!(kind(get(&*store, &PERSON, &Query::all()).await), ErrorKind::Corrupt);
-    clock.pass(1).await;
+    pass(&clock, 1).await;
     assert_eq!(kind(commit(&*store, [put(&PERSON, person(1, "x", "", 1))]).await), ErrorKind::Corrupt);
     files.full.store(false, Ordering::SeqCst);
-    clock.pass(1).await;
+    pass(&clock, 1).await;
     assert_eq!(all(&*store).await.len(), 200);
     assert_eq!(store.outbox_counts(&cx()).await.unwrap().entries, 3);
     commit(&*store, [put(&PERSON, person(1, "x", "", 1))]).await.unwrap();
