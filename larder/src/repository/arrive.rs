@@ -193,7 +193,7 @@ pub(crate) async fn take_brought(
     let mut arrivals = Arrivals::default();
     arrivals.add_brought(Brought { rows: rows.cloned().collect(), lookups: Vec::new() });
     let entered = match arrivals.enter(acts, &larder_core::Context::new(), since, alone).await {
-        Err(error) if matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Invalid) => {
+        Err(error) if error.kind() == ErrorKind::Serialization => {
             tracing::warn!(%error, "what stood in the answer to a write can't be stored: it is left out");
             return Ok(Some(Vec::new()));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder::core::{OpenStore, Opening};
-use larder::rest::Endpoint;
+use larder::rest::{Endpoint, Paging};
 use larder::{
     Builder, ErrorKind, Idempotency, Memory, Model, One, Operation, OutboxSettings, Pushed, ReadPolicy,
     Repository, Rest, Select, Strategy, TokioRuntime,
@@ -178,6 +178,57 @@ async fn a_row_that_stands_within_its_own_answer_is_what_the_answer_says(
     assert_eq!((status.conflicts, status.parked, repo.outbox().len().await.unwrap()), (0, 0, 0));
     let left = local(&repo, 2).await.map(|folder| (folder.name, folder.color));
     assert_eq!(left, (!deleted_by_then).then(|| ("as answered".to_owned(), None)));
+}
+
+// Rules: m-assoc-remote, m-extra, o-discard
+#[tokio::test]
+async fn what_an_answer_says_of_a_row_that_is_to_be_deleted_is_known_once_that_is_given_up() {
+    let within = json!({ "id": 2, "name": "older", "made": 1 });
+    let answer = json!({ "id": 2, "name": "as answered", "made": 2, "parent": within });
+    let stubs = Stubs::new().variant(Variant::new("PUT folders/2").json(answer));
+    let (repo, faults) = over(&stubs, |builder| builder).await;
+    let stored = repo.upsert(&folder(2, "mine")).await.unwrap();
+    drop(repo.delete::<Folder>(2_u32).await.unwrap());
+    let deletion = repo.outbox().list(0, 9).await.unwrap()[1].seq;
+    let held = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    held.during(async { repo.outbox().pause() }).await;
+    soon(stored.accepted()).await.unwrap();
+    repo.outbox().discard(deletion).await.unwrap();
+    assert_eq!(local(&repo, 2).await.unwrap().name, "as answered");
+    repo.outbox().resume();
+    soon(repo.upsert(&folder(2, "mine again")).await.unwrap().accepted()).await.unwrap();
+    assert_eq!(stubs.calls().last().unwrap().json().unwrap()["made"], 2);
+}
+
+// Rules: m-assoc-remote, s-aside
+#[tokio::test]
+async fn a_part_of_a_row_that_can_not_be_stored_is_not_tried_again_as_if_it_were_the_row() {
+    let in_it = |id: u32, owner: Value| json!({ "id": id, "name": "one", "owner": owner });
+    let first = json!({ "rows": [in_it(5, json!({ "id": 1, "name": "Bob" }))], "next": "then" });
+    let then = json!({ "rows": [in_it(6, json!({ "id": 2, "name": "Eve" }))] });
+    let people = json!([{ "id": 1, "name": "Ada", "made": 1 }, { "id": 2, "name": "Bob" }]);
+    let stubs = Stubs::new()
+        .on("GET folders", first)
+        .on("GET folders?cursor=then", then)
+        .on("GET people", people)
+        .variant(Variant::new("PUT people/1").status(204));
+    let paged = Endpoint::new("/folders").list_key("rows").paging(Paging::cursors("cursor", "next"));
+    let rest = Rest::at("https://api.example.com")
+        .model::<Folder>(paged)
+        .model::<Person>(Endpoint::new("/people"))
+        .transport(stubs.clone());
+    let (repo, _) = over(&stubs, |builder| builder.remote(rest)).await;
+    repo.reading(ReadPolicy::RemoteOnly).get(Select::<Person>::all()).await.unwrap();
+    // As the first page comes, that name is another's.
+    assert_eq!(fetch(&repo).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let mut people = here::<Person>(&repo).await;
+    people.sort_by_key(|person| person.id);
+    assert_eq!((people[0].name.as_str(), people[1].name.as_str()), ("Ada", "Eve"));
+    let ada = Person { name: "Ann".into(), ..people.remove(0) };
+    repo.outbox().resume();
+    soon(repo.upsert(&ada).await.unwrap().accepted()).await.unwrap();
+    assert_eq!(stubs.calls().last().unwrap().json().unwrap()["made"], 1);
 }
 
 // Rules: m-assoc-remote

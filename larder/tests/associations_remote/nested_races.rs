@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder::core::{OpenStore, Opening, Sent, Store};
-use larder::rest::Endpoint;
+use larder::rest::{Action, Endpoint};
 use larder::{
     Builder, ErrorKind, Idempotency, Many, Memory, Model, One, Operation, OutboxSettings, Pushed, Repository,
     Rest, RowState, Strategy, TokioRuntime,
@@ -21,19 +21,19 @@ use crate::support::gates::{Call, dequeues};
 use crate::support::soon;
 
 /// A store that can be made to wait.
-async fn waiting() -> (Arc<dyn Store>, Arc<Faults>) {
+pub(super) async fn waiting() -> (Arc<dyn Store>, Arc<Faults>) {
     let runtime = Arc::new(TokioRuntime::current().unwrap());
     let schemas = Arc::new([Order::schema(), Item::schema(), Part::schema()]);
     let disk = OpenStore::open(Box::new(Memory::new()), &Opening { runtime, schemas }).await.unwrap();
     Faulty::over(&disk, 1)
 }
 
-fn accepting() -> Variant {
+pub(super) fn accepting() -> Variant {
     Variant::new("PUT orders/1").status(204)
 }
 
 /// A commit that writes the row of this part.
-fn writes_part(call: &Call<'_>) -> bool {
+pub(super) fn writes_part(call: &Call<'_>) -> bool {
     call.writes(Part::schema(), &3_u32.into())
 }
 
@@ -42,17 +42,17 @@ fn writes_item(call: &Call<'_>) -> bool {
     call.writes(Item::schema(), &7_u32.into())
 }
 
-fn with_a_part(mut item: Item) -> Item {
+pub(super) fn with_a_part(mut item: Item) -> Item {
     item.parts.push(Part { id: 3, item: One::to(7), label: "brim".into() });
     item
 }
 
-async fn seqs(repo: &Repository) -> Vec<u64> {
+pub(super) async fn seqs(repo: &Repository) -> Vec<u64> {
     repo.outbox().list(0, 99).await.unwrap().iter().map(|entry| entry.seq).collect()
 }
 
 /// True as long as the item has something in the outbox.
-async fn is_queued(repo: &Repository) -> bool {
+pub(super) async fn is_queued(repo: &Repository) -> bool {
     repo.outbox().list(0, 99).await.unwrap().iter().any(|entry| entry.model == "Item")
 }
 
@@ -99,6 +99,34 @@ async fn a_request_has_arrived_if_each_of_its_rows_has(
     repo.outbox().resume();
     soon(stored.accepted()).await.unwrap();
     assert_eq!(stubs.calls_of("PUT orders/1").len(), requests);
+}
+
+// Rules: m-assoc-send, o-idempotency, o-success
+#[rstest]
+#[case::a_creation_makes_all_that_is_in_it(4, "POST orders", 1)]
+#[case::a_change_may_not_have(1, "PUT orders/1", 2)]
+#[tokio::test]
+async fn where_the_rows_of_a_request_can_not_be_asked_about_its_own_row_tells_what_it_can(
+    #[case] id: u32,
+    #[case] request: &str,
+    #[case] requests: usize,
+) {
+    let lost = Variant::new(request).status(502).then(Answer::new().status(204));
+    let there = json!({ "id": id, "note": "now" });
+    let stubs = Stubs::new().variant(lost).on(&format!("GET orders/{id}"), there);
+    let asks = [Operation::Insert, Operation::Update]
+        .into_iter()
+        .fold(Endpoint::new("/orders"), |asks, operation| asks.idempotency(operation, Idempotency::Probe));
+    let silent = Endpoint::new("/items").without(Action::One).without(Action::List);
+    let rest = Rest::at("https://api.example.com").model::<Order>(asks).model::<Item>(silent);
+    let rest = rest.transport(stubs.clone());
+    let repo = stocked(&stubs, |builder: Builder| builder.remote(rest)).await;
+    let mut saved = Order { id, note: "now".into(), items: Many::default() };
+    saved.items.push(Item { id: 9, order: One::to(id), ..item("cap", None) });
+    let stored = repo.upsert(&saved).await.unwrap();
+    repo.outbox().resume();
+    soon(stored.accepted()).await.unwrap();
+    assert_eq!(stubs.calls_of(request).len(), requests);
 }
 
 // Rules: c-nested, m-extra

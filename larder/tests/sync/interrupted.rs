@@ -71,6 +71,30 @@ async fn a_remote_that_is_overloaded_in_the_middle_is_asked_on_later() {
     assert_eq!(server.asked().len(), 3, "the first page is here");
 }
 
+// Rules: s-resume
+#[rstest]
+#[case::by_pages_and_now_by_changes(DeltaScope::Nothing, DeltaScope::ChangesAndDeletions, "everything Note")]
+#[case::by_changes_and_now_by_pages(DeltaScope::ChangesAndDeletions, DeltaScope::Nothing, "page Note")]
+#[tokio::test]
+async fn a_pull_that_came_another_way_than_the_remote_is_pulled_now_does_not_go_on(
+    #[case] before: DeltaScope,
+    #[case] now: DeltaScope,
+    #[case] first: &str,
+) {
+    let server = Server::telling(Memory::new().delta_page(2)).await;
+    server.page.store(2, Ordering::SeqCst);
+    *server.scope.lock().unwrap() = before;
+    server.fill(6).await;
+    let disk = opened(Memory::new()).await;
+    broken_off(&server, &disk, 1).await;
+    *server.scope.lock().unwrap() = now;
+    let repo = server.repo(disk).await;
+    let report = sync(&repo).await.unwrap();
+    assert!(!is_resumed(&report) && report.is_complete(), "{report:?}");
+    assert_eq!(server.asked()[0], first);
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
 // Rules: s-aside, s-pull
 #[rstest]
 #[case::not_let_in(ErrorKind::Unauthorized, 401)]

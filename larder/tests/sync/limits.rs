@@ -52,6 +52,24 @@ async fn a_deadline_stops_a_request_that_does_not_come_back() {
     assert_eq!(count(&repo).await, 21);
 }
 
+// Rules: s-until, s-resume
+#[tokio::test]
+async fn a_pull_that_goes_on_and_hears_nothing_in_time_goes_on_later() {
+    let server = Server::paging(3).await;
+    server.fill(20).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
+    let stopped = repo.sync_until(LONG, Budget::unlimited().pages(2)).model::<Note>().unwrap();
+    stopped.await.unwrap();
+    server.hangs.store(true, Ordering::SeqCst);
+    let late = repo.sync_until(Duration::from_millis(100), Budget::unlimited()).model::<Note>().unwrap();
+    let report = soon(late.into_future()).await.unwrap();
+    // On a machine that is busy the time is up before it begins.
+    assert!(matches!(report.remarks[..], [] | [Remark::Resumed { pages: 2, .. }]), "{report:?}");
+    assert_eq!((report.pulled, report.models_left), (0, vec!["Note"]));
+    server.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(repo.sync().model::<Note>().unwrap().await.unwrap().pulled, 14);
+}
+
 // Rules: s-progress
 #[tokio::test]
 async fn progress_is_told_after_each_page_by_a_stream_and_by_a_callback() {

@@ -234,7 +234,9 @@ async fn an_answer_of_which_a_row_could_not_be_read_is_given_again_and_a_full_pu
     server.misfits.lock().unwrap().clear();
     assert_eq!(sync(&repo).await.unwrap().pulled, 4);
     assert_eq!(here(&repo).await.len(), 4);
+    server.asked();
     assert_eq!(sync(&repo).await.unwrap().pulled, 0, "nothing has changed");
+    assert_eq!(server.asked(), ["page Note"]);
     let full = repo.sync().model::<Note>().unwrap().full();
     assert_eq!(full.await.unwrap().pulled, 4);
     assert_eq!(sync(&repo).await.unwrap().pulled, 0, "that was not forgotten");
