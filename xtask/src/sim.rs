@@ -43,10 +43,8 @@ const HEAD: &str = "\
 
 What `larder-sim` has shown at full length. Every world is decided by its seed; a rule that does not hold ends the campaign
 with a test to paste. Times are of the worlds' own clocks; the day offline passes on a real disk. In the
-tests each campaign runs at a hundredth of this length (clock jumps at 3 %). Of the busiest second after an outage, all worlds
-together are held to 1.5 times the mean. One world can't be: of 33 clients a second that know nothing of each other, chance alone
-makes more than that, however evenly they draw. To repeat all of it, or one by the name of its
-test:
+tests each campaign runs at a hundredth of this length (clock jumps at 3 %). The busiest second after an outage is held to 1.5
+times the mean in each world. To repeat all of it, or one by the name of its test:
 
 ```sh
 cargo xtask sim

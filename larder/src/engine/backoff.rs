@@ -1,13 +1,8 @@
-//! Capped exponential backoff: full jitter while it grows, the upper third of the cap once it has grown.
+//! Capped exponential backoff with full jitter, and turns: how the attempts of very many clients stay apart.
 
 use std::time::Duration;
 
 /// How long to wait after failures.
-///
-/// On the way up a wait is anywhere below its ceiling, so that clients whose attempts failed at one moment don't stay
-/// together. At the cap they have spread, and what matters is how many of them find the remote when it is back: with waits
-/// between `a` and 1 times the cap that is up to `2 / (1 + a)` times the mean of the recovery. `a = 0` makes it twice the
-/// mean, two thirds make it 1.2 times; closer to 1, clients that are together don't spread any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     /// The ceiling after the first failure.
@@ -23,15 +18,62 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after the `failures`-th failure in a row, counted from 1: as `jitter` says, anywhere below the ceiling, and
-    /// at the cap anywhere in its upper third.
+    /// The wait after the `failures`-th failure in a row, counted from 1: as `jitter` says, anywhere below the ceiling.
     pub(crate) fn wait(&self, failures: u32, jitter: u64) -> Duration {
-        let doublings = failures.saturating_sub(1).min(31);
-        let ceiling = self.base.saturating_mul(1 << doublings);
-        let (least, most) =
-            if ceiling < self.cap { (Duration::ZERO, ceiling) } else { (self.cap / 3 * 2, self.cap) };
-        least + part(most - least, jitter)
+        part(self.ceiling(failures).min(self.cap), jitter)
     }
+
+    fn ceiling(&self, failures: u32) -> Duration {
+        self.base.saturating_mul(1 << failures.saturating_sub(1).min(31))
+    }
+
+    /// How far apart the turns of a client are: as far as waits below the highest ceiling are on average.
+    fn period(&self) -> Duration {
+        self.cap / 2
+    }
+}
+
+/// The attempts at a remote that can't be reached, by a client that is one of many.
+///
+/// On the way up a wait is anywhere below its ceiling. Once the ceiling has come to half of the cap, the client has a turn: a
+/// moment in a period of half of the cap, drawn once and kept. So turns are spread evenly over the period whatever
+/// happened to all clients at one moment, before or since, and when the remote is back it hears of all of them within one period,
+/// and in each second of it of as many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turns {
+    failures: u32,
+    /// The last turn, on the monotonic clock.
+    last: Option<Duration>,
+}
+
+impl Turns {
+    /// True if no attempt has failed.
+    pub(crate) fn is_new(&self) -> bool {
+        self.failures == 0
+    }
+
+    /// An attempt has failed: the moment of the next.
+    pub(crate) fn next(&mut self, backoff: &Backoff, mono: Duration, jitter: u64) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let period = backoff.period();
+        let wait = match self.last {
+            _ if backoff.ceiling(self.failures) < period => {
+                return mono.saturating_add(backoff.wait(self.failures, jitter));
+            }
+            // However long the attempt took: those whose attempts failed at one moment don't come together again.
+            Some(last) if !period.is_zero() => period - since(last, mono, period),
+            _ => part(period, jitter),
+        };
+        let turn = mono.saturating_add(wait);
+        self.last = Some(turn);
+        turn
+    }
+}
+
+/// How much of the period has passed since the last turn, or the one that has been left out since.
+fn since(last: Duration, mono: Duration, period: Duration) -> Duration {
+    let passed = mono.saturating_sub(last).as_nanos() % period.as_nanos();
+    Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX))
 }
 
 /// How far apart those who regain their connection at one moment begin, unless told otherwise.
@@ -44,35 +86,4 @@ pub(crate) fn part(room: Duration, jitter: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        // Rules: o-backoff
-        #[test]
-        fn a_wait_stays_below_its_ceiling_and_at_the_cap_in_its_upper_third(
-            base in 1..2_000_u64, cap in 1..600_000_u64, failures in 1..u32::MAX, jitter: u64
-        ) {
-            let backoff = Backoff { base: Duration::from_millis(base), cap: Duration::from_millis(cap) };
-            let wait = backoff.wait(failures, jitter);
-            prop_assert!(wait <= backoff.cap);
-            match 1_u64.checked_shl(failures - 1).map(|times| base.saturating_mul(times)) {
-                Some(ceiling) if ceiling < cap => prop_assert!(wait <= Duration::from_millis(ceiling)),
-                _ => prop_assert!(wait >= backoff.cap / 3 * 2),
-            }
-        }
-    }
-
-    // Rules: o-backoff
-    #[test]
-    fn all_of_the_room_is_used() {
-        let backoff = Backoff::default();
-        let ends = |failures| [0, u64::MAX].map(|jitter| backoff.wait(failures, jitter).as_millis());
-        assert_eq!(ends(1), [0, 500]);
-        assert_eq!(ends(10), [0, 256_000]);
-        assert_eq!(ends(11), [200_000, 300_000]);
-        assert_eq!(ends(u32::MAX), [200_000, 300_000]);
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backoff::{Backoff, Turns};
+
 /// Where an entry goes: `None` for the remote itself, where all rows go.
 pub(crate) type Host = Option<Arc<str>>;
 
@@ -16,7 +18,7 @@ pub(super) struct Standing {
     pub(super) down: Option<Duration>,
     /// It asked to be left alone until then: what it answers to others meanwhile changes nothing about that.
     asked: Option<Duration>,
-    pub(super) failures: u32,
+    turns: Turns,
 }
 
 impl Standing {
@@ -25,7 +27,7 @@ impl Standing {
         match () {
             () if self.held || self.down.is_some_and(|until| until > mono) => 0,
             // One that was unreachable is tried by one entry alone.
-            () if self.failures > 0 => 1_usize.saturating_sub(on_their_way()),
+            () if !self.turns.is_new() => 1_usize.saturating_sub(on_their_way()),
             () => usize::MAX,
         }
     }
@@ -33,7 +35,7 @@ impl Standing {
     /// It has answered.
     pub(super) fn heard(&mut self, mono: Duration) {
         self.down = self.asked.filter(|until| *until > mono);
-        self.failures = 0;
+        self.turns = Turns::default();
     }
 
     /// It asked to be left alone until then.
@@ -42,9 +44,12 @@ impl Standing {
         self.down = self.down.max(Some(until));
     }
 
-    /// It can't be reached, and is left alone until then.
-    pub(super) fn unreachable(&mut self, until: Duration) {
-        self.down = self.down.max(Some(until));
+    /// It can't be reached, and is left alone until its next turn. Of what was on its way together, the first to come back
+    /// says all that there is to say.
+    pub(super) fn unreachable(&mut self, backoff: &Backoff, mono: Duration, jitter: u64) {
+        if self.down.is_none_or(|until| until <= mono) {
+            self.down = Some(self.turns.next(backoff, mono, jitter));
+        }
     }
 
     /// Cuts every wait short; the one that it asked for if somebody insists.
@@ -53,7 +58,7 @@ impl Standing {
             self.asked = None;
         }
         self.down = self.asked;
-        self.failures = 0;
+        self.turns = Turns::default();
     }
 }
 

@@ -391,14 +391,9 @@ impl Engine {
         let Some(host) = self.window.get(seq).map(|tracked| tracked.head.host.clone()) else {
             return;
         };
-        let standing = self.hosts.entry(host.clone()).or_default();
-        standing.failures = standing.failures.saturating_add(1);
         match wait {
             Some(wait) => self.leave_alone(host, mono, wait),
-            None => {
-                let wait = self.settings.backoff.wait(standing.failures, jitter);
-                standing.unreachable(mono.saturating_add(wait));
-            }
+            None => self.hosts.entry(host).or_default().unreachable(&self.settings.backoff, mono, jitter),
         }
         self.window.update(seq, |tracked| {
             tracked.reconciled = false;

@@ -11,7 +11,7 @@ use super::pull::Budget;
 use super::read::unreachable;
 use super::{Repository, SyncReport};
 use crate::contained::{self, ContainedPower};
-use crate::engine::backoff::{Backoff, SPREAD, part};
+use crate::engine::backoff::{Backoff, SPREAD, Turns, part};
 use crate::events::{Part, Teller};
 
 /// How often conditions that don't tell of their changes are looked at.
@@ -163,7 +163,7 @@ impl Syncing {
     pub(super) async fn run(self, repo: Repository) {
         let runtime = Arc::clone(&repo.shared.runtime);
         let began = runtime.monotonic();
-        let (mut due, mut again, mut failures) = (self.auto.start, None, 0);
+        let (mut due, mut again, mut turns) = (self.auto.start, None, Turns::default());
         loop {
             let mut crowd = !due && self.wait(&repo, began, again).await;
             // The connection may be lost again in the meantime.
@@ -176,12 +176,14 @@ impl Syncing {
                 None => repo.sync(),
             };
             let report = sync.await;
-            (failures, again) = match &report {
+            again = match &report {
                 Err(error) if unreachable(error) => {
-                    let wait = self.backoff.wait(failures + 1, runtime.random());
-                    (failures + 1, Some(runtime.monotonic().saturating_add(wait)))
+                    Some(turns.next(&self.backoff, runtime.monotonic(), runtime.random()))
                 }
-                _ => (0, None),
+                _ => {
+                    turns = Turns::default();
+                    None
+                }
             };
             if let Err(error) = &report {
                 tracing::debug!(%error, "a sync in the background failed");

@@ -1,7 +1,6 @@
 //! Listening to a remote that pushes its changes: from the last position on, with a pull for what may have been missed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::StreamExt;
 use larder_core::{Change, Changed, Error, ErrorKind, Op, Result, Schema};
@@ -9,7 +8,7 @@ use larder_core::{Change, Changed, Error, ErrorKind, Op, Result, Schema};
 use super::Repository;
 use super::pull::{Kept, stray};
 use super::pushed::Gathered;
-use crate::engine::backoff::Backoff;
+use crate::engine::backoff::{Backoff, Turns};
 
 /// How many changes that have come already are stored in one transaction.
 const TOGETHER: usize = 256;
@@ -22,22 +21,22 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) async fn run(self, repo: Repository) {
-        let (mut failures, mut gap) = (0, true);
+        let (mut turns, mut gap) = (Turns::default(), true);
         loop {
             let model = self.schema.model;
-            match self.listen(&repo, &mut gap, &mut failures).await {
+            match self.listen(&repo, &mut gap, &mut turns).await {
                 Ok(()) => tracing::debug!(model, "the stream of changes has ended"),
                 Err(error) if error.kind() == ErrorKind::Unsupported => return,
                 Err(error) => tracing::debug!(model, %error, "the stream of changes broke off"),
             }
-            failures += 1;
-            let wait: Duration = self.backoff.wait(failures, repo.shared.runtime.random());
-            repo.shared.runtime.sleep(wait).await;
+            let runtime = &repo.shared.runtime;
+            let next = turns.next(&self.backoff, runtime.monotonic(), runtime.random());
+            runtime.sleep(next.saturating_sub(runtime.monotonic())).await;
         }
     }
 
     /// Listens until the stream ends. `gap`: something may have been missed that no position tells of.
-    async fn listen(&self, repo: &Repository, gap: &mut bool, failures: &mut u32) -> Result<()> {
+    async fn listen(&self, repo: &Repository, gap: &mut bool, turns: &mut Turns) -> Result<()> {
         let (schema, provider) = (self.schema, Arc::clone(&repo.remote()?.provider));
         let unsupported =
             || Error::new(ErrorKind::Unsupported, "the remote does not push").model(schema.model);
@@ -52,7 +51,7 @@ impl Listening {
         let mut changes = changes.ready_chunks(TOGETHER);
         while let Some(chunk) = changes.next().await {
             if chunk.iter().any(Result::is_ok) {
-                *failures = 0;
+                *turns = Turns::default();
             }
             self.take(repo, chunk, gap).await?;
         }

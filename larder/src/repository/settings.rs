@@ -92,7 +92,8 @@ impl OutboxSettings {
     }
 
     /// The ceiling of the first wait and the highest ceiling; 500 ms and 5 minutes unless told otherwise. A wait is anywhere
-    /// below its ceiling, which doubles with each failure; at the highest it is anywhere in its upper third.
+    /// below its ceiling, which doubles with each failure. A remote that stays out of reach is tried each half of the highest
+    /// ceiling from then on, at a moment that is drawn for this device.
     pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
         self.engine.backoff = Backoff { base, cap };
         self

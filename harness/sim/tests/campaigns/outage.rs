@@ -10,8 +10,8 @@ use crate::record::{is_full, note, size};
 
 /// The server is away for so long.
 const OUTAGE: Duration = Duration::from_secs(40 * 60);
-/// The longest wait of the outbox, and some time.
-const AFTER: Duration = Duration::from_secs(5 * 60 + 10);
+/// Between two turns of a client, and some time.
+const AFTER: Duration = Duration::from_secs(150 + 10);
 
 /// Mutations that arrived in each second since the end of an outage, until the last client was heard. With an even seed the
 /// clients write one after the other within the first half of the outage, with an odd one all at its beginning.
@@ -64,25 +64,24 @@ fn peak_of_chance(clients: u64, seconds: usize) -> f64 {
     peaks.sum::<f64>() / draws as f64
 }
 
-// Rules: o-backoff
+// Rules: o-turns
 #[test]
 fn clients_after_an_outage() {
     let (clients, worlds) = (size(10_000), if is_full() { 10 } else { 2 });
-    let (mut together, mut peaks, mut extra) = (Vec::new(), 0.0, 0);
+    let (mut recoveries, mut extra) = (Vec::new(), 0);
     for seed in 0..worlds {
         let load = recovery(seed, clients);
-        peaks += peak(&load) / worlds as f64;
         extra += load.iter().sum::<u64>() - clients;
-        together.resize(together.len().max(load.len()), 0);
-        load.iter().zip(&mut together).for_each(|(load, sum)| *sum += load);
+        // Of few clients the busiest second is chance: what the engine makes of ten thousand is tested there.
+        assert!(!is_full() || peak(&load) <= 1.5, "world {seed}: {}: {load:?}", peak(&load));
+        recoveries.push(load);
     }
-    let (seconds, all) = (together.len(), clients * worlds);
-    // Of few clients the busiest second is chance.
-    if is_full() {
-        assert!(peak(&together) <= 1.5, "{}: {together:?}", peak(&together));
-    }
-    let extra = extra as f64 / all as f64;
+    let seconds = recoveries.iter().map(Vec::len).max().unwrap_or(0);
+    assert!(seconds <= 151, "a client is heard after {seconds} s");
+    let extra = extra as f64 / (clients * worlds) as f64;
     assert!(extra <= 0.2, "{extra}");
+    let peaks: Vec<f64> = recoveries.iter().map(|load| peak(load)).collect();
+    let (mean, most) = (peaks.iter().sum::<f64>() / worlds as f64, peaks.iter().copied().fold(0.0, f64::max));
     note(
         "clients after an outage",
         &format!(
@@ -91,10 +90,8 @@ fn clients_after_an_outage() {
         ),
         &[
             ("recovery", format!("{seconds} s")),
-            ("mean a second and world", format!("{:.1}", all as f64 / seconds as f64 / worlds as f64)),
-            ("busiest second of all worlds together, by the mean", format!("{:.2}", peak(&together))),
-            ("if clients were spread evenly by chance", format!("{:.2}", peak_of_chance(all, seconds))),
-            ("busiest second of one world, by the mean", format!("{peaks:.2}")),
+            ("mean a second", format!("{:.1}", clients as f64 / seconds as f64)),
+            ("busiest second, by the mean", format!("{mean:.2}, in the worst world {most:.2}")),
             ("if clients were spread evenly by chance", format!("{:.2}", peak_of_chance(clients, seconds))),
             ("extra requests", format!("{:.1} %", 100.0 * extra)),
         ],

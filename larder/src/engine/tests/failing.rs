@@ -156,13 +156,25 @@ fn waits(answer: Answer, times: usize) -> Vec<u128> {
     waits
 }
 
-// Rules: o-backoff
+// Rules: o-backoff, o-turns
 #[test]
 fn the_ceiling_doubles_with_each_failure_up_to_the_cap() {
-    let doubled =
-        [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000];
-    assert_eq!(waits(UNREACHABLE, 12), doubled, "of a host that can't be reached");
-    assert_eq!(waits(FAILED, 9), doubled[..9], "of an entry that the remote failed at");
+    let doubled = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000];
+    assert_eq!(waits(FAILED, 9), doubled, "of an entry that the remote failed at");
+    let turns = [&doubled[..], &[150_000, 150_000, 150_000]].concat();
+    assert_eq!(waits(UNREACHABLE, 12), turns, "of a host that can't be reached");
+}
+
+// Rules: o-turns
+#[test]
+fn what_was_on_its_way_together_fails_once() {
+    let heads = (1..=8).map(|seq| head(seq, &seq.to_string(), KEYED)).collect();
+    let (mut engine, _) = loaded(at(0), heads);
+    assert_eq!(marked(&mut engine, at(0), &[1, 2, 3, 4, 5, 6, 7, 8]).len(), 8);
+    for seq in 1..=8 {
+        answered(&mut engine, at(0), seq, UNREACHABLE);
+    }
+    assert_eq!(engine.wait_until(), Some(Duration::from_millis(500)), "it is the first wait");
 }
 
 // Rules: o-backoff
