@@ -25,7 +25,7 @@ const LINES: &str = "target/campaigns";
 const PAGE: &str = "docs/src/simulated.md";
 
 /// The campaigns: the target that each is in, and its test.
-const CAMPAIGNS: [(&str, &str); 9] = [
+const CAMPAIGNS: [(&str, &str); 11] = [
     ("campaigns", "weather::seeded_schedules"),
     ("campaigns", "weather::disconnect_storms"),
     ("campaigns", "weather::clock_jumps"),
@@ -34,6 +34,8 @@ const CAMPAIGNS: [(&str, &str); 9] = [
     ("campaigns", "poison::poisoned_queues"),
     ("campaigns", "outage::clients_after_an_outage"),
     ("campaigns", "errands::requests"),
+    ("campaigns", "errands::parted_hosts"),
+    ("campaigns", "lists::lists_paged_by_number"),
     ("day", "offline_for_a_day"),
 ];
 
@@ -161,6 +163,6 @@ mod tests {
 
     #[test]
     fn half_a_page_is_not_written() {
-        assert!(page(&lines(2)).unwrap_err().to_string().contains("2 of 9"));
+        assert!(page(&lines(2)).unwrap_err().to_string().contains("2 of 11"));
     }
 }

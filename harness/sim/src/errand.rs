@@ -18,6 +18,40 @@ pub(crate) const ELSEWHERE: &str = "https://elsewhere.example";
 /// In how many lanes of each host requests are made.
 const LANES: usize = 2;
 
+/// A host that requests go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Host {
+    /// The server, which has the rows, and to which requests go that name a path.
+    Server,
+    /// Another one, for requests alone.
+    Elsewhere,
+}
+
+impl Host {
+    /// That of a request.
+    pub(crate) fn of(target: &str) -> Self {
+        if target.starts_with(ELSEWHERE) { Self::Elsewhere } else { Self::Server }
+    }
+
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Server => Self::Elsewhere,
+            Self::Elsewhere => Self::Server,
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "the server",
+            Self::Elsewhere => "elsewhere",
+        })
+    }
+}
+
 /// A request that is no model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errand {

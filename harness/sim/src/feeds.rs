@@ -9,6 +9,7 @@ use larder_core::{
     Schema, async_trait,
 };
 
+use crate::errand::Host;
 use crate::kernel::lock;
 use crate::link::{Effect, Link, Said, broken};
 use crate::overseer::Arrival;
@@ -62,7 +63,7 @@ impl Delta for Link {
             Box::pin(async move { server.changes(&cx, schema, since.as_deref()).await })
         });
         let revision = self.revision();
-        let answer = self.carry(cx, &format!("changes of {}", schema.model), effect).await?;
+        let answer = self.carry(cx, Host::Server, &format!("changes of {}", schema.model), effect).await?;
         if let DeltaAnswer::Page(page) = &answer {
             let next = page.more.then_some(page.cursor.as_str());
             let arrival = Arrival { rows: &page.rows, key: None, resumed: since, next };
@@ -88,7 +89,7 @@ impl Realtime for Link {
                 realtime.subscribe(&cx, schema, from.as_deref()).await
             })
         });
-        let pushes = self.carry(cx, &format!("listen to {}", schema.model), effect).await?;
+        let pushes = self.carry(cx, Host::Server, &format!("listen to {}", schema.model), effect).await?;
         let pushing = Pushing { world: Arc::clone(&self.world), device: self.device, schema, pushes, nth: 0 };
         Ok(Box::pin(unfold(Some(pushing), |pushing| async { pushing?.next().await })))
     }
@@ -112,7 +113,7 @@ impl Pushing {
         };
         self.nth += 1;
         self.world.kernel.sleep(self.delay()).await;
-        if !matches!(self.world.way(self.device), Way::Open) {
+        if !matches!(self.world.way(self.device, Host::Server), Way::Open) {
             self.world.note(Of(self.device), format_args!("listens to {} no more", self.schema.model));
             return Some((Err(broken()), None));
         }

@@ -16,6 +16,7 @@ mod kernel;
 mod link;
 mod network;
 mod overseer;
+mod parted;
 mod report;
 mod rest;
 mod rules;
@@ -32,7 +33,7 @@ mod world;
 
 pub use device::{Device, World};
 pub use disk::Disk;
-pub use errand::{Errand, Repeat};
+pub use errand::{Errand, Host, Repeat};
 pub use larder_harness::Random;
 pub use network::Network;
 pub use report::{Failure, Run, Tally};

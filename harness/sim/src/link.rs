@@ -13,6 +13,7 @@ use larder_core::{
 };
 use tokio::sync::oneshot;
 
+use crate::errand::Host;
 use crate::kernel::{Owner, lock};
 use crate::overseer::Arrival;
 use crate::schedule::Fate;
@@ -58,7 +59,13 @@ impl Link {
     }
 
     /// Carries a request to the server and the answer back, as far as its fate lets it.
-    pub(crate) async fn carry<T: Said>(&self, cx: &Context, what: &str, effect: Effect<T>) -> Result<T> {
+    pub(crate) async fn carry<T: Said>(
+        &self,
+        cx: &Context,
+        host: Host,
+        what: &str,
+        effect: Effect<T>,
+    ) -> Result<T> {
         if !self.world.is_alive(self.device, self.life) {
             return pending().await;
         }
@@ -69,7 +76,7 @@ impl Link {
         let left = cx.deadline.map(|deadline| deadline.saturating_sub(self.runtime.monotonic()));
         let patience = self.runtime.sleep(left.map_or(patience, |left| left.min(patience)));
         let given_up = select(patience, Box::pin(cx.cancellation.cancelled()));
-        let answer = Box::pin(self.answer(nth, fate, effect));
+        let answer = Box::pin(self.answer(host, nth, fate, effect));
         let answer = match select(answer, given_up).await {
             Either::Left((answer, _)) => answer,
             Either::Right((Either::Left(_), _)) => {
@@ -91,9 +98,15 @@ impl Link {
         answer
     }
 
-    async fn answer<T: Said>(&self, nth: u64, fate: Option<Fate>, effect: Effect<T>) -> Result<T> {
+    async fn answer<T: Said>(
+        &self,
+        host: Host,
+        nth: u64,
+        fate: Option<Fate>,
+        effect: Effect<T>,
+    ) -> Result<T> {
         let (there, back) = self.world.plan.network.times(self.world.seed, self.device, nth);
-        match self.world.way(self.device) {
+        match self.world.way(self.device, host) {
             Way::Cut => return Err(refused()),
             Way::Portal => {
                 self.runtime.sleep(there + back).await;
@@ -135,7 +148,7 @@ impl Link {
             world.kernel.sleep(back).await;
             // An answer does not reach a device that is cut off: nobody hears of it, not even that it is lost. And nobody may
             // wait for it any more.
-            let _ = match (world.way(device), fate) {
+            let _ = match (world.way(device, host), fate) {
                 (Way::Cut, _) => return world.never_heard_of(heard),
                 (_, Some(Fate::ReplyLost)) => heard.send(Err(broken())),
                 (_, Some(Fate::LateStatus(status))) => heard.send(Err(status_error(status))),
@@ -249,7 +262,7 @@ impl Provider for Link {
             Box::pin(async move { server.get(&cx, schema, &query).await })
         });
         let revision = self.revision();
-        let page = self.carry(cx, &what, effect).await?;
+        let page = self.carry(cx, Host::Server, &what, effect).await?;
         let resumed = cx.resume.as_ref().map(|token| token.0.as_str());
         let next = page.next.as_ref().map(|token| token.0.as_str());
         let arrival = Arrival { rows: &page.rows, key: query.as_key(), resumed, next };
@@ -263,7 +276,7 @@ impl Provider for Link {
             let (server, query) = (Arc::clone(&server), query.clone());
             Box::pin(async move { server.exists(schema, &query).await })
         });
-        self.carry(cx, &format!("exists {}", schema.model), effect).await
+        self.carry(cx, Host::Server, &format!("exists {}", schema.model), effect).await
     }
 
     fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {
@@ -288,7 +301,8 @@ impl Provider for Link {
             let (server, world, mutation) = (Arc::clone(&server), Arc::clone(&world), mutation.clone());
             Box::pin(async move { server.apply(world.kernel.now(), device, &mutation).await })
         });
-        let answer = self.carry(cx, &what, effect).await;
+        let answer = self.carry(cx, Host::Server, &what, effect).await;
+        self.world.heard(self.device, Host::Server, answer.as_ref().err());
         if answer.as_ref().is_err_and(in_vain) {
             lock(&self.world.overseer).came_to_nothing(self.device, id);
         }
@@ -324,6 +338,7 @@ impl Requests for Link {
     }
 
     async fn forward(&self, cx: &Context, request: &Request) -> Result<Response> {
+        let host = Host::of(&request.target);
         let what =
             format!("{} {} {}", request.method, request.target, String::from_utf8_lossy(&request.body));
         let blind = lock(&self.world.overseer).requests(self.device, request);
@@ -336,7 +351,8 @@ impl Requests for Link {
             let answer = server.take(world.kernel.now(), device, &asked);
             Box::pin(std::future::ready(answer))
         });
-        let answer = self.carry(cx, &what, effect).await;
+        let answer = self.carry(cx, host, &what, effect).await;
+        self.world.heard(self.device, host, answer.as_ref().err());
         if answer.as_ref().is_err_and(in_vain) {
             lock(&self.world.overseer).came_to_nothing(self.device, request.id);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder_harness::Random;
 
+use crate::errand::Host;
 use crate::schedule::{Event, Fate, What, When};
 
 /// The network between the devices and the server.
@@ -28,6 +29,7 @@ pub struct Network {
     shares: Vec<(u64, Kind)>,
     cuts: usize,
     portals: usize,
+    partitions: usize,
     lasting: RangeInclusive<u64>,
     pub(crate) patience: Duration,
 }
@@ -52,6 +54,7 @@ impl Network {
             shares: Vec::new(),
             cuts: 0,
             portals: 0,
+            partitions: 0,
             lasting: 2..=60,
             patience: Duration::from_secs(30),
         }
@@ -154,11 +157,25 @@ impl Network {
         self
     }
 
+    /// How often each device does not reach one of the two hosts that requests go to ([`Host`]), while it reaches the other:
+    /// the rows' host, or the one that some [`errands`](crate::Simulation::errands) go to. Each lasts as long as a cut, and half
+    /// a minute more.
+    #[must_use]
+    pub fn partitions(mut self, times: usize) -> Self {
+        self.partitions = times;
+        self
+    }
+
     /// How many seconds a cut or a portal lasts.
     #[must_use]
     pub fn lasting(mut self, least: u64, most: u64) -> Self {
         self.lasting = least.min(most)..=most;
         self
+    }
+
+    /// Whether anything ever befalls a request of itself.
+    pub(crate) fn befalls(&self) -> bool {
+        !self.shares.is_empty()
     }
 
     /// What befalls the `nth` request of a device, if anything does.
@@ -188,6 +205,12 @@ impl Network {
         for nth in 0..self.cuts + self.portals {
             let lasts = Duration::from_secs(between(random, &self.lasting));
             let what = if nth < self.cuts { What::Cut(lasts) } else { What::Portal(lasts) };
+            to.push(Event { device, when: When::At(moment(random, span)), what });
+        }
+        for _ in 0..self.partitions {
+            let lasts = Duration::from_secs(30 + between(random, &self.lasting));
+            let host = *random.pick(&[Host::Server, Host::Elsewhere]);
+            let what = What::CutFrom(host, lasts);
             to.push(Event { device, when: When::At(moment(random, span)), what });
         }
     }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, Weak};
 
 use larder_core::{
     CommitObserver, Entry, EntryState, Error, Idempotency, Key, Mutation, MutationId, Operation, PageRow,
-    ParkReason, Request, Row, RowState, Schema, Store, StoredRow, Touched,
+    ParkReason, Request, Row, RowState, Schema, Store, StoredRow, Touched, Value,
 };
 
-use crate::errand::MODEL;
+use crate::errand::{Host, MODEL};
 use crate::kernel::lock;
 use crate::server::Running;
 
@@ -278,6 +278,7 @@ impl Overseer {
             if schema.model != MODEL {
                 shows_what_is_pending(device, schema, key, stored.as_ref(), &entries)?;
             }
+            known.stays(device, schema, key, stored.as_ref(), server)?;
             known.goes_on(device, (schema.model, key.clone()), stored.as_ref())?;
             rows.insert((schema.model, key.clone()), stored);
         }
@@ -333,6 +334,34 @@ impl Known {
             }
         }
         self.queued = now;
+        Ok(())
+    }
+
+    /// A row that the server has as it was here is not removed here.
+    fn stays(
+        &self,
+        device: usize,
+        schema: &'static Schema,
+        key: &Key,
+        stored: Option<&StoredRow>,
+        server: &Running,
+    ) -> Result<(), Broken> {
+        let place = (schema.model, key.clone());
+        let Some((last, true)) = self.versions.get(&place).copied() else { return Ok(()) };
+        // What is pushed is not in order with what is pulled, and nobody can tell.
+        let is_own_matter = || self.queued.values().any(|queued| queued.place == place);
+        if stored.is_some() || last == 0 || server.rules.pushes || is_own_matter() {
+            return Ok(());
+        }
+        let there = pollster::block_on(server.rows().load(&cx(), schema, key)).ok().flatten();
+        let is_there = there.is_some_and(|there| {
+            there.row.is_some() && version_of(there.meta.version.as_deref()) == Some(last)
+        });
+        if is_there {
+            let what =
+                format!("device {device}: {} {key} is gone, and the server has version {last}", schema.model);
+            return Err(("what the server has is not removed", what));
+        }
         Ok(())
     }
 
@@ -418,14 +447,25 @@ impl Queued {
     }
 }
 
+/// The host that an entry goes to.
+pub(crate) fn host_of(entry: &Entry) -> Host {
+    if entry.schema.model != MODEL || matches!(shown(entry, "host"), None | Some(Value::Null)) {
+        Host::Server
+    } else {
+        Host::Elsewhere
+    }
+}
+
+/// What an entry's row shows at a field.
+fn shown(entry: &Entry, name: &str) -> Option<Value> {
+    let at = entry.schema.position(name)?;
+    entry.row.as_deref()?.field(at).ok()?.to_value().ok()
+}
+
 /// What goes in order with an entry: what is there for its row, or the lane of a request.
 pub(crate) fn lane(entry: &Entry) -> Place {
-    let shown = |name: &str| {
-        let at = entry.schema.position(name)?;
-        entry.row.as_deref()?.field(at).ok()?.to_value().ok()
-    };
     let key = match entry.schema.model {
-        MODEL => Key::from(format!("{:?} {:?}", shown("host"), shown("lane"))),
+        MODEL => Key::from(format!("{:?} {:?}", shown(entry, "host"), shown(entry, "lane"))),
         _ => entry.key.clone(),
     };
     (entry.schema.model, key)

@@ -54,6 +54,10 @@ pub struct Tally {
     pub parked: u64,
     /// From the end of all faults until nothing was left to send.
     pub rested_after: Duration,
+    /// Pages by number whose rows had moved since the page before ([`numbered_pages_of`](crate::Server::numbered_pages_of)).
+    pub moved: u64,
+    /// How often it was looked at whether what goes to one host goes on while another can't be reached, and something did.
+    pub parted: u64,
     /// Lives of devices.
     pub lives: u64,
 }

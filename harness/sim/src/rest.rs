@@ -46,7 +46,7 @@ fn is_at_rest(world: &Arc<Shared>) -> bool {
 }
 
 /// The mutations of a device that are still to be sent: all but those that wait for a decision, or for one that does.
-fn left(world: &Shared, device: usize) -> Vec<u64> {
+pub(crate) fn left(world: &Shared, device: usize) -> Vec<u64> {
     let Some(store) = world.store(device) else { return vec![0] };
     let (mut left, mut stuck) = (Vec::new(), Vec::<(Place, Vec<Place>)>::new());
     for entry in world.kernel.block(|| entries(&*store)).unwrap_or_default() {

@@ -27,6 +27,8 @@ pub struct Server {
     pub(crate) versions: bool,
     pub(crate) strict: bool,
     pub(crate) page: Option<usize>,
+    /// Pages go on by number.
+    pub(crate) numbered: bool,
     /// How many changes it remembers, if it tells what has changed.
     pub(crate) changes: Option<usize>,
     pub(crate) pushes: bool,
@@ -56,6 +58,8 @@ impl fmt::Debug for Server {
             .field("repeats", &self.repeats)
             .field("apart", &self.apart)
             .field("versions", &self.versions)
+            .field("page", &self.page)
+            .field("numbered", &self.numbered)
             .finish_non_exhaustive()
     }
 }
@@ -68,6 +72,7 @@ impl Server {
             versions: false,
             strict: false,
             page: None,
+            numbered: false,
             changes: None,
             pushes: false,
             away_until: Duration::ZERO,
@@ -138,11 +143,18 @@ impl Server {
         self
     }
 
-    /// Lists come in pages of so many rows.
+    /// Lists come in pages of so many rows. Each goes on after the last row of the one before.
     #[must_use]
     pub fn pages_of(mut self, rows: usize) -> Self {
         self.page = Some(rows.max(1));
         self
+    }
+
+    /// Lists come in pages of so many rows that go on by number: what is written meanwhile moves rows from one page to
+    /// another, so a list may leave out a row that is there throughout, and have another twice.
+    #[must_use]
+    pub fn numbered_pages_of(self, rows: usize) -> Self {
+        Self { numbered: true, ..self.pages_of(rows) }
     }
 
     /// It tells what has changed, and which rows are gone ([`Delta`](larder_core::Delta)); of each model it remembers so many

@@ -171,6 +171,7 @@ impl Shared {
             let mut ledger = lock(&server.ledger);
             tally.effects = ledger.effects.values().sum();
             tally.refused = ledger.refused.len() as u64;
+            tally.moved = ledger.moved;
             tally.arrivals = std::mem::take(&mut ledger.arrivals);
         }
         tally

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::errand::Errand;
+use crate::errand::{Errand, Host};
 
 /// Everything that a run depends on, beside the application itself.
 ///
@@ -18,6 +18,7 @@ use crate::errand::Errand;
 /// 1.200s device 0 acts 8f3a
 /// 2s device 1 is cut off for 30s
 /// 2.500s device 1 sees a portal for 10s
+/// 2.700s device 1 is cut off from elsewhere for 20s
 /// 3s device 0 clock jumps by -3600s
 /// 4s device 0 is killed for 2s
 /// 5s device 0 loses power for 2s
@@ -31,7 +32,7 @@ use crate::errand::Errand;
 /// 8s device 1 requests keyed in lane 0
 /// ";
 /// let schedule: Schedule = text.parse().unwrap();
-/// assert_eq!(schedule.events.len(), 14);
+/// assert_eq!(schedule.events.len(), 15);
 /// assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub enum What {
     PowerCut(Duration),
     /// It has no network.
     Cut(Duration),
+    /// It does not reach a host.
+    CutFrom(Host, Duration),
     /// A portal answers every request with a page of its own.
     Portal(Duration),
     /// The server refuses its credentials; then there are new ones.
@@ -153,6 +156,7 @@ impl fmt::Display for Event {
             What::Kill(down) => write!(f, "is killed{at} for {}", Span(*down)),
             What::PowerCut(down) => write!(f, "loses power{at} for {}", Span(*down)),
             What::Cut(lasts) => write!(f, "is cut off for {}", Span(*lasts)),
+            What::CutFrom(host, lasts) => write!(f, "is cut off from {host} for {}", Span(*lasts)),
             What::Portal(lasts) => write!(f, "sees a portal for {}", Span(*lasts)),
             What::Expiry(lasts) => write!(f, "credentials expire for {}", Span(*lasts)),
             What::Full(lasts) => write!(f, "disk is full for {}", Span(*lasts)),
@@ -265,6 +269,12 @@ fn event(line: &str, devices: usize) -> Option<Event> {
         (Some(at), ["is", "killed", "for", down]) => (at, What::Kill(span(down)?)),
         (Some(at), ["loses", "power", "for", down]) => (at, What::PowerCut(span(down)?)),
         (Some(at), ["is", "cut", "off", "for", lasts]) => (at, What::Cut(span(lasts)?)),
+        (Some(at), ["is", "cut", "off", "from", "the", "server", "for", lasts]) => {
+            (at, What::CutFrom(Host::Server, span(lasts)?))
+        }
+        (Some(at), ["is", "cut", "off", "from", "elsewhere", "for", lasts]) => {
+            (at, What::CutFrom(Host::Elsewhere, span(lasts)?))
+        }
         (Some(at), ["sees", "a", "portal", "for", lasts]) => (at, What::Portal(span(lasts)?)),
         (Some(at), ["clock", "jumps", "by", by]) => (at, What::Jump(by.strip_suffix('s')?.parse().ok()?)),
         _ => return None,

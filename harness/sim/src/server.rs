@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     pub(crate) refused: BTreeSet<MutationId>,
     /// What was said to mutations that did not fit the row that there was: it is said again to a repeat.
     conflicts: BTreeMap<MutationId, Error>,
+    /// Pages by number whose rows had moved since the page before.
+    pub(crate) moved: u64,
     /// Requests that arrived.
     pub(crate) requests: u64,
     /// When they arrived, and from which device.
@@ -64,8 +66,8 @@ pub(crate) struct Running {
     pub(crate) rules: Server,
     rows: Arc<dyn Store>,
     pub(crate) ledger: Mutex<Ledger>,
-    /// The last key of each page that goes on.
-    bookmarks: Mutex<Vec<Key>>,
+    /// Where pages go on: after which key, and after how many rows.
+    bookmarks: Mutex<Vec<(Key, usize)>>,
 }
 
 impl Running {
@@ -200,24 +202,29 @@ impl Running {
         let Some(rows) = paged else {
             return self.rows.get(cx, schema, query).await;
         };
-        // Pages go on after the last key: what is written in between moves nothing from one page to another.
         let mut page = self.rows.get(cx, schema, query).await?;
-        if let Some(last) = cx.resume.as_ref().and_then(|token| self.bookmark(token)) {
-            page.rows.retain(|row| schema.key_of(&*row.row).is_ok_and(|key| key > last));
+        let mut begin = 0;
+        if let Some((last, before)) = cx.resume.as_ref().and_then(|token| self.bookmark(token)) {
+            let mut keys = page.rows.iter().map(|row| schema.key_of(&*row.row));
+            let after = keys.position(|key| key.is_ok_and(|key| key > last)).unwrap_or(page.rows.len());
+            // After the last key, what is written in between moves nothing from one page to another.
+            begin = if self.rules.numbered { before.min(page.rows.len()) } else { after };
+            lock(&self.ledger).moved += u64::from(begin != after);
         }
-        page.steady = true;
+        page.rows.drain(..begin);
+        page.steady = !self.rules.numbered;
         if page.rows.len() > rows {
             page.rows.truncate(rows);
             if let Some(last) = page.rows.last() {
                 let mut bookmarks = lock(&self.bookmarks);
                 page.next = Some(PageToken(bookmarks.len().to_string()));
-                bookmarks.push(schema.key_of(&*last.row)?);
+                bookmarks.push((schema.key_of(&*last.row)?, begin + rows));
             }
         }
         Ok(page)
     }
 
-    fn bookmark(&self, token: &PageToken) -> Option<Key> {
+    fn bookmark(&self, token: &PageToken) -> Option<(Key, usize)> {
         lock(&self.bookmarks).get(token.0.parse::<usize>().ok()?).cloned()
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Plan {
 /// - a page is visible as a whole or not at all;
 /// - a request that is no model and was kept reaches the server or waits for a decision, has its effect after those that
 ///   were made before it in its lane, and is not repeated unless it may be;
+/// - a row that the server has as it is here is not removed here;
+/// - a host that can't be reached holds up nothing that goes to another ([`Network::partitions`]);
 /// - refused credentials count as no failure of what waits for new ones;
 /// - at rest nothing is left to send, and both sides have the same rows.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::errand::Host;
 use crate::network::Network;
 use crate::schedule::{Event, Fate, Schedule, What, When};
 
@@ -11,6 +12,9 @@ use crate::schedule::{Event, Fate, Schedule, What, When};
 pub(crate) struct Lacks {
     /// The network.
     pub(crate) network: Duration,
+    /// The way to each host.
+    pub(crate) server: Duration,
+    pub(crate) elsewhere: Duration,
     /// A network without a portal.
     pub(crate) passage: Duration,
     /// Credentials that the server accepts.
@@ -19,7 +23,7 @@ pub(crate) struct Lacks {
     pub(crate) room: Duration,
 }
 
-/// The way to the server at some moment.
+/// The way to a host at some moment.
 pub(crate) enum Way {
     Open,
     Cut,
@@ -29,9 +33,28 @@ pub(crate) enum Way {
 }
 
 impl Lacks {
-    pub(crate) fn way(&self, now: Duration) -> Way {
+    /// The way to a host is cut until then.
+    pub(crate) fn cut_from(&mut self, host: Host, until: Duration) {
+        match host {
+            Host::Server => self.server = until,
+            Host::Elsewhere => self.elsewhere = until,
+        }
+    }
+
+    /// Whether it lacks nothing, or nothing but the way to this host.
+    pub(crate) fn has_all_but(&self, host: Host, now: Duration) -> bool {
+        let others = self.network.max(self.passage).max(self.credentials).max(self.room);
+        let other = if host == Host::Server { self.elsewhere } else { self.server };
+        others.max(other) <= now
+    }
+
+    pub(crate) fn way(&self, host: Host, now: Duration) -> Way {
+        let of_host = match host {
+            Host::Server => self.server,
+            Host::Elsewhere => self.elsewhere,
+        };
         match () {
-            () if self.network > now => Way::Cut,
+            () if self.network.max(of_host) > now => Way::Cut,
             () if self.passage > now => Way::Portal,
             () if self.credentials > now => Way::Refused,
             () => Way::Open,

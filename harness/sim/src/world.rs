@@ -14,10 +14,11 @@ use larder_harness::Random;
 
 use crate::device::Device;
 use crate::disk::{Disk, Medium};
-use crate::errand::Errand;
+use crate::errand::{Errand, Host};
 use crate::kernel::{Kernel, Owner, lock};
 use crate::link::Uplink;
 use crate::overseer::Overseer;
+use crate::parted::Troubles;
 use crate::report::{Failure, Tally};
 use crate::runtime::{Offset, WorldRuntime};
 use crate::schedule::{Event, Fate, Schedule, What};
@@ -64,6 +65,7 @@ pub(crate) struct Slot {
     steps: AtomicU64,
     requests: AtomicU64,
     life: Mutex<Option<Life>>,
+    pub(crate) troubles: Troubles,
     pub(crate) lacks: Mutex<Lacks>,
     /// There are new credentials, and nobody was there to hear of them.
     renewed: AtomicBool,
@@ -89,6 +91,7 @@ impl Shared {
             steps: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             life: Mutex::default(),
+            troubles: Troubles::default(),
             lacks: Mutex::default(),
             renewed: AtomicBool::default(),
             faulty: AtomicBool::default(),
@@ -163,6 +166,7 @@ impl Shared {
         }
         let number = slot.lives.fetch_add(1, Ordering::Relaxed) + 1;
         *lock(&slot.life) = Some(Life { number, store: None, repo: None });
+        slot.troubles.begin_anew();
         self.note(Of(device), format_args!("starts, life {number}"));
         let owner = Owner::Device { device, life: number };
         let world = Arc::clone(self);
@@ -255,7 +259,7 @@ impl Shared {
     }
 
     /// Whether a device can't be expected to start in this life.
-    fn hinders(&self, device: usize) -> bool {
+    pub(crate) fn hinders(&self, device: usize) -> bool {
         self.lacks_room(device) || self.slots[device].failed.load(Ordering::Relaxed)
     }
 
@@ -277,7 +281,11 @@ impl Shared {
             match what {
                 What::Kill(down) => self.kill(device, false, down),
                 What::PowerCut(down) => self.kill(device, true, down),
-                What::Cut(lasts) => lock(&slot.lacks).network = now + lasts,
+                What::Cut(lasts) => {
+                    slot.troubles.with_all();
+                    lock(&slot.lacks).network = now + lasts;
+                }
+                What::CutFrom(host, lasts) => self.part(device, host, lasts),
                 What::Portal(lasts) => lock(&slot.lacks).passage = now + lasts,
                 What::Full(lasts) => self.fill(device, lasts),
                 What::Expiry(lasts) => self.expire(device, lasts),
@@ -418,8 +426,8 @@ impl Shared {
         self.note("world", format_args!("the weather is fair"));
     }
 
-    pub(crate) fn way(&self, device: usize) -> Way {
-        lock(&self.slots[device].lacks).way(self.kernel.now())
+    pub(crate) fn way(&self, device: usize, host: Host) -> Way {
+        lock(&self.slots[device].lacks).way(host, self.kernel.now())
     }
 
     /// The number of a new request, and what befalls it.

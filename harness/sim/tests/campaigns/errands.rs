@@ -33,3 +33,28 @@ fn requests() {
         ],
     );
 }
+
+// Rules: o-hosts, o-turns, o-requests-order, o-crash
+#[test]
+fn parted_hosts() {
+    let seeds = size(5_000);
+    let worlds = busy_with_errands().network(Network::calm().partitions(3)).kills(1);
+    let (mut looked, mut effects) = (0, 0);
+    run(&worlds, seeds, |run| {
+        looked += run.tally.parted;
+        effects += run.tally.effects;
+    });
+    assert!(looked > seeds, "it was looked at {looked} times");
+    note(
+        "one host of two is away",
+        &format!(
+            "{seeds} worlds of 2 to 4 devices, seeds 0 to {}, each of which does not reach one of two hosts 3 times",
+            seeds - 1
+        ),
+        &[
+            ("rules broken", "0".to_owned()),
+            ("times that what goes to the other host was looked at", looked.to_string()),
+            ("mutations and requests with an effect", effects.to_string()),
+        ],
+    );
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod errands;
+mod lists;
 #[path = "../support/notes.rs"]
 mod notes;
 mod outage;

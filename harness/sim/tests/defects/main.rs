@@ -1,4 +1,4 @@
-//! Fourteen defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
+//! Sixteen defects of a data layer, each planted by a layer around the real one, and each found within so many seeds.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
@@ -8,11 +8,12 @@ mod shop;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_sim::{Disk, Network, Run, Simulation};
 use rstest::rstest;
 
-use shop::{busy, busy_step_by_step, busy_with_errands, orders};
+use shop::{busy, busy_step_by_step, busy_with_errands, crowded, orders};
 
 fn lost_entry() -> Simulation {
     busy().over_store(store::loses_entries)
@@ -51,7 +52,9 @@ fn overlooked_parent() -> Simulation {
 }
 
 fn late_entry() -> Simulation {
-    busy_step_by_step().network(Network::storms()).kills(3).over_store(store::finds_entries_late)
+    // It is told by the order alone where the reply to the last one is lost.
+    let network = Network::calm().cuts(4).lasting(10, 30).losing_replies(80);
+    busy_step_by_step().network(network).kills(4).over_store(store::finds_entries_late)
 }
 
 fn old_copy() -> Simulation {
@@ -81,12 +84,23 @@ fn request_sent_again() -> Simulation {
     busy_with_errands().network(Network::storms()).kills(3).over_store(store::forgets_that_requests_were_sent)
 }
 
+/// Pages that go on by number are said to leave out no row.
+fn steady_numbers() -> Simulation {
+    let network = Network::calm().latency(Duration::from_millis(50), Duration::from_millis(500));
+    crowded().network(network).over_remote(remote::calls_its_pages_steady)
+}
+
+/// All hosts are taken for one.
+fn one_host_for_all() -> Simulation {
+    busy_with_errands().network(Network::calm().partitions(3)).over_remote(remote::knows_one_host)
+}
+
 /// The seeds within which each is found, over memory and over redb.
 const SEEDS: u64 = 20;
 /// How much may happen in a run that counts as a small one.
 const SMALL: usize = 12;
 
-// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry, o-credentials, o-requests, o-requests-once
+// Rules: o-crash, o-order, o-dependencies, o-backoff, o-entry, o-credentials, o-requests, o-requests-once, o-hosts, s-delete-moved
 #[rstest]
 #[case::lost_entry(lost_entry(), "client = server at rest")]
 #[case::doubled_send(doubled_send(), "nothing is applied twice")]
@@ -102,6 +116,8 @@ const SMALL: usize = 12;
 #[case::late_request(late_request(), "no acknowledged write is lost")]
 #[case::request_under_two_keys(request_under_two_keys(), "nothing is applied twice")]
 #[case::request_sent_again(request_sent_again(), "no blind repeat")]
+#[case::steady_numbers(steady_numbers(), "what the server has is not removed")]
+#[case::one_host_for_all(one_host_for_all(), "a host that is away holds up no other")]
 fn each_defect_is_found(#[case] broken: Simulation, #[case] rule: &str) {
     for disk in [Disk::Memory, Disk::Redb] {
         let broken = broken.clone().disk(disk);
@@ -139,4 +155,6 @@ fn without_a_defect_there_is_nothing_to_find() {
     busy().network(Network::storms()).expiries(2).check(0..SEEDS);
     busy_step_by_step().network(Network::storms()).kills(3).check(0..SEEDS);
     busy_with_errands().network(Network::storms()).kills(3).check(0..SEEDS);
+    busy_with_errands().network(Network::calm().partitions(3)).check(0..SEEDS);
+    crowded().check(0..SEEDS);
 }

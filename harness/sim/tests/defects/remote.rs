@@ -22,6 +22,8 @@ enum Fault {
     Copies(Mutex<BTreeMap<String, Page>>),
     NoSuchStatus,
     LateRequests,
+    Steady,
+    OneHost,
 }
 
 impl std::fmt::Debug for Fault {
@@ -71,6 +73,16 @@ pub(crate) fn sends_requests_later(
     Arc::new(Meddling { inner, runtime: Some(Arc::clone(runtime)), fault: Fault::LateRequests })
 }
 
+/// Pages that go on by number are said to leave out no row.
+pub(crate) fn calls_its_pages_steady(inner: Arc<dyn Provider>, _: &Arc<dyn Runtime>) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: None, fault: Fault::Steady })
+}
+
+/// Requests to other hosts are said to go to the one that has the rows.
+pub(crate) fn knows_one_host(inner: Arc<dyn Provider>, _: &Arc<dyn Runtime>) -> Arc<dyn Provider> {
+    Arc::new(Meddling { inner, runtime: None, fault: Fault::OneHost })
+}
+
 /// What is pulled is remembered.
 pub(crate) fn remembers(inner: Arc<dyn Provider>, pulled: Pulled) -> Arc<dyn Provider> {
     Arc::new(Meddling { inner, runtime: None, fault: Fault::Remembers(pulled) })
@@ -101,7 +113,8 @@ impl Provider for Meddling {
             copies.lock().unwrap().insert(asked, page.clone());
             return Ok(page);
         }
-        let page = self.inner.get(cx, schema, query).await?;
+        let mut page = self.inner.get(cx, schema, query).await?;
+        page.steady |= matches!(self.fault, Fault::Steady);
         if let (Fault::Remembers(pulled), None) = (&self.fault, query.as_key()) {
             let rows = page
                 .rows
@@ -163,7 +176,8 @@ impl Provider for Meddling {
 #[async_trait]
 impl Requests for Meddling {
     fn admit(&self, request: &Request) -> Result<Option<Arc<str>>> {
-        self.inner.requests().expect("it takes requests").admit(request)
+        let host = self.inner.requests().expect("it takes requests").admit(request)?;
+        Ok(host.filter(|_| !matches!(self.fault, Fault::OneHost)))
     }
 
     async fn forward(&self, cx: &Context, request: &Request) -> Result<Response> {

@@ -50,7 +50,13 @@ pub(crate) fn busy() -> Simulation {
     acting(shop())
 }
 
-/// The same, and each write goes as a mutation of its own.
+/// The same, over a server whose lists are paged by number.
+pub(crate) fn crowded() -> Simulation {
+    let shop = shop().server(Server::honouring_keys().numbered_pages_of(2));
+    acting(shop).acting(24, Duration::from_secs(30), act)
+}
+
+/// The same as at first, and each write goes as a mutation of its own.
 pub(crate) fn busy_step_by_step() -> Simulation {
     let apart = OutboxSettings::new().without_coalescing();
     let builder = move |_| Repository::builder().model::<Item>().outbox(apart.clone());

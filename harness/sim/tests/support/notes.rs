@@ -40,6 +40,22 @@ pub(crate) fn busy_with_errands() -> Simulation {
         .errands(6)
 }
 
+/// Users who add and remove notes anywhere in a list of some dozen, and read all of it, over a slow network.
+#[allow(dead_code, reason = "not all who include this page by number")]
+pub(crate) fn crowded() -> Simulation {
+    quiet().devices_between(2, 4).acting(30, Duration::from_secs(60), |device, mut chance| async move {
+        let (repo, id) = (device.repo(), format!("n{:02}", chance.below(16)));
+        let stars = i64::try_from(device.elapsed().as_millis()).unwrap_or(0);
+        match chance.below(10) {
+            0..=2 => drop(repo.upsert(&note(&id, "added", stars)).await?),
+            3..=5 => drop(repo.delete::<Note>(id.as_str()).await?),
+            6 | 7 => _ = repo.sync().await?,
+            _ => drop(repo.reading(ReadPolicy::RemoteOnly).get(Select::<Note>::all()).await?),
+        }
+        Ok(())
+    })
+}
+
 fn acting(devices: Simulation) -> Simulation {
     devices.devices_between(2, 4).acting(12, Duration::from_secs(120), act)
 }

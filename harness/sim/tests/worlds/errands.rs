@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use larder::{Error, ErrorKind, Repository, RequestSettings};
-use larder_sim::{Disk, Errand, Network, Repeat, Server, Simulation, What};
+use larder_sim::{Disk, Errand, Host, Network, Repeat, Server, Simulation, What};
 use rstest::rstest;
 
-use crate::notes::{Note, busy_with_errands};
+use crate::notes::{Note, busy_with_errands, note};
 use crate::troubles::seeds;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,6 +75,46 @@ fn some_that_must_not_be_repeated_are_uncertain_and_no_others() {
         Ok(())
     });
     sure.check(seeds());
+}
+
+// Rules: o-hosts
+#[rstest]
+#[case::the_rows_host(Host::Server)]
+#[case::the_other(Host::Elsewhere)]
+fn a_host_that_is_away_holds_up_its_own_lanes_alone(#[case] away: Host) {
+    let run = quiet().script(1, move |world| async move {
+        let elsewhere = |elsewhere| Errand { repeat: Repeat::Keyed, lane: 0, elsewhere };
+        world.happens(0, What::CutFrom(away, 60 * SECOND)).await;
+        let ada = world.device(0).await;
+        drop(ada.repo().upsert(&note("n1", "to the server", 1)).await.unwrap());
+        world.happens(0, What::Errand(elsewhere(false))).await;
+        world.happens(0, What::Errand(elsewhere(true))).await;
+        world.sleep(2 * SECOND).await;
+        let left = ada.repo().outbox().list(0, 9).await.unwrap();
+        let of_rows = left.iter().filter(|entry| entry.model == "Note").count();
+        let expected = if away == Host::Server { (2, 1) } else { (1, 0) };
+        world.expect((left.len(), of_rows) == expected, format_args!("{left:?}"));
+        world.expect(world.effects() == 3 - left.len() as u64, "the others have gone");
+        world.sleep(58 * SECOND).await;
+        world.comes_to_rest().await;
+        world.expect(world.effects() == 3, "each has had its effect");
+    });
+    run.expect_success();
+}
+
+// Rules: o-hosts, o-turns, o-requests-order, o-crash
+#[test]
+fn what_goes_to_one_host_goes_on_while_another_is_away() {
+    let worlds = busy_with_errands().network(Network::calm().partitions(3));
+    let mut parted = 0;
+    for seed in seeds() {
+        let run = worlds.clone().kills(1).run(seed);
+        run.expect_success();
+        parted += run.tally.parted;
+    }
+    assert!(parted > seeds().count() as u64, "it was looked at {parted} times");
+    worlds.disk(Disk::Redb).power_cuts(1).check(seeds());
+    busy_with_errands().network(Network::flaky().partitions(2)).kills(1).expiries(1).check(seeds());
 }
 
 // Rules: o-requests-refused, o-requests-order

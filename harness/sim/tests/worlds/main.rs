@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod errands;
+mod lists;
 #[path = "../support/notes.rs"]
 mod notes;
 mod scripts;
