@@ -12,7 +12,7 @@
 //! - *SQLite* is in WAL mode with full synchronisation, its statements are prepared once, its indexes cover what a
 //!   query orders by.
 //!
-//! Each has 16 MiB for its pages. A package of its own, because SQLite is compiled from C.
+//! Each has as much memory for its pages as Larder takes unless told otherwise. A package of its own, because SQLite is compiled from C.
 
 pub mod engine;
 pub mod larder;

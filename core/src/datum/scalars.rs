@@ -19,6 +19,7 @@ macro_rules! integers {
                 ValueRef::Int(i128::from(*self))
             }
 
+            #[inline]
             fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
                 match value {
                     ValueRef::Int(v) => Self::try_from(v).map_err(|_| Fault::Range { expected: stringify!($int) }),
@@ -40,6 +41,7 @@ impl Datum for u8 {
         ValueRef::Int(i128::from(*self))
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Int(v) => Self::try_from(v).map_err(|_| Fault::Range { expected: "u8" }),
@@ -77,6 +79,7 @@ impl Datum for u128 {
         ValueRef::uint(*self)
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Uint(v) => Ok(v),
@@ -95,6 +98,7 @@ macro_rules! sizes {
                 ValueRef::Int(*self as i128)
             }
 
+            #[inline]
             fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
                 Self::try_from($wide::take(value)?).map_err(|_| Fault::Range { expected: stringify!($int) })
             }
@@ -111,6 +115,7 @@ impl Datum for bool {
         ValueRef::Bool(*self)
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Bool(v) => Ok(v),
@@ -126,6 +131,7 @@ impl Datum for f64 {
         ValueRef::Float(*self)
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Float(v) => Ok(v),
@@ -141,6 +147,7 @@ impl Datum for f32 {
         ValueRef::Float(f64::from(*self))
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         let wide = f64::take(value)?;
         #[allow(clippy::cast_possible_truncation, reason = "checked below: only the range can be lost")]
@@ -159,6 +166,7 @@ impl Datum for char {
         ValueRef::Char(*self)
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Char(v) => Ok(v),
@@ -176,6 +184,7 @@ macro_rules! texts {
                 ValueRef::Str(self)
             }
 
+            #[inline]
             fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
                 match value {
                     ValueRef::Str(v) => Ok(v.to_owned().into()),
@@ -195,6 +204,7 @@ impl Datum for Arc<str> {
         ValueRef::Str(self)
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Str(v) => Ok(v.into()),
@@ -210,6 +220,7 @@ impl Datum for Uuid {
         ValueRef::Uuid(*self)
     }
 
+    #[inline]
     fn take(value: ValueRef<'_>) -> Result<Self, Fault> {
         match value {
             ValueRef::Uuid(v) => Ok(v),

@@ -163,6 +163,10 @@ fn nested<'a>(bytes: &'a [u8], bind: &'a Bind) -> ValueRef<'a> {
     }
 }
 
+/// The markers of what keys and measurements are.
+const UUID: u8 = 0xd8;
+const FLOAT: u8 = 0xcb;
+
 /// What is left to read.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
@@ -281,6 +285,16 @@ impl<'a> Cursor<'a> {
                 self.0 = rest;
                 self.text(usize::from(*len & 0x1f))
             }
+            [UUID, tag, rest @ ..] if tag.cast_signed() == ext::UUID => {
+                let (id, rest) = rest.split_first_chunk::<16>().ok_or(Fault::Malformed)?;
+                self.0 = rest;
+                Ok(ValueRef::Uuid(Uuid::from_bytes(*id)))
+            }
+            [FLOAT, rest @ ..] => {
+                let (bits, rest) = rest.split_first_chunk::<8>().ok_or(Fault::Malformed)?;
+                self.0 = rest;
+                Ok(ValueRef::Float(f64::from_be_bytes(*bits)))
+            }
             _ => self.other_scalar(),
         }
     }
@@ -313,13 +327,7 @@ impl<'a> Cursor<'a> {
             Marker::FixExt2 => self.extension(2)?,
             Marker::FixExt4 => self.extension(4)?,
             Marker::FixExt8 => self.extension(8)?,
-            Marker::FixExt16 => match self.0.split_first_chunk::<17>() {
-                Some(([tag, id @ ..], rest)) if tag.cast_signed() == ext::UUID => {
-                    self.0 = rest;
-                    ValueRef::Uuid(Uuid::from_bytes(*id))
-                }
-                _ => self.extension(16)?,
-            },
+            Marker::FixExt16 => self.extension(16)?,
             Marker::Ext8 => self.size(1).and_then(|len| self.extension(len))?,
             _ => return Err(Fault::Malformed),
         })

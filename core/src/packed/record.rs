@@ -146,6 +146,7 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     /// `Corrupt` if the checksum does not fit, the record ends too early, or its format is newer.
+    #[inline]
     pub fn parse(record: &'a [u8]) -> Result<Self> {
         verify(record)?;
         Self::parse_verified(record)
@@ -155,11 +156,13 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     /// `Corrupt` if the record ends too early.
+    #[inline]
     pub fn parse_verified(record: &'a [u8]) -> Result<Self> {
         parse_header(record).ok_or_else(|| corrupt("a record ends too early"))
     }
 }
 
+#[inline]
 pub(super) fn verify(record: &[u8]) -> Result<()> {
     let (sum, rest) =
         record.split_first_chunk::<4>().ok_or_else(|| corrupt("a record is shorter than its header"))?;
@@ -180,6 +183,7 @@ pub(super) fn corrupt(message: &str) -> Error {
     Error::new(ErrorKind::Corrupt, message)
 }
 
+#[inline]
 fn parse_header(record: &[u8]) -> Option<Stored<'_>> {
     fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
         let (taken, left) = rest.split_at_checked(len)?;
@@ -299,6 +303,7 @@ impl Layout {
 ///
 /// # Errors
 /// `Corrupt` if the body ends too early.
+#[inline]
 pub fn parse_body(body: &[u8]) -> Result<(u16, BodyLayout)> {
     let layout = Layout::of(body).ok_or_else(|| corrupt("a row ends too early"))?;
     Ok((layout.shape, BodyLayout(layout)))
@@ -326,6 +331,7 @@ impl<'a> PackedRow<'a> {
     /// # Errors
     /// `Serialization`, with model and both versions, if a step of a migration refuses the row; `Corrupt` if what the
     /// steps are to see is damaged. Without a migration, damage shows when a field is read, or what is in it.
+    #[inline]
     pub fn new(body: &'a [u8], layout: BodyLayout, bound: &'a Bound) -> Result<Self> {
         let layout = layout.0;
         Ok(Self(match &bound.steps {

@@ -47,6 +47,7 @@ impl Places {
     ///
     /// # Errors
     /// As [`KeySet::holds`].
+    #[inline]
     pub fn hold(&self, value: ValueRef<'_>) -> Result<bool, Fault> {
         match value {
             ValueRef::List(list) => {
@@ -68,6 +69,7 @@ impl Places {
     ///
     /// # Errors
     /// As [`KeySet::place`].
+    #[inline]
     pub fn place(&self, value: ValueRef<'_>) -> Result<Option<usize>, Fault> {
         // As a key, a moment is a number.
         let value = if let ValueRef::Time(at) = value { ValueRef::Int(at.as_nanosecond()) } else { value };

@@ -44,8 +44,8 @@ pub struct Redb {
 }
 
 impl Redb {
-    /// How many bytes of pages are kept in memory unless said otherwise: 16 MiB.
-    pub const CACHE_SIZE: usize = 16 << 20;
+    /// How many bytes of pages are kept in memory unless said otherwise: 32 MiB. No more than the file has.
+    pub const CACHE_SIZE: usize = 32 << 20;
 
     /// From how many bytes on space is given back by itself, unless said otherwise: 8 MiB.
     pub const COMPACT_ABOVE: u64 = 8 << 20;
