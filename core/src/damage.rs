@@ -88,6 +88,8 @@ pub struct Damage {
     pub entries: u64,
     /// Pages of the medium that are damaged; those of a newer state among them, where the one before it was salvaged.
     pub pages: u64,
+    /// Those of them that the medium does not give: they may be as they were written.
+    pub unread: u64,
     /// Records that are there and damaged, and those that can't be reached any more, as far as they were counted.
     pub lost: u64,
     /// Rows whose changes may be lost for the server: their outbox entries are. The first

@@ -7,7 +7,7 @@ use std::time::Duration;
 use larder_core::{Damage, Error, ErrorKind, Result};
 
 use crate::config::OnCorrupt;
-use crate::writer::{Job, Shared, lock};
+use crate::writer::{Cause, Job, Shared, lock};
 
 /// The longest wait after the first attempt that failed; it doubles with each.
 const FIRST: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ fn wait(failures: u32, jitter: u64) -> Duration {
 impl Shared {
     /// Sees to it that a salvage which came to nothing is tried again: one for which there was no room, or whose medium
     /// failed. It ends with the store.
-    pub(crate) fn mend_again(self: &Arc<Self>, mended: &Result<Option<Damage>>, cause: Error) {
+    pub(crate) fn mend_again(self: &Arc<Self>, mended: &Result<Option<Damage>>, cause: Cause) {
         let may_pass = |error: &Error| matches!(error.kind(), ErrorKind::Full | ErrorKind::Storage);
         let failed = self.medium.on_corrupt == OnCorrupt::Salvage && mended.as_ref().is_err_and(may_pass);
         let jitter = if failed { self.runtime.random() } else { 0 };

@@ -78,6 +78,20 @@ impl Redb {
         self
     }
 
+    /// Sets whether what the medium can't give any more is given up, such as a bad sector that each read of fails: when the
+    /// store is opened and can't be without it, and when [`salvage`](Store::salvage) is asked for. The store goes on with
+    /// what can be read, as after [damage](OnCorrupt::Salvage); [`Damage::unread`](larder_core::Damage::unread) says how
+    /// much was not, and the file is kept beside. Each part is asked for twice, so a read that fails for once loses nothing.
+    ///
+    /// Off unless asked for: opening, reading and salvaging fail with `Storage` then, and the file stays as it is, for a
+    /// cable that is loose says nothing of what is stored. So this is for an application that has been told by somebody
+    /// that it will not get better, and not for every start.
+    #[must_use]
+    pub fn give_up_unreadable(mut self, give_up: bool) -> Self {
+        self.medium.gives_up = give_up;
+        self
+    }
+
     /// Sets from how many bytes on space is given back by itself: when the outbox has become empty, nobody waits to
     /// write, and what it had when it was fullest since the last time takes at least `bytes` and a quarter of the file.
     /// [`COMPACT_ABOVE`](Self::COMPACT_ABOVE) unless told otherwise; `u64::MAX`: never.
@@ -162,18 +176,27 @@ fn at_once(medium: &Medium, opening: &Opening) -> Option<Shared> {
 
 fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
     let _entered = tracing::info_span!("larder_redb::open", name = medium.name).entered();
-    let error = match ready(&medium, opening) {
+    let mut opened = ready(&medium, opening);
+    if medium.gives_up && opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Storage) {
+        // It may be that it could not be read for once.
+        opened = ready(&medium, opening);
+    }
+    let error = match opened {
         Ok((held, prepared)) => {
             return Shared::new(opening.runtime.clone(), prepared, medium, held);
         }
         Err(error) => error,
     };
-    let path = medium.path.clone().filter(|_| medium.on_corrupt == OnCorrupt::Salvage);
-    let Some(path) = path.filter(|_| error.kind() == ErrorKind::Corrupt) else {
+    let Some(path) = medium.path.clone().filter(|_| medium.salvages(&error)) else {
         return Err(error);
     };
     let held = quarantine::hold(&*medium.files, &path)?;
-    let known = Known { now: opening.runtime.now(), schemas: opening.schemas.to_vec(), ..Known::default() };
+    let known = Known {
+        now: opening.runtime.now(),
+        schemas: opening.schemas.to_vec(),
+        gives_up: medium.gives_up,
+        ..Known::default()
+    };
     match contain(|| quarantine::salvage(&*medium.files, &path, known, &error, &|_| Ok(()))) {
         Ok(_) => {}
         // Nothing can be made out of it, or it is none of ours: the first word says more.
@@ -247,6 +270,8 @@ pub(crate) struct Medium {
     /// Where it lies.
     pub(crate) files: Arc<dyn Files>,
     pub(crate) on_corrupt: OnCorrupt,
+    /// What can't be read counts as lost where a salvage is asked for.
+    pub(crate) gives_up: bool,
     pub(crate) compact_above: u64,
     pub(crate) quick_repair: bool,
 }
@@ -260,8 +285,18 @@ impl Medium {
             path: None,
             files: Arc::new(System),
             on_corrupt: OnCorrupt::default(),
+            gives_up: false,
             compact_above: Redb::COMPACT_ABOVE,
             quick_repair: false,
+        }
+    }
+
+    /// Whether a file that can't be opened for this is salvaged.
+    fn salvages(&self, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::Corrupt => self.on_corrupt == OnCorrupt::Salvage,
+            ErrorKind::Storage => self.gives_up,
+            _ => false,
         }
     }
 

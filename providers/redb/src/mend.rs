@@ -20,7 +20,7 @@ use crate::quarantine;
 use crate::reads::{Generation, Halt, Watch};
 use crate::reports::Report;
 use crate::salvage::{Known, no_place};
-use crate::writer::{Job, Shared, lock};
+use crate::writer::{Cause, Job, Shared, lock};
 
 /// How long a compaction waits for those who are reading.
 const READERS: Duration = Duration::from_secs(30);
@@ -92,31 +92,35 @@ impl Shared {
         let is_first = !self.suspected.swap(true, Ordering::SeqCst);
         if is_first && self.medium.on_corrupt == OnCorrupt::Salvage && self.medium.path.is_some() {
             // A store that is being closed is looked at when it is opened again.
-            drop(self.submit(Job::Mend(error.duplicate(), None)));
+            drop(self.submit(Job::Mend(Cause::Met(error.duplicate()), None)));
         }
     }
 
-    /// Begins anew with what verifies, if anything is damaged.
-    pub(crate) fn mend(&self, writer: &mut Writer, cause: &Error) -> Result<Option<Damage>> {
+    /// Begins anew with what verifies, if anything is damaged; with what can be read, where that was decided and is asked for.
+    pub(crate) fn mend(&self, writer: &mut Writer, cause: &Cause) -> Result<Option<Damage>> {
         let Some(path) = self.medium.path.clone() else { return Err(no_place()) };
         let look = |writer: &mut Writer| {
             let snapshot = self.snapshot(writer).map_err(Halt::from);
             snapshot.and_then(|snapshot| snapshot.check(&self.catalog, &Watch::none(&self.runtime)))
         };
+        let gives_up = self.medium.gives_up && matches!(cause, Cause::Asked);
+        let is_unread = |error: &Error| gives_up && error.kind() == ErrorKind::Storage;
         let mut looked = look(writer);
-        if matches!(looked, Err(Halt::Closed)) {
+        if looked.as_ref().is_err_and(|halt| match halt {
+            Halt::Closed => true,
+            Halt::Failed(error) => is_unread(error),
+        }) {
             // A read that failed has closed it, which says nothing of what is there.
             writer.broken = true;
             looked = look(writer);
         }
-        let cause = match looked {
-            Ok(found) if found.is_sound() => return Ok(None),
-            Ok(found) => match found.findings.first() {
-                Some(first) if cause.kind() != ErrorKind::Corrupt => codec::damaged_by(first),
-                _ => cause.duplicate(),
-            },
-            Err(Halt::Failed(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
-            Err(_) => cause.duplicate(),
+        let cause = match (looked, cause) {
+            (Ok(found), _) if found.is_sound() => return Ok(None),
+            (Err(Halt::Failed(error)), _) if is_unread(&error) => error,
+            (Err(Halt::Failed(error)), _) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            (_, Cause::Met(met)) => met.duplicate(),
+            (Ok(found), Cause::Asked) => found.findings.first().map_or_else(asked, codec::damaged_by),
+            (Err(_), Cause::Asked) => asked(),
         };
         let known = Known {
             notes: Some(self.notes.clone()),
@@ -124,6 +128,7 @@ impl Shared {
             now: self.runtime.now(),
             schemas: self.schemas(),
             reports: Some(lock(&self.reports).clone()),
+            gives_up,
             ..Known::default()
         };
         let newest = || lock(&self.reports).last().map(|report| report.damage.clone());
@@ -240,4 +245,10 @@ impl Shared {
             && !writer.broken
             && self.medium.size().is_ok_and(|size| writer.freed >= size / 4)
     }
+}
+
+/// The cause of a salvage of which nothing is known but that it was asked for.
+#[cold]
+fn asked() -> Error {
+    Error::new(ErrorKind::Invalid, "a check was asked for")
 }

@@ -169,11 +169,12 @@ impl Pages {
     /// The state of which the fewest pages with rows and entries are damaged, the newest of them, and what a walk over all
     /// of it comes across. The damaged pages of a newer one that is passed over count too: what they held is gone.
     pub(crate) fn best(&self) -> Option<(Slot, Walked)> {
-        let (mut best, mut passed_over): (Option<(Slot, Walked)>, _) = (None, 0);
+        let (mut best, mut passed_over): (Option<(Slot, Walked)>, _) = (None, Walked::default());
         for slot in &self.slots {
             let walked = self.verify_rows(slot);
             if best.is_none_or(|(_, other)| walked.damaged < other.damaged) {
-                passed_over += best.map_or(0, |(_, other)| other.damaged);
+                let (_, other) = best.unwrap_or((*slot, Walked::default()));
+                passed_over.add(Walked { sound: 0, pairs: 0, ..other });
                 best = Some((*slot, walked));
             }
             if walked.damaged == 0 {
@@ -182,7 +183,7 @@ impl Pages {
         }
         best.map(|(slot, mut walked)| {
             walked.add(self.verify_own(&slot));
-            walked.damaged += passed_over;
+            walked.add(passed_over);
             (slot, walked)
         })
     }
@@ -520,7 +521,7 @@ fn table(definition: &[u8]) -> Option<(Root, Widths)> {
 
 /// Asks a medium, and once more if it fails: a read that fails once says nothing of what is there, and whoever took it for
 /// damage would write over it, or begin anew without need.
-fn twice<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn twice<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     ask().or_else(|_| ask())
 }
 

@@ -12,7 +12,7 @@
 //! the file says so to whoever opens it.
 
 use std::io;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,12 +25,15 @@ use crate::codec;
 use crate::error;
 use crate::files::Files;
 use crate::held::Held;
-use crate::pages::Pages;
+use crate::pages::{Pages, twice};
 use crate::salvage::{self, Known};
 use crate::upkeep::{self, Writes};
 
 /// How many bytes are copied or compared at a time.
 const CHUNK: usize = 1 << 20;
+
+/// How many bytes are given up at a time where a medium does not give them.
+const PAGE: usize = 4096;
 
 /// Salvages the file at `path`: it is moved to `<name>.damaged-<n>`, and what verifies takes its place. `fits` looks at how
 /// the models are registered in the new file, before anything is moved. The file is [held](hold) meanwhile.
@@ -50,7 +53,8 @@ pub(crate) fn salvage(
     let pages = Pages::open(files.open(path).map_err(failed)?).map_err(failed)?;
     let pages =
         pages.ok_or_else(|| codec::damaged("the header of the file, so that nothing can be salvaged: it"))?;
-    let (fresh, aside) = (beside(path, "salvage"), Aside::find(files, path).map_err(failed)?);
+    let aside = Aside::find(files, path, known.gives_up).map_err(failed)?;
+    let fresh = beside(path, "salvage");
     (known.aside, known.cause) = (aside.name.display().to_string(), cause.to_string());
     let made = make(files, &pages, &fresh, known, fits).and_then(|damage| {
         drop(pages);
@@ -99,11 +103,13 @@ struct Aside {
     name: PathBuf,
     /// True if it is there already: a salvage before this one was not finished.
     is_there: bool,
+    /// True if it is kept without what the medium does not give, where it has to be copied.
+    gives_up: bool,
 }
 
 impl Aside {
     /// The last name that is taken, if what lies there is this very file; else the first that is free.
-    fn find(files: &dyn Files, path: &Path) -> io::Result<Self> {
+    fn find(files: &dyn Files, path: &Path, gives_up: bool) -> io::Result<Self> {
         let mut last = None;
         for nth in 1_u64.. {
             let name = beside(path, &format!("damaged-{nth}"));
@@ -112,8 +118,10 @@ impl Aside {
                 continue;
             }
             return Ok(match last {
-                Some(last) if is_same(files, path, &last)? => Self { name: last, is_there: true },
-                _ => Self { name, is_there: false },
+                Some(last) if is_same(files, path, &last, gives_up)? => {
+                    Self { name: last, is_there: true, gives_up }
+                }
+                _ => Self { name, is_there: false, gives_up },
             });
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -139,7 +147,10 @@ impl Aside {
         let copied = || -> io::Result<()> {
             let (from, to) = (files.open(path)?, files.open(&unfinished)?);
             to.set_len(from.len()?)?;
-            each(&*from, &mut |offset, chunk| to.write(offset, chunk).map(|()| true))?;
+            pieces(from.len()?, |offset, chunk| {
+                read(&*from, offset, chunk, self.gives_up)?;
+                to.write(offset, chunk).map(|()| true)
+            })?;
             to.sync_data()?;
             drop(to);
             files.rename(&unfinished, &self.name)
@@ -148,33 +159,58 @@ impl Aside {
     }
 }
 
-/// True if two files have the same bytes, be they one file or two.
-fn is_same(files: &dyn Files, one: &Path, other: &Path) -> io::Result<bool> {
+/// True if two files have the same bytes, be they one file or two, as far as they can be read.
+fn is_same(files: &dyn Files, one: &Path, other: &Path, gives_up: bool) -> io::Result<bool> {
     let (one, other) = (files.open(one)?, files.open(other)?);
-    if one.len()? != other.len()? {
+    let len = one.len()?;
+    if len != other.len()? {
         return Ok(false);
     }
     let mut there = vec![0; CHUNK];
-    each(&*one, &mut |offset, chunk| {
+    pieces(len, |offset, chunk| {
         let there = &mut there[..chunk.len()];
-        other.read(offset, there)?;
+        let mut holes = read(&*one, offset, chunk, gives_up)?;
+        holes.extend(read(&*other, offset, there, gives_up)?);
+        for hole in holes {
+            chunk[hole.clone()].fill(0);
+            there[hole].fill(0);
+        }
         Ok(there == chunk)
     })
 }
 
-/// Shows a file piece by piece, for as long as the answer is yes: what the last answer was.
-fn each(file: &dyn StorageBackend, see: &mut dyn FnMut(u64, &[u8]) -> io::Result<bool>) -> io::Result<bool> {
-    let (len, mut offset, mut chunk) = (file.len()?, 0, vec![0; CHUNK]);
+/// Goes through a file piece by piece, for as long as the answer is yes: what the last answer was.
+fn pieces(len: u64, mut see: impl FnMut(u64, &mut [u8]) -> io::Result<bool>) -> io::Result<bool> {
+    let (mut offset, mut chunk) = (0, vec![0; CHUNK]);
     while offset < len {
         let some = (len - offset).min(CHUNK as u64);
-        let chunk = &mut chunk[..some as usize];
-        file.read(offset, chunk)?;
-        if !see(offset, chunk)? {
+        if !see(offset, &mut chunk[..some as usize])? {
             return Ok(false);
         }
         offset += some;
     }
     Ok(true)
+}
+
+/// Reads a piece of a file. What the medium does not give is nothing but zeros where that is given up; tells where.
+fn read(
+    file: &dyn StorageBackend,
+    offset: u64,
+    piece: &mut [u8],
+    gives_up: bool,
+) -> io::Result<Vec<Range<usize>>> {
+    match file.read(offset, piece) {
+        Err(_) if gives_up => {}
+        read => return read.map(|()| Vec::new()),
+    }
+    let mut holes = Vec::new();
+    for (at, page) in (0..).step_by(PAGE).zip(piece.chunks_mut(PAGE)) {
+        if twice(|| file.read(offset + at as u64, page)).is_err() {
+            page.fill(0);
+            holes.push(at..at + page.len());
+        }
+    }
+    Ok(holes)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

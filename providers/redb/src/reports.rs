@@ -31,6 +31,7 @@ struct Record {
     rows: u64,
     entries: u64,
     pages: u64,
+    unread: u64,
     lost: u64,
     /// Models, and keys in their encoding that sorts.
     unsent: Vec<(String, Vec<u8>)>,
@@ -44,13 +45,14 @@ impl Report {
 
     /// Its note.
     pub(crate) fn note(&self) -> Result<Vec<u8>> {
-        let Damage { aside, cause, rows, entries, pages, lost, unsent } = self.damage.clone();
+        let Damage { aside, cause, rows, entries, pages, unread, lost, unsent } = self.damage.clone();
         let unsent = unsent.into_iter().map(|(model, key)| {
             let mut bytes = Vec::new();
             ordered::encode_key(&key, &mut bytes);
             (model, bytes)
         });
-        codec::seal_named(&Record { aside, cause, rows, entries, pages, lost, unsent: unsent.collect() })
+        let unsent = unsent.collect();
+        codec::seal_named(&Record { aside, cause, rows, entries, pages, unread, lost, unsent })
     }
 
     /// What a note says; `None` if there is none such under this key.
@@ -59,14 +61,14 @@ impl Report {
     /// `Corrupt`.
     pub(crate) fn read(key: &[u8], note: &[u8]) -> Result<Option<Self>> {
         let Some((&[DAMAGE, high, low], [])) = key.split_first_chunk() else { return Ok(None) };
-        let Record { aside, cause, rows, entries, pages, lost, unsent } =
+        let Record { aside, cause, rows, entries, pages, unread, lost, unsent } =
             codec::unseal_named(note, "the report of a salvage")?;
         let unsent = unsent.into_iter().map(|(model, key)| match ordered::decode_key(&key) {
             Ok((key, _)) => Ok((model, key)),
             Err(_) => Err(codec::damaged("a key in the report of a salvage")),
         });
         let unsent = unsent.collect::<Result<Vec<(String, Key)>>>()?;
-        let damage = Damage { aside, cause, rows, entries, pages, lost, unsent };
+        let damage = Damage { aside, cause, rows, entries, pages, unread, lost, unsent };
         Ok(Some(Self { nth: u16::from_be_bytes([high, low]), damage }))
     }
 }
@@ -101,7 +103,7 @@ mod tests {
     fn damage(nth: u64) -> Damage {
         let unsent = vec![("Note".to_owned(), Key::from("é")), ("Pair".to_owned(), Key::from(7))];
         let (aside, cause) = (format!("a.damaged-{nth}"), "a page".to_owned());
-        Damage { aside, cause, rows: 1, entries: 2, pages: 3, lost: nth, unsent }
+        Damage { aside, cause, rows: 1, entries: 2, pages: 3, unread: 1, lost: nth, unsent }
     }
 
     // Rules: d-salvage-status

@@ -12,6 +12,7 @@
 //! Memory grows with the damage and not with the file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 
 use larder_core::packed::{Stored, decode_entry, parse_body, write_meta};
 use larder_core::{
@@ -54,16 +55,23 @@ pub(crate) struct Known {
     pub(crate) aside: String,
     /// What was found first, for the report.
     pub(crate) cause: String,
+    /// True if somebody has decided to do without what the medium does not give.
+    pub(crate) gives_up: bool,
 }
 
 /// Copies what verifies from `from` to the empty database `to`.
 ///
 /// # Errors
-/// `Corrupt` if nothing can be made out; `Unsupported` for a newer format; `Storage` or `Full`.
+/// `Corrupt` if nothing can be made out; `Unsupported` for a newer format; `Storage` or `Full`: `Storage` where the medium does
+/// not give all of it, unless that is [given up](Known::gives_up).
 pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
     let nothing = || codec::damaged("the file, so that nothing can be salvaged: it");
     let (slot, verified) = from.best().ok_or_else(nothing)?;
-    let root = from.table(&slot, codec::NAME).ok_or_else(nothing)?;
+    if !known.gives_up {
+        verified.whole().map_err(unread)?;
+    }
+    let root = from.table(&slot, codec::NAME);
+    let root = root.ok_or_else(|| verified.whole().map_err(unread).err().unwrap_or_else(nothing))?;
     let mut salvage = Salvage {
         from,
         root,
@@ -77,7 +85,7 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
         models: BTreeSet::new(),
         shapes: BTreeSet::new(),
     };
-    salvage.damage.pages = verified.damaged;
+    (salvage.damage.pages, salvage.damage.unread) = (verified.damaged, verified.unread);
     salvage.mirror = from.table(&slot, codec::MIRROR_NAME);
     let counters = salvage.notes()?;
     let catalog = salvage.catalog()?;
@@ -105,7 +113,15 @@ pub(crate) fn is_of(pages: &Pages, slot: &Slot, counters: Counters) -> bool {
 
 fn empty() -> Damage {
     let (aside, cause) = (String::new(), String::new());
-    Damage { aside, cause, rows: 0, entries: 0, pages: 0, lost: 0, unsent: Vec::new() }
+    Damage { aside, cause, rows: 0, entries: 0, pages: 0, unread: 0, lost: 0, unsent: Vec::new() }
+}
+
+/// What is said where the medium does not give all of a file.
+#[cold]
+fn unread(error: io::Error) -> Error {
+    let what =
+        "some of the file can't be read, and may be sound: nothing is salvaged before that is given up";
+    Error::new(ErrorKind::Storage, what).because(error)
 }
 
 struct Salvage<'a> {
@@ -148,7 +164,18 @@ impl Salvage<'_> {
             Ok(())
         })?;
         self.flush(&mut waiting, &mut write)?;
+        self.saw(seen)
+    }
+
+    /// Takes note of what a walk has come across.
+    ///
+    /// # Errors
+    /// `Storage` if the medium did not give all of it, and that is not given up.
+    fn saw(&mut self, seen: Walked) -> Result<()> {
         self.seen.pairs += seen.pairs;
+        if !self.known.gives_up {
+            seen.whole().map_err(unread)?;
+        }
         Ok(())
     }
 
@@ -176,7 +203,7 @@ impl Salvage<'_> {
             }
             Ok(())
         })?;
-        self.seen.pairs += seen.pairs;
+        self.saw(seen)?;
         self.reports = self.known.reports.take().unwrap_or(reports);
         match &format {
             Some(record) if codec::unseal(record, "").is_ok() => {
@@ -225,11 +252,12 @@ impl Salvage<'_> {
                 }
                 Ok(())
             })?;
-            self.seen.pairs += seen.pairs;
+            self.saw(seen)?;
         }
         // Nothing is kept of cursors and index entries, and nothing is lost by that.
         for (low, high) in [([CURSORS], [ROWS]), ([codec::ENTRIES], [codec::MOVING])] {
-            self.seen.pairs += self.from.pairs(&self.root, &low, &high, &mut |_, _, _| Ok(()))?.pairs;
+            let seen = self.from.pairs(&self.root, &low, &high, &mut |_, _, _| Ok(()))?;
+            self.saw(seen)?;
         }
         Ok(counters)
     }

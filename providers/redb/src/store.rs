@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::provider::{RedbStore, is_long};
 use crate::reads::{Halt, Watch};
 use crate::scan;
-use crate::writer::{Job, lock};
+use crate::writer::{Cause, Job, lock};
 
 /// The most outbox entries that are read on the calling thread.
 const INLINE_ENTRIES: usize = 32;
@@ -163,8 +163,7 @@ impl Store for RedbStore {
     }
 
     async fn salvage(&self, _: &Context) -> Result<Option<Damage>> {
-        let asked = Error::new(ErrorKind::Invalid, "a check was asked for");
-        self.shared.ask(|to| Job::Mend(asked, Some(to))).await.map_err(|error| error.during("salvage"))
+        self.shared.ask(|to| Job::Mend(Cause::Asked, Some(to))).await.map_err(|error| error.during("salvage"))
     }
 
     fn damage(&self) -> Option<Damage> {

@@ -77,11 +77,19 @@ pub(crate) enum Job {
     /// To tell what is committed, here and on the medium.
     Snapshot(oneshot::Sender<Result<Snapshot>>),
     /// To begin anew with what verifies, if anything is damaged.
-    Mend(Error, Option<oneshot::Sender<Result<Option<Damage>>>>),
+    Mend(Cause, Option<oneshot::Sender<Result<Option<Damage>>>>),
     /// To forget a report of a salvage.
     Acknowledge(Damage, oneshot::Sender<Result<()>>),
     /// To give space back.
     Compact(oneshot::Sender<Result<StoreSize>>),
+}
+
+/// Why the store looks whether it is damaged.
+pub(crate) enum Cause {
+    /// It has come across this.
+    Met(Error),
+    /// It was asked to.
+    Asked,
 }
 
 /// What becomes of a job, sent when no lock is held any more.

@@ -34,3 +34,4 @@ mod rekey;
 mod salvage;
 mod support;
 mod taken;
+mod unread;
