@@ -91,7 +91,8 @@ pub trait Store: Provider {
     /// Outbox entries after the sequence number `after`, in order, at most `limit`.
     ///
     /// # Errors
-    /// `Storage`; an entry that can't be read is in [`Loaded::unreadable`] and hides no other.
+    /// `Storage`; an entry that can't be read is in [`Loaded::unreadable`] and hides no other. An entry that this panics over each
+    /// time is found by [`entry`](Self::entry), which has to panic over it as well.
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded>;
 
     /// One outbox entry.

@@ -2,9 +2,11 @@
 //! ends no task that runs behind the application's handles.
 //!
 //! - `remote` is a remote, `store` a store, `device` what tells of the connection and the battery.
+//! - `outbox` is what is left of an outbox if a store panics over entries.
 //! - `panicked` is a panic that was caught.
 
 mod device;
+mod outbox;
 mod panicked;
 mod remote;
 mod store;

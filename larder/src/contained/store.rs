@@ -51,7 +51,7 @@ impl ContainedStore {
     }
 
     /// What `request` comes to; a panic is an error.
-    async fn later<T, F: Future<Output = Result<T>> + Send>(
+    pub(super) async fn later<T, F: Future<Output = Result<T>> + Send>(
         &self,
         during: &'static str,
         request: impl FnOnce() -> F + Send,
@@ -158,7 +158,10 @@ impl Store for ContainedStore {
     }
 
     async fn outbox(&self, cx: &Context, after: u64, limit: usize) -> Result<Loaded> {
-        self.later("read the outbox", || self.inner.outbox(cx, after, limit)).await
+        match self.later("read the outbox", || self.inner.outbox(cx, after, limit)).await {
+            Err(error) if Panicked::is_cause_of(&error) => self.one_by_one(cx, after, limit, error).await,
+            loaded => loaded,
+        }
     }
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {

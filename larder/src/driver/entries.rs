@@ -2,7 +2,7 @@
 
 use larder_core::{Entry, Key, Result, Schema, StoredRow};
 
-use super::act::{Acts, is_damage};
+use super::act::{Acts, is_unreadable};
 use crate::engine::settle::{self, View};
 
 impl Acts {
@@ -77,7 +77,7 @@ impl Acts {
                 }
                 // The one before has been settled.
                 Ok(None) => break,
-                Err(error) if is_damage(&error) => return self.scan(schema, key).await,
+                Err(error) if is_unreadable(&error) => return self.scan(schema, key).await,
                 Err(error) => return Err(error),
             }
         }

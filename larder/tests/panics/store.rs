@@ -54,6 +54,66 @@ async fn whatever_a_store_panics_over_what_is_queued_is_sent_once(
     settled(&repo).await;
 }
 
+// Rules: o-panic-entry, o-unreadable
+#[rstest]
+#[tokio::test]
+async fn entries_that_a_store_always_panics_over_hold_up_no_others_and_can_be_given_up(
+    #[values(&[2], &[1, 2, 3], &[3, 8], &[8], &[1, 2, 3, 4, 5, 6, 7, 8])] cursed: &'static [u64],
+) {
+    let (switches, disk) = (Switches::new(), memory().await);
+    let repo = over(&switches, Arc::clone(&disk)).paused().build().await.unwrap();
+    for id in 1..=8 {
+        drop(repo.upsert(&note(&id.to_string(), "mine", 0)).await.unwrap());
+    }
+    repo.close().await;
+    let (store, faults) = Faulty::over(&disk, 1);
+    faults.cursed.lock().unwrap().extend(cursed);
+    let repo = over(&switches, store).build().await.unwrap();
+    let left = cursed.len() as u64;
+    soon(async {
+        while repo.outbox().len().await.unwrap() > left || repo.status().more {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let mut seen = switches.seen();
+    seen.sort();
+    let sound = (1..=8).filter(|seq| !cursed.contains(seq)).map(|id| format!("insert {id}"));
+    assert_eq!(seen, sound.collect::<Vec<_>>());
+    let unreadable = repo.outbox().unreadable().await.unwrap();
+    assert_eq!(unreadable.iter().map(|entry| entry.seq).collect::<Vec<_>>(), cursed);
+    let error = &unreadable[0].error;
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("is beyond it"), "{error}");
+    // Somebody decides about it, as about any that can't be read.
+    repo.outbox().discard(cursed[0]).await.unwrap();
+    assert_eq!(repo.outbox().len().await.unwrap(), left - 1);
+    repo.close().await;
+}
+
+// Rules: o-panic-entry, o-next-step
+#[rstest]
+#[tokio::test]
+async fn an_entry_that_a_store_panics_over_for_a_while_is_sent_all_the_same(
+    #[values(1, 2, 3, 4)] list: u64,
+    #[values(1, 2, 3, 4)] entry: u64,
+) {
+    let (switches, disk) = (Switches::new(), memory().await);
+    let repo = over(&switches, Arc::clone(&disk)).paused().build().await.unwrap();
+    for id in ["1", "2", "3"] {
+        drop(repo.upsert(&note(id, "mine", 0)).await.unwrap());
+    }
+    repo.close().await;
+    let (store, faults) = Faulty::over(&disk, 1);
+    faults.panic_at("outbox", list);
+    faults.panic_at("entry", entry);
+    let repo = over(&switches, store).build().await.unwrap();
+    settled(&repo).await;
+    let mut seen = switches.seen();
+    seen.sort();
+    assert_eq!(seen, ["insert 1", "insert 2", "insert 3"]);
+    repo.close().await;
+}
+
 // Rules: r-panic-store
 #[rstest]
 #[case::a_row_is_read("read_now")]

@@ -72,6 +72,8 @@ pub(crate) struct Faults {
     pub(crate) keeps_entries: AtomicBool,
     /// Entries that can't be read.
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
+    /// Entries over which it panics.
+    pub(crate) cursed: Mutex<BTreeSet<u64>>,
     /// Whose rows they are can be read all the same.
     pub(crate) named: AtomicBool,
     /// Single reads of outbox entries.
@@ -105,6 +107,11 @@ impl Faults {
         *left -= 1;
         drop(panics);
         panic!("{call} is not what it was");
+    }
+
+    fn may_be_cursed(&self, seq: u64) {
+        let cursed = self.cursed.lock().unwrap().contains(&seq);
+        assert!(!cursed, "entry {seq} is beyond it");
     }
 
     /// Ends when the process is dead.
@@ -193,8 +200,9 @@ impl Store for Faulty {
         self.chance.dawdle().await;
         self.faults.gates.pass(Call::Commit(&batch)).await;
         self.alive().await;
-        let removes = batch.ops.iter().any(|op| matches!(op, Op::Dequeue(_)));
-        if removes && self.faults.keeps_entries.load(Ordering::SeqCst) {
+        let removed = |op: &Op| if let Op::Dequeue(seq) = op { Some(*seq) } else { None };
+        let removed: Vec<u64> = batch.ops.iter().filter_map(removed).collect();
+        if !removed.is_empty() && self.faults.keeps_entries.load(Ordering::SeqCst) {
             pending::<()>().await;
         }
         if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
@@ -207,6 +215,9 @@ impl Store for Faulty {
         }
         let outcome = self.inner.commit(cx, batch).await;
         self.faults.dead.fetch_or(burns, Ordering::SeqCst);
+        if !removed.is_empty() {
+            self.faults.gates.pass(Call::Removed(&removed)).await;
+        }
         self.chance.dawdle().await;
         self.alive().await;
         outcome
@@ -249,6 +260,7 @@ impl Store for Faulty {
         self.chance.dawdle().await;
         self.alive().await;
         let mut loaded = self.inner.outbox(cx, after, limit).await?;
+        loaded.entries.iter().for_each(|entry| self.faults.may_be_cursed(entry.seq));
         self.faults.gates.pass(Call::Outbox).await;
         let unreadable = self.faults.unreadable.lock().unwrap().clone();
         let named = self.faults.named.load(Ordering::SeqCst);
@@ -267,6 +279,7 @@ impl Store for Faulty {
 
     async fn entry(&self, cx: &Context, seq: u64) -> Result<Option<Entry>> {
         self.faults.may_panic("entry");
+        self.faults.may_be_cursed(seq);
         self.faults.entry_reads.fetch_add(1, Ordering::SeqCst);
         self.chance.dawdle().await;
         self.alive().await;

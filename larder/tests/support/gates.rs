@@ -2,7 +2,7 @@
 //! that relies on it.
 //!
 //! A read waits with its answer in its hand, so that is old when it goes on. A commit waits before anything of it is
-//! stored. Only the nth of a kind waits, and it does once.
+//! stored; one that removes entries can be held when it is durable as well. Only the nth of a kind waits, and it does once.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -22,6 +22,8 @@ pub(crate) enum Call<'c> {
     Outbox,
     /// Something is about to be stored.
     Commit(&'c Batch),
+    /// Entries are gone, and whoever has removed them does not know it yet.
+    Removed(&'c [u64]),
 }
 
 impl Call<'_> {
