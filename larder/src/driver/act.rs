@@ -102,20 +102,11 @@ impl Acts {
         entry.account != self.account.get()
     }
 
-    pub(crate) async fn load(&self, mut after: u64, limit: usize) -> Event {
-        loop {
-            let wipes = self.changes.wipes();
-            self.loading.store(self.store.revision(), Ordering::SeqCst);
-            let event = self.load_once(after, limit, wipes).await;
-            // What is read while the store is wiped may be of both times.
-            if self.changes.wipes() == wipes {
-                return event;
-            }
-            after = 0;
-        }
-    }
-
-    async fn load_once(&self, after: u64, limit: usize, wipes: u64) -> Event {
+    /// Reads entries. What is read while the store is wiped may be of both times: the engine, which learns of the wipe, reads
+    /// it again.
+    pub(crate) async fn load(&self, after: u64, limit: usize) -> Event {
+        let wipes = self.changes.wipes();
+        self.loading.store(self.store.revision(), Ordering::SeqCst);
         match self.store.outbox(&self.cx(), after, limit).await {
             Ok(loaded) => {
                 for Unreadable { seq, error, .. } in &loaded.unreadable {
@@ -356,6 +347,11 @@ struct Marking {
 /// A record can't be read, and will not be by trying again. What a store has panicked over may be.
 pub(super) fn is_damage(error: &Error) -> bool {
     !Panicked::is_cause_of(error) && matches!(error.kind(), ErrorKind::Serialization | ErrorKind::Corrupt)
+}
+
+/// A record can't be read now: it is damaged, or the store panics over it.
+pub(super) fn is_unreadable(error: &Error) -> bool {
+    is_damage(error) || Panicked::is_cause_of(error)
 }
 
 /// An entry that can't be read was not sent.

@@ -213,7 +213,7 @@ impl Task {
             self.feed(Event::Pause);
         }
         if self.acts.store.damage().is_some() {
-            self.sweep_requests();
+            self.look_for_lost();
         }
         let mut online = self.connectivity.is_online();
         self.feed(Event::Connectivity { connected: online, jitter: 0 });
@@ -237,7 +237,7 @@ impl Task {
                     let wipes = self.acts.changes.wipes();
                     // The store may have begun anew with what verified.
                     if std::mem::replace(&mut self.wipes, wipes) != wipes {
-                        self.sweep_requests();
+                        self.look_for_lost();
                     }
                     self.feed(Event::Wiped(wipes));
                     self.feed(Event::Stored);
@@ -272,9 +272,9 @@ impl Task {
         }
     }
 
-    fn sweep_requests(&mut self) {
+    fn look_for_lost(&mut self) {
         let acts = Arc::clone(&self.acts);
-        self.work.push(Box::pin(async move { acts.sweep_requests().await }));
+        self.work.push(Box::pin(async move { acts.look_for_lost().await }));
     }
 
     fn stop(&mut self) {
@@ -387,7 +387,11 @@ impl Task {
     /// How far the outbox is read, if this says so: up to an entry, or up to its end at a revision.
     fn what_is_read(&self, event: &Event) -> Option<Read> {
         match event {
-            Event::Loaded { wipes, .. } if *wipes != self.acts.changes.wipes() => None,
+            Event::Loaded { wipes, .. }
+                if *wipes != self.acts.changes.wipes() || *wipes != self.engine.wipes() =>
+            {
+                None
+            }
             Event::Loaded { more: true, last, .. } => Some(Read::Upto(*last)),
             Event::Loaded { .. } => Some(Read::All(self.acts.loading.load(Ordering::SeqCst))),
             _ => None,

@@ -65,10 +65,10 @@ impl Engine {
             Event::Stored => self.more = true,
             Event::Loaded { heads, last, more, wipes } => {
                 self.loading = false;
+                // What was read before a wipe is gone, and what came after it is still to be read, from the beginning: where a
+                // load began says nothing of a time that it was not asked in. So is what was decided meanwhile.
+                let outdated = wipes != self.wipes || self.window.is_overtaken(&heads);
                 self.wiped(wipes);
-                // What was read before a wipe is gone, and what came after it is still to be read; so is what was decided
-                // meanwhile.
-                let outdated = wipes < self.wipes || self.window.is_overtaken(&heads);
                 let heads = if outdated { Vec::new() } else { heads };
                 self.more |= outdated;
                 // A write that came in meanwhile has set `more` again.
@@ -528,6 +528,11 @@ impl Engine {
             self.loaded = 0;
             self.more = true;
         }
+    }
+
+    /// How often the store had been wiped when that was told last.
+    pub(crate) fn wipes(&self) -> u64 {
+        self.wipes
     }
 
     /// Whether the engine looks at the entry.

@@ -487,15 +487,19 @@ fn a_retry_forgets_not_that_it_may_have_been_sent() {
     }
 }
 
+// Rules: d-salvage, s-wipe
 #[test]
-fn what_was_loaded_before_a_wipe_is_forgotten_and_what_came_after_it_is_not() {
-    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
-    tell(&mut engine, at(0), Event::Stored);
-    let heads = vec![head(2, "a", KEYED)];
-    let after = tell(&mut engine, at(0), Event::Loaded { heads, last: 2, more: false, wipes: 1 });
-    assert!(after.contains(&Effect::Mark(vec![2])));
+fn what_was_loaded_before_a_wipe_is_forgotten_and_what_is_there_after_it_is_read_from_the_beginning() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "b", KEYED)]);
+    assert!(matches!(tell(&mut engine, at(0), Event::Stored)[..], [Effect::Load { after: 2, .. }]));
+    // The store began anew before it was read: what was salvaged lies before the place where the load began.
+    let (last, more, wipes) = (3, false, 1);
+    let read = Event::Loaded { heads: vec![head(3, "c", KEYED)], last, more, wipes };
+    assert!(matches!(tell(&mut engine, at(0), read)[..], [Effect::Load { after: 0, .. }]));
     assert_eq!(tell(&mut engine, at(0), Event::Wiped(1)), [], "it is known already");
-    assert_eq!((engine.tracks(1), engine.tracks(2)), (false, true));
+    let read = Event::Loaded { heads: vec![head(2, "b", KEYED), head(3, "c", KEYED)], last, more, wipes };
+    assert_eq!(tell(&mut engine, at(0), read), [Effect::Mark(vec![2, 3])]);
+    assert_eq!([1, 2, 3].map(|seq| engine.tracks(seq)), [false, true, true]);
 }
 
 // Rules: m-key-server, o-lanes
