@@ -5,14 +5,18 @@
 
 mod support;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use larder::{ErrorKind, OnCorrupt, ReadPolicy, Redb, Repository, Select};
-use support::chaos::{Faulty, memory};
-use support::{Net, Note, Switches, User, local, note, settled};
+use larder::{ErrorKind, Model, OnCorrupt, ReadPolicy, Redb, Repository, Select, Stored};
+use larder_redb::{StorageBackend, backend};
+use rstest::rstest;
+use support::chaos::{Faults, Faulty, memory, opened};
+use support::gates::Call;
+use support::{Net, Note, Switches, User, local, note, settled, soon};
 
 async fn open_with(store: Redb, net: &Arc<Switches>) -> larder::Result<Repository> {
     let builder = Repository::builder().store(store).remote(Net(Arc::clone(net)));
@@ -25,11 +29,11 @@ async fn open(file: &Path, net: &Arc<Switches>) -> Repository {
     open_with(Redb::at(file), net).await.unwrap()
 }
 
-/// Alters one bit of every place where this text stands.
-fn spoil(file: &Path, text: &str) {
-    let mut bytes = std::fs::read(file).unwrap();
+/// Alters one bit of every place where this stands.
+fn spoil(file: &Path, what: impl AsRef<[u8]>) {
+    let (mut bytes, what) = (std::fs::read(file).unwrap(), what.as_ref());
     let places: Vec<usize> =
-        (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect();
+        (0..bytes.len() - what.len()).filter(|at| bytes[*at..].starts_with(what)).collect();
     assert!(!places.is_empty());
     for at in places {
         bytes[at] ^= 1;
@@ -176,4 +180,242 @@ async fn after_a_long_time_offline_the_file_becomes_small_again() {
         assert!(repo.check().await.unwrap().is_sound());
         repo.close().await;
     }
+}
+
+/// A store whose damage is come across at once, and an outbox that sends nothing yet.
+async fn watchful(file: &Path, net: &Arc<Switches>, on_corrupt: OnCorrupt) -> (Repository, Arc<Faults>) {
+    let store = opened(Redb::at(file).cache_size(0).on_corrupt(on_corrupt)).await;
+    let (store, faults) = Faulty::over(&store, 1);
+    let builder = Repository::builder().store(store).remote(Net(Arc::clone(net))).paused();
+    (builder.model::<Note>().model::<User>().build().await.unwrap(), faults)
+}
+
+/// Long enough that the store has more than one page: redb keeps the first one.
+async fn wrote(repo: &Repository, id: &str) -> Stored<Note> {
+    soon(repo.upsert(&note(id, &"written here ".repeat(150), 1))).await.unwrap()
+}
+
+/// Damages the entry of a note, and nothing else of it.
+async fn lose(repo: &Repository, file: &Path, id: &str) {
+    let queued = repo.outbox().list(0, 100).await.unwrap();
+    let entry = queued.iter().find(|entry| entry.key == id.into()).unwrap();
+    spoil(file, entry.id.0.as_bytes());
+}
+
+async fn is_told(stored: Stored<Note>) {
+    let error = soon(stored.accepted()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("lost by damage"), "{error}");
+}
+
+// Rules: o-lost
+#[rstest]
+#[case::by_a_salvage(OnCorrupt::Salvage)]
+#[case::by_being_given_up(OnCorrupt::Fail)]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_mutation_whose_entry_is_lost_is_told(#[case] on_corrupt: OnCorrupt) {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let (repo, _) = watchful(&file, &net, on_corrupt).await;
+    let (first, lost, last) = (wrote(&repo, "1").await, wrote(&repo, "2").await, wrote(&repo, "3").await);
+    lose(&repo, &file, "2").await;
+    if on_corrupt == OnCorrupt::Salvage {
+        repo.salvage().await.unwrap();
+        assert_eq!(repo.status().damage.unwrap().entries, 2);
+    } else {
+        let unreadable = repo.outbox().unreadable().await.unwrap();
+        repo.outbox().discard(unreadable[0].seq).await.unwrap();
+    }
+    is_told(lost).await;
+    assert_eq!(local(&repo).await, ["1", "2", "3"], "the row stays as it was written");
+    repo.outbox().resume();
+    soon(first.accepted()).await.unwrap();
+    soon(last.accepted()).await.unwrap();
+    assert_eq!(net.seen(), ["insert 1", "insert 3"]);
+    repo.close().await;
+}
+
+// Rules: o-lost
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_while_the_outbox_is_looked_through_is_not_lost() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let (repo, faults) = watchful(&file, &net, OnCorrupt::Salvage).await;
+    let lost = wrote(&repo, "lost").await;
+    settled_loads(&repo).await;
+    lose(&repo, &file, "lost").await;
+    // One is about to be stored when the store begins anew.
+    let storing = faults.gates.hold(|call| call.writes(Note::schema(), &"early".into()));
+    let early = tokio::spawn({
+        let repo = repo.clone();
+        async move { wrote(&repo, "early").await }
+    });
+    soon(storing.there.notified()).await;
+    let load = faults.gates.hold(|call| matches!(call, Call::Outbox));
+    soon(repo.salvage()).await.unwrap();
+    load.during(async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // It is stored now; and another one while the driver loads the outbox, and while it is looked through.
+    let looks = [(); 2].map(|()| faults.gates.hold(|call| matches!(call, Call::Outbox)));
+    storing.go.notify_one();
+    let early = soon(early).await.unwrap();
+    for look in &looks {
+        soon(look.there.notified()).await;
+    }
+    let late = wrote(&repo, "late").await;
+    looks.iter().for_each(|look| look.go.notify_one());
+    is_told(lost).await;
+    repo.outbox().resume();
+    soon(early.accepted()).await.unwrap();
+    soon(late.accepted()).await.unwrap();
+    repo.close().await;
+}
+
+// Rules: o-lost
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_while_the_store_began_anew_is_not_lost() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let (repo, faults) = watchful(&file, &net, OnCorrupt::Salvage).await;
+    let accepted = wrote(&repo, "accepted").await;
+    // Its entry is gone, and the one who has removed it does not know it yet.
+    let removing = faults.gates.hold(|call| matches!(call, Call::Removed(_)));
+    repo.outbox().resume();
+    soon(removing.there.notified()).await;
+    repo.outbox().pause();
+    let lost = wrote(&repo, "lost").await;
+    lose(&repo, &file, "lost").await;
+    let load = faults.gates.hold(|call| matches!(call, Call::Outbox));
+    soon(repo.salvage()).await.unwrap();
+    load.during(async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    removing.go.notify_one();
+    soon(accepted.accepted()).await.unwrap();
+    is_told(lost).await;
+    repo.close().await;
+}
+
+// Rules: o-lost, s-wipe
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wiped_is_cancelled_and_not_lost() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let (repo, _) = watchful(&folder.path().join("app.redb"), &net, OnCorrupt::Salvage).await;
+    let stored = wrote(&repo, "1").await;
+    repo.wipe().await.unwrap();
+    assert_eq!(soon(stored.accepted()).await.unwrap_err().kind(), ErrorKind::Cancelled);
+    repo.close().await;
+}
+
+/// Waits until the driver has loaded what there is.
+async fn settled_loads(repo: &Repository) {
+    soon(async {
+        while repo.status().more {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// A file that can't be written to for a while.
+#[derive(Debug)]
+struct Stuck {
+    inner: Box<dyn StorageBackend>,
+    disk: Arc<Disk>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    stuck: AtomicBool,
+    /// How many writes have failed.
+    failed: AtomicUsize,
+}
+
+impl Disk {
+    fn may_write(&self) -> io::Result<()> {
+        if !self.stuck.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.failed.fetch_add(1, Ordering::SeqCst);
+        Err(io::Error::other("not now"))
+    }
+
+    /// Waits until something more can't be written.
+    async fn fails(&self) {
+        let failed = self.failed.load(Ordering::SeqCst);
+        soon(async {
+            while self.failed.load(Ordering::SeqCst) < failed + 5 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+}
+
+impl StorageBackend for Stuck {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.may_write()?;
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.may_write()?;
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.may_write()?;
+        self.inner.write(offset, data)
+    }
+}
+
+// Rules: d-full, o-next-step, o-bookkeeping
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_could_not_be_written_to_comes_back_and_the_outbox_goes_on_by_itself(
+    #[values(false, true)] on_its_way: bool,
+) {
+    let (folder, net, disk) = (tempfile::tempdir().unwrap(), Switches::new(), Arc::<Disk>::default());
+    let (file, shared) = (folder.path().join("app.redb"), Arc::clone(&disk));
+    let store = Redb::at(&file)
+        .backend(move || Ok(Box::new(Stuck { inner: backend::file(&file)?, disk: Arc::clone(&shared) })));
+    let repo = open_with(store, &net).await.unwrap();
+    repo.outbox().pause();
+    let stored = wrote(&repo, "1").await;
+    if on_its_way {
+        net.hang(true);
+        repo.outbox().resume();
+        soon(async {
+            while net.seen().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+    disk.stuck.store(true, Ordering::SeqCst);
+    assert_eq!(repo.upsert(&note("2", "no", 1)).await.unwrap_err().kind(), ErrorKind::Storage);
+    // What is queued can't be marked as sent, or settled: that is what is tried again.
+    net.hang(false);
+    repo.outbox().resume();
+    disk.fails().await;
+    assert_eq!(net.seen().len(), usize::from(on_its_way), "nothing goes that is not marked");
+    disk.stuck.store(false, Ordering::SeqCst);
+    // Nobody asks the store for anything.
+    soon(stored.accepted()).await.unwrap();
+    assert_eq!(net.seen(), ["insert 1"]);
+    repo.close().await;
 }

@@ -9,7 +9,7 @@ use larder_core::{
     Unreadable,
 };
 
-use super::act::{Acts, is_damage};
+use super::act::{Acts, is_unreadable};
 use super::dependants::depended_on;
 use super::forward;
 use crate::engine::{Moved, settle};
@@ -144,12 +144,17 @@ impl Acts {
     /// # Errors
     /// `Conflict` if the entry goes in the request of another.
     pub(crate) async fn discard(&self, seq: u64) -> Result<Discard> {
+        let telling = self.fates.telling();
         for attempt in 0.. {
-            let _turn = self.turn(attempt).await;
+            let turn = self.turn(attempt).await;
             let (entry, stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
-                Err(error) if is_damage(&error) => return self.discard_unreadable(seq, error).await,
+                Err(error) if is_unreadable(&error) => {
+                    // Those who are waited for then may wait for it.
+                    drop((turn, telling));
+                    return self.discard_unreadable(seq, error).await;
+                }
                 Err(error) => return Err(error),
             };
             if settle::is_reverted(&entry) {
@@ -198,6 +203,10 @@ impl Acts {
         let discarded = self.try_discard_unreadable(seq, error).await?;
         // Of a request nothing is left that anybody could ask for.
         self.try_sweep_requests().await?;
+        // It is given up, whether or not that can be told now.
+        if let Err(error) = self.try_tell_lost().await {
+            tracing::warn!(%error, "what is lost of the outbox can't be told");
+        }
         Ok(discarded)
     }
 

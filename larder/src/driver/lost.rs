@@ -1,8 +1,12 @@
-//! Requests whose entries are lost by damage: nothing is left to send them by, so what is left of them goes, and whoever waits
-//! for their answers is told.
+//! Mutations whose entries are lost by damage: nothing is left to send them by. Whoever waits for their fates is told, and what is
+//! left of a request goes.
 
+use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use futures_util::future::select;
 use larder_core::query::{Position, Query};
 use larder_core::{
     Batch, Borrower, CommitOutcome, Error, ErrorKind, Expect, Key, MetaRef, MutationId, Op, Result, Row, Sent,
@@ -40,12 +44,57 @@ impl Acts {
         self.policies.contains_key(parcel::schema().model)
     }
 
-    /// Removes what is left of requests that have no entry any more. What fails is done after the next start.
-    pub(super) async fn sweep_requests(&self) -> Event {
+    /// Looks what is lost once the store has begun anew: removes what is left of requests that have no entry any more, and
+    /// tells whoever waits for what is lost.
+    pub(super) async fn look_for_lost(&self) -> Event {
         if let Err(error) = self.try_sweep_requests().await {
-            tracing::warn!(%error, "what is left of requests that are lost can't be removed now");
+            tracing::warn!(%error, "what is left of lost requests can't be removed before the next start");
         }
+        select(pin!(self.tell_lost()), pin!(self.stopping.cancelled())).await;
         Event::Tick
+    }
+
+    /// Tells whoever waits for a mutation that has no entry any more; a store that fails is asked again.
+    async fn tell_lost(&self) {
+        let mut failures = 0;
+        while let Err(error) = self.try_tell_lost().await {
+            failures += 1;
+            tracing::warn!(%error, failures, "what is lost of the outbox can't be told yet");
+            let wait = self.settings.backoff.wait(failures, self.runtime.random());
+            self.runtime.sleep(wait.max(Duration::from_millis(10))).await;
+        }
+    }
+
+    /// The same once. An entry that is damaged may be anybody's: while there is one, nobody is told.
+    pub(super) async fn try_tell_lost(&self) -> Result<()> {
+        // Their mutations are stored before the outbox is read.
+        let mut lost = self.fates.unheard().await;
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let (mut there, mut after) = (BTreeSet::new(), 0);
+        loop {
+            let loaded = self.store.outbox(&self.cx(), after, LOOK as usize).await?;
+            if loaded.unreadable.iter().any(|unreadable| unreadable.error.kind() == ErrorKind::Corrupt) {
+                return Ok(());
+            }
+            if loaded.entries.is_empty() && loaded.unreadable.is_empty() {
+                break;
+            }
+            after = loaded.last;
+            there.extend(loaded.entries.iter().map(|entry| entry.id));
+        }
+        lost.retain(|(id, _)| !there.contains(id));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        // Who was about to remove an entry while the outbox was read has told what became of it.
+        let unheard = self.fates.unheard().await;
+        for waiter in lost.intersection(&unheard) {
+            tracing::error!(mutation = %waiter.0.0, "a mutation is lost by damage of the store");
+            self.fates.fail(*waiter, lost_entry());
+        }
+        Ok(())
     }
 
     pub(super) async fn try_sweep_requests(&self) -> Result<()> {
@@ -89,11 +138,17 @@ impl Acts {
         }
         tracing::error!(%key, "a request is lost by damage of the store");
         if let Key::Uuid(id) = key {
-            let what = "its place in the outbox is lost by damage of the store: it may have been sent, and is not sent any more";
-            let lost =
-                Error::new(ErrorKind::Corrupt, what).model(schema.model).key(key).with_sent(Sent::Maybe);
+            let lost = lost_entry().model(schema.model).key(key);
             self.fates.settle(MutationId(*id), &Fate::Failed(lost));
         }
         Ok(())
     }
+}
+
+/// What is said to whoever waits for a mutation whose entry is lost.
+#[cold]
+fn lost_entry() -> Error {
+    let what = "its place in the outbox is lost by damage of the store: it may have been sent, and is not sent any more: look \
+                whether the remote has it, and write it again if not";
+    Error::new(ErrorKind::Corrupt, what).with_sent(Sent::Maybe)
 }

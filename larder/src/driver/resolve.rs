@@ -223,6 +223,7 @@ impl Acts {
     /// sent without; `Invalid` for a row that can't be stored.
     pub(crate) async fn settle_conflict(&self, seq: u64, outcome: &Outcome) -> Result<Moved> {
         let _alone = self.marking.lock().await;
+        let _telling = self.fates.telling();
         loop {
             let Some((entry, stored)) = self.look(seq).await? else {
                 return Err(Error::new(

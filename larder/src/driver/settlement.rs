@@ -98,6 +98,8 @@ impl Acts {
             None => (0, None, None, None),
         };
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
+        // Until it is durable and told, however often it is tried: a commit may have succeeded and say that it failed.
+        let _telling = self.fates.telling();
         let mut decision = Decision {
             seq,
             verdict,

@@ -234,6 +234,7 @@ impl Repository {
         let mut batch = Batch::default();
         Parcel::of(draft)?.keep(&mut batch, id, self.shared.account.get(), self.now())?;
         let _room = self.room_for(&batch).await?;
+        let _telling = self.shared.fates.telling();
         let awaited = self.shared.fates.await_fate(id);
         match self.shared.store.commit(&self.cx(), batch).await? {
             CommitOutcome::Committed(committed) => {

@@ -52,7 +52,8 @@ impl<M: Model> Stored<M> {
     /// with what the remote made of it. Waits for as long as the remote can't be reached.
     ///
     /// # Errors
-    /// The remote's refusal, if the mutation is parked; `Cancelled` if it is discarded, or the repository is closed.
+    /// The remote's refusal, if the mutation is parked; `Cancelled` if it is discarded, or the repository is closed;
+    /// `Corrupt` if its place in the outbox is lost by damage of the store.
     pub async fn accepted(self) -> Result<Arc<M>> {
         if !self.is_queued() {
             return Ok(self.row);

@@ -40,6 +40,8 @@ impl Repository {
     /// `Storage` or `Full`; nothing is removed then.
     pub async fn wipe(&self) -> Result<()> {
         let _alone = self.shared.wiping.write().await;
+        // Nothing of it counts as lost.
+        let _telling = self.shared.fates.telling();
         // The observers of the store's commits tell the driver.
         self.shared.store.wipe(&self.cx()).await?;
         self.shared.given.clear();

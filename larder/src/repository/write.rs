@@ -254,6 +254,7 @@ impl Repository {
             _ => None,
         };
         let mut renewed = Renewed::default();
+        let _telling = self.shared.fates.telling();
         'anew: for _ in 0..ATTEMPTS {
             let _turn = self.shared.turn.read().await;
             self.renew(&mut changes, &mut renewed).await?;
@@ -432,6 +433,7 @@ impl Repository {
                     // Held for no longer than it takes to store what is known.
                     let _alone = acts.marking.lock().await;
                     let brought = take_brought(&mut batch, answer.as_ref(), acts, since, true).await?;
+                    let _telling = self.shared.fates.telling();
                     let committed = self.commit_fetched(batch, wipes).await;
                     if let Ok(CommitOutcome::Committed(_)) = &committed {
                         self.tell_rebased(&brought.unwrap_or_default())?;

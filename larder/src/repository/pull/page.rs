@@ -221,6 +221,7 @@ impl Repository {
         if batch.ops.is_empty() {
             return Ok(Some(kept));
         }
+        let _telling = self.shared.fates.telling();
         match self.commit_fetched(batch, asked.wipes).await? {
             CommitOutcome::Committed(committed) => {
                 asked.own.push(committed.revision);

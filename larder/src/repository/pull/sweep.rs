@@ -143,6 +143,7 @@ impl Repository {
         }
         let Some(mut rebased) = self.gone_there(schema, key, &stored).await? else { return Ok(()) };
         let batch = std::mem::take(&mut rebased.batch);
+        let _telling = self.shared.fates.telling();
         // A row that moves meanwhile is left to the next pull.
         if let CommitOutcome::Committed(_) = self.commit_fetched(batch, asked.wipes).await? {
             self.tell_rebased(&[rebased])?;
