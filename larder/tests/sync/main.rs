@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anew;
 mod auto;
 mod delta;
 mod here_alone;

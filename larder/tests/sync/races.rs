@@ -239,6 +239,39 @@ async fn of_news_that_may_be_older_than_an_answer_or_newer_the_remote_is_asked_a
     assert_eq!(tag, (news == News::Changed).then(|| Some("theirs".to_owned())));
 }
 
+// Rules: s-tag, s-pending
+#[tokio::test]
+async fn an_answer_of_which_a_row_was_left_out_is_given_again() {
+    let (server, repo, faults) = apart(DeltaScope::Nothing).await;
+    server.tags.store(true, Ordering::SeqCst);
+    let marked = AtomicBool::new(false);
+    let answered = faults.gates.hold(move |call| {
+        marked.fetch_or(marks(call), Ordering::SeqCst);
+        marked.load(Ordering::SeqCst) && call.loads(Note::schema(), &row(2))
+    });
+    let first = edit(&repo, 2, |note| note.text = "mine".into()).await;
+    let came = faults.gates.hold(|call| call.loads(Note::schema(), &row(0)));
+    let pull = answered
+        .during(async {
+            News::Changed.made(&server, 2).await;
+            let pull = pulling(&repo);
+            came.there.notified().await;
+            pull
+        })
+        .await;
+    first.accepted().await.unwrap();
+    repo.outbox().pause();
+    let second = edit(&repo, 2, |note| note.stars = 9).await;
+    came.go.notify_one();
+    pull.await.unwrap().unwrap();
+    drop(second);
+    for entry in repo.outbox().list(0, 9).await.unwrap() {
+        repo.outbox().discard(entry.seq).await.unwrap();
+    }
+    repo.sync().model::<Note>().unwrap().await.unwrap();
+    assert_eq!(here(&repo, 2).await.unwrap().tag.as_deref(), Some("theirs"));
+}
+
 // Rules: s-aside, s-rebase
 #[tokio::test]
 async fn what_is_asked_for_again_while_a_change_of_it_is_confirmed_is_asked_for_once_more() {
