@@ -10,7 +10,7 @@ use super::hosts::{Host, Queue, Standing};
 use super::terms::{
     Answer, Counts, Effect, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
 };
-use super::window::{Stage, Window, is_aside};
+use super::window::{Stage, Tracked, Window, is_aside};
 
 /// How many conflicts of an entry are resolved one after the other before it waits for the application.
 const CONFLICTS: u32 = 8;
@@ -446,11 +446,16 @@ impl Engine {
         // What went in the request of one that is gone may go by itself by now.
         for head in heads {
             self.window.decide(head.seq, self.loading);
-            if let Some(tracked) =
-                self.window.get_mut(head.seq).filter(|tracked| tracked.stage == Stage::Settling)
-            {
-                // The application may see that an entry is parked before the engine does, and settle it.
-                tracked.revived |= head.parked.is_none();
+            let settling = |tracked: &&mut Tracked| tracked.stage == Stage::Settling;
+            if let Some(tracked) = self.window.get_mut(head.seq).filter(settling) {
+                // It goes on as another one, of which nothing was sent. The application may see that an entry is parked
+                // before the engine does, and settle it.
+                if head.id != tracked.head.id {
+                    (tracked.head.id, tracked.head.marked, tracked.maybe_sent) =
+                        (head.id, head.marked, false);
+                    tracked.revived = true;
+                }
+                tracked.revived &= head.parked.is_none();
             }
             self.window.replace(&head);
         }

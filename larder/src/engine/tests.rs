@@ -349,15 +349,24 @@ fn what_the_remote_has_is_asked_until_it_is_known() {
 #[test]
 fn conflict_after_conflict_is_resolved_slower_and_slower_and_then_parked() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
-    let (mut now, mut waits) = (at(0), Vec::new());
+    let (mut now, mut waits, mut id) = (at(0), Vec::new(), 1);
     let mut effects = vec![Effect::Mark(vec![1])];
     loop {
         effects = match effects[..] {
-            [Effect::Mark(_)] => marked(&mut engine, now, &[1]),
+            [Effect::Mark(_)] => {
+                assert_eq!(
+                    engine.head(1).unwrap().id,
+                    MutationId(Uuid::from_u128(id)),
+                    "it is known by its name"
+                );
+                marked(&mut engine, now, &[1])
+            }
             [Effect::Send { seq: 1, repeated: false }] => answered(&mut engine, now, 1, Answer::Conflict),
             [Effect::Probe(1)] => answered(&mut engine, now, 1, Answer::NotThere),
             [Effect::Settle(1, Verdict::Resolve)] => {
-                let moved = Moved { ended: Vec::new(), heads: vec![head(1, "a", KEYED)] };
+                id += 1;
+                let again = Head { id: MutationId(Uuid::from_u128(id)), ..head(1, "a", KEYED) };
+                let moved = Moved { ended: Vec::new(), heads: vec![again] };
                 let resolved = Event::Resolved { seq: 1, moved, jitter: u64::MAX };
                 let effects = tell(&mut engine, now, resolved);
                 waits.extend(engine.wait_until().map(|until| until.saturating_sub(now.mono).as_millis()));
@@ -439,6 +448,29 @@ fn a_retry_that_comes_before_the_news_of_the_parking_counts() {
     let parked = Event::Settled { seq: 1, verdict: Verdict::Park(ParkReason::Rejected) };
     assert_eq!(tell(&mut engine, at(0), parked), [Effect::Send { seq: 1, repeated: true }]);
     assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), [], "it is on its way");
+}
+
+// Rules: o-marked, c-again
+#[test]
+fn what_goes_on_under_another_identity_is_marked_anew_though_its_parking_was_not_heard_of_yet() {
+    let again = || Head { id: MutationId(Uuid::from_u128(9)), ..head(1, "a", KEYED) };
+    let settles = |moved: Vec<Head>| {
+        let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+        marked(&mut engine, at(0), &[1]);
+        answered(&mut engine, at(0), 1, Answer::Conflict);
+        answered(&mut engine, at(0), 1, Answer::Unknowable);
+        for head in moved {
+            tell(&mut engine, at(0), Event::Rebased(Moved { ended: Vec::new(), heads: vec![head] }));
+        }
+        let verdict = Verdict::Park(ParkReason::Conflict);
+        let effects = tell(&mut engine, at(0), Event::Settled { seq: 1, verdict });
+        (effects, engine.head(1).unwrap().id)
+    };
+    assert_eq!(settles(vec![again()]), (vec![Effect::Mark(vec![1])], again().id));
+    // What was heard of it before it was sent says nothing of its parking.
+    assert_eq!(settles(vec![head(1, "a", KEYED)]).0, []);
+    // It waits for a decision once more.
+    assert_eq!(settles(vec![again(), Head { parked: Some(ParkReason::Conflict), ..again() }]).0, []);
 }
 
 // Rules: o-parked

@@ -247,3 +247,40 @@ async fn a_model_that_nobody_registered_has_no_conflicts() {
     let repo = Repository::builder().store(Memory::new()).build().await.unwrap();
     assert_eq!(repo.conflicts::<Note>().list().await.unwrap_err().kind(), ErrorKind::Invalid);
 }
+
+// Rules: c-kept, o-key-life
+#[tokio::test]
+async fn what_a_question_found_in_place_of_a_creation_is_beside_it() {
+    let net = Switches::new();
+    *net.idempotency.lock().unwrap() = Some(larder::Idempotency::Probe);
+    let long = Duration::from_secs(3600);
+    let outbox = larder::OutboxSettings::new().backoff(long, long);
+    let repo = builder(&net).outbox(outbox).build().await.unwrap();
+    net.next(Turn::LoseReply);
+    let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    while net.applied.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    net.elsewhere(note("1", "theirs", 5)).await;
+    repo.outbox().drain().await;
+    soon(stored.accepted()).await.unwrap_err();
+    let conflicts = repo.conflicts::<Note>().list().await.unwrap();
+    assert!(conflicts[0].asked);
+    assert_eq!(conflicts[0].sides.mine, Some(note("1", "mine", 1)));
+    assert_eq!(conflicts[0].sides.theirs, Some(note("1", "theirs", 5)));
+    assert_eq!(net.applied.lock().unwrap().len(), 1, "it was not repeated");
+}
+
+// Rules: c-again
+#[tokio::test]
+async fn what_is_refused_again_and_again_for_something_new_waits_for_the_application() {
+    let net = Switches::new();
+    let repo = with_row(&net, |builder| builder.conflict_strategy::<Note>(Strategy::ClientWins)).await;
+    *net.restless.lock().unwrap() = true;
+    net.poison("1", Turn::Say(ErrorKind::Conflict, 412));
+    let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    let parked = parked(&repo, 1).await;
+    assert_eq!((parked[0].parked, parked[0].attempts), (Some(larder::ParkReason::Conflict), 9));
+    assert_eq!(soon(stored.accepted()).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(repo.conflicts::<Note>().list().await.unwrap()[0].asked);
+}

@@ -76,6 +76,10 @@ pub(crate) struct Switches {
     pub(crate) idempotency: Mutex<Option<Idempotency>>,
     /// It answers each write of a note with the row, and with a tag that it has made for this answer.
     pub(crate) stamps: Mutex<bool>,
+    /// Somebody else writes a row each time before it is asked for by its key.
+    pub(crate) restless: Mutex<bool>,
+    /// What it says beside each row that it answers a write with, and the model has not.
+    pub(crate) extra: Mutex<Option<Arc<str>>>,
     /// Its lists tell no versions, as those of most servers.
     pub(crate) lists_without_versions: Mutex<bool>,
     pub(crate) open: Mutex<Option<Arc<dyn Provider>>>,
@@ -236,7 +240,15 @@ impl Provider for OpenNet {
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.switches.answers().await;
         self.switches.pass()?;
-        *self.switches.reads.lock().unwrap() += 1;
+        let reads = {
+            let mut reads = self.switches.reads.lock().unwrap();
+            *reads += 1;
+            *reads
+        };
+        if let Some(key) = query.as_key().filter(|_| *self.switches.restless.lock().unwrap()) {
+            let stars = i64::try_from(reads).unwrap();
+            self.switches.elsewhere(note(&key.to_string(), "theirs", stars)).await;
+        }
         let mut page = self.inner.get(cx, schema, query).await?;
         if query.as_key().is_none() && *self.switches.lists_without_versions.lock().unwrap() {
             page.rows.iter_mut().for_each(|row| row.meta.version = None);
@@ -268,6 +280,9 @@ impl Provider for OpenNet {
             let stamped = Note { tag, ..Note::from_row(row)? };
             let meta = larder::core::Meta::synced(larder::Timestamp::UNIX_EPOCH);
             applied.row = Some(larder::core::PageRow::new(meta, Arc::new(stamped)));
+        }
+        if let (Some(row), Some(extra)) = (&mut applied.row, self.switches.extra.lock().unwrap().clone()) {
+            row.meta.extra = Some(extra);
         }
         match turn {
             Some(Turn::LoseReply) => {
