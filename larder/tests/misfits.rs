@@ -11,7 +11,7 @@ use larder::{
     Datum, ErrorKind, Key, Model, MutationId, Operation, ReadPolicy, Repository, Select, Uuid, WritePolicy,
 };
 use rstest::rstest;
-use support::{Switches, builder};
+use support::{Switches, Turn, builder, parked};
 
 #[derive(Model, Clone, Debug, PartialEq)]
 struct Photo {
@@ -98,4 +98,23 @@ async fn a_local_write_is_made_of_a_model_and_fits() {
     let repo = repo(&net).await.writing(WritePolicy::RequireRemote);
     let photo = Photo { id: 1, hash: [1; 4], corners: [0; 2], number: 4 };
     assert_eq!(*repo.upsert(&photo).await.unwrap().into_row(), photo);
+}
+
+// Rules: m-arrays, c-kept
+#[tokio::test]
+async fn a_row_that_no_model_can_be_made_of_resolves_no_conflict() {
+    let net = Switches::new();
+    let repo = repo(&net).await;
+    put(&net, 1, record(&[1, 2, 3, 4], &[1, 2], 2)).await;
+    let photo = repo.get(Select::<Photo>::all()).await.unwrap()[0].clone();
+    repo.outbox().pause();
+    drop(repo.update(&photo, |photo| photo.number = 4).await.unwrap());
+    put(&net, 2, record(&[1, 2, 3], &[1, 2], 2)).await;
+    net.next(Turn::Say(ErrorKind::Conflict, 412));
+    repo.outbox().resume();
+    assert_eq!(parked(&repo, 1).await[0].parked, Some(larder::ParkReason::Conflict));
+    let conflicts = repo.conflicts::<Photo>().list().await.unwrap();
+    assert!(!conflicts[0].asked, "what is known of the remote is what it was made from");
+    assert_eq!(conflicts[0].sides.theirs.as_ref().map(|photo| photo.number), Some(2));
+    assert_eq!(conflicts[0].failure.as_ref().unwrap().status, Some(412));
 }

@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder::{
@@ -564,4 +565,27 @@ async fn what_was_written_is_counted_at_once() {
     }
     drop(repo.upsert(&note("4", "four", 0)).await.unwrap());
     assert_eq!(repo.status().pending, 1, "after a wipe as well");
+}
+
+// Rules: o-key-life, o-idempotency
+#[tokio::test]
+async fn a_question_that_is_refused_is_what_is_kept_with_an_uncertain_mutation() {
+    let (net, disk) = (Switches::new(), support::chaos::memory().await);
+    *net.idempotency.lock().unwrap() = Some(Idempotency::Probe);
+    let open = || support::builder(&net).store(Arc::clone(&disk)).outbox(settings());
+    let repo = open().paused().build().await.unwrap();
+    drop(repo.upsert(&note("1", "mine", 0)).await.unwrap());
+    repo.close().await;
+    // It was killed behind the mark.
+    let cx = larder::core::Context::new();
+    let mut entry = disk.outbox(&cx, 0, 1).await.unwrap().entries.remove(0);
+    entry.mark = Some(larder::core::SendMark { first: entry.created });
+    let ops = vec![larder::core::Op::Revise(Box::new(entry))];
+    disk.commit(&cx, larder::core::Batch { expect: Vec::new(), ops }).await.unwrap();
+    net.next(Turn::Say(ErrorKind::Rejected, 403));
+    let repo = open().build().await.unwrap();
+    let parked = parked(&repo, 1).await;
+    assert_eq!(parked[0].parked, Some(ParkReason::Uncertain));
+    assert_eq!(parked[0].failure.as_ref().unwrap().status, Some(403));
+    assert!(net.seen().is_empty());
 }

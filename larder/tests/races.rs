@@ -358,3 +358,31 @@ async fn where_the_remote_can_not_be_asked_which_of_two_is_newer_its_answer_coun
     soon(stored.accepted()).await.unwrap();
     assert_eq!(here(&repo).await.text, "mine");
 }
+
+// Rules: w-merge, s-rebase, m-extra
+#[tokio::test]
+async fn an_answer_beside_which_something_was_heard_says_the_version_and_what_the_model_has_not() {
+    let net = Switches::new();
+    let (repo, _) = paused(&net, settings()).await;
+    with_row(&repo).await;
+    net.hang(true);
+    *net.extra.lock().unwrap() = Some("more".into());
+    let stored = repo.update(&here(&repo).await, |note| note.text = "mine".into()).await.unwrap();
+    repo.outbox().resume();
+    soon(async {
+        while net.seen().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    repo.pushed(Pushed::rows([note("1", "old", 7)])).await.unwrap();
+    net.hang(false);
+    soon(stored.accepted()).await.unwrap();
+    let row = here(&repo).await;
+    assert_eq!((row.text.as_str(), row.stars), ("mine", 7), "both sides' changes");
+    edit(&repo, |note| note.stars = 8).await;
+    soon(settled(&repo)).await;
+    let sent = net.applied.lock().unwrap()[2].clone();
+    assert!(sent.base_version.is_some() && sent.base_version != net.applied.lock().unwrap()[1].base_version);
+    assert_eq!(sent.extra.as_deref(), Some("more"), "it goes back as it came");
+}

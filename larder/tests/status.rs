@@ -4,11 +4,19 @@
 
 mod support;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::{ErrorKind, OutboxSettings, Repository, RowState};
+use futures_util::poll;
+use larder::core::Context;
+use larder::core::runtime::BoxFuture;
+use larder::{Connectivity, ErrorKind, OutboxSettings, Repository, RowState};
+use rstest::rstest;
+use support::chaos::memory;
+use support::clock::{Clock, rest};
 use support::{Note, Switches, Turn, drained, note, soon};
+use tokio::sync::watch;
 
 /// A repository that sends one after the other.
 async fn serial(net: &Arc<Switches>) -> Repository {
@@ -89,5 +97,133 @@ async fn nothing_begins_any_more_while_a_repository_closes_even_if_it_is_resumed
     repo.outbox().resume();
     net.hang(false);
     soon(close).await.unwrap();
+    assert_eq!(net.seen(), ["insert 1"]);
+}
+
+// Rules: o-status
+#[tokio::test]
+async fn what_is_queued_counts_once_however_much_of_it_is_looked_at() {
+    let net = Switches::new();
+    let repo = support::builder(&net).outbox(OutboxSettings::new().window(2)).paused().build().await.unwrap();
+    let notes = ["1", "2", "3", "4", "5"].map(|id| note(id, "", 0));
+    drop(repo.upsert_many(&notes).await.unwrap());
+    drained(&repo).await;
+    let status = repo.status();
+    assert_eq!((status.pending, status.more), (5, true), "two are looked at, and three are not yet");
+}
+
+// Rules: o-pause, o-bookkeeping
+#[tokio::test]
+async fn whoever_closes_waits_until_what_is_under_way_has_ended_and_so_does_the_next_one() {
+    let net = Switches::new();
+    let repo = serial(&net).await;
+    net.hang(true);
+    let stored = repo.upsert(&note("1", "", 0)).await.unwrap();
+    until(|| net.seen().len() == 1).await;
+    let closes = [(); 2].map(|()| {
+        let closing = repo.clone();
+        tokio::spawn(async move { closing.close().await })
+    });
+    rest().await;
+    assert!(closes.iter().all(|close| !close.is_finished()), "the answer is still to come");
+    net.hang(false);
+    for close in closes {
+        soon(close).await.unwrap();
+    }
+    soon(stored.accepted()).await.unwrap();
+    assert!(repo.outbox().is_empty().await.unwrap());
+}
+
+// Rules: o-pause, o-bookkeeping
+#[tokio::test]
+async fn what_is_under_way_when_nobody_holds_the_repository_any_more_ends_and_nothing_else_begins() {
+    let (net, disk) = (Switches::new(), memory().await);
+    let settings = OutboxSettings::new().serial();
+    let builder = support::builder(&net).store(Arc::clone(&disk)).outbox(settings);
+    let repo = builder.build().await.unwrap();
+    net.hang(true);
+    for id in ["1", "2"] {
+        drop(repo.upsert(&note(id, "", 0)).await.unwrap());
+    }
+    until(|| net.seen().len() == 1).await;
+    drop(repo);
+    rest().await;
+    net.hang(false);
+    soon(async {
+        while disk.outbox(&Context::new(), 0, 9).await.unwrap().entries.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    rest().await;
+    assert_eq!(net.seen(), ["insert 1"]);
+}
+
+// Rules: o-discard
+#[rstest]
+#[case::when_nothing_is_sent_any_more(false)]
+#[case::at_that_very_moment(true)]
+#[tokio::test]
+async fn what_is_queued_is_given_up_though_the_repository_is_closed(#[case] at_once: bool) {
+    let net = Switches::new();
+    net.offline(true);
+    let repo = serial(&net).await;
+    drop(repo.upsert(&note("1", "", 0)).await.unwrap());
+    drained(&repo).await;
+    let seq = repo.outbox().list(0, 1).await.unwrap()[0].seq;
+    let other = repo.clone();
+    let mut close = pin!(repo.close());
+    if !at_once {
+        soon(&mut close).await;
+    }
+    let outbox = other.outbox();
+    let mut discard = pin!(outbox.discard(seq));
+    // The question whether it is on its way comes right behind the word to end.
+    let asked = poll!(&mut discard);
+    assert!(asked.is_pending());
+    if at_once {
+        assert!(poll!(&mut close).is_pending());
+        soon(close).await;
+    }
+    soon(discard).await.unwrap();
+    assert!(other.outbox().is_empty().await.unwrap());
+    assert!(support::local(&other).await.is_empty());
+}
+
+/// A connection that comes and goes.
+#[derive(Debug)]
+struct Line(watch::Sender<bool>);
+
+impl Connectivity for Line {
+    fn is_online(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    fn is_metered(&self) -> bool {
+        false
+    }
+
+    fn changed(&self, seen: bool) -> BoxFuture<'static, ()> {
+        let mut online = self.0.subscribe();
+        Box::pin(async move { drop(online.wait_for(|online| *online != seen).await) })
+    }
+}
+
+// Rules: o-apart
+#[tokio::test]
+async fn a_device_whose_connection_comes_back_begins_when_chance_says() {
+    let (net, clock, line) = (Switches::new(), Clock::new(), Arc::new(Line(watch::Sender::new(false))));
+    let settings = OutboxSettings::new().spread(Duration::from_secs(2));
+    let builder =
+        support::builder(&net).runtime(Arc::new(clock.clone())).connectivity(Arc::clone(&line) as _);
+    let repo = builder.outbox(settings).build().await.unwrap();
+    drop(repo.upsert(&note("1", "", 0)).await.unwrap());
+    rest().await;
+    line.0.send_replace(true);
+    rest().await;
+    // Chance says: half of it.
+    clock.advance(Duration::from_millis(900)).await;
+    assert!(net.seen().is_empty(), "others have theirs back at the same moment");
+    clock.advance(Duration::from_millis(200)).await;
     assert_eq!(net.seen(), ["insert 1"]);
 }

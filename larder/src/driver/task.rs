@@ -288,9 +288,9 @@ impl Task {
         for (seq, done) in std::mem::take(&mut self.withdrawing) {
             if self.engine.is_settling(seq) {
                 self.withdrawing.push((seq, done));
-            } else if done.send(self.engine.withdraw(seq)).is_err() {
-                // Whoever asked has stopped waiting, and gives nothing up.
-                self.feed(Event::Kept(seq));
+            } else {
+                // Whoever asked is a task that waits to the end.
+                let _ = done.send(self.engine.withdraw(seq));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What streams and watches leave behind: nothing.
+//! What can be seen from within alone: what streams and watches leave behind, and what the driver does if its schedule is behind.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::task::{Context as Poller, Waker};
 
 use larder_core::{
-    Applied, Capabilities, Context, Delta, Idempotency, Model as _, Mutation, Operation, Page, Presence,
-    Provider, Query, ReadPolicy, Realtime, Requests, Result, Schema, Select, async_trait,
+    Applied, Batch, Capabilities, Context, Delta, Entry, EntryState, Idempotency, Model as _, Mutation, Op,
+    Operation, Page, ParkReason, Presence, Provider, Query, ReadPolicy, Realtime, Requests, Result, Schema,
+    Select, async_trait,
 };
 use larder_derive::Model;
 
 use super::Repository;
 use crate::Memory;
+use crate::engine::{Answer, Event};
 
 #[derive(Model, Clone, Debug)]
 #[model(crate = "crate")]
@@ -117,4 +119,19 @@ async fn a_read_that_is_given_up_leaves_no_fetch() {
     let repo = repo().await;
     waits(repo.get(Select::<Tag>::all()));
     assert_eq!(repo.shared.flights.len(), 0);
+}
+
+// Rules: o-parked
+#[tokio::test]
+async fn what_waits_for_a_decision_is_not_sent_if_the_schedule_does_not_know_it_yet() {
+    let builder = Repository::builder().store(Memory::new()).remote(Memory::new()).model::<Tag>();
+    let repo = builder.paused().build().await.unwrap();
+    drop(repo.upsert(&Tag { name: "red".into() }).await.unwrap());
+    let (cx, acts) = (Context::new(), &repo.remote().unwrap().acts);
+    let entry = acts.store.outbox(&cx, 0, 1).await.unwrap().entries.remove(0);
+    let (seq, state) = (entry.seq, EntryState::Parked(ParkReason::Rejected));
+    let park = Op::Revise(Box::new(Entry { state, ..entry }));
+    acts.store.commit(&cx, Batch { expect: Vec::new(), ops: vec![park] }).await.unwrap();
+    let Event::Answered { answer, .. } = acts.send(seq, false).await else { panic!("it is answered") };
+    assert_eq!(answer, Answer::Waits(ParkReason::Rejected));
 }

@@ -271,3 +271,48 @@ async fn what_may_be_on_its_way_is_not_altered_and_what_was_heard_meanwhile_is_n
     assert_eq!(item_here(&repo).await, Some(("cap".into(), Some(100))));
     assert_eq!(state(&repo).await, RowState::Synced);
 }
+
+/// Its key is the server's, and its twigs are of its own kind.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Branch {
+    #[model(key(server))]
+    number: i64,
+    name: String,
+    parent: Option<One<Branch>>,
+    #[model(children = "parent", json(send = "nested"))]
+    twigs: Many<Branch>,
+}
+
+fn branch(number: i64, name: &str, parent: Option<i64>) -> Branch {
+    Branch { number, name: name.into(), parent: parent.map(One::to), twigs: Many::default() }
+}
+
+// Rules: c-nested, m-key-server
+#[tokio::test]
+async fn the_key_that_a_row_is_given_when_it_is_created_anew_is_not_that_of_what_goes_with_it() {
+    let stubs = Stubs::new()
+        .variant(Variant::new("PUT branches/1").status(404))
+        .variant(Variant::new("GET branches/1").status(404))
+        .on("GET branches/2", json!({ "number": 2, "name": "twig", "parent": 1 }))
+        .variant(Variant::new("PUT branches/2").status(204))
+        .variant(Variant::new("POST branches").status(201).json(json!({ "number": 30 })));
+    let rest = Rest::at("https://api.example.com")
+        .model::<Branch>(Endpoint::new("/branches"))
+        .idempotency_header("Idempotency-Key")
+        .transport(stubs.clone());
+    let repo = Repository::builder().store(Memory::new()).remote(rest).model::<Branch>().paused();
+    let repo = repo.build().await.unwrap();
+    repo.pushed(Pushed::rows([branch(1, "root", None), branch(2, "twig", Some(1))])).await.unwrap();
+    let twig = branch(2, "new twig", Some(1));
+    let mut root = branch(1, "new root", None);
+    root.twigs.push(twig.clone());
+    let stored = repo.upsert_many(&[root, twig]).await.unwrap();
+    repo.outbox().resume();
+    let mut accepted = Vec::new();
+    for stored in stored {
+        accepted
+            .push(tokio::time::timeout(Duration::from_secs(60), stored.accepted()).await.unwrap().unwrap());
+    }
+    let names: Vec<_> = accepted.iter().map(|row| (row.number, row.name.as_str())).collect();
+    assert_eq!(names, [(30, "new root"), (2, "new twig")]);
+}

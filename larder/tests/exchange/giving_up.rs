@@ -206,3 +206,52 @@ async fn a_conflict_about_a_creation_is_not_settled_by_giving_it_up_while_others
     assert_eq!(server.seen().len(), before);
     at_peace(&club.repo, &server).await;
 }
+
+// Rules: o-discard-dependants
+#[tokio::test]
+async fn what_a_row_says_of_itself_keeps_nobody_from_giving_its_creation_up() {
+    let server = Server::default();
+    let repo = builder(&server).store(Memory::new()).outbox(settings()).paused().build().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
+    drop(repo.update(&blue, |blue| blue.parent = Some(One::to(blue.number))).await.unwrap());
+    repo.outbox().discard(creation(&repo).await).await.unwrap();
+    assert!(repo.outbox().is_empty().await.unwrap() && local::<Team>(&repo).await.is_empty());
+}
+
+// Rules: o-discard-dependants
+#[tokio::test]
+async fn what_was_queued_before_a_row_is_created_anew_does_not_depend_on_that() {
+    let server = Server::default();
+    let repo = builder(&server).store(Memory::new()).outbox(settings()).paused().build().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
+    let ada = repo.upsert(&member(&repo, "Ada", Some(blue.number)).await).await.unwrap().into_row();
+    drop(repo.update(&ada, |ada| ada.team = None).await.unwrap());
+    drop(repo.delete(&*blue).await.unwrap());
+    drop(repo.upsert(&*blue).await.unwrap());
+    let queued = repo.outbox().list(0, 9).await.unwrap();
+    assert_eq!(
+        shown(&queued),
+        ["insert Team", "insert Member", "update Member", "delete Team", "insert Team"]
+    );
+    repo.outbox().discard(queued[4].seq).await.unwrap();
+    assert!(local::<Team>(&repo).await.is_empty());
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+}
+
+// Rules: o-discard-dependants
+#[tokio::test]
+async fn a_creation_depends_on_that_of_another_row_whatever_was_kept_here_before() {
+    let server = Server::default();
+    let repo = builder(&server).store(Memory::new()).outbox(settings()).paused().build().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
+    let ada = member(&repo, "Ada", Some(blue.number)).await;
+    drop(repo.writing(WritePolicy::LocalOnly).upsert(&ada).await.unwrap());
+    drop(repo.upsert(&ada).await.unwrap());
+    let error = repo.outbox().discard(creation(&repo).await).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("Member {}", ada.number)), "{error}");
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+}

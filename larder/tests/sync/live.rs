@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder::core::Store;
-use larder::{ErrorKind, Memory, Pushed, ReadPolicy, Repository, RowState, Select, Strategy};
+use larder::{ErrorKind, Memory, Pushed, ReadPolicy, Repository, RowState, Runtime, Select, Strategy};
 
 use crate::server::{Server, name, opened};
-use crate::support::clock::Clock;
+use crate::support::clock::{Clock, rest};
 use crate::support::{Note, note, soon};
 
 async fn here(repo: &Repository) -> Vec<(String, String)> {
@@ -245,4 +245,69 @@ async fn a_stream_that_breaks_off_again_and_again_is_listened_to_less_and_less_o
     let times = server.asked().into_iter().filter(|what| what.starts_with("listen Note")).count();
     assert!((8..=12).contains(&times), "{times} times in less than half a second");
     repo.close().await;
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn behind_changes_without_positions_something_is_pulled_once() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(1).await;
+    let (store, clock) = (opened(Memory::new()).await, Clock::new());
+    let repo = live(&server, &store, &clock).build().await.unwrap();
+    alike(&clock, &repo, &server).await;
+    for placeless in [false, true] {
+        server.placeless.store(placeless, Ordering::SeqCst);
+        server.write(&name(1), Some(note(&name(1), if placeless { "b" } else { "a" }, 1))).await;
+        alike(&clock, &repo, &server).await;
+    }
+    server.placeless.store(false, Ordering::SeqCst);
+    for pulls in [1, 0] {
+        server.asked();
+        server.ends.send_replace(());
+        assert_eq!(asked_in_a_while(&clock, &server).await, (1, pulls), "what comes next may not be all");
+    }
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn that_something_has_changed_is_heard_again_if_it_could_not_be_pulled() {
+    let server = Server::telling(Memory::new()).await;
+    server.fill(1).await;
+    let (store, clock) = (opened(Memory::new()).await, Clock::new());
+    let repo = live(&server, &store, &clock).build().await.unwrap();
+    alike(&clock, &repo, &server).await;
+    server.write(&name(1), Some(note(&name(1), "heard", 1))).await;
+    alike(&clock, &repo, &server).await;
+    server.hints.store(true, Ordering::SeqCst);
+    *server.fails.lock().unwrap() = Some(("changes", ErrorKind::Http { status: 503 }, 503));
+    server.write(&name(2), Some(note(&name(2), "hinted at", 1))).await;
+    assert!(asked_in_a_while(&clock, &server).await.1 > 0);
+    assert_eq!(here(&repo).await.len(), 2);
+    *server.fails.lock().unwrap() = None;
+    alike(&clock, &repo, &server).await;
+}
+
+// Rules: s-live
+#[tokio::test]
+async fn a_stream_that_was_heard_is_listened_to_again_without_a_long_wait() {
+    let server = Server::telling(Memory::new()).await;
+    let (store, clock) = (opened(Memory::new()).await, Clock::new());
+    let hour = Duration::from_secs(3600);
+    let settings = larder::OutboxSettings::new().backoff(Duration::from_millis(1), hour);
+    let repo = live(&server, &store, &clock).outbox(settings).build().await.unwrap();
+    server.breaks.store(true, Ordering::SeqCst);
+    server.ends.send_replace(());
+    asked_in_a_while(&clock, &server).await;
+    server.breaks.store(false, Ordering::SeqCst);
+    clock.advance(Duration::from_secs(1)).await;
+    clock.advance(Duration::from_secs(1)).await;
+    server.write(&name(1), Some(note(&name(1), "heard", 1))).await;
+    rest().await;
+    assert_eq!(here(&repo).await.len(), 1);
+    assert_eq!(repo.status().last_pulled, Some(clock.now()), "that was as good as a pull");
+    server.asked();
+    server.ends.send_replace(());
+    rest().await;
+    clock.advance(Duration::from_millis(1)).await;
+    assert!(server.asked().contains(&"listen Note on".to_owned()));
 }

@@ -46,6 +46,11 @@ pub(crate) struct Server {
     pub(crate) meanwhile: Mutex<VecDeque<ByOthers>>,
     /// A stream of changes breaks off before there is anything in it.
     pub(crate) breaks: AtomicBool,
+    /// What comes by it has no position; it says that something has changed and not what.
+    pub(crate) placeless: Arc<AtomicBool>,
+    pub(crate) hints: Arc<AtomicBool>,
+    /// Ends all streams.
+    pub(crate) ends: tokio::sync::watch::Sender<()>,
     /// Page tokens of another epoch are refused.
     pub(crate) epoch: AtomicU64,
     /// It says what its answers are called.
@@ -96,6 +101,9 @@ impl Server {
             forgets: AtomicBool::new(false),
             meanwhile: Mutex::default(),
             breaks: AtomicBool::new(false),
+            placeless: Arc::default(),
+            hints: Arc::default(),
+            ends: tokio::sync::watch::Sender::new(()),
             epoch: AtomicU64::new(0),
             tags: AtomicBool::new(false),
             misfits: Mutex::default(),
@@ -387,8 +395,15 @@ impl Realtime for Server {
         }
         let (bad, nameless) = (self.misfits.lock().unwrap().clone(), self.nameless.load(Ordering::SeqCst));
         let changes = self.store.realtime().unwrap().subscribe(cx, schema, from).await?;
-        let without_a_key = move |change: Result<Change>| {
+        let (placeless, hints) = (Arc::clone(&self.placeless), Arc::clone(&self.hints));
+        let reworded = move |change: Result<Change>| {
             let mut change = change?;
+            if placeless.load(Ordering::SeqCst) {
+                change.position = None;
+            }
+            if hints.load(Ordering::SeqCst) {
+                change.what = Changed::Hint;
+            }
             if let Changed::Row(row) = &mut change.what
                 && Note::from_row(&*row.row).is_ok_and(|note| nameless && bad.contains(&note.id))
             {
@@ -396,6 +411,8 @@ impl Realtime for Server {
             }
             Ok(change)
         };
-        Ok(changes.map(without_a_key).boxed())
+        let mut ends = self.ends.subscribe();
+        let end = Box::pin(async move { drop(ends.changed().await) });
+        Ok(changes.map(reworded).take_until(end).boxed())
     }
 }
