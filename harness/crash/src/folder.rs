@@ -15,6 +15,7 @@ use larder_redb::{Files, StorageBackend};
 use redb::BackendError;
 
 use crate::disk::{Moment, Random, Unsynced, is_whole};
+use crate::server::{Phase, Server};
 
 /// When operations fail. They are counted from 0 since that was last told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,9 @@ struct Inner {
     links: bool,
     fault: Fault,
     operations: u64,
+    /// Who knows what goes on, and what did when an operation failed first.
+    server: Option<Server>,
+    hit: Option<Phase>,
     /// Those of them that have to do with names.
     of_names: Vec<u64>,
 }
@@ -91,6 +95,17 @@ impl Folder {
         let mut inner = self.inner();
         (inner.fault, inner.operations) = (fault, 0);
         inner.of_names.clear();
+    }
+
+    /// From now on it is noted what goes on when an operation fails.
+    pub fn attend(&self, server: &Server) {
+        self.inner().server = Some(server.clone());
+    }
+
+    /// What went on when an operation failed first.
+    #[must_use]
+    pub fn hit(&self) -> Option<Phase> {
+        self.inner().hit
     }
 
     /// How many operations there were.
@@ -166,7 +181,11 @@ impl Folder {
             Fault::From(at) | Fault::Stop(at) => (now >= at, io::ErrorKind::Other),
             Fault::Full(at) => (now >= at && needs == Needs::Room, io::ErrorKind::StorageFull),
         };
-        if fails { Err(io::Error::new(kind, "as told")) } else { Ok(inner) }
+        if fails {
+            inner.hit = inner.hit.or_else(|| inner.server.as_ref().map(Server::phase));
+            return Err(io::Error::new(kind, "as told"));
+        }
+        Ok(inner)
     }
 }
 

@@ -156,9 +156,10 @@ with what the server and the store have. `harness/crash` holds them; its tests a
   missing has to be found by the check, what verifies has to be salvaged, and whatever is read, written, given back and
   closed in between, no panic may get out.
 - *salvage*: a damaged file is salvaged, at opening and later, over a file system that knows second names of a file and over
-  one that does not. Each operation fails once, fails from then on, or finds no room, and the repository goes on; or it is
-  the last one before a kill or a power cut, of which names and bytes that were not synced are there in part. What verifies
-  has to be there after the next start, once, with the damaged file beside it and the application told.
+  one that does not, and what is queued is sent meanwhile. Each operation fails once, fails from then on, or finds no room, and
+  the repository goes on; or it is the last one before a kill or a power cut, of which names and bytes that were not synced are
+  there in part. What verifies has to be there after the next start, or at the server, once, with the damaged file beside it and
+  the application told.
 - *full*: a disk without room, a real one where it can be mounted.
 
 *Lost*: a write that was acknowledged and is nowhere. *Doubled*: a mutation with two effects on the server.

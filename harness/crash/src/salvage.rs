@@ -1,11 +1,13 @@
 //! A salvage in which something goes wrong.
 //!
 //! A file with rows, queued mutations and queued requests is damaged; part of what is queued has reached the server
-//! before. It is opened, read and salvaged over a file system of which each operation fails once, or fails from then on,
-//! or finds no room, or is the last one before a kill or a power cut. What has to hold:
+//! before. It is opened, read and salvaged, and written to, while what is queued is sent, over a file system of which each
+//! operation fails once, or fails from then on, or finds no room, or is the last one before a kill or a power cut. What has to
+//! hold:
 //!
 //! - the error is typed, and once the fault is gone the repository works, without a restart if it was open;
-//! - whatever a salvage without faults keeps is there after one with them, and what was written meanwhile as well;
+//! - whatever a salvage without faults keeps is there after one with them, or has reached the server if it was queued, and what
+//!   was written meanwhile is there as well;
 //! - nothing takes effect twice, and requests arrive as they were made;
 //! - what was known of the server is forgotten, and indexes lead to every row;
 //! - the application is told, until it acknowledges it; the damaged file is beside as it was, once, and nothing else is.
@@ -13,7 +15,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join;
 use larder::{
     Error, ErrorKind, Idempotency, MutationId, ReadPolicy, Redb, Repository, RequestSettings, Result, Select,
     WritePolicy,
@@ -22,7 +26,7 @@ use larder::{
 use crate::disk::Random;
 use crate::folder::{Fault, Folder};
 use crate::report::Outcome;
-use crate::server::{Server, State, wrong};
+use crate::server::{Phase, Server, State, wrong};
 use crate::story::{Verdict, first::Note};
 use crate::world::{self, Broken, World};
 
@@ -57,12 +61,22 @@ struct Kept {
     notes: BTreeMap<String, String>,
 }
 
+/// How a first life goes.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    met: Met,
+    /// What is queued is sent while it is salvaged, and not after it alone.
+    beside: bool,
+    /// The file system is healed in the end.
+    heals: bool,
+}
+
 /// What a first life comes to.
 #[derive(Clone, Debug, Default)]
 struct Life {
     /// A note was stored.
     written: bool,
-    /// It was stored in the damaged file.
+    /// Something was stored in the damaged file.
     in_damaged: bool,
     operations: u64,
     /// Those of them that have to do with names.
@@ -143,16 +157,18 @@ fn typed(error: Error) -> Result<()> {
     }
 }
 
-/// Opens the file, reads, salvages and writes while the file system fails; then it is healed, if it may be, and all of it
-/// has to work.
+/// Opens the file, reads, salvages, writes and sends while the file system fails; then it is healed, if it may be, and all of
+/// it has to work.
 async fn life(
     world: &Arc<World>,
     folder: &Folder,
     server: &Server,
     kept: &Kept,
-    heals: bool,
+    How { met, beside, heals }: How,
 ) -> Result<Life> {
     let mut life = Life::default();
+    server.enter(if met == Met::Opening { Phase::Salvage } else { Phase::Open });
+    folder.attend(server);
     let repo = match open(world, folder, server).await {
         Ok(repo) => repo,
         Err(error) => {
@@ -161,13 +177,26 @@ async fn life(
         }
     };
     let here = repo.reading(ReadPolicy::LocalOnly);
-    here.get(Select::<Note>::all()).await.map(drop).or_else(typed)?;
-    repo.salvage().await.map(drop).or_else(typed)?;
+    server.enter(if met == Met::Opening { Phase::Read } else { Phase::Salvage });
+    // Whatever is sent is marked, and removed.
+    life.in_damaged = beside && repo.status().damage.is_none();
+    let salvaging = async {
+        here.get(Select::<Note>::all()).await.map(drop).or_else(typed)?;
+        repo.salvage().await.map(drop).or_else(typed)
+    };
+    match beside {
+        true => join(salvaging, sent_meanwhile(&repo)).await.0?,
+        false => salvaging.await?,
+    }
+    server.enter(Phase::Enqueue);
     let local = repo.writing(WritePolicy::LocalOnly);
     let written = local.upsert(&note("new", "meanwhile")).await;
     life.written = written.is_ok();
-    life.in_damaged = life.written && repo.status().damage.is_none();
     written.map(drop).or_else(typed)?;
+    server.enter(Phase::Send);
+    life.in_damaged |= repo.status().damage.is_none();
+    sent_meanwhile(&repo).await;
+    server.enter(Phase::Read);
     here.get(Select::<Note>::all()).await.map(drop).or_else(typed)?;
     (life.operations, life.of_names) = (folder.operations(), folder.of_names());
     if !heals {
@@ -175,12 +204,20 @@ async fn life(
     }
     folder.fail(Fault::None);
     repo.salvage().await?;
-    complete(&repo, kept, life.written).await?;
+    complete(&repo, server, kept, life.written).await?;
     drop(local.upsert(&note("new", "meanwhile")).await?);
     life.written = true;
     told(&repo)?;
     repo.close().await;
     Ok(life)
+}
+
+/// Sends what is queued, as far as that goes: it may be stuck for as long as the file system fails. What is on its way comes to
+/// its end.
+async fn sent_meanwhile(repo: &Repository) {
+    repo.outbox().resume();
+    drop(tokio::time::timeout(Duration::from_secs(5), repo.outbox().drain()).await);
+    repo.outbox().pause();
 }
 
 fn told(repo: &Repository) -> Result<larder::Damage> {
@@ -194,14 +231,18 @@ async fn found(repo: &Repository) -> Result<Kept> {
     Ok(Kept { queue, notes })
 }
 
-/// Whether all is there.
-async fn complete(repo: &Repository, kept: &Kept, written: bool) -> Result<()> {
+/// Whether all is there, or has reached the server.
+async fn complete(repo: &Repository, server: &Server, kept: &Kept, written: bool) -> Result<()> {
     let mut found = found(repo).await?;
     let new = found.notes.remove("new");
     if written && new.as_deref() != Some("meanwhile") {
         return Err(wrong(format!("lost: what was written meanwhile is {new:?}")));
     }
-    if found != *kept {
+    let effects = server.snapshot().effects;
+    let is_queued = |id: &MutationId| found.queue.contains(id);
+    let left: Vec<MutationId> = kept.queue.iter().copied().filter(is_queued).collect();
+    let is_lost = |id: &&MutationId| !is_queued(id) && !effects.contains_key(id);
+    if found.queue != left || found.notes != kept.notes || kept.queue.iter().any(|id| is_lost(&id)) {
         return Err(wrong(format!("lost: {kept:?} was to be kept, and {found:?} is there")));
     }
     let here = repo.reading(ReadPolicy::LocalOnly);
@@ -219,14 +260,21 @@ async fn complete(repo: &Repository, kept: &Kept, written: bool) -> Result<()> {
 }
 
 /// What the next start finds.
-async fn after(world: &Arc<World>, folder: &Folder, sample: &Sample, kept: &Kept, life: &Life) -> Result<()> {
+async fn after(
+    world: &Arc<World>,
+    folder: &Folder,
+    server: State,
+    sample: &Sample,
+    kept: &Kept,
+    life: &Life,
+) -> Result<()> {
     folder.fail(Fault::None);
-    let server = Server::of(sample.server.clone());
+    let server = Server::of(server);
     let reopen =
         async || open(world, folder, &server).await.map_err(|error| wrong(format!("unopenable: {error}")));
     let repo = reopen().await?;
     repo.salvage().await?;
-    complete(&repo, kept, life.written).await?;
+    complete(&repo, &server, kept, life.written).await?;
     let damage = told(&repo)?;
     let files = folder.files();
     let expected = [PathBuf::from(PATH), PathBuf::from(&damage.aside)];
@@ -249,7 +297,7 @@ async fn after(world: &Arc<World>, folder: &Folder, sample: &Sample, kept: &Kept
     if let Some(damage) = repo.status().damage {
         return Err(wrong(format!("it is told again: {damage:?}")));
     }
-    complete(&repo, kept, life.written).await?;
+    complete(&repo, &server, kept, life.written).await?;
     repo.outbox().resume();
     repo.outbox().drain().await;
     sent(&server.snapshot(), sample, kept)?;
@@ -277,7 +325,12 @@ fn sent(state: &State, sample: &Sample, kept: &Kept) -> Result<()> {
 }
 
 /// What a salvage without faults keeps, and what it comes to.
-async fn without_faults(world: &Arc<World>, sample: &Sample, folder: &Folder) -> Result<(Kept, Life)> {
+async fn without_faults(
+    world: &Arc<World>,
+    sample: &Sample,
+    folder: &Folder,
+    how: How,
+) -> Result<(Kept, Life)> {
     let server = Server::of(sample.server.clone());
     let first = folder.killed();
     let repo = open(world, &first, &server).await?;
@@ -288,13 +341,20 @@ async fn without_faults(world: &Arc<World>, sample: &Sample, folder: &Folder) ->
         return Err(wrong(format!("of the queue one is damaged, and {} are left", kept.queue.len())));
     }
     folder.fail(Fault::None);
-    let life = life(world, folder, &server, &kept, true).await?;
-    after(world, folder, sample, &kept, &life).await?;
+    let life = life(world, folder, &server, &kept, how).await?;
+    after(world, folder, server.snapshot(), sample, &kept, &life).await?;
     Ok((kept, life))
 }
 
-fn judge(outcome: &mut Outcome, how: &str, kept: &Kept, run: std::result::Result<Result<()>, Broken>) {
+fn judge(
+    outcome: &mut Outcome,
+    how: &str,
+    kept: &Kept,
+    hit: Option<Phase>,
+    run: std::result::Result<Result<()>, Broken>,
+) {
     outcome.runs += 1;
+    hit.into_iter().for_each(|phase| outcome.hit(phase));
     outcome.acknowledged += (kept.queue.len() + kept.notes.len()) as u64;
     match run {
         Ok(Ok(())) => {}
@@ -321,11 +381,19 @@ pub fn each(seed: u64, stride: u64, images: u64) -> Outcome {
     outcome
 }
 
+/// What a life that was stopped leaves.
+struct Stopped {
+    folder: Folder,
+    server: State,
+    life: Life,
+}
+
 fn over(outcome: &mut Outcome, seed: u64, (met, links): (Met, bool), stride: u64, images: u64) {
+    let way = How { met, beside: links, heals: true };
     let made = world::run(seed, async |world| {
         let sample = sample(&world, met).await?;
         let folder = Folder::of(Path::new(PATH), &sample.bytes, links);
-        let (kept, life) = without_faults(&world, &sample, &folder).await?;
+        let (kept, life) = without_faults(&world, &sample, &folder, way).await?;
         Ok::<_, Error>((sample, kept, life))
     });
     let (sample, kept, Life { operations, of_names, .. }) = match made {
@@ -347,37 +415,45 @@ fn over(outcome: &mut Outcome, seed: u64, (met, links): (Met, bool), stride: u64
             (folder, Server::of(sample.server.clone()))
         };
         for fault in [Fault::Once(at), Fault::From(at), Fault::Full(at)] {
+            let (folder, server) = begun(fault);
             let run = world::run(seed, async |world| {
-                let (folder, server) = begun(fault);
-                let life = life(&world, &folder, &server, &kept, true).await?;
-                after(&world, &folder.killed(), &sample, &kept, &life).await
+                let life = life(&world, &folder, &server, &kept, way).await?;
+                after(&world, &folder.killed(), server.snapshot(), &sample, &kept, &life).await
             });
-            judge(outcome, &how(&format!("{fault:?}")), &kept, run);
+            judge(outcome, &how(&format!("{fault:?}")), &kept, folder.hit(), run);
         }
+        let (folder, server) = begun(Fault::Stop(at));
         let stopped = world::run(seed, async |world| {
-            let (folder, server) = begun(Fault::Stop(at));
-            let life = life(&world, &folder, &server, &kept, false).await?;
-            Ok((folder.killed(), life))
+            let life = life(&world, &folder, &server, &kept, How { heals: false, ..way }).await?;
+            Ok(Stopped { folder: folder.killed(), server: server.snapshot(), life })
         });
-        let (folder, life) = match stopped {
+        let hit = folder.hit();
+        let stopped = match stopped {
             Ok(Ok(stopped)) => stopped,
             Ok(Err(error)) => {
-                judge(outcome, &how("stops it"), &kept, Ok(Err(error)));
+                judge(outcome, &how("stops it"), &kept, hit, Ok(Err(error)));
                 continue;
             }
             Err(broken) => {
-                judge(outcome, &how("stops it"), &kept, Err(broken));
+                judge(outcome, &how("stops it"), &kept, hit, Err(broken));
                 continue;
             }
         };
         let left = |folder: Folder| {
-            world::run(seed, async |world| after(&world, &folder, &sample, &kept, &life).await)
+            let Stopped { server, life, .. } = &stopped;
+            world::run(seed, async |world| after(&world, &folder, server.clone(), &sample, &kept, life).await)
         };
-        judge(outcome, &how("is the last before a kill"), &kept, left(folder.killed()));
+        judge(outcome, &how("is the last before a kill"), &kept, hit, left(stopped.folder.killed()));
         let mut random = Random::new(seed ^ at);
         for way in 0..images {
-            let cut = folder.cut(way, &mut random);
-            judge(outcome, &how(&format!("is the last before a power cut, way {way}")), &kept, left(cut));
+            let cut = stopped.folder.cut(way, &mut random);
+            judge(
+                outcome,
+                &how(&format!("is the last before a power cut, way {way}")),
+                &kept,
+                hit,
+                left(cut),
+            );
         }
     }
 }

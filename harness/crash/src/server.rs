@@ -15,6 +15,7 @@ use larder::{Error, ErrorKind, Idempotency, Key, MutationId, Operation, Result, 
 #[allow(missing_docs, reason = "they are named after what they are")]
 pub enum Phase {
     Open,
+    Salvage,
     Enqueue,
     Send,
     Acknowledge,
@@ -28,8 +29,9 @@ pub enum Phase {
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Open,
+        Self::Salvage,
         Self::Enqueue,
         Self::Send,
         Self::Acknowledge,
@@ -46,6 +48,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Salvage => "salvage",
             Self::Enqueue => "enqueue",
             Self::Send => "send",
             Self::Acknowledge => "acknowledge",
@@ -109,6 +112,12 @@ impl Server {
     #[must_use]
     pub fn snapshot(&self) -> State {
         self.state().clone()
+    }
+
+    /// What goes on.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.state().phase
     }
 
     /// Says what goes on.

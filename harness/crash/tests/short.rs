@@ -44,9 +44,14 @@ fn damaged_files_give_nothing_that_was_never_written() {
 // Rules: d-salvage, d-salvage-status, d-salvage-faults
 #[test]
 fn a_salvage_that_goes_wrong_loses_nothing() {
-    let outcome = salvage::each(7, 97, 9);
+    let outcome = salvage::each(7, 97, 5);
     check(&outcome, 100);
     assert!(outcome.points > 100, "{} points", outcome.points);
+    assert!(
+        outcome.phases.contains_key("salvage") && outcome.phases.contains_key("acknowledge"),
+        "{:?}",
+        outcome.phases
+    );
 }
 
 // Rules: d-full

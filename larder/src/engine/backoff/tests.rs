@@ -1,3 +1,5 @@
+//! Waits below their ceilings, turns that stay where they are, and a fleet after an outage.
+
 use proptest::prelude::*;
 
 use super::*;
