@@ -55,6 +55,10 @@ impl Services for Inline {
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
         work();
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 /// An open repository, the runtime that it lives on, and what it has written.

@@ -56,6 +56,9 @@ pub struct Context {
     /// An earlier answer to the same query, by its [`Page::tag`](crate::Page::tag): a provider that can tell that it is
     /// still the same says so instead of giving it. Whoever can't gives the answer.
     pub unless: Option<String>,
+    /// The calling task is one that [`Runtime::spawn`](crate::Runtime::spawn) runs, and does nothing else before the answer is
+    /// there: a store may block its thread, as [`Runtime::in_place`](crate::Runtime::in_place) says.
+    pub alone: bool,
 }
 
 impl Context {

@@ -33,6 +33,11 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 
     /// Runs `work`, which may block, off the asynchronous threads; `name` is for traces.
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>);
+
+    /// Runs `work`, which may block, on the calling thread, if that keeps no other task from going on; otherwise as
+    /// [`blocking`](Self::blocking) does. Called by tasks that [`spawn`](Self::spawn) runs, and that do nothing else
+    /// meanwhile.
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>);
 }
 
 /// What can be made of a [`Runtime`].

@@ -143,6 +143,10 @@ impl Runtime for TestRuntime {
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
         work();
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 /// A sleep that has not ended; forgotten when it is dropped.

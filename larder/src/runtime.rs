@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::runtime::BoxFuture;
 use larder_core::{Error, ErrorKind, Result, Runtime, Timestamp};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Runs on a tokio runtime.
 ///
@@ -78,5 +78,56 @@ impl Runtime for TokioRuntime {
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
         tracing::trace!(name, "blocking");
         self.handle.spawn_blocking(work);
+    }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        match Handle::try_current().map(|here| here.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => {
+                tracing::trace!(name, "in place");
+                tokio::task::block_in_place(work);
+            }
+            // There the other tasks have no other thread.
+            _ => self.blocking(name, work),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Does work in place that ends when another task lets it, and gives the threads of the caller and of the work.
+    async fn in_place() -> [std::thread::ThreadId; 2] {
+        let runtime = TokioRuntime::current().unwrap();
+        let (done, here) = tokio::sync::oneshot::channel();
+        let inner = runtime.clone();
+        let task = Box::pin(async move {
+            let (go, wait) = mpsc::channel();
+            inner.spawn("other", Box::pin(async move { go.send(()).unwrap() }));
+            let (worked, work) = tokio::sync::oneshot::channel();
+            let caller = std::thread::current().id();
+            let waits = move || {
+                wait.recv().unwrap();
+                worked.send(std::thread::current().id()).unwrap();
+            };
+            inner.in_place("work", Box::new(waits));
+            done.send([caller, work.await.unwrap()]).unwrap();
+        });
+        runtime.spawn("task", task);
+        here.await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn in_place_is_the_same_thread_and_others_go_on() {
+        let [caller, worked] = in_place().await;
+        assert_eq!(caller, worked);
+    }
+
+    #[tokio::test]
+    async fn where_others_have_no_other_thread_work_is_done_elsewhere() {
+        let [caller, worked] = in_place().await;
+        assert_ne!(caller, worked);
     }
 }

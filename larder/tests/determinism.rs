@@ -57,6 +57,10 @@ impl Runtime for Seeded {
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
         work();
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 /// What the remote saw of a run, down to the identities.

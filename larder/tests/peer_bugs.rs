@@ -240,6 +240,10 @@ mod schedule {
         fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
             self.0.blocking(name, work);
         }
+
+        fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+            self.0.in_place(name, work);
+        }
     }
 
     async fn jumping(net: &Arc<Switches>) -> (Repository, Arc<AtomicI64>) {

@@ -44,6 +44,10 @@ impl Runtime for World {
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
         work();
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 /// How a story ended that did not come to its end.

@@ -65,4 +65,8 @@ impl Runtime for WorldRuntime {
         let kernel = Arc::clone(&self.kernel);
         self.kernel.spawn(self.owner, name, Box::pin(async move { kernel.block(work) }));
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }

@@ -53,4 +53,8 @@ impl Runtime for Clock {
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
         work();
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }

@@ -212,6 +212,10 @@ mod tests {
         fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
             drop(work);
         }
+
+        fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+            self.blocking(name, work);
+        }
     }
 
     // Rules: s-battery

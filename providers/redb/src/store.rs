@@ -37,7 +37,7 @@ impl Store for RedbStore {
         let span =
             tracing::debug_span!("larder_redb::write", ops = batch.ops.len(), expect = batch.expect.len());
         Watch::new(&self.shared.runtime, cx).check().map_err(|error| error.during("commit"))?;
-        let committed = self.shared.ask(|answer| Job::Commit(batch, answer)).instrument(span).await;
+        let committed = self.shared.write(batch, cx.alone).instrument(span).await;
         self.shared.noted(committed).map_err(|error| error.during("commit"))
     }
 

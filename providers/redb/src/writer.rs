@@ -3,6 +3,9 @@
 //! Whoever commits puts a job in the queue; if nobody writes, a turn is started on [`Runtime::blocking`]. It takes what
 //! waits, up to [`GROUP`] batches, into one transaction, and ends when nothing waits: there is no thread of our own,
 //! and under a runtime that runs everything inline a commit is done when `blocking` returns.
+//!
+//! A turn may begin on the thread of the one who commits, if he does nothing else meanwhile: then nobody has to be woken for
+//! the commit, nor after it. It ends there with the first transaction, and goes on elsewhere if others wait.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -92,6 +95,15 @@ pub(crate) enum Cause {
     Asked,
 }
 
+/// Where a turn of the writer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where the runtime lets work block.
+    Aside,
+    /// On the thread of the one who commits.
+    Here,
+}
+
 /// What becomes of a job, sent when no lock is held any more.
 enum Answer {
     Commit(oneshot::Sender<Result<CommitOutcome>>, Result<CommitOutcome>),
@@ -177,12 +189,21 @@ impl Shared {
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         self.submit(job(answer))?;
-        answered.await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Storage, "the runtime stopped before the store had written"))
-        })
+        answered.await.unwrap_or_else(|_| Err(unwritten()))
+    }
+
+    /// Hands a batch to the writer and waits for what becomes of it. `alone`: the calling task does nothing else meanwhile.
+    pub(crate) async fn write(self: &Arc<Self>, batch: Batch, alone: bool) -> Result<CommitOutcome> {
+        let (answer, answered) = oneshot::channel();
+        self.hand_in(Job::Commit(batch, answer), if alone { Place::Here } else { Place::Aside })?;
+        answered.await.unwrap_or_else(|_| Err(unwritten()))
     }
 
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
+        self.hand_in(job, Place::Aside)
+    }
+
+    fn hand_in(self: &Arc<Self>, job: Job, place: Place) -> Result<()> {
         let mut queue = lock(&self.queue);
         if queue.closing {
             return Err(Error::new(ErrorKind::Storage, "the store is closed"));
@@ -190,8 +211,7 @@ impl Shared {
         queue.jobs.push_back(job);
         if !std::mem::replace(&mut queue.active, true) {
             drop(queue);
-            let turn = Turn { shared: self.clone(), ended: false };
-            self.runtime.blocking("larder-redb writer", Box::new(move || turn.run()));
+            Turn { shared: self.clone(), ended: false }.begin(place);
         }
         Ok(())
     }
@@ -277,6 +297,13 @@ impl Shared {
     }
 }
 
+/// What a turn is called in traces.
+const NAME: &str = "larder-redb writer";
+
+fn unwritten() -> Error {
+    Error::new(ErrorKind::Storage, "the runtime stopped before the store had written")
+}
+
 /// One run of the writer.
 struct Turn {
     shared: Arc<Shared>,
@@ -284,11 +311,27 @@ struct Turn {
 }
 
 impl Turn {
-    fn run(mut self) {
+    fn begin(self, place: Place) {
+        let runtime = self.shared.runtime.clone();
+        let run = Box::new(move || self.run(place));
+        match place {
+            Place::Aside => runtime.blocking(NAME, run),
+            Place::Here => runtime.in_place(NAME, run),
+        }
+    }
+
+    fn run(mut self, place: Place) {
         lock(&self.shared.queue).thread = Some(std::thread::current().id());
+        let mut done = false;
         loop {
             let mut writer = lock(&self.shared.writer);
-            if lock(&self.shared.queue).jobs.is_empty() && self.shared.is_due(&writer) {
+            let waiting = !lock(&self.shared.queue).jobs.is_empty();
+            if done && place == Place::Here && (waiting || self.shared.is_due(&writer)) {
+                drop(writer);
+                lock(&self.shared.queue).thread = None;
+                return self.begin(Place::Aside);
+            }
+            if !waiting && self.shared.is_due(&writer) {
                 // At rest: nobody waits to write. What goes wrong is told of, and is tried again later.
                 drop(self.shared.compact(&mut writer));
             }
@@ -309,7 +352,10 @@ impl Turn {
             drop(writer);
             let answered = answers.len();
             answers.into_iter().for_each(Answer::send);
-            self.shared.gather(answered);
+            done = true;
+            if place == Place::Aside {
+                self.shared.gather(answered);
+            }
         }
     }
 }

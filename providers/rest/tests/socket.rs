@@ -92,6 +92,10 @@ impl Runtime for Counting {
         self.blocked.fetch_add(1, Ordering::SeqCst);
         self.inner.blocking(name, work);
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 async fn remote_at(base: &str) -> Arc<dyn Provider> {

@@ -59,4 +59,8 @@ impl Runtime for Day {
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
         self.work.blocking(name, work);
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.work.in_place(name, work);
+    }
 }

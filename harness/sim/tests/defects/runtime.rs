@@ -47,4 +47,8 @@ impl Runtime for Forgetful {
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
         self.inner.blocking(name, work);
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.inner.in_place(name, work);
+    }
 }

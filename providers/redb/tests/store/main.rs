@@ -20,6 +20,7 @@ mod failing;
 mod findings;
 mod golden;
 mod hooked;
+mod in_place;
 mod lending;
 mod mending;
 mod migrating;

@@ -232,6 +232,10 @@ impl Runtime for Asking {
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
         self.inner.blocking(name, work);
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.inner.in_place(name, work);
+    }
 }
 
 // Rules: d-salvage, d-second

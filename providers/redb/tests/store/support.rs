@@ -74,6 +74,10 @@ impl Runtime for TestRuntime {
             }
         }
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 /// Runs everything inline, and calls what it was given before each piece of reading.
@@ -122,6 +126,10 @@ impl Runtime for Between {
             before();
         }
         work();
+    }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
     }
 }
 

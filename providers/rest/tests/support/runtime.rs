@@ -27,6 +27,10 @@ impl larder_core::Runtime for TestRuntime {
     fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
         tokio::task::spawn_blocking(work);
     }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.blocking(name, work);
+    }
 }
 
 /// What a provider is opened with.
