@@ -108,3 +108,26 @@ async fn in_one_order_nothing_overtakes_though_removals_are_slow_and_fail() {
     assert!(stars.is_sorted(), "{stars:?}");
     assert_eq!(net.notes().await.len(), 7);
 }
+
+// Rules: o-ahead
+#[rstest]
+#[case::one_order(settings().serial(), 0..10)]
+#[case::lanes(settings().strict(), 0..10)]
+#[case::strict_order(settings().serial().strict(), 50..61)]
+#[tokio::test]
+async fn a_removal_has_the_thread_to_itself_while_nothing_else_is_under_way(
+    #[case] settings: OutboxSettings,
+    #[case] alone: std::ops::Range<u64>,
+) {
+    let (disk, net) = (memory().await, Switches::new());
+    *net.idempotency.lock().unwrap() = Some(Idempotency::KEYED);
+    let (store, faults) = Faulty::over(&disk, 3);
+    let repo = open(store, &net, settings).await;
+    // As many as one commit marks, so that none is marked later.
+    let notes: Vec<Note> = (0..60).map(|nth| note(&format!("{nth:03}"), "", 0)).collect();
+    let _ = repo.upsert_many(&notes).await.unwrap();
+    soon(settled(&repo)).await;
+    assert_eq!(faults.removals.load(Ordering::SeqCst), 60);
+    let seen = faults.removals_alone.load(Ordering::SeqCst);
+    assert!(alone.contains(&seen), "{seen} of 60");
+}

@@ -1,13 +1,14 @@
 //! The calls: read entries, mark them, send them, ask about them, make decisions durable.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join;
 use larder_core::{
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Idempotency,
     Mutation, Op, Operation, PageRow, Provider, Response, Result, Runtime, Schema, SendMark, Sent, Store,
-    Unreadable,
+    StoredRow, Unreadable,
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
@@ -63,6 +64,8 @@ pub(crate) struct Acts {
     pub(crate) fresh: Fresh,
     /// The revision of the store when the outbox was last begun to be loaded.
     pub(crate) loading: AtomicU64,
+    /// How many calls the driver has under way; one that is the only one may block its thread.
+    pub(crate) under_way: AtomicUsize,
 }
 
 /// An answer that is not settled yet.
@@ -73,8 +76,8 @@ pub(crate) struct Kept {
     pub(super) answer: Result<Option<PageRow>>,
     /// To a request that is no model.
     pub(super) response: Option<Response>,
-    /// The entry as it was then, if it was accepted as it is.
-    pub(super) sent: Option<Box<Entry>>,
+    /// The entry as it was then and its row, if it was accepted as it is.
+    pub(super) sent: Option<Box<(Entry, Option<StoredRow>)>>,
 }
 
 /// What the remote has of a row that is in conflict, and of those that go in one request with it; `None`: nothing. What it
@@ -89,6 +92,11 @@ pub(crate) struct Heard {
 impl Acts {
     pub(super) fn cx(&self) -> Context {
         Context { account: self.account.get(), ..Context::new() }
+    }
+
+    /// For what the driver itself commits.
+    pub(super) fn own_cx(&self) -> Context {
+        Context { alone: self.under_way.load(Ordering::Relaxed) == 1, ..self.cx() }
     }
 
     /// For requests to the remote: an entry goes in the name of the account that wrote it, whoever is signed in.
@@ -186,7 +194,8 @@ impl Acts {
                     Err(error) => return Err(error),
                 }
             }
-            if batch.ops.is_empty() || self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {
+            if batch.ops.is_empty() || self.store.commit(&self.own_cx(), batch).await? != CommitOutcome::Stale
+            {
                 return Ok(marking);
             }
         }
@@ -211,15 +220,22 @@ impl Acts {
     pub(crate) async fn send(&self, seq: u64, repeated: bool) -> Event {
         let asked = self.store.revision();
         let entry = self.store.entry(&self.cx(), seq).await.map_err(unreadable);
-        let sent = entry.as_ref().ok().and_then(Option::as_ref).map(|entry| Box::new(entry.clone()));
-        let operation = sent.as_ref().map(|entry| entry.operation);
+        let (mut sent, mut operation) = (None, None);
         let applied = match entry {
             Ok(None) => return self.answered(seq, Answer::Accepted),
             Ok(Some(Entry { state: EntryState::Parked(reason), .. })) => {
                 return self.answered(seq, Answer::Waits(reason));
             }
             Ok(Some(entry)) if is_parcel(&entry) => return self.forward(entry, repeated).await,
-            Ok(Some(entry)) => self.try_send(entry, repeated).await,
+            Ok(Some(entry)) => {
+                operation = Some(entry.operation);
+                // What the answer is put on is read while that is waited for.
+                let cx = self.cx();
+                let stored = self.store.load(&cx, entry.schema, &entry.key);
+                let (applied, stored) = join(self.try_send(entry.clone(), repeated), stored).await;
+                sent = stored.ok().map(|stored| Box::new((entry, stored)));
+                applied
+            }
             Err(error) => Err(error),
         };
         let answer = match applied {

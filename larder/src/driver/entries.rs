@@ -13,34 +13,26 @@ impl Acts {
         let Some(entry) = self.store.entry(&self.cx(), seq).await? else {
             return Ok(None);
         };
-        let (entry, stored) = self.with_row(entry, revision).await?;
-        let entry = match entry {
-            Some(entry) => Some(entry),
-            None => self.store.entry(&self.cx(), seq).await?,
+        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
+        let entry = match self.store.revision() == revision {
+            true => Some(entry),
+            false => self.store.entry(&self.cx(), seq).await?,
         };
         Ok(entry.map(|entry| (entry, stored)))
     }
 
-    /// As [`look`](Self::look), where the entry was read when it was sent, at a revision of the store: if nothing was
-    /// committed since, it is not read again.
+    /// As [`look`](Self::look), where both were read when the entry was sent, no earlier than at a revision of the store: if
+    /// nothing was committed since, they are not read again.
     pub(super) async fn look_again(
         &self,
         seq: u64,
-        sent: Option<(Entry, u64)>,
+        revision: u64,
+        sent: Option<Box<(Entry, Option<StoredRow>)>>,
     ) -> Result<Option<(Entry, Option<StoredRow>)>> {
-        if let Some((entry, revision)) = sent.filter(|(_, revision)| self.store.revision() == *revision)
-            && let (Some(entry), stored) = self.with_row(entry, revision).await?
-        {
-            return Ok(Some((entry, stored)));
+        match sent.filter(|_| self.store.revision() == revision) {
+            Some(sent) => Ok(Some(*sent)),
+            None => self.look(seq).await,
         }
-        self.look(seq).await
-    }
-
-    /// The row of an entry, and the entry unless something was committed since the revision at which it was read.
-    async fn with_row(&self, entry: Entry, revision: u64) -> Result<(Option<Entry>, Option<StoredRow>)> {
-        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await?;
-        let same = self.store.revision() == revision;
-        Ok((same.then_some(entry), stored))
     }
 
     /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.

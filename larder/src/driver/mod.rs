@@ -14,6 +14,7 @@ mod resolve;
 mod settlement;
 mod task;
 mod tell;
+mod work;
 
 pub(crate) use act::Acts;
 pub(crate) use decide::{Discard, Retry};

@@ -25,8 +25,8 @@ struct Decision {
     /// The revision of the store when the remote was asked.
     asked: u64,
     answer: Option<Result<Option<PageRow>>>,
-    /// The entry as it was sent, until it has been looked at again, and the revision of the store at which it was read.
-    sent: Option<(Entry, u64)>,
+    /// The entry as it was sent, and its row, until they have been looked at again.
+    sent: Option<Box<(Entry, Option<StoredRow>)>>,
     /// What the remote answered to a request that is no model.
     response: Option<Response>,
     /// What the remote has, if it was asked.
@@ -106,7 +106,7 @@ impl Acts {
             next,
             asked,
             answer,
-            sent: sent.map(|entry| (*entry, asked)),
+            sent,
             response,
             heard,
             ids: Vec::new(),
@@ -168,7 +168,7 @@ impl Acts {
         for attempt in 0.. {
             let _turn = self.turn(attempt).await;
             let _alone = if alone { Some(self.marking.lock().await) } else { None };
-            let (entry, stored) = match self.look_again(seq, decision.sent.take()).await {
+            let (entry, stored) = match self.look_again(seq, decision.asked, decision.sent.take()).await {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 // It stays stored as it is, and is not looked at before the next start.
@@ -190,7 +190,7 @@ impl Acts {
                 self.changes.confirm(entry.schema, &entry.key);
             }
             let batch = std::mem::take(&mut settlement.batch);
-            if let CommitOutcome::Committed(done) = self.store.commit(&self.cx(), batch).await? {
+            if let CommitOutcome::Committed(done) = self.store.commit(&self.own_cx(), batch).await? {
                 let alone = settlement.rebased.is_none() && decision.renames.is_empty();
                 if let Some(stored) = stored.filter(|_| alone && matches!(verdict, Verdict::Accept)) {
                     self.written.goes_on(&entry, &stored, done.revision);

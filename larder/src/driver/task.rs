@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use larder_core::runtime::BoxFuture;
 use larder_core::{Connectivity, Key, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::act::Acts;
 use super::tell;
+use super::work::Work;
 use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
 use crate::events::Teller;
 use crate::status::{RestingHost, Status};
@@ -121,7 +120,7 @@ pub(crate) fn start(
         connectivity,
         engine,
         wipes: 0,
-        work: FuturesUnordered::new(),
+        work: Work::default(),
         inbox,
         status,
         in_flight: Arc::clone(&in_flight),
@@ -144,7 +143,7 @@ struct Task {
     engine: Engine,
     /// How often the store had been wiped, or begun anew, when that was looked at last.
     wipes: u64,
-    work: FuturesUnordered<BoxFuture<'static, Event>>,
+    work: Work,
     inbox: mpsc::UnboundedReceiver<Command>,
     status: watch::Sender<Status>,
     /// Until when hosts are left alone, on both clocks.
@@ -275,6 +274,7 @@ impl Task {
     fn look_for_lost(&mut self) {
         let acts = Arc::clone(&self.acts);
         self.work.push(Box::pin(async move { acts.look_for_lost().await }));
+        self.acts.under_way.store(self.work.len(), Ordering::Relaxed);
     }
 
     fn stop(&mut self) {
@@ -375,6 +375,7 @@ impl Task {
                 }
             });
         }
+        self.acts.under_way.store(self.work.len(), Ordering::Relaxed);
         self.publish(accepted, now, read);
         if self.engine.at_rest() {
             answer(std::mem::take(&mut self.waiting));

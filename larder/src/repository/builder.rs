@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use larder_core::conflict::custom;
@@ -277,6 +277,7 @@ impl Builder {
                     beside: Mutex::default(),
                     fresh: Fresh::default(),
                     loading: AtomicU64::new(0),
+                    under_way: AtomicUsize::new(0),
                 });
                 let (connectivity, teller) = (connectivity(), teller.clone());
                 let driver = driver::start(Arc::clone(&acts), connectivity, settings, teller, self.paused);

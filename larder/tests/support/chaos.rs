@@ -80,6 +80,9 @@ pub(crate) struct Faults {
     pub(crate) entry_reads: AtomicU64,
     /// Calls that wait for the test.
     pub(crate) gates: Gates,
+    /// Commits by which an entry is removed: how many there were, and how many of them while the driver did nothing else.
+    pub(crate) removals: AtomicU64,
+    pub(crate) removals_alone: AtomicU64,
     /// How often which call panics.
     panics: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -197,6 +200,9 @@ impl Provider for Faulty {
 impl Store for Faulty {
     async fn commit(&self, cx: &Context, batch: Batch) -> Result<CommitOutcome> {
         self.faults.may_panic("commit");
+        let removes = batch.ops.iter().any(|op| matches!(op, Op::Dequeue(_)));
+        self.faults.removals.fetch_add(u64::from(removes), Ordering::SeqCst);
+        self.faults.removals_alone.fetch_add(u64::from(removes && cx.alone), Ordering::SeqCst);
         self.chance.dawdle().await;
         self.faults.gates.pass(Call::Commit(&batch)).await;
         self.alive().await;

@@ -243,6 +243,7 @@ impl Shared {
         writer.freed >= self.medium.compact_above
             && writer.counters.entries == 0
             && !writer.broken
+            && writer.held.is_open()
             && self.medium.size().is_ok_and(|size| writer.freed >= size / 4)
     }
 }
