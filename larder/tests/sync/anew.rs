@@ -45,7 +45,7 @@ async fn broken_off(server: &Arc<Server>, repo: &Repository, pages: usize) {
     server.answers.store(usize::MAX, Ordering::SeqCst);
 }
 
-// Rules: s-resume-refused, s-aside
+// Rules: s-resume-refused, s-aside, s-progress
 #[tokio::test]
 async fn a_row_that_can_not_be_read_is_told_of_once_though_the_pull_began_anew() {
     let server = paging(7).await;
@@ -57,11 +57,13 @@ async fn a_row_that_can_not_be_read_is_told_of_once_though_the_pull_began_anew()
             other.epoch.store(1, Ordering::SeqCst);
         }
     };
-    let (report, _) = watched(&repo, forgets).await;
+    let (report, steps) = watched(&repo, forgets).await;
     let [Remark::Restarted { .. }, Remark::Row { key, .. }] = &report.remarks[..] else {
         panic!("{:?}", report.remarks)
     };
     assert_eq!(*key, Some(Key::from(name(1))));
+    let pages: Vec<u64> = steps.iter().map(|at| at.pages).collect();
+    assert_eq!((pages, steps.last().unwrap().rows), (vec![1, 2, 1, 2, 3, 4, 4], 6));
 }
 
 // Rules: s-resume-refused, s-aside, s-progress

@@ -77,6 +77,7 @@ impl Run<'_, '_> {
                     self.asked = repo.asking(schema);
                     (at, anew, self.asides) = (Course::new(source, &self.asked), true, Asides::default());
                     (self.pulled.before, earlier) = ((0, 0), Strays::default());
+                    self.pulled.void = (self.pulled.pages, self.pulled.rows);
                 }
             }
             if matches!(at.stage, Stage::At(_)) && self.is_spent() {

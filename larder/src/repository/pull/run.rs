@@ -58,6 +58,8 @@ pub(in crate::repository) struct Pulled {
     pub(in crate::repository) remarks: Vec<Remark>,
     /// Pages and rows that were here already, of a pull that was broken off.
     pub(super) before: (u64, u64),
+    /// Pages and rows that have come since, and do not count any more: the pull began anew.
+    pub(super) void: (u64, u64),
     /// How many rows there are in all, as the remote says.
     total: Option<u64>,
 }
@@ -154,8 +156,8 @@ impl Run<'_, '_> {
 
     /// Says how far it is.
     async fn tell(&self) {
-        let Pulled { complete, total, before, .. } = self.pulled;
-        let (pages, rows) = (before.0 + self.pulled.pages, before.1 + self.pulled.rows);
+        let Pulled { complete, total, before, void, .. } = self.pulled;
+        let (pages, rows) = (before.0 + self.pulled.pages - void.0, before.1 + self.pulled.rows - void.1);
         let (model, models) = (self.schema.model, self.pulling.models);
         self.pulling.steps.tell(Progress { model, pages, rows, total, done: complete, models }).await;
     }
