@@ -302,6 +302,43 @@ async fn what_was_accepted_while_the_store_began_anew_is_not_lost() {
     repo.close().await;
 }
 
+// Rules: o-lost
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_while_the_outbox_is_looked_through_is_not_lost() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let (repo, faults) = watchful(&file, &net, OnCorrupt::Salvage).await;
+    let lost = wrote(&repo, "lost").await;
+    // More than are looked at by one read: the last one is looked at later.
+    let many: Vec<Note> = (0..300).map(|at| note(&format!("{at}"), "written here", at)).collect();
+    let _ = repo.upsert_many(&many).await.unwrap();
+    let given_up = wrote(&repo, "given up").await;
+    settled_loads(&repo).await;
+    lose(&repo, &file, "lost").await;
+    let looks = [(); 2].map(|()| faults.gates.hold(|call| matches!(call, Call::Outbox)));
+    soon(repo.salvage()).await.unwrap();
+    for look in &looks {
+        soon(look.there.notified()).await;
+    }
+    let removing = faults.gates.hold(|call| matches!(call, Call::Removed(_)));
+    let discard = tokio::spawn({
+        let repo = repo.clone();
+        async move { repo.outbox().discard(302).await }
+    });
+    removing
+        .during(async {
+            looks.iter().for_each(|look| look.go.notify_one());
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    soon(discard).await.unwrap().unwrap();
+    assert_eq!(soon(given_up.accepted()).await.unwrap_err().kind(), ErrorKind::Cancelled);
+    is_told(lost).await;
+    repo.close().await;
+}
+
 // Rules: o-lost, s-wipe
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wiped_is_cancelled_and_not_lost() {
