@@ -412,6 +412,24 @@ async fn what_is_given_up_while_there_is_no_room_is_salvaged_once_there_is() {
     is_whole(&*store, "later").await;
 }
 
+// Rules: d-salvage-unread
+#[tokio::test]
+async fn a_store_that_comes_across_damage_gives_nothing_up_by_itself() {
+    let given_up = GivenUp::new().await;
+    let GivenUp { path, bytes, directory, .. } = &given_up;
+    let runtime = Arc::new(Manual::manual(1));
+    let store = open_on(runtime, &given_up.config(), &[&PERSON]).await.unwrap();
+    given_up.spoil();
+    let mut damaged = bytes.clone();
+    let places = bytes.windows(8).enumerate().filter(|(_, bytes)| *bytes == b"name 100");
+    places.for_each(|(at, _)| damaged[at] ^= 1);
+    std::fs::write(path, damaged).unwrap();
+    assert_eq!(kind(find(&*store, &PERSON, 100).await), ErrorKind::Corrupt);
+    assert!(store.damage().is_none() && asides(directory.path()).is_empty());
+    let damage = store.salvage(&cx()).await.unwrap().expect("that is asked for");
+    assert!(damage.unread > 0 && damage.pages > damage.unread, "{damage:?}");
+}
+
 /// Cut short at each change that it makes, and begun anew.
 // Rules: d-salvage-unread, d-salvage-faults
 #[tokio::test]
