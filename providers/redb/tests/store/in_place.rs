@@ -86,7 +86,7 @@ fn alone() -> Context {
     Context { alone: true, ..cx() }
 }
 
-fn is_committed(outcome: Option<larder_core::Result<CommitOutcome>>) -> bool {
+fn is_committed(outcome: Option<&larder_core::Result<CommitOutcome>>) -> bool {
     matches!(outcome, Some(Ok(CommitOutcome::Committed(_))))
 }
 
@@ -94,7 +94,7 @@ fn is_committed(outcome: Option<larder_core::Result<CommitOutcome>>) -> bool {
 async fn whoever_does_nothing_else_commits_on_his_own_thread() {
     let (store, runtime) = store().await;
     let outcome = store.commit(&alone(), batch([put(&PERSON, person(1, "Ada", "", 1))])).now_or_never();
-    assert!(is_committed(outcome), "it is durable without anybody being woken");
+    assert!(is_committed(outcome.as_ref()), "it is durable without anybody being woken");
     assert_eq!(runtime.seen(), (1, 0));
     let mut other = Box::pin(commit(&*store, [put(&PERSON, person(2, "Bob", "", 1))]));
     assert!((&mut other).now_or_never().is_none());
@@ -114,7 +114,7 @@ async fn behind_others_he_waits_as_they_do() {
     assert_eq!(runtime.seen(), (0, 1), "one writes at a time");
     runtime.run_aside();
     assert_eq!(other.await.unwrap().revision, 1);
-    assert!(is_committed(Some(own.await)));
+    assert!(is_committed(Some(&own.await)));
 }
 
 /// How many rows readers see.
@@ -145,14 +145,14 @@ async fn what_others_commit_meanwhile_does_not_hold_him_up() {
     let observer: Arc<dyn CommitObserver> = follows.clone();
     store.observe(Arc::downgrade(&observer));
     let outcome = store.commit(&alone(), batch([put(&PERSON, person(1, "Ada", "", 1))])).now_or_never();
-    assert!(is_committed(outcome));
+    assert!(is_committed(outcome.as_ref()));
     assert_eq!(count(&*store), 1, "his own transaction and no other");
     assert_eq!(runtime.seen(), (1, 1));
     runtime.run_aside();
     assert_eq!(count(&*store), 3);
     assert_eq!(runtime.seen(), (1, 0), "a turn that goes on elsewhere goes on to the end");
     let outcome = store.commit(&alone(), batch([put(&PERSON, person(2, "Bob", "", 1))])).now_or_never();
-    assert!(is_committed(outcome), "it has ended, so the next one begins here again");
+    assert!(is_committed(outcome.as_ref()), "it has ended, so the next one begins here again");
 }
 
 #[tokio::test]
@@ -162,11 +162,11 @@ async fn a_turn_that_can_not_go_on_elsewhere_is_over() {
     let observer: Arc<dyn CommitObserver> = follows.clone();
     store.observe(Arc::downgrade(&observer));
     let outcome = store.commit(&alone(), batch([put(&PERSON, person(1, "Ada", "", 1))])).now_or_never();
-    assert!(is_committed(outcome));
+    assert!(is_committed(outcome.as_ref()));
     let mut waiting = Box::pin(commit(&*store, [put(&PERSON, person(2, "Bob", "", 1))]));
     assert!((&mut waiting).now_or_never().is_none());
     drop(std::mem::take(&mut *runtime.aside.lock().unwrap()));
     waiting.await.unwrap_err();
     let outcome = store.commit(&alone(), batch([put(&PERSON, person(3, "Cid", "", 1))])).now_or_never();
-    assert!(is_committed(outcome), "whoever comes next begins anew");
+    assert!(is_committed(outcome.as_ref()), "whoever comes next begins anew");
 }
