@@ -13,7 +13,7 @@ use std::time::Duration;
 use larder_sim::{Disk, Network, Run, Simulation};
 use rstest::rstest;
 
-use shop::{busy, busy_step_by_step, busy_with_errands, crowded, orders};
+use shop::{act, busy, busy_step_by_step, busy_with_errands, crowded, orders};
 
 fn lost_entry() -> Simulation {
     busy().over_store(store::loses_entries)
@@ -52,9 +52,10 @@ fn overlooked_parent() -> Simulation {
 }
 
 fn late_entry() -> Simulation {
-    // It is told by the order alone where the reply to the last one is lost.
-    let network = Network::calm().cuts(4).lasting(10, 30).losing_replies(80);
-    busy_step_by_step().network(network).kills(4).over_store(store::finds_entries_late)
+    // It is told by the order alone where the reply to the last one is lost, and there has to be a queue to be read again.
+    let network = Network::calm().losing_replies(80);
+    let queues = busy_step_by_step().acting(24, Duration::from_secs(30), act).network(network);
+    queues.kills(4).over_store(store::finds_entries_late)
 }
 
 fn old_copy() -> Simulation {

@@ -73,7 +73,7 @@ fn acting(devices: Simulation) -> Simulation {
     devices.devices_between(2, 3).kills(1).acting(12, Duration::from_secs(60), act)
 }
 
-async fn act(device: Device, mut chance: Random) -> larder::Result<()> {
+pub(crate) async fn act(device: Device, mut chance: Random) -> larder::Result<()> {
     let repo = device.repo();
     let amount = i64::try_from(chance.draw() % 1_000).unwrap_or(0);
     let id = format!("i{}", chance.below(6));
