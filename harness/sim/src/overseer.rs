@@ -239,13 +239,10 @@ impl Overseer {
                 return Err(("nothing is applied twice", what));
             }
             let (Some(seq), 1) = (seq, effect.times) else { continue };
-            let lane = match known.queued.get(&seq) {
-                Some(queued) => queued.lane.clone(),
-                // It was given up while it was on its way.
-                _ if effect.model == MODEL => continue,
-                _ => (effect.model, effect.key),
-            };
-            let last = known.done.entry(lane).or_default();
+            // One that is not queued any more was given up, or settled by what the server said of the row, while a request
+            // of it was still on its way: nobody can call that back.
+            let Some(queued) = known.queued.get(&seq) else { continue };
+            let last = known.done.entry(queued.lane.clone()).or_default();
             if *last > seq {
                 let what = format!("{who}: mutation {seq} has its effect after mutation {last}");
                 return Err(("order within a key", what));

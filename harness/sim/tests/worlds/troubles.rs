@@ -133,3 +133,28 @@ fn each_model_has_its_own_idempotency() {
         })
         .check(seeds());
 }
+
+/// A deletion is on its way for longer than it is waited for, and the clock is put back, so that its key no longer counts: the
+/// server is asked, the row is not there, and the row is written anew. Then the deletion arrives, and nobody could call it back.
+// Rules: o-key-life
+#[test]
+fn a_request_that_arrives_after_its_row_was_asked_about_breaks_no_order() {
+    busy().network(Network::flaky()).clock_jumps(3).kills(1).replay(
+        "seed 471, 3 devices\n\
+         38.634s device 2 acts 3d9def\n\
+         20.896s device 2 acts 891536\n\
+         97.515s device 2 acts 837e88\n\
+         37.438s device 2 acts a638a2\n\
+         42.971s device 2 acts 4ce27e\n\
+         89.845s device 2 acts 6eca67\n\
+         47.784s device 2 acts f23298\n\
+         43.658s device 2 acts a17c1e\n\
+         51.189s device 2 acts d36463\n\
+         101.145s device 2 clock jumps by -1900000000s\n\
+         device 2 is killed at step 92 for 2.047s\n\
+         54.646s device 2 is cut off for 30s\n\
+         46.513s device 2 sees a portal for 9s\n\
+         device 2 request 2 is refused\n\
+         device 2 request 18 is delayed by 39.247s",
+    );
+}
