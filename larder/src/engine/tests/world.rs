@@ -96,6 +96,11 @@ impl World {
                 self.marked.extend(&seqs);
                 self.tell_later(marks(seqs, at(self.now)));
             }
+            // Late news of a write took it for one that goes on; the store knows better.
+            Effect::Send { seq, .. } if self.parked.contains(&seq) => {
+                let answer = Answer::Waits(ParkReason::Conflict);
+                self.tell_later(Event::Answered { seq, answer, jitter });
+            }
             Effect::Send { seq, .. } => {
                 assert!(self.under_way.insert(seq), "{seq} is on its way twice");
                 assert!(self.marked.contains(&seq), "{seq} is not marked");
