@@ -173,7 +173,8 @@ async fn after_a_long_time_offline_the_file_becomes_small_again() {
         net.offline(false);
         settled(&repo).await;
         let drained = repo.store_size().await.unwrap().bytes;
-        assert!(by_itself || drained >= full, "nobody has asked for it: {full} became {drained}");
+        // redb gives back what is free at the end of the file, by chance more or less of it.
+        assert!(by_itself || drained > full / 10, "nobody has asked for it: {full} became {drained}");
         let small = repo.compact().await.unwrap();
         assert_eq!(small, repo.store_size().await.unwrap());
         assert!(small.bytes <= full / 10, "{full} became {}", small.bytes);
