@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use larder_core::association::AnyModel;
 use larder_core::{CommitObserver, Key, Model, Touched};
 use quick_cache::sync::Cache;
 
@@ -48,12 +49,26 @@ impl<M: Model> ModelCache<M> {
 }
 
 /// A model's cache, whatever the model.
-trait AnyCache: Send + Sync {
+pub(crate) trait AnyCache: Send + Sync {
+    /// As [`ModelCache::get`].
+    fn any(&self, key: &Key) -> Option<Arc<dyn AnyModel>>;
+    /// As [`ModelCache::insert`]; a row of another model stays out.
+    fn insert_any(&self, key: Key, row: Arc<dyn AnyModel>, revision: u64);
     fn forget(&self, key: &Key, revision: u64);
     fn clear(&self, revision: u64);
 }
 
 impl<M: Model> AnyCache for ModelCache<M> {
+    fn any(&self, key: &Key) -> Option<Arc<dyn AnyModel>> {
+        self.get(key).map(|row| row as Arc<dyn AnyModel>)
+    }
+
+    fn insert_any(&self, key: Key, row: Arc<dyn AnyModel>, revision: u64) {
+        if let Ok(row) = row.into_any().downcast::<M>() {
+            self.insert(key, row, revision);
+        }
+    }
+
     fn forget(&self, key: &Key, revision: u64) {
         let mut floor = self.floor(key).lock().unwrap_or_else(PoisonError::into_inner);
         *floor = revision.max(*floor);
@@ -87,6 +102,11 @@ impl Caches {
     /// The cache of `M`, if it has one.
     pub(crate) fn of<M: Model>(&self) -> Option<&ModelCache<M>> {
         self.by_type.get(&TypeId::of::<M>())?.downcast_ref()
+    }
+
+    /// The cache of the model with this name, if it has one.
+    pub(crate) fn named(&self, model: &str) -> Option<&dyn AnyCache> {
+        self.by_model.get(model).map(|cache| &**cache)
     }
 }
 

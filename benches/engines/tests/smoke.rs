@@ -24,6 +24,7 @@ fn each_workload_has_its_line() {
         "scan",
         "keyset paging",
         "to-one, 1,000 parents",
+        "to-one, no row in memory",
         "to-many, 1,000 parents",
         "bulk insert, no index",
         "bulk insert, 2 indexes",

@@ -163,9 +163,11 @@ fn nested<'a>(bytes: &'a [u8], bind: &'a Bind) -> ValueRef<'a> {
     }
 }
 
-/// The markers of what keys and measurements are.
+/// The markers of what keys, measurements and moments are, and of what is empty.
 const UUID: u8 = 0xd8;
 const FLOAT: u8 = 0xcb;
+const LONG: u8 = 0xc7;
+const NULL: u8 = 0xc0;
 
 /// What is left to read.
 #[derive(Clone, Copy)]
@@ -295,6 +297,14 @@ impl<'a> Cursor<'a> {
                 self.0 = rest;
                 Ok(ValueRef::Float(f64::from_be_bytes(*bits)))
             }
+            [LONG, 12, tag, rest @ ..] if tag.cast_signed() == ext::TIME => {
+                self.0 = rest;
+                self.time()
+            }
+            [NULL, rest @ ..] => {
+                self.0 = rest;
+                Ok(ValueRef::Null)
+            }
             _ => self.other_scalar(),
         }
     }
@@ -351,13 +361,15 @@ impl<'a> Cursor<'a> {
             ext::CLOCK => ValueRef::Clock(body.clock()?),
             ext::DATE_TIME => ValueRef::DateTime(civil::DateTime::from_parts(body.date()?, body.clock()?)),
             ext::DECIMAL => ValueRef::Decimal(body.decimal()?),
-            ext::TIME => {
-                let (second, nanosecond) =
-                    (i64::from_be_bytes(body.chunk()?), i32::from_be_bytes(body.chunk()?));
-                ValueRef::Time(Timestamp::new(second, nanosecond).map_err(|_| Fault::Malformed)?)
-            }
+            ext::TIME => body.time()?,
             _ => return Err(Fault::Malformed),
         })
+    }
+
+    #[inline]
+    fn time(&mut self) -> Result<ValueRef<'a>, Fault> {
+        let (second, nanosecond) = (i64::from_be_bytes(self.chunk()?), i32::from_be_bytes(self.chunk()?));
+        Timestamp::new(second, nanosecond).map(ValueRef::Time).map_err(|_| Fault::Malformed)
     }
 
     fn date(&mut self) -> Result<civil::Date, Fault> {

@@ -9,6 +9,7 @@ mod support;
 mod asking;
 mod deleting;
 mod hostile;
+mod kept;
 mod loading;
 mod paging;
 mod plans;

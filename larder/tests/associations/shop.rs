@@ -204,7 +204,7 @@ pub(crate) fn with_models(builder: Builder) -> Builder {
 /// A repository without a remote, with what it is kept in.
 pub(crate) struct Shop {
     pub(crate) repo: Repository,
-    reads: Arc<Reads>,
+    pub(crate) reads: Arc<Reads>,
     _folder: Option<tempfile::TempDir>,
 }
 

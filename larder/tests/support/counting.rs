@@ -1,8 +1,10 @@
 //! A store that counts how it is read.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
+use larder::core::runtime::BoxFuture;
 use larder::core::{
     Applied, Batch, Borrower, Capabilities, CommitObserver, CommitOutcome, Context, Damage, Delta, Entry,
     Integrity, Loaded, MetaRef, Migrated, Mutation, OpenStore, Opening, OutboxCounts, Page, Presence,
@@ -11,7 +13,7 @@ use larder::core::{
 use larder::{Idempotency, Key, Operation, Result};
 
 /// How a store was read.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Reads {
     /// Queries, lent or copied.
     pub(crate) queries: AtomicUsize,
@@ -21,6 +23,14 @@ pub(crate) struct Reads {
     pub(crate) counts: AtomicUsize,
     /// Outbox entries that were read one by one.
     pub(crate) entries: AtomicUsize,
+    /// What happens before the next rows are lent.
+    pub(crate) before: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl fmt::Debug for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reads").field("queries", &self.queries()).finish_non_exhaustive()
+    }
 }
 
 impl Reads {
@@ -155,6 +165,10 @@ impl Store for Open {
         query: &Query,
         to: Box<dyn Borrower>,
     ) -> Result<()> {
+        let before = self.reads.before.lock().unwrap().take();
+        if let Some(before) = before {
+            before.await;
+        }
         let rows = Arc::new(AtomicUsize::new(0));
         let to = Counted { to, rows: Arc::clone(&rows) };
         self.inner.lend(cx, schema, query, Box::new(to)).await?;

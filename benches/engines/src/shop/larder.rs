@@ -19,14 +19,13 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`; rows are kept in memory as they are unless told otherwise, or not at all.
     ///
     /// # Errors
     /// Whatever opening reports.
-    pub fn open(path: &Path, runtime: &Arc<Runtime>) -> Result<Self> {
-        let store = Redb::at(path);
-        let builder = Repository::builder().store(store).model::<Customer>().model::<Order>().cache(0);
-        let repo = runtime.block_on(builder.build())?;
+    pub fn open(path: &Path, runtime: &Arc<Runtime>, kept: bool) -> Result<Self> {
+        let builder = Repository::builder().store(Redb::at(path)).model::<Customer>().model::<Order>();
+        let repo = runtime.block_on(if kept { builder } else { builder.cache(0) }.build())?;
         Ok(Self { repo, runtime: Arc::clone(runtime) })
     }
 

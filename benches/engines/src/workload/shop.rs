@@ -18,10 +18,20 @@ use crate::report::{Aim, Line};
 use crate::shop::{CUSTOMERS, Customer, Larder, Order, Raw, Shop, Sqlite, customer_id, order_id};
 use crate::stock::Files;
 
-pub(super) const ALL: [(&str, Start); 2] = [
-    ("to-one, 1,000 parents", |name, setup| Loading::start(name, setup, false)),
-    ("to-many, 1,000 parents", |name, setup| Loading::start(name, setup, true)),
+pub(super) const ALL: [(&str, Start); 3] = [
+    ("to-one, 1,000 parents", |name, setup| Loading::start(name, setup, Load::One { kept: true })),
+    ("to-one, no row in memory", |name, setup| Loading::start(name, setup, Load::One { kept: false })),
+    ("to-many, 1,000 parents", |name, setup| Loading::start(name, setup, Load::Many)),
 ];
+
+/// What is loaded.
+#[derive(Clone, Copy, PartialEq)]
+enum Load {
+    /// Orders, each with its customer. The repository keeps rows in memory as it does unless told otherwise, or none.
+    One { kept: bool },
+    /// Customers, each with its orders: none of these are kept.
+    Many,
+}
 
 /// How many rows are asked for, each with what belongs to it.
 const PARENTS: u64 = 1000;
@@ -30,7 +40,7 @@ struct Loading {
     larder: Larder,
     raw: Raw,
     sqlite: Sqlite,
-    many: bool,
+    load: Load,
     /// How many rows there are of those that are asked for.
     parents: u64,
     /// Where each side goes on.
@@ -40,37 +50,39 @@ struct Loading {
 }
 
 impl Loading {
-    fn start(name: &str, setup: &Setup, many: bool) -> Result<Box<dyn Contest>> {
+    fn start(name: &str, setup: &Setup, load: Load) -> Result<Box<dyn Contest>> {
         let scratch = tempfile::tempdir_in(&setup.directory)?;
         let files = Files::below(scratch.path());
         let count = (setup.rows / CUSTOMERS).max(1);
         let customers: Vec<_> = (0..count).map(Customer::nth).collect();
         let orders: Vec<_> = (0..setup.rows).map(|n| Order::nth(n, count)).collect();
-        let larder = Larder::open(&files.larder, &runtime()?)?;
+        let larder = Larder::open(&files.larder, &runtime()?, load == Load::One { kept: true })?;
         let (raw, sqlite) = (Raw::open(&files.raw)?, Sqlite::open(&files.sqlite)?);
         larder.fill(&customers, &orders)?;
         raw.fill(&customers, &orders)?;
         sqlite.fill(&customers, &orders)?;
-        let note = if many {
-            format!("{CUSTOMERS} orders a customer")
-        } else {
-            format!("orders with their customer, of {count}")
+        let (parents, aim, note) = match load {
+            Load::One { kept: true } => {
+                (setup.rows, Aim::SQLITE, "up to 10,000 of these in memory, as shipped")
+            }
+            Load::One { kept: false } => (setup.rows, Aim::NONE, "for comparison"),
+            Load::Many => (count, Aim::SQLITE, "each customer's orders"),
         };
-        let parents = if many { count } else { setup.rows };
-        let line = Line::new(name, setup.rows, Aim::SQLITE, note);
-        Ok(Box::new(Self { larder, raw, sqlite, many, parents, at: [0; 3], line, _scratch: scratch }))
+        let note = format!("{} orders, {count} customers; {note}", setup.rows);
+        let line = Line::new(name, setup.rows, aim, note);
+        Ok(Box::new(Self { larder, raw, sqlite, load, parents, at: [0; 3], line, _scratch: scratch }))
     }
 
     /// A key that so many rows follow, if there are so many.
     fn from(&self, nth: u64) -> Uuid {
         let at = mix(nth) % self.parents.saturating_sub(PARENTS).max(1);
-        if self.many { customer_id(at) } else { order_id(at) }
+        if self.load == Load::Many { customer_id(at) } else { order_id(at) }
     }
 
     /// Asks a shop, and gives how many rows belong to others.
     fn ask(&self, shop: &impl Shop, nth: u64, show: &mut dyn FnMut(&Customer, &Order)) -> Result<()> {
         let from = self.from(nth);
-        if self.many {
+        if self.load == Load::Many {
             shop.accounts(from, PARENTS, show)
         } else {
             shop.sales(from, PARENTS, &mut |order, customer| show(customer, order))

@@ -16,8 +16,8 @@ type Owner<'r> = &'r mut (dyn AnyModel + 'static);
 /// A related row.
 pub(crate) struct Child {
     /// Where the key by which it was found stands among those that were asked for.
-    place: usize,
-    row: Arc<dyn AnyModel>,
+    pub(crate) place: usize,
+    pub(crate) row: Arc<dyn AnyModel>,
 }
 
 /// How related rows are decoded.
@@ -30,6 +30,8 @@ pub(crate) struct Decode {
     field: u16,
     /// The keys that are asked for.
     keys: Places,
+    /// True if others may have the rows as well: nothing is put into them.
+    shared: bool,
 }
 
 impl Decode {
@@ -50,22 +52,33 @@ impl Decode {
         Ok(children)
     }
 
-    /// How many keys are asked for.
-    pub(crate) fn asked(&self) -> usize {
-        self.keys.keys().len()
+    /// The keys that are asked for; each has its place.
+    pub(crate) fn keys(&self) -> &KeySet {
+        self.keys.keys()
     }
 
-    fn query(&self) -> Query {
-        Query::filter(Predicate::Among { field: self.field, keys: self.keys.keys().clone() })
+    /// True if it does not matter who else has the rows, and each key is the one of a row.
+    pub(crate) fn shares_by_key(&self) -> bool {
+        self.shared && own_key(self.target).is_ok_and(|own| own == self.field)
+    }
+
+    /// What asks for all of them.
+    pub(crate) fn query(&self) -> Query {
+        self.asking(self.keys().clone())
+    }
+
+    /// What asks for some of them.
+    pub(crate) fn asking(&self, keys: KeySet) -> Query {
+        Query::filter(Predicate::Among { field: self.field, keys })
     }
 }
 
 /// Where related rows come from.
 #[async_trait]
 pub(crate) trait Source: Lookup {
-    /// The rows that answer `query`, decoded.
-    async fn children(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
-        decode.all(&self.rows(decode.target, query).await?)
+    /// The rows that are asked for, decoded.
+    async fn children(&mut self, decode: &Decode) -> Result<Vec<Child>> {
+        decode.all(&self.rows(decode.target, &decode.query()).await?)
     }
 }
 
@@ -204,10 +217,10 @@ async fn targets(
     if keys.is_empty() {
         return Ok(Found::new(Vec::new(), 0));
     }
-    let decode =
-        Decode { target: (def.target)(), build: def.glue.build, field: *field, keys: Places::of(keys) };
-    let children = lookup.children(&decode.query(), &decode).await?;
-    let mut found = Found::new(children, keys.len());
+    let (target, build, keys) = ((def.target)(), def.glue.build, Places::of(keys));
+    let decode = Decode { target, build, field: *field, keys, shared: nested.is_empty() };
+    let children = lookup.children(&decode).await?;
+    let mut found = Found::new(children, decode.keys().len());
     if !nested.is_empty() {
         // Nobody else has them yet.
         let mut owners: Vec<Owner<'_>> = found.rows.iter_mut().filter_map(Arc::get_mut).collect();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use larder_core::association::{Answer, Includes, Lookup, answer, needed, resolve, resolved};
 use larder_core::{
@@ -13,6 +14,7 @@ use super::super::read::unreachable;
 use super::super::{Repository, Rows};
 use super::load::{Child, Decode, Source, load_typed};
 use super::plan::reference;
+use crate::cache::AnyCache;
 
 /// Finds rows here.
 struct Here<'a>(&'a Repository);
@@ -170,11 +172,65 @@ impl Lookup for Loading<'_> {
 
 #[async_trait]
 impl Source for Loading<'_> {
-    async fn children(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
+    async fn children(&mut self, decode: &Decode) -> Result<Vec<Child>> {
+        match self.cache(decode) {
+            Some(cache) => self.through(cache, decode).await,
+            None => self.stored(&decode.query(), decode).await,
+        }
+    }
+}
+
+impl<'a> Loading<'a> {
+    fn asks_remote(&self) -> bool {
+        self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly
+    }
+
+    /// The memory cache, if what is in it is an answer.
+    fn cache(&self, decode: &Decode) -> Option<&'a dyn AnyCache> {
+        let repo = self.repo;
+        let is_enough = repo.options.read == ReadPolicy::LocalFirst && repo.looks_here_first();
+        // Who compares asks for revisions, which it does not know.
+        let serves = decode.shares_by_key() && self.print.is_none() && (is_enough || !self.asks_remote());
+        if serves { repo.shared.caches.named(decode.target.model) } else { None }
+    }
+
+    /// What the cache has, and what is stored of the others, all of one state.
+    async fn through(&mut self, cache: &dyn AnyCache, decode: &Decode) -> Result<Vec<Child>> {
+        let mut revision = self.repo.shared.store.revision();
+        let (mut children, mut open) = (Vec::with_capacity(decode.keys().len()), Vec::new());
+        for (place, key) in decode.keys().iter().enumerate() {
+            match cache.any(key) {
+                Some(row) => children.push(Child { place, row }),
+                None => open.push(key.clone()),
+            }
+        }
+        let mut hits = children.len();
+        if !open.is_empty() {
+            children.extend(self.stored(&decode.asking(open.into()), decode).await?);
+        }
+        if hits > 0 && self.repo.shared.store.revision() != revision {
+            // Some may be older than others by now. Whatever had to be fetched is here.
+            (hits, revision) = (0, self.repo.shared.store.revision());
+            children = self.local(&decode.query(), decode).await?;
+        }
+        for child in &children[hits..] {
+            if let Some(key) = decode.keys().iter().as_slice().get(child.place) {
+                cache.insert_any(key.clone(), Arc::clone(&child.row), revision);
+            }
+        }
+        Ok(children)
+    }
+
+    /// The rows that answer `query`, decoded.
+    async fn stored(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
         if self.asks_remote() {
             return decode.all(&self.rows(decode.target, query).await?);
         }
-        // Here, rows are decoded where they lie; a few of them at once.
+        self.local(query, decode).await
+    }
+
+    /// Those that are here, decoded where they lie; a few of them at once.
+    async fn local(&mut self, query: &Query, decode: &Decode) -> Result<Vec<Child>> {
         let target = decode.target;
         let found = |print: &mut Option<Print>, meta: MetaRef<'_>, row: &dyn Row| {
             if let Some(print) = print {
@@ -182,8 +238,8 @@ impl Source for Loading<'_> {
             }
             Ok::<_, Error>(())
         };
-        if decode.asked() <= FEW {
-            let (mut children, print) = (Vec::with_capacity(decode.asked()), &mut self.print);
+        if decode.keys().len() <= FEW {
+            let (mut children, print) = (Vec::with_capacity(decode.keys().len()), &mut self.print);
             let before = print.as_ref().map_or(0, Vec::len);
             let now = self.repo.shared.store.read_now(target, query, &mut |meta, row| {
                 found(print, meta, row)?;
@@ -210,12 +266,6 @@ impl Source for Loading<'_> {
             all.extend(print);
         }
         Ok(children)
-    }
-}
-
-impl Loading<'_> {
-    fn asks_remote(&self) -> bool {
-        self.repo.shared.remote.is_some() && self.repo.options.read != ReadPolicy::LocalOnly
     }
 
     async fn here(&self, schema: &'static Schema, query: &Query) -> Result<Vec<PageRow>> {
