@@ -25,7 +25,7 @@ const LINES: &str = "target/campaigns";
 const PAGE: &str = "docs/src/simulated.md";
 
 /// The campaigns: the target that each is in, and its test.
-const CAMPAIGNS: [(&str, &str); 11] = [
+const CAMPAIGNS: [(&str, &str); 12] = [
     ("campaigns", "weather::seeded_schedules"),
     ("campaigns", "weather::disconnect_storms"),
     ("campaigns", "weather::clock_jumps"),
@@ -33,6 +33,7 @@ const CAMPAIGNS: [(&str, &str); 11] = [
     ("campaigns", "single::at_most_once_is_never_repeated_blindly"),
     ("campaigns", "poison::poisoned_queues"),
     ("campaigns", "outage::clients_after_an_outage"),
+    ("campaigns", "outage::clients_who_are_asked_to_come_back"),
     ("campaigns", "errands::requests"),
     ("campaigns", "errands::parted_hosts"),
     ("campaigns", "lists::lists_paged_by_number"),

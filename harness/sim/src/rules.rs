@@ -33,6 +33,7 @@ pub struct Server {
     pub(crate) changes: Option<usize>,
     pub(crate) pushes: bool,
     pub(crate) away_until: Duration,
+    pub(crate) asks_for: Option<Duration>,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) refusal_of_requests: Option<RefusalOfRequests>,
 }
@@ -76,6 +77,7 @@ impl Server {
             changes: None,
             pushes: false,
             away_until: Duration::ZERO,
+            asks_for: None,
             refusal: None,
             refusal_of_requests: None,
         }
@@ -178,6 +180,13 @@ impl Server {
     #[must_use]
     pub fn away_until(mut self, end: Duration) -> Self {
         self.away_until = end;
+        self
+    }
+
+    /// While it is [away](Self::away_until), it asks each device to come back after so long (`Retry-After`).
+    #[must_use]
+    pub fn asking_for(mut self, wait: Duration) -> Self {
+        self.asks_for = Some(wait);
         self
     }
 

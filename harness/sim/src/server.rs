@@ -98,7 +98,11 @@ impl Running {
         lock(&self.ledger).arrived(now, device);
         if now < self.rules.away_until {
             let busy = Error::new(ErrorKind::Http { status: 503 }, "the server has no time").with_status(503);
-            return Err(busy.with_sent(Sent::Answered).with_transient(true));
+            let busy = busy.with_sent(Sent::Answered).with_transient(true);
+            return Err(match self.rules.asks_for {
+                Some(wait) => busy.with_retry_after(wait),
+                None => busy,
+            });
         }
         let answered = |error: Error| {
             let status = status_of(error.kind());

@@ -292,7 +292,7 @@ impl Acts {
             Ok(answer) => answer,
             Err(error) => {
                 let answer = Answer::of(&error);
-                self.keep_unless_answered(seq, error);
+                self.keep_beside_refusal(seq, error);
                 answer
             }
         };
@@ -340,11 +340,16 @@ impl Acts {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, kept);
     }
 
-    /// A probe that fails must not hide the answer that it was made for.
-    fn keep_unless_answered(&self, seq: u64, error: Error) {
+    /// A probe that fails must not hide the refusal that it was made for; what was lost on its way says nothing any more.
+    fn keep_beside_refusal(&self, seq: u64, error: Error) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = Err(error);
-        answers.entry(seq).or_insert(Kept { asked: 0, answer, response: None, sent: None });
+        let refused = |kept: &Kept| {
+            let refusal = kept.answer.as_ref().err().map(Error::kind);
+            matches!(refusal, Some(ErrorKind::Conflict | ErrorKind::NotFound))
+        };
+        if !answers.get(&seq).is_some_and(refused) {
+            answers.insert(seq, Kept { asked: 0, answer: Err(error), response: None, sent: None });
+        }
     }
 
     pub(crate) fn answer(&self, seq: u64) -> Option<Kept> {

@@ -22,6 +22,7 @@ struct Decision {
     seq: u64,
     verdict: Verdict,
     next: Option<u64>,
+    until: Option<Timestamp>,
     /// The revision of the store when the remote was asked.
     asked: u64,
     answer: Option<Result<Option<PageRow>>>,
@@ -49,6 +50,25 @@ impl Decision {
     /// What the remote answered, if that is an error.
     fn error(&self) -> Option<&Error> {
         self.answer.as_ref().and_then(|answer| answer.as_ref().err())
+    }
+
+    /// What the mutation is parked for is the conflict, whatever came of the attempt after which the remote was asked.
+    fn dispute(&mut self, entry: &Entry) {
+        let known = match &self.answer {
+            Some(Err(error)) => error.kind(),
+            _ => entry.failure.as_ref().map_or(ErrorKind::Cancelled, |failure| failure.kind),
+        };
+        if known == ErrorKind::Conflict {
+            return;
+        }
+        let mut conflict = parked_error(ParkReason::Conflict).model(entry.schema.model).key(&entry.key);
+        if let Some(Err(attempt)) = self.answer.take() {
+            if let Some(status) = attempt.status().filter(|_| attempt.kind() == ErrorKind::NotFound) {
+                conflict = conflict.with_status(status);
+            }
+            conflict = conflict.because(attempt);
+        }
+        self.answer = Some(Err(conflict));
     }
 
     /// Leaves out what can be left out of the answer; `false` if that is nothing. The key that a remote has given can't
@@ -90,9 +110,16 @@ impl From<Rebased> for Settlement {
 
 impl Acts {
     /// Makes a decision durable. It was taken, so a store that fails is tried until it succeeds: the mutation is
-    /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known.
-    #[tracing::instrument(name = "larder::settle", skip(self))]
-    pub(crate) async fn settle(&self, seq: u64, verdict: Verdict, next: Option<u64>) -> Event {
+    /// never given up for the sake of its bookkeeping. `next` is the entry of the row that comes after, if it is known, and
+    /// `until` the moment until which the remote asked to be left alone.
+    #[tracing::instrument(name = "larder::settle", skip(self, until))]
+    pub(crate) async fn settle(
+        &self,
+        seq: u64,
+        verdict: Verdict,
+        next: Option<u64>,
+        until: Option<Timestamp>,
+    ) -> Event {
         let (asked, answer, response, sent) = match self.answer(seq) {
             Some(Kept { asked, answer, response, sent }) => (asked, Some(answer), response, sent),
             None => (0, None, None, None),
@@ -104,6 +131,7 @@ impl Acts {
             seq,
             verdict,
             next,
+            until,
             asked,
             answer,
             sent,
@@ -216,27 +244,31 @@ impl Acts {
         alone: bool,
     ) -> Result<Option<Settlement>> {
         let now = self.runtime.now();
-        let failure = decision.error().map(|error| Failure::of(error, now));
-        let until = self.put_off(decision.error(), now);
+        if decision.verdict == Verdict::Park(ParkReason::Conflict) {
+            decision.dispute(entry);
+        }
+        let failure = |decision: &Decision| decision.error().map(|error| Failure::of(error, now));
+        let until = decision.until;
         Ok(Some(match decision.verdict {
             Verdict::Accept if is_parcel(entry) => forward::done(entry, stored).into(),
             Verdict::Accept => return self.acceptance(decision, entry, stored, alone).await,
             Verdict::Park(reason) => {
                 let entry = self.with_theirs(entry, decision.heard.as_ref());
-                settle::parked(&entry, stored, reason, failure, now).into()
+                settle::parked(&entry, stored, reason, failure(decision), now).into()
             }
             Verdict::Resolve => {
                 let heard = decision.heard.as_ref();
-                match self.resolved(entry, stored, heard, failure.clone()).await? {
+                match self.resolved(entry, stored, heard, failure(decision)).await? {
                     Some(resolved) => resolved.into(),
                     None => {
                         decision.verdict = Verdict::Park(ParkReason::Conflict);
-                        settle::parked(entry, stored, ParkReason::Conflict, failure, now).into()
+                        decision.dispute(entry);
+                        settle::parked(entry, stored, ParkReason::Conflict, failure(decision), now).into()
                     }
                 }
             }
-            Verdict::Note => settle::noted(entry, stored, failure, until, now).into(),
-            Verdict::Defer => settle::deferred(entry, stored, failure, until).into(),
+            Verdict::Note => settle::noted(entry, stored, failure(decision), until, now).into(),
+            Verdict::Defer => settle::deferred(entry, stored, failure(decision), until).into(),
             Verdict::Unmark => settle::unmarked(entry, stored, until).into(),
             Verdict::Revert => {
                 let (dependants, mut relied_on) = self.dependants(entry).await?;
@@ -244,7 +276,7 @@ impl Acts {
                     decision.reverted.extend(self.revert_dependants(dependants).await?);
                     return Ok(None);
                 }
-                let (mut batch, gone) = self.revert(entry, stored.cloned(), failure).await?;
+                let (mut batch, gone) = self.revert(entry, stored.cloned(), failure(decision)).await?;
                 batch.expect.append(&mut relied_on);
                 decision.ids = gone.iter().map(|gone| gone.id).collect();
                 decision.reverted.extend(gone.iter().map(|gone| gone.seq));
@@ -295,12 +327,6 @@ impl Acts {
         Ok(Some(settlement))
     }
 
-    /// Until when the remote asked to be left alone.
-    fn put_off(&self, error: Option<&Error>, now: Timestamp) -> Option<Timestamp> {
-        let wait = error.and_then(Error::retry_after)?.min(self.settings.longest_wait);
-        now.checked_add(wait).ok()
-    }
-
     /// Tells whoever waits for the mutation, and for those that went with it.
     fn tell_fates(&self, decision: &mut Decision) {
         // An entry that was gone already has its fate, unless a commit of ours has succeeded and said that it failed.
@@ -341,7 +367,10 @@ pub(super) fn parked_error(reason: ParkReason) -> Error {
             ErrorKind::Transport,
             "the mutation may have been applied and must not be repeated by itself: retry or discard it",
         ),
-        ParkReason::Conflict => Error::new(ErrorKind::Conflict, "the remote's row has changed as well"),
+        ParkReason::Conflict => Error::new(
+            ErrorKind::Conflict,
+            "the remote's row is another one by now: settle the conflict, retry or discard the mutation",
+        ),
         _ => Error::new(ErrorKind::Rejected, "the mutation is parked: retry or discard it"),
     }
     .with_sent(Sent::Maybe)

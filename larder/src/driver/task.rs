@@ -371,7 +371,9 @@ impl Task {
                 Effect::Probe(seq) => Box::pin(async move { acts.probe(seq).await }),
                 Effect::Settle(seq, verdict) => {
                     let next = self.engine.follower(seq);
-                    Box::pin(async move { acts.settle(seq, verdict, next).await })
+                    let asked = self.engine.asked(seq, now.mono);
+                    let until = asked.map(|until| later(now.wall, until.saturating_sub(now.mono)));
+                    Box::pin(async move { acts.settle(seq, verdict, next, until).await })
                 }
             });
         }

@@ -23,6 +23,16 @@ impl Backoff {
         part(self.ceiling(failures).min(self.cap), jitter)
     }
 
+    /// How long those who were told to come back after `wait` go on coming back after it, each at its own place.
+    fn after(&self, wait: Duration) -> Duration {
+        (wait / 10).min(self.period())
+    }
+
+    /// How long the one whose place that is stays away if it is told to come back after `wait`: no shorter, and not much longer.
+    pub(crate) fn away(&self, wait: Duration, place: u64) -> Duration {
+        wait.saturating_add(part(self.after(wait), place))
+    }
+
     fn ceiling(&self, failures: u32) -> Duration {
         self.base.saturating_mul(1 << failures.saturating_sub(1).min(31))
     }

@@ -34,7 +34,7 @@ impl Standing {
 
     /// It has answered.
     pub(super) fn heard(&mut self, mono: Duration) {
-        self.down = self.asked.filter(|until| *until > mono);
+        self.down = self.asked(mono);
         self.turns = Turns::default();
     }
 
@@ -42,6 +42,11 @@ impl Standing {
     pub(super) fn leave_alone(&mut self, until: Duration) {
         self.asked = self.asked.max(Some(until));
         self.down = self.down.max(Some(until));
+    }
+
+    /// Until when it asked to be left alone, if that is still to come.
+    pub(super) fn asked(&self, mono: Duration) -> Option<Duration> {
+        self.asked.filter(|until| *until > mono)
     }
 
     /// It can't be reached, and is left alone until its next turn. Of what was on its way together, the first to come back

@@ -33,6 +33,9 @@ pub(crate) struct Engine {
     wipes: u64,
     /// The hosts that are, or were, left alone.
     hosts: BTreeMap<Host, Standing>,
+    /// The place of this device among all that were asked at one moment to come back at one moment: a part of what is between the
+    /// first and the last, drawn when it is asked for the first time.
+    place: Option<u64>,
     /// The connection was regained, by others at the same moment: nothing goes before this one.
     pub(super) apart: Option<Duration>,
     /// The monotonic moment of the last look at the schedule.
@@ -53,6 +56,7 @@ impl Engine {
             credentials: 0,
             wipes: 0,
             hosts: BTreeMap::new(),
+            place: None,
             apart: None,
             seen: Duration::ZERO,
         }
@@ -371,7 +375,9 @@ impl Engine {
         self.window.add(head);
         if let Some(wait) = wait.filter(|_| new) {
             // It was said before a restart, and holds on.
-            self.leave_alone(host, now.mono, wait);
+            let most = self.settings.backoff.away(self.settings.longest_wait, u64::MAX);
+            let until = now.mono.saturating_add(wait.min(most));
+            self.hosts.entry(host).or_default().leave_alone(until);
         }
     }
 
@@ -380,9 +386,17 @@ impl Engine {
         self.hosts.get(host).copied().unwrap_or_default()
     }
 
+    /// Until when the host of an entry asked to be left alone, if that is still to come.
+    pub(crate) fn asked(&self, seq: u64, mono: Duration) -> Option<Duration> {
+        self.hosts.get(&self.window.get(seq)?.head.host)?.asked(mono)
+    }
+
     /// A host asked to be left alone.
-    fn leave_alone(&mut self, host: Host, mono: Duration, wait: Duration) {
-        let until = mono.saturating_add(wait.min(self.settings.longest_wait));
+    fn leave_alone(&mut self, host: Host, mono: Duration, wait: Duration, jitter: u64) {
+        let wait = wait.min(self.settings.longest_wait);
+        // Of what was on its way together, each may be told so: all of it has one place.
+        let place = *self.place.get_or_insert(jitter);
+        let until = mono.saturating_add(self.settings.backoff.away(wait, place));
         self.hosts.entry(host).or_default().leave_alone(until);
     }
 
@@ -392,7 +406,7 @@ impl Engine {
             return;
         };
         match wait {
-            Some(wait) => self.leave_alone(host, mono, wait),
+            Some(wait) => self.leave_alone(host, mono, wait, jitter),
             None => self.hosts.entry(host).or_default().unreachable(&self.settings.backoff, mono, jitter),
         }
         self.window.update(seq, |tracked| {
@@ -411,7 +425,7 @@ impl Engine {
         let own = self.settings.backoff.wait(tracked.failures, jitter);
         self.window.set(seq, Stage::Waiting { until: mono.saturating_add(own) });
         if let Some(wait) = wait {
-            self.leave_alone(host, mono, wait);
+            self.leave_alone(host, mono, wait, jitter);
         }
     }
 

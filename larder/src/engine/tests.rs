@@ -9,11 +9,14 @@ use super::rebase::Ended;
 use super::ties::Tied;
 use super::{Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict};
 
+mod asked;
 mod failing;
 mod places;
 mod world;
 
 const LONG: Duration = Duration::from_secs(3600);
+/// When the last of those comes that are asked to stay away for that long.
+const LAST: Duration = Duration::from_secs(3600 + 150);
 
 pub(crate) fn at(seconds: u64) -> Instants {
     let wall = Timestamp::from_second(1_700_000_000 + i64::try_from(seconds).unwrap()).unwrap();
@@ -247,9 +250,9 @@ fn retry_after_is_obeyed() {
     let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
     marked(&mut engine, at(0), &[1]);
     answered(&mut engine, at(0), 1, Answer::Unreachable { sent: Sent::Never, wait: Some(LONG) });
-    assert_eq!(engine.wait_until(), Some(LONG));
-    assert_eq!(tell(&mut engine, at(3599), Event::Tick), []);
-    assert_eq!(tell(&mut engine, at(3600), Event::Tick).len(), 1);
+    assert_eq!(engine.wait_until(), Some(LAST));
+    assert_eq!(tell(&mut engine, at(3749), Event::Tick), []);
+    assert_eq!(tell(&mut engine, at(3750), Event::Tick).len(), 1);
 }
 
 #[test]
@@ -259,9 +262,9 @@ fn retry_after_is_obeyed_whatever_the_remote_answers_to_others() {
     answered(&mut engine, at(0), 1, Answer::Unreachable { sent: Sent::Never, wait: Some(LONG) });
     assert_eq!(answered(&mut engine, at(1), 2, Answer::Accepted), [Effect::Settle(2, Verdict::Accept)]);
     tell(&mut engine, at(1), Event::Settled { seq: 2, verdict: Verdict::Accept });
-    assert_eq!(engine.wait_until(), Some(LONG));
-    assert_eq!(tell(&mut engine, at(3599), Event::Tick), []);
-    assert_eq!(tell(&mut engine, at(3600), Event::Tick), [Effect::Send { seq: 1, repeated: false }]);
+    assert_eq!(engine.wait_until(), Some(LAST));
+    assert_eq!(tell(&mut engine, at(3749), Event::Tick), []);
+    assert_eq!(tell(&mut engine, at(3750), Event::Tick), [Effect::Send { seq: 1, repeated: false }]);
 }
 
 // Rules: o-credentials

@@ -116,7 +116,8 @@ impl OutboxSettings {
         self
     }
 
-    /// The longest that the remote is left alone because it asked for it (`Retry-After`); an hour unless told otherwise.
+    /// The longest that the remote is left alone because it asked for it (`Retry-After`); an hour unless told otherwise. Each
+    /// device has its own place in a tenth of that after it, at most half of the highest ceiling of the backoff.
     pub fn longest_wait(mut self, wait: Duration) -> Self {
         self.engine.longest_wait = wait;
         self

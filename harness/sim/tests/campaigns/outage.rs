@@ -47,6 +47,64 @@ fn recovery(seed: u64, clients: u64) -> Vec<u64> {
     load
 }
 
+/// When clients that all write at the beginning are heard by a server that asks each of them, once, to come back after `wait`.
+fn come_back(seed: u64, clients: u64, wait: Duration) -> Vec<Duration> {
+    let simulation = Simulation::new(|_| Repository::builder().model::<Note>().cache(0))
+        .devices(clients)
+        .server(Server::honouring_keys().away_until(wait / 2).asking_for(wait))
+        .network(Network::calm())
+        .untraced()
+        .without_conclusion();
+    let run = simulation.script(seed, move |world| async move {
+        for client in 0..usize::try_from(clients).unwrap() {
+            let at = world.device(client).await;
+            drop(at.repo().upsert(&a_note(&client.to_string(), "all at once", 1)).await.unwrap());
+        }
+        world.sleep(2 * wait).await;
+    });
+    run.expect_success();
+    assert_eq!(run.tally.effects, clients, "each client has been heard");
+    let arrivals: Vec<_> = run.tally.arrivals.iter().map(|(at, _)| *at).collect();
+    let (told, heard) = arrivals.split_at(usize::try_from(clients).unwrap());
+    assert!(told.iter().all(|at| *at < wait / 2) && heard.len() == told.len(), "each was told once");
+    heard.to_vec()
+}
+
+// Rules: o-retry-after
+#[test]
+fn clients_who_are_asked_to_come_back_at_one_moment_do_not_come_at_one_moment() {
+    let (clients, worlds) = if is_full() { (10_000, 10) } else { (1_000, 2) };
+    // The first and the last are a tenth of the wait apart.
+    let (wait, seconds) = (Duration::from_secs(100), 10);
+    let (mut peaks, mut latest) = (Vec::new(), Duration::ZERO);
+    for seed in 0..worlds {
+        let mut load = vec![0; seconds + 1];
+        for at in come_back(seed, clients, wait) {
+            let late = at.checked_sub(wait).expect("none comes before it was asked to");
+            load[usize::try_from(late.as_secs()).unwrap()] += 1;
+            latest = latest.max(late);
+        }
+        let peak = load.iter().copied().max().unwrap_or(0) as f64 * seconds as f64 / clients as f64;
+        assert!(peak <= 1.5, "world {seed}: {peak}: {load:?}");
+        peaks.push(peak);
+    }
+    note(
+        "clients who are asked to come back",
+        &format!(
+            "{worlds} worlds of {clients} clients with a mutation each, seeds 0 to {}, the server answers all of them 503 with \
+             Retry-After: {} within a moment",
+            worlds - 1,
+            wait.as_secs()
+        ),
+        &[
+            ("the first comes back after", format!("{} s", wait.as_secs())),
+            ("the last", format!("{:.1} s later", latest.as_secs_f64())),
+            ("mean a second", format!("{:.1}", clients as f64 / seconds as f64)),
+            ("busiest second, by the mean", format!("{:.2}", peaks.iter().copied().fold(0.0, f64::max))),
+        ],
+    );
+}
+
 /// How much more than the mean the busiest second has.
 fn peak(load: &[u64]) -> f64 {
     let busiest = load.iter().copied().max().unwrap_or(0);
