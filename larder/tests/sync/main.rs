@@ -18,3 +18,4 @@ mod races;
 mod resuming;
 mod server;
 mod strays;
+mod twice;

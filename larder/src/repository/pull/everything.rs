@@ -59,7 +59,7 @@ impl Run<'_, '_> {
                 self.pulled.before = (at.pages, at.rows);
                 let (asked, started) = at.began();
                 self.asked = repo.asking_on(schema, asked, started);
-                self.asked.unproven = at.unproven;
+                (self.asked.unproven, self.asked.came) = (at.unproven, at.came);
                 at
             }
         };
@@ -133,7 +133,8 @@ impl Run<'_, '_> {
         at.rows += got.part.rows.len() as u64;
         at.cursor = got.cursor;
         at.unproven |= got.next.is_some() && !got.steady;
-        self.asked.unproven = at.unproven;
+        at.came.add(schema, &got.part.rows);
+        (self.asked.unproven, self.asked.came) = (at.unproven, at.came);
         if at.pages == 0 && got.next.is_none() {
             at.stage = Stage::Sweep(None);
             let kept = self.store(got.part, &|_| Ok(Vec::new())).await?;
