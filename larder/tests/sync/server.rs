@@ -355,6 +355,7 @@ impl Delta for Server {
         let mut answer = self.store.delta().unwrap().changes(cx, schema, since).await?;
         if let DeltaAnswer::Page(page) = &mut answer {
             page.misfits = self.unreadable(&mut page.rows);
+            page.steady &= !self.numbered.load(Ordering::SeqCst);
             if let Some(since) = since.filter(|_| self.circles.load(Ordering::SeqCst)) {
                 (page.cursor, page.more) = (since.to_owned(), true);
             }

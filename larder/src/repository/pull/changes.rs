@@ -63,7 +63,8 @@ impl Run<'_, '_> {
         if left != strays {
             ops.push(strays_op(schema, &left)?);
         }
-        self.finish(ops, None, left.is_none()).await?;
+        let whole = left.is_none() && !self.repo.has_moved(schema).await?;
+        self.finish(ops, None, whole).await?;
         Ok(true)
     }
 }
