@@ -278,19 +278,44 @@ async fn of_two_states_that_are_damaged_alike_the_newer_one_is_salvaged() {
         assert!(find(&*store, &PERSON, 9_000).await.unwrap().is_some(), "{other}");
         assert!(find(&*store, &PERSON, 100).await.unwrap().is_none());
     }
-    // Of a file that ends in the middle of a page redb has not even put the header right.
-    let pages = bytes.len() / PAGE;
-    for pages in (pages / 3..pages).step_by(4) {
+}
+
+/// Where the two states begin, by page: all of what they lead to lies in single pages of the first region.
+fn beginnings(bytes: &[u8]) -> [usize; 2] {
+    [64, 192].map(|slot| 1 + u32::from_le_bytes(*bytes[slot + 8..].first_chunk().unwrap()) as usize)
+}
+
+// Rules: d-salvage
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_salvaged_by_whichever_state_begins_in_what_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = killed(&directory.path().join("a.redb")).await;
+    let (beginnings, pages) = (beginnings(&whole), whole.len() / PAGE);
+    let (mut nothing, mut everything) = (0, 0);
+    for pages in (1..pages).step_by(3) {
         let mut found = Vec::new();
         for other in [0, 1] {
-            let mut bytes = bytes[..pages * PAGE + 100].to_vec();
+            // It ends in the middle of a page, so redb has not even put the header right.
+            let mut bytes = whole[..pages * PAGE + 100].to_vec();
             bytes[FLAGS] ^= other;
-            let store = salvaged(directory.path().join(format!("{pages}-{other}.redb")), &bytes).await;
-            let damage = store.damage().unwrap();
-            found.push((all(&*store).await, damage.pages, damage.lost));
+            let path = directory.path().join(format!("{pages}-{other}.redb"));
+            if beginnings.iter().any(|page| *page < pages) {
+                let store = salvaged(path, &bytes).await;
+                let damage = store.damage().unwrap();
+                found.push((all(&*store).await, damage.pages, damage.lost));
+                continue;
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let opened = open_on(TestRuntime::inline(), &Redb::at(&path), &[&PERSON]).await;
+            assert_eq!(kind(opened), ErrorKind::Corrupt, "cut off at page {pages}");
+            assert!(std::fs::read(&path).unwrap() == bytes, "it is left as it is");
+            nothing += 1;
         }
+        let Some((rows, ..)) = found.first() else { continue };
         assert!(found[0] == found[1], "cut off at page {pages}");
+        everything += u32::from(rows.len() > 500);
     }
+    assert!(nothing > 0 && everything > 1, "{nothing}, {everything}");
 }
 
 // Rules: d-salvage
