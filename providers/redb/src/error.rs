@@ -126,6 +126,15 @@ pub(crate) fn opening(name: &str, error: DatabaseError) -> Error {
     error.during("open")
 }
 
+/// What went wrong when a database was closed.
+#[cold]
+pub(crate) fn closing(error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::Storage(error) => storage(error),
+        other => Error::new(ErrorKind::Storage, other.to_string()),
+    }
+}
+
 /// The medium `name` belongs to somebody else at the moment.
 #[cold]
 pub(crate) fn in_use(name: &str) -> Error {

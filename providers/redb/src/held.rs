@@ -17,7 +17,7 @@ use redb::{Database, ReadableDatabase as _, StorageBackend, StorageError};
 use crate::backend::Lent;
 use crate::codec;
 use crate::counters::Counters;
-use crate::error::{Raw, contain};
+use crate::error::{self, Raw, contain};
 use crate::pages::{Pages, Walked};
 use crate::salvage;
 use crate::untouched::Untouched;
@@ -115,6 +115,14 @@ impl Held {
         }
     }
 
+    /// Closes it in order, so that whoever opens it next has nothing to write.
+    ///
+    /// # Errors
+    /// `Storage`, `Full` or `Corrupt` if it is closed as it is instead.
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.0.take().map_or(Ok(()), Open::close)
+    }
+
     /// Closes it without writing anything: nothing was written through it, so the file is as it was.
     pub(crate) fn let_go(mut self) {
         if let Some(Open { database, medium, .. }) = self.0.take() {
@@ -133,21 +141,31 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(Open { database, medium, doubted, mark }) = self.0.take() else { return };
+        if let Some(open) = self.0.take()
+            && let Err(error) = open.close()
+        {
+            tracing::warn!(%error, "the store is closed as it is: all of it is verified when it is opened again");
+        }
+    }
+}
+
+impl Open {
+    fn close(self) -> Result<()> {
+        let Self { database, medium, doubted, mark } = self;
         // The file is closed as it is, and redb's last commit would say what it says. Without unwinding there is no other way
         // to let go of a database.
         if cfg!(panic = "unwind") && mark.is_some_and(|mark| mark.is_as_it_was()) {
-            return leave(database, &*medium, true);
+            leave(database, &*medium, true);
+            return Ok(());
         }
         // A thread that panics, and a medium that can't be read: redb writes nothing in the one case, and should not in
         // the other.
-        let orderly = !doubted.into_inner() && own_pages_verify(&medium).unwrap_or(false);
-        if orderly {
-            drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
-        } else {
-            tracing::warn!("the store is closed as it is: all of it is verified when it is opened again");
+        let is_sound = !doubted.into_inner() && own_pages_verify(&medium).unwrap_or(false);
+        if !is_sound {
             leave(database, &*medium, cfg!(panic = "unwind"));
+            return Err(Error::new(ErrorKind::Corrupt, "it was not found to be sound"));
         }
+        contain(|| database.close().map_err(error::closing))
     }
 }
 

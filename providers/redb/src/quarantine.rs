@@ -95,6 +95,7 @@ fn make(
     let damage = salvage::run(pages, held.get()?, known)?;
     fits(&upkeep::prepare(held.get()?, &schemas, Writes::WhatIsDue)?.catalog)?;
     held.trust();
+    held.close()?;
     Ok(damage)
 }
 

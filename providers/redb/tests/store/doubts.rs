@@ -204,6 +204,41 @@ async fn nothing_is_written_to_a_file_that_was_salvaged_before_its_name_is_durab
     assert_eq!(names.load(Ordering::SeqCst), 5, "done to names since the last write");
 }
 
+/// Closing the new file is part of making it: one that redb could not end is not put in the damaged one's place.
+// Rules: d-salvage-faults
+#[tokio::test]
+async fn whichever_write_of_a_salvage_is_the_first_that_fails_the_damaged_file_stays_where_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    filled(&path, 50, 2).await;
+    tamper(&path, COUNTERS, |_, value| {
+        value[5] ^= 1;
+        true
+    });
+    let damaged = std::fs::read(&path).unwrap();
+    let mut failed = 0;
+    loop {
+        let (files, written) = (Hooked::default(), AtomicU64::new(0));
+        files.set(move |step| match step {
+            Step::Write | Step::Sync if written.fetch_add(1, Ordering::SeqCst) >= failed => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        });
+        match open_on(TestRuntime::inline(), &files.config(&path), &[&PERSON]).await {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Full, "{failed}: {error}"),
+        }
+        assert!(
+            std::fs::read(&path).unwrap() == damaged,
+            "another file took its place after {failed} writes"
+        );
+        failed += 1;
+    }
+    assert!(failed > 20, "{failed}");
+    assert!(open(&Redb::at(&path), &[&PERSON]).await.unwrap().damage().is_some());
+}
+
 // Rules: d-salvage
 #[tokio::test]
 async fn a_damaged_file_goes_aside_as_it_is_though_nobody_has_come_across_it_before() {
