@@ -13,6 +13,8 @@ use crate::value::Value;
 pub struct Bound {
     pub(super) slots: Box<[Slot]>,
     pub(super) steps: Option<Steps>,
+    /// The schema, if it writes rows in this very shape.
+    pub(super) writes: Option<&'static Schema>,
 }
 
 /// Where one of today's fields is.
@@ -64,7 +66,8 @@ impl Bound {
     #[must_use]
     pub fn new(shape: &Shape, schema: &'static Schema) -> Self {
         let versions = Versions { stored: shape.version, current: schema.version };
-        Self { slots: slots(&shape.fields, schema.fields, versions), steps: Steps::of(shape, schema) }
+        let writes = Shape::of(schema).is_ok_and(|todays| todays == *shape).then_some(schema);
+        Self { slots: slots(&shape.fields, schema.fields, versions), steps: Steps::of(shape, schema), writes }
     }
 
     /// True if rows of the shape go through a migration whenever they are read.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::record::{corrupt, seal, verify};
@@ -189,6 +190,44 @@ pub struct EntryRows {
 /// # Errors
 /// `Corrupt` if the checksum does not fit, the entry ends too early, or its format is newer.
 pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
+    let (head, [row, base, theirs], note) = take_apart(bytes, |head: &Head<'static>| head.theirs.is_some())?;
+    fn body(bytes: &[u8]) -> Option<&[u8]> {
+        (!bytes.is_empty()).then_some(bytes)
+    }
+    Ok(EncodedEntry { head, row: body(row), base: body(base), theirs: body(theirs), note })
+}
+
+/// The little of a stored entry that has to be known to remove it or to write over it.
+#[derive(Debug)]
+pub struct Glance<'a> {
+    /// True if the entry is parked.
+    pub parked: bool,
+    /// What [`append_note`] has appended.
+    pub note: Option<&'a [u8]>,
+}
+
+/// Looks at a stored entry and verifies its checksum, without taking its head apart.
+///
+/// # Errors
+/// As [`decode_entry`].
+pub fn glance_at_entry(bytes: &[u8]) -> Result<Glance<'_>> {
+    #[derive(Deserialize)]
+    struct Standing {
+        state: EntryState,
+        #[serde(default)]
+        theirs: Option<IgnoredAny>,
+    }
+    let (head, _, note) = take_apart(bytes, |head: &Standing| head.theirs.is_some())?;
+    Ok(Glance { parked: matches!(head.state, EntryState::Parked(_)), note })
+}
+
+/// A head, the three bodies, of which the last is there if `has_theirs` says so, and the note.
+type Parts<'a, H> = (H, [&'a [u8]; 3], Option<&'a [u8]>);
+
+fn take_apart<H: DeserializeOwned>(
+    bytes: &[u8],
+    has_theirs: impl FnOnce(&H) -> bool,
+) -> Result<Parts<'_, H>> {
     verify(bytes)?;
     let mut rest = &bytes[5..];
     let mut take = || {
@@ -199,14 +238,10 @@ pub fn decode_entry(bytes: &[u8]) -> Result<EncodedEntry<'_>> {
     };
     let mut next = || take().ok_or_else(|| corrupt("an outbox entry ends too early"));
     let (head, row, base) = (next()?, next()?, next()?);
-    let head: Head<'static> = rmp_serde::from_slice(head)
+    let head: H = rmp_serde::from_slice(head)
         .map_err(|error| corrupt("the head of an outbox entry is malformed").because(error))?;
-    let theirs = if head.theirs.is_some() { next()? } else { &[] };
-    let note = take();
-    fn body(bytes: &[u8]) -> Option<&[u8]> {
-        (!bytes.is_empty()).then_some(bytes)
-    }
-    Ok(EncodedEntry { head, row: body(row), base: body(base), theirs: body(theirs), note })
+    let theirs: &[u8] = if has_theirs(&head) { next()? } else { &[] };
+    Ok((head, [row, base, theirs], take()))
 }
 
 impl EncodedEntry<'_> {

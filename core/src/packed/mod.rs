@@ -32,7 +32,9 @@ mod shape;
 mod write;
 
 pub use bind::{Bound, Slot};
-pub use entry::{EncodedEntry, EntryRows, append_note, decode_entry, encode_entry, replace_note};
+pub use entry::{
+    EncodedEntry, EntryRows, Glance, append_note, decode_entry, encode_entry, glance_at_entry, replace_note,
+};
 pub use read::PackedView;
 pub use record::{
     PackedBuf, PackedRow, Stored, parse_body, write_body, write_meta, write_record, write_tombstone,

@@ -90,12 +90,19 @@ fn write_header(out: &mut Vec<u8>, meta: MetaRef<'_>, flags: u8) -> Result<()> {
     Ok(())
 }
 
-/// Appends the body of a row.
+/// Appends the body of a row. One that has left a store as the schema writes it is copied as it is.
 ///
 /// # Errors
 /// `Serialization`, with model and field, if the row shows something that its schema does not allow, or is too long.
 pub fn write_body(out: &mut Vec<u8>, schema: &Schema, shape: u16, row: &dyn Row) -> Result<()> {
     let start = out.len();
+    let packed = row.as_any().and_then(|row| row.downcast_ref::<PackedBuf>());
+    if let Some([flags, _, _, rest @ ..]) = packed.and_then(|row| row.as_written(schema)) {
+        out.push(*flags);
+        out.extend_from_slice(&shape.to_le_bytes());
+        out.extend_from_slice(rest);
+        return Ok(());
+    }
     if try_body::<2>(out, schema, shape, row)? {
         return Ok(());
     }
@@ -375,6 +382,22 @@ impl PackedBuf {
             None => Kept::Bytes { body: body.into(), layout, bound },
             Some(steps) => Kept::Migrated(Arc::new(steps.run(|at| layout.bytes(body, at))?)),
         }))
+    }
+
+    /// True if the row was stored in the shape that its schema has today: nothing in it has to be bridged.
+    #[must_use]
+    pub fn is_of_todays_shape(&self) -> bool {
+        matches!(&self.0, Kept::Bytes { bound, .. } if bound.writes.is_some())
+    }
+
+    /// The body, if `schema` would write the row like this, but for the id of the shape.
+    fn as_written(&self, schema: &Schema) -> Option<&[u8]> {
+        match &self.0 {
+            Kept::Bytes { body, bound, .. } if bound.writes.is_some_and(|own| std::ptr::eq(own, schema)) => {
+                Some(body)
+            }
+            _ => None,
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use larder_core::packed::{
-    Bound, EntryRows, Stored, append_note, decode_entry, encode_entry, replace_note, write_record,
-    write_tombstone,
+    Bound, EntryRows, Stored, append_note, decode_entry, encode_entry, glance_at_entry, replace_note,
+    write_record, write_tombstone,
 };
 use larder_core::{
-    Entry, ErrorKind, Key, Meta, Model, MutationId, Operation, Row, Schema, SendMark, Timestamp, Uuid,
-    ordered,
+    Entry, EntryState, ErrorKind, Key, Meta, Model, MutationId, Operation, ParkReason, Row, Schema, SendMark,
+    Theirs, Timestamp, Uuid, ordered,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -198,7 +198,28 @@ fn no_altered_outbox_entry_is_ever_returned() {
     assert_eq!(again.changed, [1, 3].into_iter().collect());
     spoil(&bytes, |spoilt| {
         assert_eq!(refusal(decode_entry(spoilt)).kind(), ErrorKind::Corrupt);
+        assert_eq!(refusal(glance_at_entry(spoilt)).kind(), ErrorKind::Corrupt);
     });
+}
+
+#[test]
+fn a_glance_at_an_entry_sees_what_taking_it_apart_shows() {
+    let row = &samples()[0];
+    let sound = entry(Everything::schema(), row);
+    let theirs = |row: Option<Arc<dyn Row>>| {
+        Some(Box::new(Theirs { row, version: None, extra: None, at: Timestamp::UNIX_EPOCH }))
+    };
+    for theirs in [None, theirs(None), theirs(sound.row.clone())] {
+        for state in [EntryState::Ready, EntryState::Parked(ParkReason::Conflict)] {
+            let entry = Entry { state, theirs: theirs.clone(), ..sound.clone() };
+            let mut bytes = encode_entry(&entry, SHAPE).expect("an entry");
+            for note in [None, Some(&b"one"[..])] {
+                let seen = glance_at_entry(&bytes).expect("a sound entry");
+                assert_eq!((seen.parked, seen.note), (state != EntryState::Ready, note));
+                append_note(&mut bytes, b"one");
+            }
+        }
+    }
 }
 
 /// Marking an entry does not make it longer, and what a store has appended goes with it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use larder_core::query::eval;
 use larder_core::{ErrorKind, Model, Order, Result, Uuid, Value};
 
-use crate::support::{bound, lend, pack, refusal, unpack};
+use crate::support::{SHAPE, bound, lend, pack, refusal, repack, unpack};
 
 pub(crate) mod then {
     use std::collections::BTreeMap;
@@ -319,6 +319,15 @@ mod broken {
         pub(crate) cents: i8,
         pub(crate) maybe: u16,
     }
+}
+
+/// What was kept of yesterday's row is stored as today's.
+#[test]
+fn a_row_that_is_stored_again_is_of_todays_shape() {
+    let body = pack(&user());
+    let again = repack::<now::User>(&body, bound(then::User::schema(), now::User::schema()), SHAPE);
+    let read: now::User = unpack::<now::User, _>(&again).expect("a row of today");
+    assert_eq!(read, unpack::<then::User, now::User>(&body).expect("a row of yesterday"));
 }
 
 #[track_caller]

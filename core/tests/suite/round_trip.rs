@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use std::cmp::Ordering;
 
 use crate::models::{Everything, everything};
-use crate::support::{SHAPE, bound, from_json, lend, pack, to_json, unpack};
+use crate::support::{SHAPE, bound, from_json, lend, pack, repack, to_json, unpack};
 
 fn sample() -> Everything {
     everything().new_tree(&mut TestRunner::deterministic()).expect("a sample").current()
@@ -36,6 +36,15 @@ proptest! {
         let text = json.to_string();
         let read: serde_json::Value = serde_json::from_str(&text).expect("what was written");
         prop_assert_eq!(&from_json::<Everything>(&read).expect("what was encoded"), &model);
+    }
+
+    /// Where one that has left a store is stored again, in an outbox entry or in another store.
+    #[test]
+    fn through_two_stores(model in everything()) {
+        let body = pack(&model);
+        let again = repack::<Everything>(&body, bound(Everything::schema(), Everything::schema()), SHAPE + 1);
+        prop_assert_eq!(&again[..3], &[body[0], SHAPE as u8 + 1, 0][..]);
+        prop_assert_eq!(&again[3..], &body[3..]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the tests share: rows on their way into bytes and JSON and back.
 
 use larder_core::dialect::json::Json;
-use larder_core::packed::{Bound, PackedRow, Shape, parse_body, write_body};
+use larder_core::packed::{Bound, PackedBuf, PackedRow, Shape, parse_body, write_body};
 use larder_core::{Error, Model, Result, Row, Schema, Serdes};
 
 /// The id of the shape in every packed row.
@@ -12,6 +12,15 @@ pub(crate) fn pack<M: Model>(model: &M) -> Vec<u8> {
     let mut body = Vec::new();
     write_body(&mut body, M::schema(), SHAPE, model).expect("a model can be stored");
     body
+}
+
+/// The stored form, under the shape `id`, of the row that was kept of `body`.
+pub(crate) fn repack<M: Model>(body: &[u8], bound: Bound, id: u16) -> Vec<u8> {
+    let (_, layout) = parse_body(body).expect("a layout");
+    let kept = PackedBuf::new(body, layout, bound.into()).expect("a row");
+    let mut again = Vec::new();
+    write_body(&mut again, M::schema(), id, &kept).expect("a row can be stored again");
+    again
 }
 
 /// How today's `schema` reads rows that `written_by` wrote, after the shape itself has been stored and read back.

@@ -122,6 +122,11 @@ impl Engine {
         }
         let most = self.settings.marks;
         let turn = |seq: &u64| self.is_its_turn(*seq);
+        // Mostly there is nothing to do, and that is seen without gathering anything.
+        let enough = || self.open(mono).map(|(queue, _)| queue.sendable.len()).sum::<usize>() > most / 2;
+        if free == 0 && enough() {
+            return;
+        }
         let (mut together, mut once, mut marked) = (Vec::new(), Vec::new(), Vec::new());
         for (queue, room) in self.open(mono) {
             // A host that is tried is tried by the first of its entries.

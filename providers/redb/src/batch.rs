@@ -1,6 +1,8 @@
 //! A batch within a transaction: applied as a whole, or taken back alone while its neighbours stay.
 
-use larder_core::packed::{Stored, append_note, decode_entry, encode_entry, write_record, write_tombstone};
+use larder_core::packed::{
+    Stored, append_note, decode_entry, encode_entry, glance_at_entry, write_record, write_tombstone,
+};
 use larder_core::{
     Batch, Committed, Entry, EntryState, Error, ErrorKind, Expect, Key, Meta, MetaRef, Op, Result, Row,
     Schema, Tail, Touched, ordered,
@@ -274,7 +276,7 @@ impl Applying<'_, '_> {
     }
 
     fn revise(&mut self, entry: &Entry) -> Outcome {
-        let look = |bytes: &[u8]| decode_entry(bytes).ok().map(|was| (was.is_parked(), was.note.is_some()));
+        let look = |bytes: &[u8]| glance_at_entry(bytes).ok().map(|was| (was.parked, was.note.is_some()));
         let Some(was) = self.overlay.look(&codec::outbox_key(entry.seq), look)? else {
             return Ok(());
         };
@@ -345,7 +347,7 @@ fn is_parked(entry: &Entry) -> bool {
 
 /// Whether a stored entry is parked; `None` if it can't be read.
 fn was_parked(bytes: &[u8]) -> Option<bool> {
-    decode_entry(bytes).ok().map(|entry| entry.is_parked())
+    glance_at_entry(bytes).ok().map(|entry| entry.parked)
 }
 
 /// Refuses a key or an index entry that is too long, before anything is written.

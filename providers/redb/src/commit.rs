@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};
 
 use larder_core::{Batch, CommitObserver, CommitOutcome, Error, ErrorKind, Result, Schema, Touched};
-use redb::{Database, Durability, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
 
 use crate::batch::{self, Ground, Refusal};
-use crate::codec::{CURSORS, TABLE};
+use crate::codec::{Bytes, CURSORS, TABLE};
 use crate::counters::{self, Counters};
 use crate::error::{Panicked, Raw, contain};
 use crate::held::Held;
@@ -54,12 +54,11 @@ impl Shared {
         self.ensure_open(writer)?;
         let mut outcomes = Vec::with_capacity(batches.len());
         let mut next = Next::after(writer);
-        self.transact(writer, &mut next, |transaction, next| {
-            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+        self.transact(writer, &mut next, |table, next| {
             for batch in batches {
                 let applied = batch::apply(
                     &mut Ground {
-                        table: &mut table,
+                        table,
                         catalog: &self.catalog,
                         counters: &mut next.counters,
                         changed: &mut next.changed,
@@ -94,7 +93,10 @@ impl Shared {
         let touched = Touched::everything(counters.revision);
         let changed = vec![counters.revision; writer.changed.len()];
         let mut next = Next { counters, changed, touched: vec![touched], freed: 0, noted: None };
-        self.transact(writer, &mut next, |transaction, _| Ok(empty(transaction)?))?;
+        self.within(writer, &mut next, |transaction, next| {
+            let mut table = empty(transaction)?;
+            Ok(next.leave(&mut table)?)
+        })?;
         for slot in self.catalog.slots() {
             slot.large.store(false, Ordering::Relaxed);
             slot.indexes.iter().for_each(|index| index.incomplete.store(false, Ordering::Relaxed));
@@ -105,6 +107,19 @@ impl Shared {
 
     /// Runs `change` in a transaction and makes it durable, unless it touched nothing.
     pub(crate) fn transact(
+        &self,
+        writer: &mut Writer,
+        next: &mut Next,
+        change: impl FnOnce(&mut Table<'_, Bytes, Bytes>, &mut Next) -> Result<()>,
+    ) -> Result<()> {
+        self.within(writer, next, |transaction, next| {
+            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+            change(&mut table, next)?;
+            Ok(next.leave(&mut table)?)
+        })
+    }
+
+    fn within(
         &self,
         writer: &mut Writer,
         next: &mut Next,
@@ -119,9 +134,6 @@ impl Shared {
             if next.touched.is_empty() {
                 return Ok(transaction.abort().map_err(Raw::from)?);
             }
-            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
-            counters::write(&mut table, next.counters, next.noted)?;
-            drop(table);
             Ok(transaction.commit().map_err(Raw::from)?)
         });
         writer.held.noted(result).map_err(|error| {
@@ -269,6 +281,14 @@ impl Next {
         Self { counters, changed, touched: Vec::new(), freed: 0, noted: None }
     }
 
+    /// Leaves the counters in the table, if anything was touched.
+    fn leave(&self, table: &mut Table<'_, Bytes, Bytes>) -> Result<(), Raw> {
+        if self.touched.is_empty() {
+            return Ok(());
+        }
+        counters::write(table, self.counters, self.noted)
+    }
+
     /// Something is noted down that is neither a row nor an entry.
     pub(crate) fn note(&mut self) {
         self.counters.revision += 1;
@@ -292,8 +312,8 @@ fn tell(
 }
 
 /// Removes everything but what is noted down about models, shapes and indexes: by dropping the table, which costs less
-/// than removing key by key.
-fn empty(transaction: &WriteTransaction) -> Result<(), Raw> {
+/// than removing key by key. Gives the table anew.
+fn empty(transaction: &WriteTransaction) -> Result<Table<'_, Bytes, Bytes>, Raw> {
     let table = transaction.open_table(TABLE)?;
     let mut kept = Vec::new();
     for pair in table.range::<&[u8]>(..[CURSORS].as_slice())? {
@@ -306,5 +326,5 @@ fn empty(transaction: &WriteTransaction) -> Result<(), Raw> {
     for (key, value) in kept {
         table.insert(key.as_slice(), value.as_slice())?;
     }
-    Ok(())
+    Ok(table)
 }

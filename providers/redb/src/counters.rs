@@ -8,7 +8,7 @@
 //! Nothing lies behind the outbox, so that its pages are filled one after the other: a key behind it, where format 1 had
 //! the record, would make redb split the last of them in the middle again and again.
 
-use larder_core::packed::{decode_entry, replace_note};
+use larder_core::packed::{glance_at_entry, replace_note};
 use larder_core::{Error, Result};
 use redb::{ReadableTable, Table};
 
@@ -92,7 +92,7 @@ pub(crate) fn read(table: &impl ReadableTable<Bytes, Bytes>) -> Result<Counters>
     let oldest = entries.next().transpose().map_err(Raw::from)?;
     let mut lost = false;
     for (_, entry) in [Some(newest), oldest].into_iter().flatten() {
-        match decode_entry(entry.value()) {
+        match glance_at_entry(entry.value()) {
             Ok(entry) => {
                 let noted = entry.note.and_then(|note| Counters::noted(seq, note));
                 counters = noted.filter(|noted| noted.revision > counters.revision).unwrap_or(counters);
@@ -115,7 +115,7 @@ fn count(table: &impl ReadableTable<Bytes, Bytes>, mut counters: Counters) -> Re
     for pair in table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice()).map_err(Raw::from)? {
         let (_, entry) = pair.map_err(Raw::from)?;
         counters.entries += 1;
-        counters.parked += u64::from(decode_entry(entry.value()).is_ok_and(|entry| entry.is_parked()));
+        counters.parked += u64::from(glance_at_entry(entry.value()).is_ok_and(|entry| entry.parked));
     }
     Ok(counters)
 }
@@ -150,7 +150,7 @@ pub(crate) fn write(
 }
 
 fn has_note(entry: &[u8]) -> bool {
-    decode_entry(entry).is_ok_and(|entry| entry.note.is_some_and(|note| note.len() == size_of::<Note>()))
+    glance_at_entry(entry).is_ok_and(|entry| entry.note.is_some_and(|note| note.len() == size_of::<Note>()))
 }
 
 /// Leaves the counters behind an entry that has a note.

@@ -11,7 +11,7 @@ use redb::StorageError;
 
 use crate::catalog::Catalog;
 use crate::check;
-use crate::codec::{self, TABLE};
+use crate::codec;
 use crate::commit::{Next, Writer};
 use crate::config::OnCorrupt;
 use crate::error::{Raw, contain};
@@ -170,8 +170,7 @@ impl Shared {
         let is_it = |report: &Report| report.damage == *damage;
         let places: Vec<_> = lock(&self.reports).iter().filter(|it| is_it(it)).map(Report::place).collect();
         let mut next = Next::after(writer);
-        self.transact(writer, &mut next, |transaction, next| {
-            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
+        self.transact(writer, &mut next, |table, next| {
             for place in &places {
                 table.remove(place.as_slice()).map_err(Raw::from)?;
                 next.note();

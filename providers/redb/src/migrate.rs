@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Applying, Ground, Refusal};
 use crate::catalog::{Catalog, Slot};
-use crate::codec::{self, Bytes, OUTBOX, PREFIX, PROGRESS, ROWS, TABLE};
+use crate::codec::{self, Bytes, OUTBOX, PREFIX, PROGRESS, ROWS};
 use crate::commit::{Next, Writer};
 use crate::error::Raw;
 use crate::outbox;
@@ -42,16 +42,15 @@ impl Shared {
         self.ensure_open(writer)?;
         let mut next = Next::after(writer);
         let mut migrated = Migrated::default();
-        self.transact(writer, &mut next, |transaction, next| {
-            let mut table = transaction.open_table(TABLE).map_err(Raw::from)?;
-            let mut progress = read(&table, &self.catalog)?;
+        self.transact(writer, &mut next, |table, next| {
+            let mut progress = read(table, &self.catalog)?;
             migrated.done = progress.done;
             if progress.done {
                 return Ok(());
             }
-            let found = find(&table, &self.catalog, &progress.after, limit.max(1))?;
+            let found = find(table, &self.catalog, &progress.after, limit.max(1))?;
             let mut ground = Ground {
-                table: &mut table,
+                table,
                 catalog: &self.catalog,
                 counters: &mut next.counters,
                 changed: &mut next.changed,

@@ -91,7 +91,9 @@ fn named(seq: u64, error: Error) -> Error {
 fn show(slot: &Slot, body: &[u8]) -> Result<Arc<dyn Row>> {
     parse_body(body)?;
     let row: PackedBuf = slot.copy(body)?;
-    for at in 0..slot.schema.fields.len() {
+    // The checksum says that it is as it was written.
+    let bridged = if row.is_of_todays_shape() { 0 } else { slot.schema.fields.len() };
+    for at in 0..bridged {
         row.field(at).and_then(walk).map_err(|fault| slot.schema.fault(at, fault))?;
     }
     Ok(Arc::new(row))
