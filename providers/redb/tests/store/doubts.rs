@@ -372,6 +372,23 @@ async fn of_two_states_the_one_with_fewer_damaged_pages_is_salvaged() {
     assert!(damage.pages >= 2, "what the newer one held is told as gone: {damage:?}");
 }
 
+/// Where the newest state does not verify, redb goes back to the one before it: what is torn of that one may say that there are
+/// no tables at all.
+// Rules: d-salvage
+#[tokio::test]
+async fn a_torn_state_is_never_taken_for_an_empty_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = killed(&directory.path().join("a.redb")).await;
+    let before = 1 - usize::from(bytes[FLAGS] & 1);
+    bytes[64 + before * 128 + 1] = 0;
+    for place in places(&bytes, "name 100") {
+        bytes[place] ^= 1;
+    }
+    let store = salvaged(directory.path().join("b.redb"), &bytes).await;
+    assert!(find(&*store, &PERSON, 9_000).await.unwrap().is_some());
+    assert!(all(&*store).await.len() > 450, "{:?}", store.damage());
+}
+
 // Rules: d-salvage
 #[tokio::test]
 async fn a_closed_file_of_which_one_state_is_lost_is_salvaged_by_the_other() {
