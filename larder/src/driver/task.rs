@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
+use larder_core::runtime::BoxFuture;
 use larder_core::{Connectivity, Key, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -15,6 +16,9 @@ use super::work::Work;
 use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
 use crate::events::Teller;
 use crate::status::{RestingHost, Status};
+
+/// For how long news of what was stored can wait, where nothing can be sent and nobody looks on.
+const QUIET: Duration = Duration::from_millis(20);
 
 /// What the repository asks of the driver.
 #[derive(Debug)]
@@ -131,6 +135,7 @@ pub(crate) fn start(
         settling: Vec::new(),
         withdrawing: Vec::new(),
         until: BTreeMap::new(),
+        quiet: None,
         closing: None,
     };
     runtime.spawn("larder outbox", Box::pin(task.run(paused)));
@@ -152,6 +157,9 @@ struct Task {
     teller: Teller,
     accepted: Arc<AtomicU64>,
     paused: Arc<AtomicBool>,
+    /// Until this ends, news of what was stored waits: an application that writes a lot without a connection has its entries
+    /// read many at a time, and no thread is woken for each.
+    quiet: Option<BoxFuture<'static, ()>>,
     /// Those who wait for the outbox to come to rest.
     waiting: Vec<oneshot::Sender<()>>,
     /// Those who wait for it to be settled.
@@ -240,6 +248,7 @@ impl Task {
                     }
                     self.feed(Event::Wiped(wipes));
                     self.feed(Event::Stored);
+                    self.quiet = Some(self.acts.runtime.sleep(QUIET)).filter(|_| self.news_can_wait());
                 }
                 Next::Command(Command::Drain(done)) => {
                     self.waiting.push(done);
@@ -271,6 +280,11 @@ impl Task {
         }
     }
 
+    /// Nothing can go, and nobody but the repository sees how things stand.
+    fn news_can_wait(&self) -> bool {
+        self.engine.stopped() && !self.teller.is_heard() && self.status.receiver_count() <= 1
+    }
+
     fn look_for_lost(&mut self) {
         let acts = Arc::clone(&self.acts);
         self.work.push(Box::pin(async move { acts.look_for_lost().await }));
@@ -296,6 +310,9 @@ impl Task {
     }
 
     async fn next(&mut self, online: bool) -> Next {
+        if !self.news_can_wait() {
+            self.quiet = None;
+        }
         let timer = match self.engine.wait_until() {
             Some(until) => {
                 let wait = until.saturating_sub(self.acts.runtime.monotonic());
@@ -316,7 +333,15 @@ impl Task {
             }
         };
         let (timer, changed, finished) = (timer.fuse(), changed.fuse(), finished.fuse());
-        let outbox = self.acts.changes.outbox.notified().fuse();
+        let (quiet, changes) = (&mut self.quiet, &self.acts.changes);
+        let outbox = async {
+            if let Some(rest) = quiet {
+                rest.await;
+                *quiet = None;
+            }
+            changes.outbox.notified().await;
+        };
+        let outbox = outbox.fuse();
         let command = self.inbox.recv().fuse();
         futures_util::pin_mut!(timer, changed, finished, outbox, command);
         futures_util::select_biased! {

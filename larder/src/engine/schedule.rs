@@ -79,7 +79,7 @@ impl Engine {
     }
 
     /// True if nothing is sent, whatever there is.
-    pub(super) fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.paused || !self.connected || self.window.halted()
     }
 

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context as Poller, Waker};
+use std::time::Duration;
 
 use larder_core::{
     Applied, Batch, Capabilities, Context, Delta, Entry, EntryState, Idempotency, Model as _, Mutation, Op,
@@ -12,9 +14,13 @@ use larder_core::{
 };
 use larder_derive::Model;
 
+use larder_core::runtime::{BoxFuture, yield_now};
+use larder_core::{Runtime, Timestamp};
+use tokio::sync::Notify;
+
 use super::Repository;
-use crate::Memory;
 use crate::engine::{Answer, Event};
+use crate::{Memory, TokioRuntime};
 
 #[derive(Model, Clone, Debug)]
 #[model(crate = "crate")]
@@ -134,4 +140,83 @@ async fn what_waits_for_a_decision_is_not_sent_if_the_schedule_does_not_know_it_
     acts.store.commit(&cx, Batch { expect: Vec::new(), ops: vec![park] }).await.unwrap();
     let Event::Answered { answer, .. } = acts.send(seq, false).await else { panic!("it is answered") };
     assert_eq!(answer, Answer::Waits(ParkReason::Rejected));
+}
+
+/// Time passes when it is told to.
+#[derive(Debug)]
+struct Still {
+    inner: TokioRuntime,
+    passes: Arc<Notify>,
+}
+
+impl Runtime for Still {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn random(&self) -> u64 {
+        self.inner.random()
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        let passes = Arc::clone(&self.passes);
+        Box::pin(async move { passes.notified().await })
+    }
+
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        self.inner.spawn(name, task);
+    }
+
+    fn blocking(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+
+    fn in_place(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+}
+
+// Rules: o-news
+#[tokio::test]
+async fn news_waits_for_a_moment_where_nothing_can_go_and_nobody_looks_on() {
+    let passes = Arc::<Notify>::default();
+    let runtime = Still { inner: TokioRuntime::current().unwrap(), passes: Arc::clone(&passes) };
+    let builder = Repository::builder().store(Memory::new()).remote(Memory::new()).model::<Tag>();
+    let repo = builder.runtime(Arc::new(runtime)).paused().build().await.unwrap();
+    let acts = Arc::clone(&repo.remote().unwrap().acts);
+    // Lets everybody go on, and tells whether the schedule has read what is stored.
+    let has_read = async || {
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        acts.loading.load(Ordering::SeqCst) == acts.store.revision()
+    };
+    let reads = async |name: &str| {
+        drop(repo.upsert(&Tag { name: name.into() }).await.unwrap());
+        has_read().await
+    };
+    assert!(reads("a").await, "the first is read at once");
+    assert!(!reads("b").await && !reads("c").await, "those that follow wait");
+    assert_eq!(repo.status().pending, 3, "and are counted all the same");
+    passes.notify_waiters();
+    assert!(has_read().await, "together they are read");
+    assert!(!reads("d").await);
+    let events = repo.outbox().events();
+    passes.notify_waiters();
+    assert!(has_read().await);
+    assert!(reads("e").await && reads("f").await, "whoever looks on hears of each at once");
+    drop(events);
+    let status = repo.watch_status();
+    assert!(reads("g").await && reads("h").await);
+    drop(status);
+    assert!(reads("i").await && !reads("j").await);
+    let written = acts.store.revision();
+    repo.outbox().resume();
+    has_read().await;
+    assert!(acts.loading.load(Ordering::SeqCst) >= written, "what can be sent does not wait");
+    assert_eq!(repo.outbox().settled().await.pending, 0);
 }
