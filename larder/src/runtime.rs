@@ -6,7 +6,12 @@ use larder_core::runtime::BoxFuture;
 use larder_core::{Error, ErrorKind, Result, Runtime, Timestamp};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Runs on a tokio runtime.
+/// Runs on a tokio runtime, of either flavour, with its timers on.
+///
+/// An application that has one thread alone (`current_thread`) works as any other: what blocks goes to tokio's blocking threads
+/// there. On a runtime with several, a commit of the task that sends is made where that task is
+/// ([`in_place`](Runtime::in_place)); that is what this crate needs tokio's feature `rt-multi-thread` for, which starts nothing by
+/// itself.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

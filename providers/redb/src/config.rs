@@ -188,7 +188,7 @@ fn open(medium: Medium, opening: &Opening) -> Result<Shared> {
         Err(error) => error,
     };
     let Some(path) = medium.path.clone().filter(|_| medium.salvages(&error)) else {
-        return Err(error);
+        return Err(if error::is_unread(&error) { error::unread(&medium.name, error) } else { error });
     };
     let held = quarantine::hold(&*medium.files, &path)?;
     let known = Known {

@@ -147,6 +147,35 @@ pub(crate) fn unreachable_medium(name: &str, error: io::Error) -> Error {
     Error::new(of_io(&error), format!("{name} can't be opened: {error}")).during("open").because(error)
 }
 
+/// True if the medium is there and does not give what lies on it.
+pub(crate) fn is_unread(error: &Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, WouldBlock};
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    let elsewhere = |cause: &io::Error| {
+        matches!(cause.kind(), IsADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem | WouldBlock)
+    };
+    error.kind() == ErrorKind::Storage && cause.is_some_and(|cause| !elsewhere(cause))
+}
+
+/// Some of the file `name` can't be read, which may get better and may be given up.
+#[cold]
+pub(crate) fn unread(name: &str, error: Error) -> Error {
+    let what = format!(
+        "some of {name} can't be read: {}; try again, and if it stays so, go on with what can be (`Redb::give_up_unreadable`)",
+        error.message()
+    );
+    Error::new(ErrorKind::Storage, what).during("open").because(error)
+}
+
+/// What the medium does not give of `file` is given up, and nothing can be made out without `part`.
+#[cold]
+pub(crate) fn illegible(file: &str, part: &str, error: io::Error) -> Error {
+    let what = format!(
+        "nothing of {file} can be made out without {part}, which can't be read: {error}; move the file away, and restore a copy or begin anew"
+    );
+    Error::new(ErrorKind::Storage, what).because(error)
+}
+
 /// Something that is not ours, or of a version that we don't know.
 #[cold]
 pub(crate) fn foreign(message: &str) -> Error {

@@ -110,12 +110,18 @@ impl Guarded {
     }
 }
 
+/// Says what can't be read.
+#[cold]
+fn at(offset: u64, len: usize, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{len} bytes at {offset} can't be read: {error}"))
+}
+
 /// Branches by where they begin.
 type Leads = Vec<(u64, Lead)>;
 
 impl StorageBackend for Guarded {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)?;
+        self.inner.read(offset, out).map_err(|error| at(offset, out.len(), &error))?;
         if offset > 0 && out.first() == Some(&BRANCH) && !self.admits(offset, out) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a page leads to others, and should not"));
         }

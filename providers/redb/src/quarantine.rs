@@ -50,7 +50,10 @@ pub(crate) fn salvage(
 ) -> Result<Damage> {
     let _entered = tracing::info_span!("larder_redb::salvage", path = %path.display()).entered();
     let failed = |error: io::Error| error::unreachable_medium(&path.display().to_string(), error);
-    let pages = Pages::open(files.open(path).map_err(failed)?).map_err(failed)?;
+    let pages = Pages::open(files.open(path).map_err(failed)?).map_err(|error| match known.gives_up {
+        true => error::illegible(&path.display().to_string(), "its first page", error),
+        false => failed(error),
+    })?;
     let pages =
         pages.ok_or_else(|| codec::damaged("the header of the file, so that nothing can be salvaged: it"))?;
     let aside = Aside::find(files, path, known.gives_up).map_err(failed)?;

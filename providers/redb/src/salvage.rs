@@ -27,7 +27,7 @@ use crate::codec::{
     TABLE,
 };
 use crate::counters::{Counters, MARGIN};
-use crate::error::{Raw, foreign};
+use crate::error::{Raw, foreign, illegible};
 use crate::notes::{IndexRecord, IndexState, Notes};
 use crate::pages::{Pages, Root, Slot, Walked};
 use crate::reports::{self, Report};
@@ -71,7 +71,13 @@ pub(crate) fn run(from: &Pages, to: &Database, known: Known) -> Result<Damage> {
         verified.whole().map_err(unread)?;
     }
     let root = from.table(&slot, codec::NAME);
-    let root = root.ok_or_else(|| verified.whole().map_err(unread).err().unwrap_or_else(nothing))?;
+    let root = root.ok_or_else(|| match verified.whole() {
+        Err(error) if known.gives_up => {
+            illegible("the file", "the page that says where its tables begin", error)
+        }
+        Err(error) => unread(error),
+        Ok(_) => nothing(),
+    })?;
     let mut salvage = Salvage {
         from,
         root,
@@ -119,8 +125,7 @@ fn empty() -> Damage {
 /// What is said where the medium does not give all of a file.
 #[cold]
 fn unread(error: io::Error) -> Error {
-    let what =
-        "some of the file can't be read, and may be sound: nothing is salvaged before that is given up";
+    let what = "some of the file can't be read, and may be sound: nothing is salvaged before that is given up (`Redb::give_up_unreadable`)";
     Error::new(ErrorKind::Storage, what).because(error)
 }
 

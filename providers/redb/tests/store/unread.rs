@@ -248,7 +248,12 @@ async fn what_the_medium_does_not_give_is_lost_only_if_somebody_gives_it_up() {
             };
             match salvaged(false).await {
                 Ok(store) => assert!(store.damage().is_none(), "{how}"),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{how}: {error}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Storage, "{how}: {error}");
+                    let told = message(&error);
+                    let advised = [&*path.display().to_string(), "give_up_unreadable", "bad sector"];
+                    assert!(later || advised.iter().all(|part| told.contains(part)), "{how}: {told}");
+                }
             }
             assert!(asides(directory.path()).is_empty(), "{how}");
             let store = match salvaged(true).await {
@@ -256,6 +261,11 @@ async fn what_the_medium_does_not_give_is_lost_only_if_somebody_gives_it_up() {
                 Err(error) => {
                     // Nothing can be made out, and nothing is changed.
                     assert_eq!(error.kind(), ErrorKind::Storage, "{how}: {error}");
+                    let told = message(&error);
+                    assert!(
+                        told.contains("move the file away") && told.contains("can't be read"),
+                        "{how}: {told}"
+                    );
                     let same = std::fs::read(&path).unwrap() == bytes;
                     assert!(same && asides(directory.path()).is_empty(), "{how}");
                     refused += 1;
