@@ -84,6 +84,35 @@ async fn what_is_written_to_a_row_that_a_fetch_has_brought_under_its_new_key_is_
     assert_eq!(server.rows::<Team>().await[0].name, "azure");
 }
 
+// Rules: m-key-server-refs, o-lanes, o-order
+#[tokio::test]
+async fn of_changes_under_both_keys_the_last_one_stands_though_it_was_sent_before_the_other_could_be() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
+    let held = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    held.during(async {
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        server.lose.store(1, Ordering::Relaxed);
+        server.budget.store(1, Ordering::Relaxed);
+        drop(repo.update(&came, |team| team.name = "azure".into()).await.unwrap());
+        // It arrives, and nobody here knows.
+        while server.lose.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    while local::<Team>(&repo).await.len() > 1 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(local::<Team>(&repo).await[0].name, "azure", "what was written last is read");
+    server.budget.store(-1, Ordering::Relaxed);
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
+}
+
 // Rules: o-discard-dependants
 #[tokio::test]
 async fn a_creation_is_not_given_up_if_something_begins_to_depend_on_it_meanwhile() {
