@@ -141,7 +141,7 @@ impl Engine {
         // while; but what is marked may wait for one that is not.
         let waiting = marked.len();
         let first = together.first().is_some_and(|first| free > 0 && turn(first));
-        let room = if waiting > most / 2 { usize::from(first) } else { (most - waiting).max(first.into()) };
+        let room = if waiting > most / 2 { usize::from(first) } else { most - waiting };
         together.truncate(room);
         // How many go before this one, of those that are not marked one by one.
         let before = |seq: u64| [&together, &marked].map(|seqs| seqs.partition_point(|other| *other < seq));

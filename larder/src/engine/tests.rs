@@ -12,6 +12,8 @@ use super::{Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailu
 mod asked;
 mod failing;
 mod places;
+mod told;
+mod turns;
 mod world;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -133,6 +135,7 @@ fn after_a_restart_the_endpoint_decides(#[case] idempotency: Idempotency, #[case
 
 #[rstest]
 #[case::alive(at(86_399), false)]
+#[case::to_the_second(at(86_400), true)]
 #[case::expired(at(86_401), true)]
 fn a_key_that_may_have_expired_is_asked_about(#[case] now: Instants, #[case] probes: bool) {
     let was_in_flight = Head { marked: Some(at(0).wall), ..head(1, "a", KEYED) };

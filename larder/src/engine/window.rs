@@ -300,6 +300,9 @@ impl Window {
             let held: Vec<u64> = self.ties.held(seq).collect();
             let carried = self.ties.carried(seq);
             self.forget(seq);
+            if stage == Stage::Withdrawn {
+                self.withdrawn.insert(seq);
+            }
             self.add(head);
             if stage == Stage::Marking {
                 self.update(seq, |tracked| (tracked.stage, tracked.overtaken) = (stage, true));

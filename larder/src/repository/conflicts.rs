@@ -189,8 +189,8 @@ impl<M> fmt::Debug for WatchConflicts<M> {
 struct Live {
     repo: Repository,
     changes: Option<watch::Receiver<u64>>,
-    /// What was given last, by what tells it from another list.
-    seen: Option<Vec<(u64, String)>>,
+    /// What was given last, by what tells it from another list; `None` in it if that was an error.
+    seen: Option<Option<Vec<(u64, String)>>>,
 }
 
 impl Live {
@@ -202,11 +202,11 @@ impl Live {
                 changes.mark_unchanged();
             }
             let list = self.repo.conflicts::<M>().list().await;
-            let print = match &list {
-                Ok(list) => list.iter().map(|conflict| (conflict.seq, conflict.print())).collect(),
-                Err(_) => Vec::new(),
+            let prints = |list: &Vec<Conflicted<M>>| {
+                list.iter().map(|conflict| (conflict.seq, conflict.print())).collect::<Vec<_>>()
             };
-            if list.is_err() || self.seen.as_ref() != Some(&print) {
+            let print = list.as_ref().ok().map(prints);
+            if print.is_none() || self.seen.as_ref() != Some(&print) {
                 self.seen = Some(print);
                 return Some(list);
             }

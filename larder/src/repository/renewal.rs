@@ -57,7 +57,6 @@ impl Repository {
             }
         }
         let mut last = HashMap::new();
-        renewed.superseded.clear();
         for (at, change) in changes.iter().enumerate() {
             renewed.superseded.extend(last.insert((change.schema.model, &change.key), at));
         }

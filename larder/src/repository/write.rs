@@ -104,19 +104,20 @@ impl Repository {
         if models.iter().any(|model| associations::carries(schema, *model)) {
             return self.store_related(schema, &models, Vec::new()).await?.ok_or_else(moving);
         }
-        // Of two rows with one key, the later one counts.
-        let mut rows: BTreeMap<Key, Arc<M>> = BTreeMap::new();
+        // Of two rows with one key, the later one counts; one that holds a temporary key still has that of its row.
+        let mut rows: BTreeMap<Key, (Key, Arc<M>)> = BTreeMap::new();
         for model in models {
-            rows.insert(model.key()?, Arc::new(M::from_row(model)?));
+            let key = model.key()?;
+            rows.insert(self.current(schema, key.clone()).await?, (key, Arc::new(M::from_row(model)?)));
         }
-        let change = |(key, row): (&Key, &Arc<M>)| {
+        let change = |(key, row): &(Key, Arc<M>)| {
             let row: Arc<dyn Row> = Arc::<M>::clone(row);
             Change { schema, key: key.clone(), write: Write::Put(row), within: None }
         };
-        let changes = rows.iter().map(change).collect();
+        let changes = rows.values().map(change).collect();
         let written = self.write(changes, Vec::new()).await?.ok_or_else(moving)?;
         let mut stored = Vec::with_capacity(rows.len());
-        for (at, (mut row, (_, awaited))) in rows.into_values().zip(written.changes).enumerate() {
+        for (at, ((_, mut row), (_, awaited))) in rows.into_values().zip(written.changes).enumerate() {
             if let Some(key) = written.moved.get(&at) {
                 row = self.find_stored(schema, key).await?.unwrap_or(row);
             }

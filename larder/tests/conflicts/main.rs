@@ -10,6 +10,7 @@ mod histories;
 mod rebase;
 mod strategies;
 mod table;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;

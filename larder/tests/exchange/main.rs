@@ -10,6 +10,7 @@ mod club;
 mod giving_up;
 mod graphs;
 mod held;
+mod naming;
 mod races;
 
 use std::sync::Arc;

@@ -220,3 +220,72 @@ async fn a_row_that_was_created_and_deleted_here_is_known_not_to_be_there(#[case
     net.offline(false);
     assert_eq!(repo.find::<Note>("a").await.unwrap().unwrap().text, "theirs");
 }
+
+/// Creates a row and deletes it, before anybody has heard of it.
+async fn undo(repo: &Repository, key: &str) {
+    drop(repo.upsert(&note(key, "mine", 0)).await.unwrap());
+    drop(repo.delete::<Note>(key).await.unwrap());
+}
+
+/// A repository that sends nothing and asks in vain.
+async fn alone(store: std::sync::Arc<dyn larder::core::Store>) -> Repository {
+    let net = Switches::new();
+    let repo = crate::support::builder(&net).store(store).build().await.unwrap();
+    net.offline(true);
+    repo.outbox().pause();
+    repo
+}
+
+async fn is_known_not_to_be_there<M: larder::Model>(repo: &Repository, key: &str) -> bool {
+    match repo.find::<M>(key).await {
+        Ok(found) => found.is_none(),
+        Err(error) => error.kind() != ErrorKind::Offline,
+    }
+}
+
+// Rules: r-undone
+#[tokio::test]
+async fn the_last_128_rows_of_a_model_that_were_undone_are_remembered() {
+    let repo = alone(crate::support::chaos::memory().await).await;
+    for id in 0..130 {
+        undo(&repo, &format!("{id}")).await;
+    }
+    // One that is undone again is the last one, and takes no second place.
+    for id in ["5", "130", "131"] {
+        undo(&repo, id).await;
+    }
+    for (key, known) in [("1", false), ("3", false), ("4", true), ("5", true), ("129", true), ("131", true)] {
+        assert_eq!(is_known_not_to_be_there::<Note>(&repo, key).await, known, "{key}");
+    }
+    // Each model has its own.
+    let user = crate::support::User { id: "u".into(), email: "a".into() };
+    drop(repo.upsert(&user).await.unwrap());
+    drop(repo.upsert(&note("n", "mine", 0)).await.unwrap());
+    let both = repo.transaction(|tx| {
+        tx.delete::<Note>("n")?;
+        tx.delete::<crate::support::User>("u")
+    });
+    both.await.unwrap();
+    assert!(is_known_not_to_be_there::<Note>(&repo, "n").await);
+    assert!(is_known_not_to_be_there::<crate::support::User>(&repo, "u").await);
+    assert!(!is_known_not_to_be_there::<crate::support::User>(&repo, "n").await);
+    assert!(is_known_not_to_be_there::<Note>(&repo, "131").await);
+}
+
+// Rules: r-undone
+#[tokio::test]
+async fn of_two_rows_that_are_undone_at_the_same_time_both_are_remembered() {
+    let memory = crate::support::chaos::memory().await;
+    let (store, faults) = crate::support::chaos::Faulty::over(&memory, 0);
+    let repo = alone(store).await;
+    for key in ["a", "b"] {
+        drop(repo.upsert(&note(key, "mine", 0)).await.unwrap());
+    }
+    let held = faults.gates.hold(|call| call.notes("undone/"));
+    let other = repo.clone();
+    let first = tokio::spawn(async move { drop(other.delete::<Note>("a").await.unwrap()) });
+    held.during(async { drop(repo.delete::<Note>("b").await.unwrap()) }).await;
+    soon(first).await.unwrap();
+    assert!(is_known_not_to_be_there::<Note>(&repo, "a").await);
+    assert!(is_known_not_to_be_there::<Note>(&repo, "b").await);
+}

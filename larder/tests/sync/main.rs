@@ -8,6 +8,7 @@ mod support;
 mod anew;
 mod auto;
 mod delta;
+mod ends;
 mod here_alone;
 mod interrupted;
 mod limits;

@@ -58,6 +58,12 @@ pub(crate) struct Server {
     /// Rows that can't be read, and whether their keys can.
     pub(crate) misfits: Mutex<BTreeSet<String>>,
     pub(crate) nameless: AtomicBool,
+    /// They come as rows all the same, in which nothing stands.
+    pub(crate) blank: AtomicBool,
+    /// Rows of which it says by its next page of changes that they are gone.
+    pub(crate) gone: Mutex<Vec<Key>>,
+    /// How many changes it says that there are; 0: it does not say so.
+    pub(crate) foretells: AtomicU64,
     /// A model that it has no list of.
     pub(crate) refuses: Mutex<Option<&'static str>>,
     /// What it is asked, as far as that begins so, fails with this status.
@@ -108,6 +114,9 @@ impl Server {
             tags: AtomicBool::new(false),
             misfits: Mutex::default(),
             nameless: AtomicBool::new(false),
+            blank: AtomicBool::new(false),
+            gone: Mutex::default(),
+            foretells: AtomicU64::new(0),
             refuses: Mutex::default(),
             fails: Mutex::default(),
             hangs: AtomicBool::new(false),
@@ -215,9 +224,14 @@ impl Server {
     fn unreadable(&self, rows: &mut Vec<PageRow>) -> Vec<Misfit> {
         let bad = self.misfits.lock().unwrap();
         let mut misfits = Vec::new();
-        rows.retain(|row| {
+        let blank = self.blank.load(Ordering::SeqCst);
+        rows.retain_mut(|row| {
             let Ok(note) = Note::from_row(&*row.row) else { return true };
             let is_bad = bad.contains(&note.id);
+            if is_bad && blank {
+                row.row = Arc::new(Record::new(vec![None; Note::schema().fields.len()]));
+                return true;
+            }
             if is_bad {
                 let key = (!self.nameless.load(Ordering::SeqCst)).then(|| Key::from(note.id));
                 let error = Error::new(ErrorKind::Serialization, "it is none").model("Note");
@@ -356,6 +370,9 @@ impl Delta for Server {
         if let DeltaAnswer::Page(page) = &mut answer {
             page.misfits = self.unreadable(&mut page.rows);
             page.steady &= !self.numbered.load(Ordering::SeqCst);
+            page.deleted.append(&mut self.gone.lock().unwrap());
+            let foretold = Some(self.foretells.load(Ordering::SeqCst)).filter(|changes| *changes > 0);
+            page.total = page.total.or(foretold);
             if let Some(since) = since.filter(|_| self.circles.load(Ordering::SeqCst)) {
                 (page.cursor, page.more) = (since.to_owned(), true);
             }

@@ -120,11 +120,11 @@ fn what_waits_for_the_row_waits_for_the_removal(#[values(true, false)] serial: b
 }
 
 // Rules: o-marked
-#[test]
-fn no_more_are_marked_than_one_commit_takes_and_each_has_its_turn() {
+#[rstest]
+fn no_more_are_marked_than_one_commit_takes_and_each_has_its_turn(#[values(false, true)] serial: bool) {
     let kind = |seq: u64| if seq.is_multiple_of(10) { Idempotency::AtMostOnce } else { KEYED };
     let heads: Vec<Head> = (1..=1000).map(|seq| head(seq, &seq.to_string(), kind(seq))).collect();
-    let (mut engine, effects) = with(Settings::default(), heads);
+    let (mut engine, effects) = with(Settings { serial, ..Settings::default() }, heads);
     let (mut open, mut ahead, mut last) = (VecDeque::from(effects), BTreeSet::<u64>::new(), 0);
     while let Some(effect) = open.pop_front() {
         open.extend(match effect {

@@ -11,6 +11,8 @@ use rstest::rstest;
 
 use super::{View, accepted, discarded, edited, retried, unmarked};
 
+mod around;
+
 static NOTE: Schema = Schema::new(
     "Note",
     &[
@@ -272,4 +274,5 @@ fn what_may_have_been_sent_stays_what_it_is_when_one_before_it_is_given_up() {
     let entry = revised(&batch, 2).expect("there is none before it any more");
     assert_eq!((entry.prev, shown(entry.row.as_ref())), (0, Some(note("mine", "later"))));
     assert_eq!((entry.id, entry.base_version.as_deref()), (on_its_way.id, Some("1")));
+    assert_eq!(batch.expect.len(), 2, "it is to be as it was read");
 }

@@ -219,3 +219,23 @@ fn what_is_not_given_up_after_all_stands_where_it_did() {
     tell(&mut engine, at(0), Event::Revised { revised, gone: Vec::new() });
     assert_eq!(resumed(&mut engine), [Effect::Mark(vec![1])]);
 }
+
+// Rules: s-rebase, o-idempotency
+#[test]
+fn what_is_on_its_way_may_have_arrived_whatever_is_heard_meanwhile() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    sent(&mut engine, 1);
+    rebased(&mut engine, head(1, "a", KEYED));
+    answered(&mut engine, at(0), 1, LOST);
+    assert!(tell(&mut engine, at(0), Event::Nudge).contains(&Effect::Send { seq: 1, repeated: true }));
+}
+
+// Rules: o-discard, o-coalesce
+#[test]
+fn what_is_about_to_be_given_up_does_not_go_though_its_row_is_written_meanwhile() {
+    let mut engine = paused(vec![head(1, "a", KEYED)]);
+    assert!(engine.withdraw(1));
+    tell(&mut engine, at(0), Event::Revised { revised: vec![head(1, "a", KEYED)], gone: Vec::new() });
+    assert_eq!(resumed(&mut engine), []);
+    assert_eq!(tell(&mut engine, at(0), Event::Kept(1)), [Effect::Mark(vec![1])]);
+}
