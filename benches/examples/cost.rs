@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use larder::OutboxSettings;
+use larder::{Builder, OutboxSettings};
 use larder_benches::Result;
 use larder_benches::medium::Medium;
 use larder_benches::model::{User, shuffled};
@@ -50,7 +50,7 @@ impl Sides {
                 Subject::sending(medium("larder.redb"), &users, client.clone(), settings)
             }
             _ => {
-                let config = Config { cache: 10_000, remote: true, inline: false };
+                let config = Config { cache: Builder::CACHE_SIZE, remote: true, inline: false };
                 Subject::filled(medium("larder.redb"), &users, config)
             }
         };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::OutboxSettings;
+use larder::{Builder, OutboxSettings};
 use larder_benches::Result;
 use larder_benches::medium::Medium;
 use larder_benches::model::{User, shuffled};
@@ -65,7 +65,8 @@ fn main() -> Result<()> {
             filling.fill(users)?;
         }
         drop(filling);
-        let subject = Subject::open(medium, Config { cache: 10_000, remote: true, inline: false })?;
+        let subject =
+            Subject::open(medium, Config { cache: Builder::CACHE_SIZE, remote: true, inline: false })?;
         measure("larder", &mut |users| subject.write(users))?;
     }
     if what != "drain" && sides.contains('t') {

@@ -18,7 +18,7 @@ use crate::remote::{Client, Posting};
 /// How a repository is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Config {
-    /// How many rows the memory cache keeps.
+    /// How many bytes of rows the memory cache keeps.
     pub cache: usize,
     /// Whether there is a remote; its outbox is paused, so that every write is queued and none is sent.
     pub remote: bool,
@@ -79,7 +79,7 @@ impl Subject {
     /// Whatever opening reports.
     pub fn open(medium: Medium, config: Config) -> Result<Self> {
         Self::build(medium, |builder, runtime| {
-            let builder = builder.cache(config.cache);
+            let builder = builder.cache_size(config.cache);
             let builder = if config.inline {
                 builder.runtime(Arc::new(Inline(TokioRuntime::new(runtime.handle().clone()))))
             } else {
@@ -96,7 +96,7 @@ impl Subject {
     pub fn sending(medium: Medium, users: &[User], client: Client, settings: OutboxSettings) -> Result<Self> {
         Self::fill_pages(&medium, users)?;
         let remote: Arc<dyn Provider> = Arc::new(Posting::through(client)?);
-        Self::build(medium, |builder, _| builder.cache(10_000).remote(remote).outbox(settings).paused())
+        Self::build(medium, |builder, _| builder.remote(remote).outbox(settings).paused())
     }
 
     fn build(

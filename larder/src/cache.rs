@@ -10,34 +10,65 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::association::AnyModel;
-use larder_core::{CommitObserver, Key, Model, Touched};
+use larder_core::value::{Item, Nested};
+use larder_core::{CommitObserver, Fault, Key, Model, Touched, ValueRef};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 const STRIPES: usize = 64;
 
+/// What a row costs beside what it consists of: its key, its count of owners, and its place in the cache.
+const OVERHEAD: u64 = 96;
+
+/// A cached row, and how many bytes of memory it takes.
+struct Kept<M> {
+    row: Arc<M>,
+    bytes: u64,
+}
+
+impl<M> Clone for Kept<M> {
+    fn clone(&self) -> Self {
+        Self { row: Arc::clone(&self.row), bytes: self.bytes }
+    }
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl<M> Weighter<Key, Kept<M>> for Bytes {
+    fn weight(&self, _: &Key, kept: &Kept<M>) -> u64 {
+        kept.bytes
+    }
+}
+
 /// The cached rows of one model.
 pub(crate) struct ModelCache<M> {
-    rows: Cache<Key, Arc<M>>,
+    rows: Cache<Key, Kept<M>, Bytes>,
     /// The revisions below which a row stays out, by the hash of its key.
     floors: [Mutex<u64>; STRIPES],
 }
 
 impl<M: Model> ModelCache<M> {
-    fn new(capacity: usize) -> Self {
-        Self { rows: Cache::new(capacity), floors: std::array::from_fn(|_| Mutex::new(0)) }
+    fn new(bytes: usize) -> Self {
+        let row = size_of::<M>() + OVERHEAD as usize;
+        let rows = Cache::with_weighter(bytes / row, bytes as u64, Bytes);
+        Self { rows, floors: std::array::from_fn(|_| Mutex::new(0)) }
     }
 
     /// The row, if it is cached.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<M>> {
-        self.rows.get(key)
+        self.rows.get(key).map(|kept| kept.row)
     }
 
     /// Keeps a row that was read from the state `revision`, unless it has been written since.
     pub(crate) fn insert(&self, key: Key, row: Arc<M>, revision: u64) {
+        // What can't be shown is not kept.
+        let Ok(beside) = beside(&*row) else { return };
+        let bytes = size_of::<M>() as u64 + OVERHEAD + beside;
         let floor = self.floor(&key);
         let floor = floor.lock().unwrap_or_else(PoisonError::into_inner);
         if revision >= *floor {
-            self.rows.insert(key, row);
+            self.rows.insert(key, Kept { row, bytes });
         }
     }
 
@@ -45,6 +76,36 @@ impl<M: Model> ModelCache<M> {
         // Any hash will do: it decides nothing but which lock is taken.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         &self.floors[(hash % STRIPES as u64) as usize]
+    }
+}
+
+/// About how many bytes a row takes beside itself: its texts, bytes and composites.
+fn beside<M: Model>(row: &M) -> Result<u64, Fault> {
+    let fields = 0..M::schema().fields.len();
+    fields.map(|at| row.field(at).and_then(weight)).try_fold(0, |sum, bytes| Ok(sum + bytes?))
+}
+
+fn weight(value: ValueRef<'_>) -> Result<u64, Fault> {
+    let all = |nested: Nested<'_>| {
+        let mut sum = 0;
+        nested.each(&mut |item| {
+            sum += size_of::<ValueRef<'_>>() as u64;
+            sum += match item {
+                Item::Value(value) => weight(value)?,
+                Item::Entry(key, value) => weight(key)? + weight(value)?,
+            };
+            Ok(())
+        })?;
+        Ok(sum)
+    };
+    match value {
+        ValueRef::Str(text) => Ok(text.len() as u64),
+        ValueRef::Bytes(bytes) => Ok(bytes.len() as u64),
+        ValueRef::List(nested)
+        | ValueRef::Map(nested)
+        | ValueRef::Struct(nested)
+        | ValueRef::Variant(nested) => all(nested),
+        _ => Ok(0),
     }
 }
 
@@ -84,7 +145,7 @@ impl<M: Model> AnyCache for ModelCache<M> {
     }
 }
 
-/// The caches of all models.
+/// The caches of all models. Each has an equal part of what there is room for.
 #[derive(Default)]
 pub(crate) struct Caches {
     by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -92,9 +153,9 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// Adds a model; at most `capacity` of its rows are kept.
-    pub(crate) fn add<M: Model>(&mut self, capacity: usize) {
-        let cache = Arc::new(ModelCache::<M>::new(capacity));
+    /// Adds a model; no more than so many bytes of its rows are kept.
+    pub(crate) fn add<M: Model>(&mut self, bytes: usize) {
+        let cache = Arc::new(ModelCache::<M>::new(bytes));
         self.by_type.insert(TypeId::of::<M>(), Arc::<ModelCache<M>>::clone(&cache));
         self.by_model.insert(M::schema().model, cache);
     }
@@ -128,5 +189,59 @@ impl CommitObserver for Caches {
 impl std::fmt::Debug for Caches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Caches").field("models", &self.by_model.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_derive::Model;
+
+    use super::*;
+
+    #[derive(Clone, Debug, Model)]
+    #[model(crate = "crate")]
+    struct Page {
+        #[model(key)]
+        id: u32,
+        text: String,
+        tags: Vec<String>,
+    }
+
+    fn page(id: u32, bytes: usize) -> Arc<Page> {
+        Arc::new(Page { id, text: "x".repeat(bytes), tags: Vec::new() })
+    }
+
+    fn kept(cache: &ModelCache<Page>, ids: std::ops::Range<u32>) -> usize {
+        ids.filter(|id| cache.get(&Key::from(*id)).is_some()).count()
+    }
+
+    // Rules: r-cache-size
+    #[test]
+    fn it_keeps_so_many_bytes_however_large_the_rows_are() {
+        const ROOM: usize = 1 << 20;
+        for (bytes, at_least) in [(0, 4000), (1000, 700), (10_000, 60)] {
+            let cache = ModelCache::new(ROOM);
+            (0..20_000).for_each(|id| cache.insert(Key::from(id), page(id, bytes), 1));
+            let kept = kept(&cache, 0..20_000);
+            assert!(kept * bytes <= ROOM && kept >= at_least, "{kept} rows of {bytes} bytes");
+        }
+    }
+
+    // Rules: r-cache-size
+    #[test]
+    fn a_row_for_which_there_is_no_room_is_not_kept_and_takes_no_other_with_it() {
+        let cache = ModelCache::new(100_000);
+        (0..5).for_each(|id| cache.insert(Key::from(id), page(id, 1000), 1));
+        cache.insert(Key::from(9_u32), page(9, 200_000), 1);
+        assert_eq!((kept(&cache, 0..5), kept(&cache, 9..10)), (5, 0));
+        // It was smaller before, and is not what it was.
+        cache.insert(Key::from(4_u32), page(4, 200_000), 1);
+        assert_eq!(kept(&cache, 4..5), 0);
+    }
+
+    #[test]
+    fn what_lies_in_lists_counts() {
+        let row = Page { id: 1, text: "ab".into(), tags: vec!["abc".into(); 2] };
+        assert_eq!(beside(&row), Ok(2 + 2 * (size_of::<ValueRef<'_>>() as u64 + 3)));
     }
 }

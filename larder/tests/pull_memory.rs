@@ -94,7 +94,7 @@ async fn most(rows: usize) -> usize {
         .store(store)
         .remote(Arc::clone(&remote) as Arc<dyn Provider>)
         .model::<Reading>()
-        .cache(0)
+        .cache_size(0)
         .build()
         .await
         .unwrap();

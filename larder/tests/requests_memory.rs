@@ -30,7 +30,7 @@ async fn open(file: &Path, arrived: &Arc<AtomicUsize>) -> Repository {
         .requests(RequestSettings::new())
         .outbox(OutboxSettings::new().parallel(PARALLEL))
         .paused()
-        .cache(0)
+        .cache_size(0)
         .build();
     repo.await.unwrap()
 }

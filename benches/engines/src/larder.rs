@@ -34,7 +34,7 @@ impl Larder {
     /// # Errors
     /// Whatever opening reports.
     pub fn open<M: Model>(path: &Path, runtime: &Arc<Runtime>) -> Result<Self> {
-        let builder = Repository::builder().store(Redb::at(path)).model::<M>().cache(0);
+        let builder = Repository::builder().store(Redb::at(path)).model::<M>().cache_size(0);
         let repo = runtime.block_on(builder.build())?;
         Ok(Self { repo, runtime: Arc::clone(runtime) })
     }

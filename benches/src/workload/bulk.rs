@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use larder::Builder;
 use tempfile::TempDir;
 
 use super::{Plan, Setup, Side, Workload};
@@ -39,7 +40,7 @@ impl Bulk {
         let users = &self.users;
         let (took, before, after) = match side {
             Side::Larder | Side::Alone => {
-                let config = Config { cache: 10_000, ..Config::default() };
+                let config = Config { cache: Builder::CACHE_SIZE, ..Config::default() };
                 let subject = Subject::open(medium.clone(), config)?;
                 let before = Written::of(&subject.counts);
                 (timed(|| subject.fill(users))?, before, Written::of(&subject.counts))

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use larder::Uuid;
+use larder::{Builder, Uuid};
 use tempfile::TempDir;
 
 use super::{Plan, Setup, Side, Workload, file};
@@ -19,7 +19,7 @@ use crate::subject::{Config, Subject};
 const HOT: usize = 1000;
 
 /// The cache of a repository that has none of the rows that it is asked for: they come in turn, and are many more.
-const SMALL: usize = 256;
+const SMALL: usize = 64 << 10;
 
 struct Get {
     subject: Subject,
@@ -45,7 +45,7 @@ fn start(setup: &Setup, cache: usize, slice: u64, line: Line) -> Result<Get> {
 /// Rows that are in the cache.
 pub(super) fn hit(setup: &Setup) -> Result<Box<dyn Workload>> {
     let line = Line::against(Side::Raw, "get hit", Target::AtMost(0.3), format!("{HOT} hot rows"));
-    let mut get = start(setup, 4 * HOT, 1024, line)?;
+    let mut get = start(setup, Builder::CACHE_SIZE, 1024, line)?;
     get.keys.truncate(HOT);
     get.larder(&get.keys)?;
     Ok(Box::new(get))

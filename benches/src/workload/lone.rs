@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use larder::Builder;
 use tempfile::TempDir;
 
 use super::{Plan, Setup, Side, Workload, file};
@@ -25,7 +26,11 @@ struct Lone {
 pub(super) fn start(setup: &Setup) -> Result<Box<dyn Workload>> {
     let (scratch, users) = (setup.scratch()?, setup.users());
     let subject = |name: &str, inline: bool| {
-        Subject::filled(file(&scratch, name), &users, Config { cache: 10_000, remote: true, inline })
+        Subject::filled(
+            file(&scratch, name),
+            &users,
+            Config { cache: Builder::CACHE_SIZE, remote: true, inline },
+        )
     };
     let (grouped, ungrouped) = (subject("grouped.redb", false)?, subject("ungrouped.redb", true)?);
     let order = shuffled(setup.rows);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use larder::Builder;
 use tempfile::TempDir;
 
 use super::{Plan, Setup, Side, Workload, file};
@@ -28,7 +29,7 @@ struct Upsert {
 fn start(setup: &Setup, known: Vec<u64>) -> Result<Box<dyn Workload>> {
     let scratch = setup.scratch()?;
     let users = setup.users();
-    let config = Config { cache: 10_000, remote: true, inline: false };
+    let config = Config { cache: Builder::CACHE_SIZE, remote: true, inline: false };
     let subject = Subject::filled(file(&scratch, "larder.redb"), &users, config)?;
     let tables = Tables::filled(&file(&scratch, "tables.redb"), &users)?;
     let one = OneTable::filled(&file(&scratch, "one.redb"), &users)?;

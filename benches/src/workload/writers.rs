@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use larder::Builder;
 use tempfile::TempDir;
 
 use super::{Plan, Setup, Side, Workload, file};
@@ -39,7 +40,7 @@ fn start(
     let scratch = setup.scratch()?;
     let users = setup.users();
     let file = |name: &str| file(&scratch, name).pause(pause);
-    let config = Config { cache: 10_000, remote: true, inline: false };
+    let config = Config { cache: Builder::CACHE_SIZE, remote: true, inline: false };
     let many = Subject::filled(file("many.redb"), &users, config)?;
     let alone = Subject::filled(file("alone.redb"), &users, config)?;
     let raw = Tables::filled(&file("raw.redb"), &users)?;

@@ -53,7 +53,7 @@ async fn open(world: &Arc<World>, store: Redb, server: &Server) -> Result<Reposi
     let runtime: Arc<dyn larder::Runtime> = Arc::<World>::clone(world);
     let builder = Repository::builder().store(store).remote(server.clone()).runtime(runtime);
     let builder = builder.requests(RequestSettings::new()).model::<Note>().model::<Ticket>();
-    builder.cache(0).paused().build().await
+    builder.cache_size(0).paused().build().await
 }
 
 /// A file with so many rows, a tenth of which is queued.

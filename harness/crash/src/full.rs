@@ -15,7 +15,7 @@ use crate::world::{self, World};
 async fn open(world: &Arc<World>, store: Redb) -> Result<Repository> {
     let runtime: Arc<dyn larder::Runtime> = Arc::<World>::clone(world);
     let builder = Repository::builder().store(store).remote(Server::default()).runtime(runtime);
-    builder.model::<Note>().cache(0).paused().build().await
+    builder.model::<Note>().cache_size(0).paused().build().await
 }
 
 fn note(nth: usize) -> Note {

@@ -19,7 +19,7 @@ const OPENED: usize = 5;
 
 async fn open(store: Redb, server: &Server) -> Result<Repository> {
     let builder = Repository::builder().store(store).remote(server.clone());
-    builder.model::<Note>().cache(0).paused().build().await
+    builder.model::<Note>().cache_size(0).paused().build().await
 }
 
 fn note(nth: u64) -> Note {

@@ -87,7 +87,7 @@ async fn open(world: &Arc<World>, folder: &Folder, server: &Server) -> Result<Re
     let runtime: Arc<dyn larder::Runtime> = Arc::<World>::clone(world);
     let store = Redb::at(PATH).files(Arc::new(folder.clone()));
     let builder = Repository::builder().store(store).remote(server.clone()).runtime(runtime);
-    builder.requests(RequestSettings::new()).model::<Note>().cache(0).paused().build().await
+    builder.requests(RequestSettings::new()).model::<Note>().cache_size(0).paused().build().await
 }
 
 fn note(id: &str, text: &str) -> Note {

@@ -31,9 +31,6 @@ use crate::parcel;
 use crate::passive::{Heard, Listened};
 use crate::runtime::TokioRuntime;
 
-/// How many rows of each model the memory cache keeps, unless told otherwise.
-const CACHE: usize = 10_000;
-
 /// Configures a [`Repository`].
 #[derive(Default)]
 #[must_use = "nothing is opened before `build`"]
@@ -79,7 +76,7 @@ impl Builder {
         let registration = Registration {
             of: TypeId::of::<M>(),
             schema: M::schema(),
-            cache: |caches, capacity| caches.add::<M>(capacity),
+            cache: |caches, bytes| caches.add::<M>(bytes),
         };
         self.models.push(registration);
         self
@@ -117,9 +114,14 @@ impl Builder {
         self
     }
 
-    /// How many rows of each model the memory cache keeps (10,000 unless told otherwise); 0 switches it off.
-    pub fn cache(mut self, rows: usize) -> Self {
-        self.cache = Some(rows);
+    /// How many bytes of rows the memory cache keeps, unless told otherwise: 12 MiB.
+    pub const CACHE_SIZE: usize = 12 << 20;
+
+    /// How many bytes of rows the memory cache keeps, in all ([`CACHE_SIZE`](Self::CACHE_SIZE) unless told otherwise); 0 switches
+    /// it off. Each model has an equal part. Rows are weighed by what they consist of: a row that is as large as the part of its
+    /// model is read from the store each time.
+    pub fn cache_size(mut self, bytes: usize) -> Self {
+        self.cache = Some(bytes);
         self
     }
 
@@ -202,7 +204,7 @@ impl Builder {
             None => Arc::new(TokioRuntime::current()?),
         };
         let (mut models, mut caches) = (HashMap::new(), Caches::default());
-        let mut schemas: Vec<&'static Schema> = Vec::new();
+        let (mut schemas, mut distinct) = (Vec::<&'static Schema>::new(), Vec::new());
         for registration in &self.models {
             if models.insert(registration.of, registration.schema).is_some() {
                 continue;
@@ -211,9 +213,11 @@ impl Builder {
                 return Err(invalid(format!("two models are called {}", registration.schema.model)));
             }
             schemas.push(registration.schema);
-            if self.cache != Some(0) {
-                (registration.cache)(&mut caches, self.cache.unwrap_or(CACHE));
-            }
+            distinct.push(registration);
+        }
+        let room = self.cache.unwrap_or(Self::CACHE_SIZE);
+        for registration in distinct.iter().filter(|_| room > 0) {
+            (registration.cache)(&mut caches, room / distinct.len());
         }
         let referrers = associations::Referrers::of(&schemas)?;
         let requests = self.requests.map(RequestSettings::checked).transpose()?;

@@ -47,7 +47,7 @@ async fn what_was_read_before_is_not_asked_for_again_until_it_is_written(#[case]
 async fn without_a_cache_they_are_read_each_time() {
     let reads = Arc::default();
     let (builder, _folder) = crate::shop::builder(Side::Redb, &reads);
-    let shop = builder.cache(0).build().await.unwrap();
+    let shop = builder.cache_size(0).build().await.unwrap();
     shop.upsert_many(&[of("Oslo", "ada")]).await.unwrap();
     shop.upsert_many(&[order(1, "ada")]).await.unwrap();
     for round in 1..4 {

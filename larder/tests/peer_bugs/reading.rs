@@ -38,7 +38,7 @@ pub(crate) fn track(id: u32, of: u32) -> Track {
 async fn counted(net: &Arc<Switches>, store: impl OpenStore) -> (Repository, Arc<Reads>) {
     let reads = Arc::<Reads>::default();
     let store = Counting { store, reads: Arc::clone(&reads) };
-    let builder = Repository::builder().store(store).remote(Net(Arc::clone(net))).cache(0);
+    let builder = Repository::builder().store(store).remote(Net(Arc::clone(net))).cache_size(0);
     let builder = builder.model::<Note>().model::<User>().model::<Album>().model::<Track>();
     (builder.build().await.unwrap(), reads)
 }

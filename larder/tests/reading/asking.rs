@@ -17,7 +17,7 @@ async fn counted(net: &Arc<Switches>) -> (Repository, Arc<Reads>) {
         .store(Counting { store: Memory::new(), reads: Arc::clone(&reads) })
         .remote(Net(Arc::clone(net)))
         .model::<Note>()
-        .cache(0)
+        .cache_size(0)
         .build()
         .await
         .unwrap();

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder::ReadPolicy::{LocalOnly, LocalThenRemote, RemoteFirst, RemoteOnly};
-use larder::{ErrorKind, Memory, Model, Origin, Repository, Select};
+use larder::{Builder, ErrorKind, Memory, Model, Origin, Repository, Select};
 use rstest::rstest;
 use support::{Note, Switches, note, repo, settled};
 
@@ -181,13 +181,18 @@ async fn an_outage_is_an_item_of_a_watch_and_not_its_end() {
 
 // Rules: r-cache
 #[rstest]
-#[case::cached(10_000)]
-#[case::crowded(2)]
+#[case::cached(Builder::CACHE_SIZE)]
+#[case::crowded(2000)]
 #[case::off(0)]
 #[tokio::test]
 async fn the_cache_never_shows_an_older_row(#[case] capacity: usize) {
-    let repo =
-        Repository::builder().store(Memory::new()).model::<Note>().cache(capacity).build().await.unwrap();
+    let repo = Repository::builder()
+        .store(Memory::new())
+        .model::<Note>()
+        .cache_size(capacity)
+        .build()
+        .await
+        .unwrap();
     let writers = (0..4).map(|writer| {
         let repo = repo.clone();
         tokio::spawn(async move {

@@ -25,7 +25,7 @@ impl Larder {
     /// Whatever opening reports.
     pub fn open(path: &Path, runtime: &Arc<Runtime>, kept: bool) -> Result<Self> {
         let builder = Repository::builder().store(Redb::at(path)).model::<Customer>().model::<Order>();
-        let repo = runtime.block_on(if kept { builder } else { builder.cache(0) }.build())?;
+        let repo = runtime.block_on(if kept { builder } else { builder.cache_size(0) }.build())?;
         Ok(Self { repo, runtime: Arc::clone(runtime) })
     }
 

@@ -63,7 +63,7 @@ impl Loading {
         sqlite.fill(&customers, &orders)?;
         let (parents, aim, note) = match load {
             Load::One { kept: true } => {
-                (setup.rows, Aim::SQLITE, "up to 10,000 of these in memory, as shipped")
+                (setup.rows, Aim::SQLITE, "up to 12 MiB of rows in memory, as shipped")
             }
             Load::One { kept: false } => (setup.rows, Aim::NONE, "for comparison"),
             Load::Many => (count, Aim::SQLITE, "each customer's orders"),

@@ -16,7 +16,7 @@ const AFTER: Duration = Duration::from_secs(150 + 10);
 /// Mutations that arrived in each second since the end of an outage, until the last client was heard. With an even seed the
 /// clients write one after the other within the first half of the outage, with an odd one all at its beginning.
 fn recovery(seed: u64, clients: u64) -> Vec<u64> {
-    let simulation = Simulation::new(|_| Repository::builder().model::<Note>().cache(0))
+    let simulation = Simulation::new(|_| Repository::builder().model::<Note>().cache_size(0))
         .devices(clients)
         .server(Server::honouring_keys().away_until(OUTAGE))
         .network(Network::calm())
@@ -49,7 +49,7 @@ fn recovery(seed: u64, clients: u64) -> Vec<u64> {
 
 /// When clients that all write at the beginning are heard by a server that asks each of them, once, to come back after `wait`.
 fn come_back(seed: u64, clients: u64, wait: Duration) -> Vec<Duration> {
-    let simulation = Simulation::new(|_| Repository::builder().model::<Note>().cache(0))
+    let simulation = Simulation::new(|_| Repository::builder().model::<Note>().cache_size(0))
         .devices(clients)
         .server(Server::honouring_keys().away_until(wait / 2).asking_for(wait))
         .network(Network::calm())
