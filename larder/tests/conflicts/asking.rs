@@ -82,9 +82,31 @@ async fn a_settlement_that_makes_no_sense_changes_nothing() {
     let seq = conflicts.list().await.unwrap()[0].seq;
     let renamed = conflicts.settle(seq, Resolution::Merged(note("2", "both", 1))).await.unwrap_err();
     assert_eq!(renamed.kind(), ErrorKind::Invalid);
+    let before = format!("{:?}", repo.outbox().parked().await.unwrap());
     conflicts.settle(seq, Resolution::Ask).await.unwrap();
     assert_eq!(conflicts.settle(77, Resolution::Mine).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(format!("{:?}", repo.outbox().parked().await.unwrap()), before);
     assert_eq!(conflicts.list().await.unwrap().len(), 1);
+}
+
+// Rules: c-settle, o-backoff
+#[tokio::test]
+async fn who_settles_it_cuts_every_wait_short() {
+    let net = Switches::new();
+    let repo = disputed(&net).await;
+    net.next(Turn::Later(Duration::from_secs(3600)));
+    let other = repo.upsert(&note("2", "other", 1)).await.unwrap();
+    soon(async {
+        while repo.outbox().list(0, 9).await.unwrap()[1].failure.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let seq = repo.conflicts::<Note>().list().await.unwrap()[0].seq;
+    repo.conflicts::<Note>().settle(seq, Resolution::Mine).await.unwrap();
+    soon(other.accepted()).await.unwrap();
+    settled(&repo).await;
+    assert_eq!(there(&net).await, Some(note("1", "mine", 1)));
 }
 
 // Rules: c-edit, c-again
@@ -206,6 +228,21 @@ async fn a_remote_that_can_not_be_asked_leaves_a_conflict_without_its_side() {
     assert_eq!(conflicts[0].failure.as_ref().unwrap().status, Some(412));
     repo.conflicts::<Note>().settle(conflicts[0].seq, Resolution::Theirs).await.unwrap();
     assert_eq!(here(&repo).await, Some(note("1", "base", 1)));
+}
+
+// Rules: c-kept
+#[tokio::test]
+async fn what_the_remote_never_had_is_no_side_of_a_conflict() {
+    let net = Switches::new();
+    let repo = builder(&net).build().await.unwrap();
+    let alone = repo.writing(larder::WritePolicy::LocalOnly);
+    drop(alone.upsert(&note("1", "here alone", 1)).await.unwrap());
+    net.next(Turn::Say(ErrorKind::Conflict, 412));
+    net.next(Turn::Say(ErrorKind::Unsupported, 405));
+    drop(repo.upsert(&note("1", "mine", 1)).await.unwrap());
+    parked(&repo, 1).await;
+    let sides = repo.conflicts::<Note>().list().await.unwrap().remove(0).sides;
+    assert_eq!((sides.base, sides.mine, sides.theirs), (None, Some(note("1", "mine", 1)), None));
 }
 
 // Rules: c-kept

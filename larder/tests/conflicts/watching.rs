@@ -59,15 +59,20 @@ async fn what_is_heard_of_a_conflict_is_told_and_what_is_written_elsewhere_is_no
     let first = told(&mut watch).await.unwrap();
     let _ = repo.upsert(&note("2", "another row", 1)).await.unwrap();
     let _ = repo.upsert(&User { id: "1".into(), email: "a".into() }).await.unwrap();
+    let mut next = std::pin::pin!(told(&mut watch));
+    for _ in 0..50 {
+        assert!(futures_util::poll!(next.as_mut()).is_pending(), "its conflicts are what they were");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     net.elsewhere(note("1", "theirs again", 7)).await;
     pull(&repo).await;
-    assert_eq!(told(&mut watch).await.unwrap(), [(first[0].0, Some("theirs again".to_owned()))]);
+    assert_eq!(next.await.unwrap(), [(first[0].0, Some("theirs again".to_owned()))]);
     assert_eq!(repo.conflicts::<User>().list().await.unwrap().len(), 0, "they are another model's");
 }
 
 // Rules: c-ask
 #[tokio::test]
-async fn that_there_are_none_is_told_after_an_error() {
+async fn each_error_is_told_and_after_it_that_there_are_none() {
     let net = Switches::new();
     let disk = chaos::memory().await;
     let repo = disputed(&net, &disk).await;
@@ -82,9 +87,30 @@ async fn that_there_are_none_is_told_after_an_error() {
     let nothing = Record::new(vec![None; Note::schema().fields.len()]);
     damaged.theirs.as_mut().unwrap().row = Some(Arc::new(nothing));
     revise(&damaged).await;
-    let _ = repo.upsert(&note("2", "another row", 1)).await.unwrap();
-    assert_eq!(told(&mut watch).await.unwrap_err().kind(), ErrorKind::Serialization);
+    for text in ["another row", "once more"] {
+        let _ = repo.upsert(&note("2", text, 1)).await.unwrap();
+        assert_eq!(told(&mut watch).await.unwrap_err().kind(), ErrorKind::Serialization);
+    }
     revise(&sound).await;
     repo.conflicts::<Note>().settle(seq, Resolution::Theirs).await.unwrap();
     assert_eq!(told(&mut watch).await.unwrap(), []);
+}
+
+// Rules: c-ask, o-unreadable
+#[tokio::test]
+async fn a_conflict_behind_very_many_mutations_that_can_not_be_read_is_in_the_list() {
+    let net = Switches::new();
+    let (store, faults) = chaos::Faulty::over(&chaos::memory().await, 0);
+    let repo = builder(&net).store(store).conflict_strategy::<Note>(Strategy::Ask).build().await.unwrap();
+    net.elsewhere(note("1", "base", 1)).await;
+    repo.sync().await.unwrap();
+    repo.outbox().pause();
+    let user = |id| User { id: format!("{id}"), email: format!("{id}") };
+    let users: Vec<_> = (0..256).map(user).collect();
+    let _ = repo.upsert_many(&users).await.unwrap();
+    disputes(&net, &repo).await;
+    let conflicts = repo.conflicts::<Note>();
+    let found = conflicts.list().await.unwrap();
+    faults.unreadable.lock().unwrap().extend((1..300).filter(|seq| *seq != found[0].seq));
+    assert_eq!(conflicts.list().await.unwrap().len(), 1);
 }

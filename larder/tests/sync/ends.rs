@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder::core::DeltaScope;
-use larder::{Budget, Memory, ReadPolicy, Remark, Repository, Select, SyncReport};
+use larder::{Budget, Memory, Operation, ReadPolicy, Remark, Repository, Select, SyncReport};
 use rstest::rstest;
 
 use crate::server::{Server, name, opened};
@@ -100,6 +100,21 @@ async fn a_row_that_came_is_gone_if_a_later_page_of_the_same_pull_says_so() {
     assert_eq!(here(&repo).await, server.notes().await[1..]);
 }
 
+// Rules: s-delta, s-rebase
+#[tokio::test]
+async fn several_rows_for_which_something_is_queued_may_be_gone_by_one_page() {
+    let (server, repo) = apart(DeltaScope::ChangesAndDeletions, 2).await;
+    sync(&repo).await;
+    repo.outbox().pause();
+    for id in 0..2 {
+        drop(repo.upsert(&note(&name(id), "mine", 1)).await.unwrap());
+        server.gone.lock().unwrap().push(name(id).into());
+    }
+    sync(&repo).await;
+    let queued = repo.outbox().list(0, 9).await.unwrap();
+    assert_eq!(queued.iter().map(|queued| queued.operation).collect::<Vec<_>>(), [Operation::Insert; 2]);
+}
+
 // Rules: s-aside, s-until
 #[tokio::test]
 async fn what_is_still_to_be_asked_for_is_remembered_by_a_pull_of_changes_that_stops() {
@@ -122,6 +137,7 @@ async fn what_is_still_to_be_asked_for_is_remembered_by_a_pull_of_changes_that_s
 #[rstest]
 #[case::the_second_takes_what_the_first_had([("1", "x"), ("2", "a"), ("1", "y")], ["y", "a"])]
 #[case::the_first_takes_what_the_second_had([("2", "x"), ("1", "b"), ("2", "y")], ["b", "y"])]
+#[case::each_takes_what_the_other_had([("1", "x"), ("2", "a"), ("1", "b")], ["b", "a"])]
 #[tokio::test]
 async fn what_only_stood_in_the_way_of_each_other_among_changes_is_stored_and_not_asked_for_again(
     #[case] writes: [(&str, &str); 3],
