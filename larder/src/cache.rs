@@ -12,10 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use larder_core::association::AnyModel;
 use larder_core::value::{Item, Nested};
 use larder_core::{CommitObserver, Fault, Key, Model, Touched, ValueRef};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 const STRIPES: usize = 64;
+
+/// The cache of a model is divided so that those who read it don't wait for each other; no row is larger than a division,
+/// so each has room for some, however many processors there are.
+const SHARD: usize = 512 << 10;
+const SHARDS: usize = 32;
 
 /// What a row costs beside what it consists of: its key, its count of owners, and its place in the cache.
 const OVERHEAD: u64 = 96;
@@ -50,8 +55,23 @@ pub(crate) struct ModelCache<M> {
 
 impl<M: Model> ModelCache<M> {
     fn new(bytes: usize) -> Self {
-        let row = size_of::<M>() + OVERHEAD as usize;
-        let rows = Cache::with_weighter(bytes / row, bytes as u64, Bytes);
+        let (most, at_most) = (bytes / (size_of::<M>() + OVERHEAD as usize), bytes as u64);
+        let mut options = OptionsBuilder::new();
+        options
+            .shards((bytes / SHARD).clamp(1, SHARDS))
+            .estimated_items_capacity(most)
+            .weight_capacity(at_most);
+        let rows = options.build().map_or_else(
+            |_| Cache::with_weighter(most, at_most, Bytes),
+            |options| {
+                Cache::with_options(
+                    options,
+                    Bytes,
+                    DefaultHashBuilder::default(),
+                    DefaultLifecycle::default(),
+                )
+            },
+        );
         Self { rows, floors: std::array::from_fn(|_| Mutex::new(0)) }
     }
 
@@ -219,7 +239,7 @@ mod tests {
     #[test]
     fn it_keeps_so_many_bytes_however_large_the_rows_are() {
         const ROOM: usize = 1 << 20;
-        for (bytes, at_least) in [(0, 4000), (1000, 700), (10_000, 60)] {
+        for (bytes, at_least) in [(0, 4000), (1000, 700), (10_000, 80), (100_000, 4)] {
             let cache = ModelCache::new(ROOM);
             (0..20_000).for_each(|id| cache.insert(Key::from(id), page(id, bytes), 1));
             let kept = kept(&cache, 0..20_000);

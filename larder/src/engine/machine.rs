@@ -99,7 +99,14 @@ impl Engine {
                 }
                 self.window.revise(revised, gone, self.loading);
             }
-            Event::Revised { revised, gone } => self.window.revise(revised, gone, self.loading),
+            Event::Revised { mut revised, gone } => {
+                // News under another key is of before an exchange, or comes before what tells of one. Where the entry is, the
+                // exchange says; what it is, is seen when it is marked.
+                let is_there =
+                    |head: &Head| self.window.get(head.seq).is_none_or(|known| known.head.key == head.key);
+                revised.retain(is_there);
+                self.window.revise(revised, gone, self.loading);
+            }
             Event::MarkFailed { seqs, jitter } => {
                 for seq in seqs {
                     if self.window.marked(seq, None) {

@@ -118,8 +118,8 @@ impl Builder {
     pub const CACHE_SIZE: usize = 12 << 20;
 
     /// How many bytes of rows the memory cache keeps, in all ([`CACHE_SIZE`](Self::CACHE_SIZE) unless told otherwise); 0 switches
-    /// it off. Each model has an equal part. Rows are weighed by what they consist of: a row that is as large as the part of its
-    /// model is read from the store each time.
+    /// it off. Each model has an equal part. Rows are weighed by what they consist of; one that takes a quarter of a megabyte, or
+    /// more than the part of its model, is read from the store each time.
     pub fn cache_size(mut self, bytes: usize) -> Self {
         self.cache = Some(bytes);
         self

@@ -281,3 +281,13 @@ proptest! {
         block(run(steps, true));
     }
 }
+
+// Rules: o-order, m-key-server-refs
+/// What was merged into a change is told after its row has got another key: the change keeps its place before the next one.
+#[test]
+fn a_change_that_names_its_own_row_does_not_overtake_the_one_before() {
+    let member = || Step::Member { team: None, friends: Vec::new() };
+    let befriend = |friend| Step::Befriend { member: 0, friend };
+    let online = Step::Online { requests: 1, lost: 0 };
+    block(run(vec![member(), member(), member(), befriend(0), befriend(1), befriend(0), online], false));
+}

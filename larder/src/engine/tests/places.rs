@@ -239,3 +239,22 @@ fn what_is_about_to_be_given_up_does_not_go_though_its_row_is_written_meanwhile(
     assert_eq!(resumed(&mut engine), []);
     assert_eq!(tell(&mut engine, at(0), Event::Kept(1)), [Effect::Mark(vec![1])]);
 }
+
+// Rules: o-order, o-coalesce
+#[test]
+fn late_news_under_a_former_key_lets_nobody_overtake() {
+    let (mut engine, _) = loaded(
+        at(0),
+        vec![head(1, "temporary", KEYED), head(2, "temporary", KEYED), head(3, "temporary", KEYED)],
+    );
+    sent(&mut engine, 1);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    tell(&mut engine, at(0), Event::Connectivity { connected: false, jitter: 0 });
+    let renames = vec![((head(1, "", KEYED).model, Key::from("temporary")), Key::from("given"))];
+    tell(&mut engine, at(0), Event::Exchanged { seq: 1, renames });
+    let revised = vec![head(2, "temporary", KEYED)];
+    tell(&mut engine, at(0), Event::Revised { revised, gone: Vec::new() });
+    let regained = Event::Connectivity { connected: true, jitter: 0 };
+    assert_eq!(tell(&mut engine, at(0), regained), [Effect::Mark(vec![2])]);
+    assert_eq!(engine.head(2).unwrap().key, Key::from("given"));
+}
