@@ -228,8 +228,7 @@ pub struct Page {
     pub unchanged: bool,
     /// True if no row that is there throughout is left out between this page and the next, whatever is written meanwhile:
     /// if it goes on after a row, or after a mark that the provider keeps, and not after a number of rows or pages. Where it
-    /// is false, a row that did not come is asked for by itself before it counts as gone, and the answer counts as complete
-    /// only once the same rows have come again.
+    /// is false, a row that did not come is asked for by itself before it counts as gone.
     pub steady: bool,
 }
 

@@ -127,24 +127,6 @@ async fn what_is_forgotten_has_to_come_twice_again() {
     assert_eq!(since(&repo).await, None);
 }
 
-// Rules: r-coverage-moved, s-delta
-#[tokio::test]
-async fn changes_tell_nothing_of_what_was_left_out_before_them() {
-    let server = Server::telling(Memory::new().delta_page(2)).await;
-    server.fill(6).await;
-    let repo = server.repo(opened(Memory::new()).await).await;
-    for numbered in [true, false] {
-        server.numbered.store(numbered, Ordering::SeqCst);
-        for full in [true, false] {
-            server.asked();
-            let sync = repo.sync().model::<Note>().unwrap();
-            if full { sync.full().await } else { sync.await }.unwrap();
-            assert_eq!(server.asked()[0], if full { "everything Note" } else { "changes Note" });
-            assert_eq!(since(&repo).await.is_some(), !numbered, "numbered: {numbered}, full: {full}");
-        }
-    }
-}
-
 /// What others do: write a row that never was, behind one of these, or delete one that is there.
 async fn by_others(server: &Server, used: &mut BTreeSet<usize>, writes: &[(usize, bool)]) -> ByOthers {
     let mut there = server.notes().await;

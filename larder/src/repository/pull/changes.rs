@@ -63,8 +63,7 @@ impl Run<'_, '_> {
         if left != strays {
             ops.push(strays_op(schema, &left)?);
         }
-        let whole = left.is_none() && !self.repo.has_moved(schema).await?;
-        self.finish(ops, None, whole).await?;
+        self.finish(ops, None, left.is_none()).await?;
         Ok(true)
     }
 }

@@ -10,7 +10,7 @@ use larder_core::{
 use super::page::{Asides, Kept, Part};
 use super::run::{Run, refuses};
 use super::seen::{Seen, noted};
-use super::state::{Course, Remark, Source, Stage, Strays, delta_op, moved_op, strays_op};
+use super::state::{Course, Remark, Source, Stage, Strays, delta_op, strays_op};
 use crate::repository::fetch::{PAGES, circling, endless, is_unchanged};
 
 /// A page of either kind.
@@ -193,9 +193,6 @@ impl Run<'_, '_> {
         if at.source == Source::Delta {
             // What can't be asked for again is told by everything alone.
             ops.push(delta_op(schema, at.cursor.take().filter(|_| !strays.lost)));
-            if at.unproven != repo.has_moved(schema).await? {
-                ops.push(moved_op(schema, at.unproven));
-            }
         }
         // Without a delta everything comes again, and those with it.
         let to_ask = if at.source == Source::Delta { strays.clone() } else { Strays::default() };

@@ -180,11 +180,6 @@ pub(super) fn delta_op(schema: &Schema, cursor: Option<String>) -> Op {
     Op::Cursor { scope: delta_scope(schema), value: cursor }
 }
 
-/// What writes down whether rows may have been left out of the pull after which the changes go on.
-pub(super) fn moved_op(schema: &Schema, moved: bool) -> Op {
-    Op::Cursor { scope: moved_scope(schema), value: moved.then(String::new) }
-}
-
 /// What ends a pull of everything; notes of its pages may be left.
 pub(super) fn no_pull(schema: &Schema) -> Op {
     Op::Cursor { scope: pull_scope(schema), value: None }
@@ -192,10 +187,6 @@ pub(super) fn no_pull(schema: &Schema) -> Op {
 
 fn pull_scope(schema: &Schema) -> String {
     format!("pull/{}/{}", schema.model, schema.version)
-}
-
-fn moved_scope(schema: &Schema) -> String {
-    format!("moved/{}/{}", schema.model, schema.version)
 }
 
 fn delta_scope(schema: &Schema) -> String {
@@ -218,11 +209,6 @@ impl Repository {
     /// The cursor after which the remote tells what has changed.
     pub(super) async fn delta_cursor(&self, schema: &'static Schema) -> Result<Option<String>> {
         self.shared.store.cursor(&self.cx(), &delta_scope(schema)).await
-    }
-
-    /// Whether rows may have been left out of the pull after which the changes go on: no change tells of them.
-    pub(super) async fn has_moved(&self, schema: &'static Schema) -> Result<bool> {
-        Ok(self.shared.store.cursor(&self.cx(), &moved_scope(schema)).await?.is_some())
     }
 
     /// The rows that are to be asked for again. Where that can't be read, everything has to be pulled.
