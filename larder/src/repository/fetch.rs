@@ -186,7 +186,7 @@ impl Repository {
                 }
                 Err(error) => return Err(error),
             };
-            let (done, next, steady) = (page.done, page.next.clone(), page.steady);
+            let (done, next) = (page.done, page.next.clone());
             fetched.whole = pages == 1 && next.is_none();
             fetched.unchanged = is_unchanged(schema, &page, &cx)?;
             fetched.tag = page.tag.clone().or(cx.unless.take()).filter(|_| fetched.whole);
@@ -206,7 +206,6 @@ impl Repository {
             if cx.resume.as_ref() == Some(&next) {
                 return Err(circling(schema));
             }
-            fetched.asked.unproven |= !steady;
             cx = Context { resume: Some(next), ..self.cx() };
         }
         Err(endless(schema))
@@ -222,7 +221,7 @@ impl Repository {
     ) -> Result<()> {
         fetched.rows += page.rows.len() as u64;
         fetched.unfiltered &= !page.done.filter;
-        fetched.asked.came.add(schema, &page.rows);
+        fetched.asked.unproven |= page.next.is_some() && !page.steady;
         let part = Part { rows: page.rows, misfits: page.misfits, ..Part::default() };
         let kept = self.store_page(schema, part, &mut fetched.asked, above, &|_| Ok(Vec::new())).await?;
         fetched.changed += kept.changed;
@@ -266,7 +265,7 @@ impl Repository {
         if scope.as_key().is_none() || self.options.max_age.is_some() {
             let _turn = self.shared.known.changing.lock().await;
             let tag = fetched.tag.as_deref();
-            let ops = self.covered(schema, &scope, &fetched.asked, since, tag).await?;
+            let ops = self.covered(schema, &scope, fetched.asked.at, since, tag).await?;
             self.commit_fetched(Batch { expect: Vec::new(), ops }, fetched.asked.wipes).await?;
         }
         self.pulled_at(fetched.asked.at);

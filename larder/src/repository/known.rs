@@ -8,10 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::{Batch, Error, ErrorKind, Model, Op, Query, Result, Schema, Select, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::Repository;
-use super::pull::{Asked, Came};
 use crate::coverage::{includes, remembered};
 
 /// How many queries of one model are remembered; of more, those that became known first are forgotten.
@@ -25,14 +23,6 @@ type List = (String, Arc<Vec<Query>>);
 pub(super) struct Known {
     pub(super) changing: tokio::sync::Mutex<()>,
     lists: Mutex<HashMap<&'static str, List>>,
-}
-
-/// An answer between whose pages rows may have been left out: when it was asked for, in microseconds, and from which state.
-#[derive(Debug, Serialize, Deserialize)]
-struct Once {
-    at: i64,
-    revision: u64,
-    came: Came,
 }
 
 impl Known {
@@ -97,9 +87,9 @@ impl Repository {
         let list = self.known_queries(schema).await?;
         let touched = |known: &Query| includes(schema, known, &query) || includes(schema, &query, known);
         let (gone, kept): (Vec<&Query>, Vec<&Query>) = list.iter().partition(|known| touched(known));
-        let mut ops = unknown(schema, &query)?.to_vec();
+        let mut ops = vec![Op::Cursor { scope: scope(schema, &query)?, value: None }];
         for known in gone {
-            ops.extend(unknown(schema, known)?);
+            ops.push(Op::Cursor { scope: scope(schema, known)?, value: None });
         }
         ops.push(written_list(schema, kept)?);
         self.shared.store.commit(&self.cx(), Batch { expect: Vec::new(), ops }).await?;
@@ -164,41 +154,27 @@ impl Repository {
         Ok(doubted.and_then(|revision| revision.parse().ok()).unwrap_or(0))
     }
 
-    /// What is to be stored to remember that `query` was answered when it was asked, from the state `revision`, by the
-    /// answer that is called `tag`. Where rows may have been left out, what is remembered is which came, until the same come again:
-    /// then it is known that it was answered the time before. The caller has the turn to change the list until it is stored.
+    /// What is to be stored to remember that `query` was answered `at` that time, from the state `revision`, by the
+    /// answer that is called `tag`. The caller has the turn to change the list until it is stored.
     pub(super) async fn covered(
         &self,
         schema: &'static Schema,
         query: &Query,
-        asked: &Asked,
+        at: Timestamp,
         revision: u64,
         tag: Option<&str>,
     ) -> Result<Vec<Op>> {
         let query = remembered(query);
-        let once_scope = once(schema, &query)?;
-        let former = self.shared.store.cursor(&self.cx(), &once_scope).await?;
-        let at = asked.at.as_microsecond();
-        let (mut ops, mut known) = (Vec::new(), Some(Once { at, revision, came: asked.came }));
-        if asked.unproven {
-            let value = serde_json::to_string(&known).map_err(unwritten)?;
-            ops.push(Op::Cursor { scope: once_scope, value: Some(value) });
-            let doubted = self.doubted(schema).await?;
-            let former = former.and_then(|former| serde_json::from_str::<Once>(&former).ok());
-            known = former.filter(|former| asked.came.proves(&former.came) && former.revision >= doubted);
-        } else if former.is_some() {
-            ops.push(Op::Cursor { scope: once_scope, value: None });
+        let mut value = format!("{}/{revision}", at.as_microsecond());
+        if let Some(tag) = tag {
+            value = format!("{value}/{tag}");
         }
-        if let Some(Once { at, revision, .. }) = known {
-            let tag = tag.map(|tag| format!("/{tag}")).unwrap_or_default();
-            let value = Some(format!("{at}/{revision}{tag}"));
-            ops.push(Op::Cursor { scope: scope(schema, &query)?, value });
-        }
+        let mut ops = vec![Op::Cursor { scope: scope(schema, &query)?, value: Some(value) }];
         let list = self.known_queries(schema).await?;
         if !list.contains(&query) {
             let first = (list.len() + 1).saturating_sub(MOST);
             for old in &list[..first] {
-                ops.extend(unknown(schema, old)?);
+                ops.push(Op::Cursor { scope: scope(schema, old)?, value: None });
             }
             ops.push(written_list(schema, list[first..].iter().chain([&query]))?);
         }
@@ -231,22 +207,9 @@ fn list_scope(schema: &Schema) -> String {
     format!("coverage/{}/{}", schema.model, schema.version)
 }
 
-/// The name under which it is noted what came of a query, where that does not make it known yet.
-fn once(schema: &Schema, query: &Query) -> Result<String> {
-    Ok(format!("once/{}/{}/{}", schema.model, schema.version, text(query)?))
-}
-
-/// What makes a query unknown.
-fn unknown(schema: &Schema, query: &Query) -> Result<[Op; 2]> {
-    Ok([scope(schema, query)?, once(schema, query)?].map(|scope| Op::Cursor { scope, value: None }))
-}
-
 fn text(query: &Query) -> Result<String> {
-    serde_json::to_string(query).map_err(unwritten)
-}
-
-fn unwritten(error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Invalid, "the query can't be written down").because(error)
+    serde_json::to_string(query)
+        .map_err(|error| Error::new(ErrorKind::Invalid, "the query can't be written down").because(error))
 }
 
 /// Each query is a text of its own: one that can't be read spoils no other.

@@ -19,4 +19,3 @@ mod races;
 mod resuming;
 mod server;
 mod strays;
-mod twice;

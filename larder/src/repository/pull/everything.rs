@@ -59,7 +59,7 @@ impl Run<'_, '_> {
                 self.pulled.before = (at.pages, at.rows);
                 let (asked, started) = at.began();
                 self.asked = repo.asking_on(schema, asked, started);
-                (self.asked.unproven, self.asked.came) = (at.unproven, at.came);
+                self.asked.unproven = at.unproven;
                 at
             }
         };
@@ -133,8 +133,7 @@ impl Run<'_, '_> {
         at.rows += got.part.rows.len() as u64;
         at.cursor = got.cursor;
         at.unproven |= got.next.is_some() && !got.steady;
-        at.came.add(schema, &got.part.rows);
-        (self.asked.unproven, self.asked.came) = (at.unproven, at.came);
+        self.asked.unproven = at.unproven;
         if at.pages == 0 && got.next.is_none() {
             at.stage = Stage::Sweep(None);
             let kept = self.store(got.part, &|_| Ok(Vec::new())).await?;

@@ -2,7 +2,7 @@
 //! broken off goes on.
 //!
 //! - `page` stores a page, `seen` notes what came, `sweep` removes what did not, and `doubt` asks for it where that
-//!   proves nothing, and `twice` knows what proves that nothing was left out: a fetch of a query uses them as well.
+//!   proves nothing: a fetch of a query uses them as well.
 //! - `run` pulls a model: what has changed (`changes`), or everything (`everything`), as `state` remembers.
 
 mod anew;
@@ -16,7 +16,6 @@ mod seen;
 mod state;
 mod steps;
 mod sweep;
-mod twice;
 
 pub use limits::Budget;
 pub use state::Remark;
@@ -29,4 +28,3 @@ pub(super) use seen::Seen;
 pub(super) use state::stray;
 pub(super) use steps::Steps;
 pub(super) use sweep::Swept;
-pub(super) use twice::Came;

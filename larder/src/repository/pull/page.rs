@@ -8,7 +8,6 @@ use larder_core::{
     Schema, StoredRow, Theirs, Timestamp,
 };
 
-use super::twice::Came;
 use crate::changes::Touches;
 use crate::engine::Event;
 use crate::engine::rebase::Rebased;
@@ -30,8 +29,6 @@ pub(in crate::repository) struct Asked {
     pub(in crate::repository) wipes: u64,
     /// Rows may have moved between the pages: one that did not come is not gone for that.
     pub(in crate::repository) unproven: bool,
-    /// The rows that have come.
-    pub(in crate::repository) came: Came,
     /// What was touched here since, by others.
     touches: Arc<Touches>,
     /// The revisions that storing the pages made.
@@ -109,7 +106,7 @@ impl Repository {
         let touches = self.shared.changes.touches(&reached(schema));
         let wipes = self.shared.changes.wipes();
         let (at, started) = (self.now(), self.shared.store.revision());
-        Asked { at, started, wipes, unproven: false, came: Came::default(), touches, own: Vec::new() }
+        Asked { at, started, wipes, unproven: false, touches, own: Vec::new() }
     }
 
     /// It is asked on, for what it was asked `at` that time, from the state `started`.

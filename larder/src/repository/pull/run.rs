@@ -206,7 +206,7 @@ impl Run<'_, '_> {
         let Self { repo, schema, asked, .. } = self;
         let _turn = repo.shared.known.changing.lock().await;
         if whole {
-            ops.extend(repo.covered(schema, &Query::all(), asked, asked.started, tag).await?);
+            ops.extend(repo.covered(schema, &Query::all(), asked.at, asked.started, tag).await?);
         }
         if !ops.is_empty() {
             repo.commit_fetched(Batch { expect: Vec::new(), ops }, asked.wipes).await?;

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{Asides, Asked, Kept};
 use super::seen;
-use super::twice::Came;
 use crate::repository::Repository;
 
 /// How many keys of rows that could not be stored are remembered.
@@ -49,9 +48,6 @@ pub(super) struct Course {
     /// Rows may have moved between the pages, as far as is known.
     #[serde(default = "unknown")]
     pub(super) unproven: bool,
-    /// The rows on its pages.
-    #[serde(default)]
-    pub(super) came: Came,
     /// The cursor of the changes that are not in its pages.
     #[serde(default)]
     pub(super) cursor: Option<String>,
@@ -148,8 +144,7 @@ impl Course {
         let (at, started) = (asked.at.as_microsecond(), asked.started);
         let stage = Stage::At(String::new());
         let strays = Strays::default();
-        let (unproven, came) = (false, Came::default());
-        Self { source, stage, asked: at, started, pages: 0, rows: 0, unproven, came, cursor: None, strays }
+        Self { source, stage, asked: at, started, pages: 0, rows: 0, unproven: false, cursor: None, strays }
     }
 
     pub(super) fn began(&self) -> (Timestamp, u64) {
