@@ -16,7 +16,7 @@ use larder_redb::{StorageBackend, backend};
 use rstest::rstest;
 use support::chaos::{Faults, Faulty, memory, opened};
 use support::gates::Call;
-use support::{Net, Note, Switches, User, local, note, settled, soon};
+use support::{Net, Note, Switches, User, flip, local, note, settled, soon};
 
 async fn open_with(store: Redb, net: &Arc<Switches>) -> larder::Result<Repository> {
     let builder = Repository::builder().store(store).remote(Net(Arc::clone(net)));
@@ -31,14 +31,11 @@ async fn open(file: &Path, net: &Arc<Switches>) -> Repository {
 
 /// Alters one bit of every place where this stands.
 fn spoil(file: &Path, what: impl AsRef<[u8]>) {
-    let (mut bytes, what) = (std::fs::read(file).unwrap(), what.as_ref());
+    let (bytes, what) = (std::fs::read(file).unwrap(), what.as_ref());
     let places: Vec<usize> =
         (0..bytes.len() - what.len()).filter(|at| bytes[*at..].starts_with(what)).collect();
     assert!(!places.is_empty());
-    for at in places {
-        bytes[at] ^= 1;
-    }
-    std::fs::write(file, bytes).unwrap();
+    flip(file, &places);
 }
 
 // Rules: d-salvage, d-salvage-status

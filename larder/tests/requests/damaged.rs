@@ -9,6 +9,7 @@ use larder::{Damage, ErrorKind, Idempotency, MutationId, OnCorrupt, Redb, Reposi
 use rstest::rstest;
 
 use crate::server::{Server, Turn};
+use crate::support::flip;
 use crate::{API, parked, quick, soon};
 
 async fn open(file: &Path, server: &Arc<Server>) -> Repository {
@@ -34,17 +35,14 @@ async fn filled(file: &Path, server: &Arc<Server>) -> Vec<MutationId> {
 
 /// Alters one bit of every place where this text stands, if what comes behind it is as wanted.
 fn spoil(file: &Path, text: &str, wanted: impl Fn(&[u8]) -> bool) {
-    let mut bytes = std::fs::read(file).unwrap();
+    let bytes = std::fs::read(file).unwrap();
     let found = |at: &usize| {
         bytes[*at..].starts_with(text.as_bytes())
             && wanted(&bytes[at + text.len()..bytes.len().min(at + 200)])
     };
     let places: Vec<usize> = (0..bytes.len() - text.len()).filter(found).collect();
     assert!(!places.is_empty(), "{text}");
-    for at in places {
-        bytes[at] ^= 1;
-    }
-    std::fs::write(file, bytes).unwrap();
+    flip(file, &places);
 }
 
 fn has(bytes: &[u8], text: &str) -> bool {

@@ -10,6 +10,7 @@ pub(crate) mod counting;
 pub(crate) mod gates;
 
 use std::collections::VecDeque;
+use std::io::{Seek as _, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -343,6 +344,16 @@ pub(crate) async fn settled(repo: &Repository) {
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("the outbox is empty in time");
+}
+
+/// Damages a byte at each of these places of a file, and where it lies: whoever reads meanwhile finds no file that is shorter.
+pub(crate) fn flip(file: &std::path::Path, places: &[usize]) {
+    let bytes = std::fs::read(file).unwrap();
+    let mut written = std::fs::File::options().write(true).open(file).unwrap();
+    for at in places {
+        written.seek(std::io::SeekFrom::Start(*at as u64)).unwrap();
+        written.write_all(&[bytes[*at] ^ 1]).unwrap();
+    }
 }
 
 /// Waits until `count` mutations are parked.
