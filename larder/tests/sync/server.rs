@@ -369,6 +369,7 @@ impl Delta for Server {
         let mut answer = self.store.delta().unwrap().changes(cx, schema, since).await?;
         if let DeltaAnswer::Page(page) = &mut answer {
             page.misfits = self.unreadable(&mut page.rows);
+            page.steady &= !self.numbered.load(Ordering::SeqCst);
             page.deleted.append(&mut self.gone.lock().unwrap());
             let foretold = Some(self.foretells.load(Ordering::SeqCst)).filter(|changes| *changes > 0);
             page.total = page.total.or(foretold);
