@@ -17,8 +17,8 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 const STRIPES: usize = 64;
 
-/// The cache of a model is divided so that those who read it don't wait for each other; no row is larger than a division,
-/// so each has room for some, however many processors there are.
+/// The cache of a model is divided so that those who read it don't wait for each other, in as many parts on every machine:
+/// no row that is kept is larger than a part.
 const SHARD: usize = 512 << 10;
 const SHARDS: usize = 32;
 
@@ -61,6 +61,7 @@ impl<M: Model> ModelCache<M> {
             .shards((bytes / SHARD).clamp(1, SHARDS))
             .estimated_items_capacity(most)
             .weight_capacity(at_most);
+        // It says no only if one of these was not set.
         let rows = options.build().map_or_else(
             |_| Cache::with_weighter(most, at_most, Bytes),
             |options| {

@@ -54,6 +54,15 @@ pub(crate) fn loaded(now: Instants, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     (engine, effects)
 }
 
+/// The same with other settings than the usual ones.
+pub(crate) fn with(settings: Settings, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
+    let mut engine = Engine::new(settings);
+    tell(&mut engine, at(0), Event::Tick);
+    let last = heads.last().map_or(0, |head| head.seq);
+    let effects = tell(&mut engine, at(0), Event::Loaded { heads, last, more: false, wipes: 0 });
+    (engine, effects)
+}
+
 pub(crate) fn tell(engine: &mut Engine, now: Instants, event: Event) -> Vec<Effect> {
     let mut effects = Vec::new();
     engine.on(now, event, &mut effects);

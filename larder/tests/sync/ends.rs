@@ -8,7 +8,7 @@ use larder::core::DeltaScope;
 use larder::{Budget, Memory, Operation, ReadPolicy, Remark, Repository, Select, SyncReport};
 use rstest::rstest;
 
-use crate::server::{Server, name, opened};
+use crate::server::{Server, apart, name, opened};
 use crate::support::{Note, User, note, soon};
 
 async fn here(repo: &Repository) -> Vec<(String, String)> {
@@ -25,16 +25,6 @@ async fn pages(repo: &Repository, pages: u64) -> SyncReport {
     let budget = Budget::unlimited().pages(pages);
     let sync = repo.sync_until(Duration::from_secs(60), budget).model::<Note>().unwrap();
     soon(sync.into_future()).await.unwrap()
-}
-
-/// A server with so many rows, two on a page, and a client that has nothing yet.
-async fn apart(scope: DeltaScope, rows: usize) -> (Arc<Server>, Repository) {
-    let server = Server::telling(Memory::new().delta_page(2)).await;
-    server.page.store(2, Ordering::SeqCst);
-    *server.scope.lock().unwrap() = scope;
-    server.fill(rows).await;
-    let repo = server.repo(opened(Memory::new()).await).await;
-    (server, repo)
 }
 
 // Rules: s-delete, s-delete-moved

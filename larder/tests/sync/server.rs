@@ -349,6 +349,16 @@ impl Provider for Server {
     }
 }
 
+/// A server with so many rows, two on a page, and a client that has nothing yet.
+pub(crate) async fn apart(scope: DeltaScope, rows: usize) -> (Arc<Server>, Repository) {
+    let server = Server::telling(Memory::new().delta_page(2)).await;
+    server.page.store(2, Ordering::SeqCst);
+    *server.scope.lock().unwrap() = scope;
+    server.fill(rows).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
+    (server, repo)
+}
+
 #[async_trait]
 impl Delta for Server {
     fn scope(&self, _: &'static Schema) -> DeltaScope {

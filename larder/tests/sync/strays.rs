@@ -10,7 +10,7 @@ use larder::{
 };
 use rstest::rstest;
 
-use crate::server::{Server, name, opened};
+use crate::server::{Server, apart, name, opened};
 use crate::support::{Note, note, soon};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -22,16 +22,6 @@ async fn here(repo: &Repository) -> Vec<(String, String)> {
 
 async fn sync(repo: &Repository) -> larder::Result<larder::SyncReport> {
     soon(repo.sync().model::<Note>().unwrap().into_future()).await
-}
-
-/// A server with so many rows, two on a page, and a client that has nothing yet.
-async fn apart(scope: DeltaScope, rows: usize) -> (Arc<Server>, Repository) {
-    let server = Server::telling(Memory::new().delta_page(2)).await;
-    server.page.store(2, Ordering::SeqCst);
-    *server.scope.lock().unwrap() = scope;
-    server.fill(rows).await;
-    let repo = server.repo(opened(Memory::new()).await).await;
-    (server, repo)
 }
 
 // Rules: s-aside, s-resume, s-delta

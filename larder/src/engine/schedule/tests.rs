@@ -9,7 +9,7 @@ use rstest::rstest;
 
 use crate::engine::rebase::Ended;
 use crate::engine::terms::Counts;
-use crate::engine::tests::{answered, at, head, loaded, marked, tell};
+use crate::engine::tests::{answered, at, head, loaded, marked, tell, with};
 use crate::engine::ties::Tied;
 use crate::engine::{
     Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
@@ -20,15 +20,6 @@ const LOST: Answer = Answer::Unreachable { sent: Sent::Maybe, wait: None };
 
 fn send(seq: u64) -> Effect {
     Effect::Send { seq, repeated: false }
-}
-
-/// An engine that has loaded `heads` with other settings than the usual ones.
-fn with(settings: Settings, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
-    let mut engine = Engine::new(settings);
-    tell(&mut engine, at(0), Event::Tick);
-    let last = heads.last().map_or(0, |head| head.seq);
-    let effects = tell(&mut engine, at(0), Event::Loaded { heads, last, more: false, wipes: 0 });
-    (engine, effects)
 }
 
 fn settle(engine: &mut Engine, now: Instants, seq: u64, verdict: Verdict) -> Vec<Effect> {

@@ -12,15 +12,6 @@ fn of(seq: u64, host: &str) -> Head {
     Head { host: Some(host.into()), ..head(seq, &seq.to_string(), KEYED) }
 }
 
-/// An engine with these settings that has loaded `heads`.
-fn with(settings: Settings, heads: Vec<Head>) -> (Engine, Vec<Effect>) {
-    let mut engine = Engine::new(settings);
-    tell(&mut engine, at(0), Event::Tick);
-    let last = heads.last().map_or(0, |head| head.seq);
-    let effects = tell(&mut engine, at(0), Event::Loaded { heads, last, more: false, wipes: 0 });
-    (engine, effects)
-}
-
 fn serial(heads: Vec<Head>) -> (Engine, Vec<Effect>) {
     with(Settings { serial: true, ..Settings::default() }, heads)
 }
