@@ -227,8 +227,8 @@ impl Repository {
         fetched.changed += kept.changed;
         // What is not all here has to be told again.
         fetched.tag.take_if(|_| !kept.left.is_empty() || !kept.asides.is_empty());
+        fetched.asides.add(schema, &kept);
         fetched.keys.extend(kept.written.into_iter().chain(kept.unchanged));
-        fetched.asides.add(kept.asides);
         Ok(())
     }
 

@@ -135,12 +135,12 @@ impl Repository {
             let rest = rows.split_off(TOGETHER);
             let piece = Part { rows: std::mem::replace(&mut rows, rest), ..Part::default() };
             let kept = self.store_page(schema, piece, &mut asked, &above, &none).await?;
-            asides.add(kept.asides);
+            asides.add(schema, &kept);
             changed += kept.changed;
         }
         let last = Part { rows, deleted: part.deleted, misfits: part.misfits };
         let kept = self.store_page(schema, last, &mut asked, &above, note).await?;
-        asides.add(kept.asides);
+        asides.add(schema, &kept);
         changed += kept.changed + self.try_again(schema, &mut asides, &mut asked).await?;
         Ok((changed, asides))
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder::core::DeltaScope;
-use larder::{Budget, Memory, Operation, ReadPolicy, Remark, Repository, Select, SyncReport};
+use larder::{Budget, Memory, Operation, ReadPolicy, Remark, Repository, Select, SyncEvent, SyncReport};
 use rstest::rstest;
 
 use crate::server::{Server, apart, name, opened};
@@ -133,23 +133,71 @@ async fn what_only_stood_in_the_way_of_each_other_among_changes_is_stored_and_no
     #[case] writes: [(&str, &str); 3],
     #[case] comes: [&str; 2],
 ) {
-    let user = |id: &str, email: &str| User { id: id.into(), email: email.into() };
-    let server = Server::telling(Memory::new().delta_page(1)).await;
-    server.write_user(user("1", "a")).await;
-    server.write_user(user("2", "b")).await;
-    let repo = server.repo(opened(Memory::new()).await).await;
-    let sync = async || soon(repo.sync().model::<User>().unwrap().into_future()).await.unwrap();
-    sync().await;
+    let (server, repo) = two_users().await;
     for (id, email) in writes {
         server.write_user(user(id, email)).await;
     }
-    let report = sync().await;
+    let report = sync_users(&repo).await;
     assert!(report.remarks.is_empty(), "{report:?}");
-    let emails = repo.reading(ReadPolicy::LocalOnly).get(Select::<User>::all()).await.unwrap();
-    assert_eq!(emails.iter().map(|user| user.email.as_str()).collect::<Vec<_>>(), comes);
+    assert_eq!((report.changed, emails(&repo).await), (2, comes.map(str::to_owned).to_vec()));
     server.asked();
-    sync().await;
+    sync_users(&repo).await;
     assert_eq!(server.asked(), ["changes User"]);
+}
+
+// Rules: s-aside, s-delta
+#[rstest]
+#[case::another_one(Some("z"), &["z", "c"])]
+#[case::gone(None, &["c"])]
+#[tokio::test]
+async fn what_could_not_be_stored_is_not_tried_again_in_place_of_what_came_after_it(
+    #[case] later: Option<&str>,
+    #[case] comes: &[&str],
+) {
+    let (server, repo) = two_users().await;
+    for (id, email) in [("2", "x"), ("1", "b"), ("2", "c")] {
+        server.write_user(user(id, email)).await;
+    }
+    let mut events = repo.sync().model::<User>().unwrap().events();
+    let mut written = false;
+    while let Some(event) = soon(events.next()).await {
+        // The first row of all has come, and the second one still has what it takes.
+        if matches!(event.unwrap(), SyncEvent::Progress(at) if at.rows == 1) && !written {
+            written = true;
+            match later {
+                Some(email) => server.write_user(user("1", email)).await,
+                None => server.delete_user("1").await,
+            }
+        }
+    }
+    assert_eq!(emails(&repo).await, comes);
+    server.asked();
+    assert!(sync_users(&repo).await.remarks.is_empty());
+    assert_eq!(server.asked(), ["changes User"], "nothing is to be asked for again");
+}
+
+fn user(id: &str, email: &str) -> User {
+    User { id: id.into(), email: email.into() }
+}
+
+/// A server that tells of one change at a time, and of each row the last one, and a client that has its two users.
+async fn two_users() -> (Arc<Server>, Repository) {
+    let server = Server::telling(Memory::new().delta_page(1)).await;
+    server.brief.store(true, Ordering::SeqCst);
+    server.write_user(user("1", "a")).await;
+    server.write_user(user("2", "b")).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
+    sync_users(&repo).await;
+    (server, repo)
+}
+
+async fn sync_users(repo: &Repository) -> SyncReport {
+    soon(repo.sync().model::<User>().unwrap().into_future()).await.unwrap()
+}
+
+async fn emails(repo: &Repository) -> Vec<String> {
+    let users = repo.reading(ReadPolicy::LocalOnly).get(Select::<User>::all()).await.unwrap();
+    users.iter().map(|user| user.email.clone()).collect()
 }
 
 // Rules: s-progress

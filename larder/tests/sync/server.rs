@@ -31,7 +31,7 @@ pub(crate) struct Server {
     pub(crate) answers: AtomicUsize,
     /// What it says of changes.
     pub(crate) scope: Mutex<DeltaScope>,
-    /// Of a row that is gone by now, it tells that alone.
+    /// Of a row that is another one or gone by now, it tells that alone.
     pub(crate) brief: AtomicBool,
     pub(crate) pushes: AtomicBool,
     /// Its pages go on after a number of rows, and not after the last of them.
@@ -134,6 +134,10 @@ impl Server {
     pub(crate) async fn write_user(&self, user: User) {
         let key = user.id.clone();
         self.write_row(User::schema(), &key, Operation::Upsert, Some(Arc::new(user))).await;
+    }
+
+    pub(crate) async fn delete_user(&self, id: &str) {
+        self.write_row(User::schema(), id, Operation::Delete, None).await;
     }
 
     async fn write_row(
@@ -390,7 +394,9 @@ impl Delta for Server {
                 let mut still = Vec::new();
                 for row in page.rows.drain(..) {
                     let key = schema.key_of(&*row.row)?;
-                    if self.store.load(cx, schema, &key).await?.is_some_and(|stored| stored.row.is_some()) {
+                    let stored = self.store.load(cx, schema, &key).await?;
+                    let there = stored.filter(|stored| stored.row.is_some());
+                    if there.is_some_and(|there| there.meta.version == row.meta.version) {
                         still.push(row);
                     }
                 }

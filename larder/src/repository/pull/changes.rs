@@ -17,7 +17,7 @@ impl Run<'_, '_> {
     ) -> Result<bool> {
         let schema = self.schema;
         let again = strays.keys.iter().chain(&strays.pending).cloned().collect();
-        let (again, mut left) = (self.ask_again(again).await?, Strays::default());
+        let (again, mut left, mut noted) = (self.ask_again(again).await?, Strays::default(), strays);
         loop {
             let cx = self.repo.cx();
             let asking = delta.changes(&cx, schema, Some(&cursor));
@@ -36,19 +36,18 @@ impl Run<'_, '_> {
             let (more, next) = (page.more, page.cursor);
             let part = Part { rows: page.rows, deleted: page.deleted, misfits: page.misfits };
             let moved = (next != cursor).then(|| delta_op(schema, Some(next.clone())));
-            let known = &left;
             let note = |kept: &Kept| {
-                let mut strays = known.clone();
+                let mut strays = left.clone();
                 strays.add(schema, kept);
-                let mut ops: Vec<Op> = moved.iter().cloned().collect();
-                if strays != *known {
-                    ops.push(strays_op(schema, &strays.and(&again))?);
+                let (strays, mut ops): (_, Vec<Op>) = (strays.and(&again), moved.iter().cloned().collect());
+                if strays != noted {
+                    ops.push(strays_op(schema, &strays)?);
                 }
                 Ok(ops)
             };
             let kept = self.store(part, &note).await?;
             left.add(schema, &kept);
-            cursor = next;
+            (cursor, noted) = (next, left.and(&again));
             if !more {
                 break;
             }
@@ -60,7 +59,7 @@ impl Run<'_, '_> {
         left.settle(schema, &self.asides);
         let left = left.and(&again);
         let mut ops = Vec::new();
-        if left != strays {
+        if left != noted {
             ops.push(strays_op(schema, &left)?);
         }
         self.finish(ops, None, left.is_none()).await?;

@@ -1,5 +1,6 @@
 //! A page on its way into the store: one transaction, in which its note stands as well, and no row that spoils another.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use larder_core::association::reached;
@@ -62,9 +63,16 @@ pub(in crate::repository) struct Asides {
 }
 
 impl Asides {
-    pub(in crate::repository) fn add(&mut self, asides: Vec<Aside>) {
-        for aside in asides {
-            if self.rows.len() < KEPT { self.rows.push(aside) } else { self.more += 1 }
+    /// Adds those of a page. Of a row that it tells of, it counts and none before.
+    pub(in crate::repository) fn add(&mut self, schema: &'static Schema, kept: &Kept) {
+        if !self.rows.is_empty() {
+            let told: HashSet<&Key> =
+                kept.written.iter().chain(&kept.unchanged).chain(&kept.deleted).collect();
+            let is_told = |key: &Key| told.contains(key);
+            self.rows.retain(|aside| aside.schema != schema || !aside.key.as_ref().is_some_and(is_told));
+        }
+        for aside in &kept.asides {
+            if self.rows.len() < KEPT { self.rows.push(aside.clone()) } else { self.more += 1 }
         }
     }
 
@@ -86,6 +94,8 @@ pub(in crate::repository) struct Kept {
     pub(in crate::repository) unchanged: Vec<Key>,
     /// The keys of those that were.
     pub(in crate::repository) written: Vec<Key>,
+    /// The keys of rows that are gone there.
+    deleted: Vec<Key>,
 }
 
 /// A page that can be stored.
@@ -183,7 +193,8 @@ impl Repository {
             }
         };
         let left = std::mem::take(&mut entering.left);
-        let mut kept = Kept { left, asides: page.asides.to_vec(), ..Kept::default() };
+        let (asides, deleted) = (page.asides.to_vec(), page.deleted.to_vec());
+        let mut kept = Kept { left, asides, deleted, ..Kept::default() };
         for key in page.deleted {
             match acts.store.load(&cx, schema, key).await? {
                 Some(stored) if stored.meta.tail != 0 => {
@@ -295,25 +306,17 @@ impl Repository {
         asides: &mut Asides,
         asked: &mut Asked,
     ) -> Result<u64> {
-        let mut changed = 0;
-        loop {
-            let (again, still): (Vec<Aside>, Vec<Aside>) =
-                std::mem::take(&mut asides.rows).into_iter().partition(|aside| aside.row.is_some());
-            asides.rows = still;
-            if again.is_empty() {
-                return Ok(changed);
-            }
-            let before = again.len();
-            let part =
-                Part { rows: again.into_iter().filter_map(|aside| aside.row).collect(), ..Part::default() };
-            let kept = self.store_page(schema, part, asked, &Above::default(), &|_| Ok(Vec::new())).await?;
-            changed += kept.changed;
-            let stuck = kept.asides.len() == before;
-            asides.rows.extend(kept.asides);
-            if stuck {
-                return Ok(changed);
-            }
+        let (again, still): (Vec<Aside>, Vec<Aside>) =
+            std::mem::take(&mut asides.rows).into_iter().partition(|aside| aside.row.is_some());
+        asides.rows = still;
+        if again.is_empty() {
+            return Ok(0);
         }
+        let rows = again.into_iter().filter_map(|aside| aside.row).collect();
+        let part = Part { rows, ..Part::default() };
+        let kept = self.store_page(schema, part, asked, &Above::default(), &|_| Ok(Vec::new())).await?;
+        asides.rows.extend(kept.asides);
+        Ok(kept.changed)
     }
 }
 

@@ -148,7 +148,7 @@ impl Run<'_, '_> {
         self.pulled.rows += rows;
         self.pulled.changed += kept.changed;
         self.pulled.pages += 1;
-        self.asides.add(kept.asides.clone());
+        self.asides.add(self.schema, &kept);
         self.pulling.limits.spend(rows);
         self.tell().await;
         Ok(kept)
