@@ -1,5 +1,6 @@
 //! One error type for every layer: a kind for code, an operation and a place for people, a source for the cause.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// The result of everything in Larder that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How many characters of a key a message shows.
+const SHOWN: usize = 200;
 
 /// What went wrong, for code that has to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -328,7 +332,7 @@ impl fmt::Display for Error {
                 write!(f, " {model}")?;
             }
             if let Some(key) = &inner.key {
-                write!(f, " {key}")?;
+                write!(f, " {}", shown(key))?;
             }
             if let Some(path) = &inner.path {
                 write!(f, " at {path}")?;
@@ -351,6 +355,14 @@ impl fmt::Display for Error {
     }
 }
 
+/// A key as a message shows it: of a long one its beginning.
+fn shown(key: &str) -> Cow<'_, str> {
+    match key.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &key[..end]).into(),
+        None => key.into(),
+    }
+}
+
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.0;
@@ -359,9 +371,11 @@ impl fmt::Debug for Error {
         if let Some(operation) = inner.operation {
             out.field("operation", &operation);
         }
-        for (name, value) in [("model", &inner.model), ("key", &inner.key), ("path", &inner.path)] {
+        let key = inner.key.as_deref().map(shown);
+        let (model, path) = (inner.model.as_deref(), inner.path.as_deref());
+        for (name, value) in [("model", model), ("key", key.as_deref()), ("path", path)] {
             if let Some(value) = value {
-                out.field(name, value);
+                out.field(name, &value);
             }
         }
         if let Some(status) = inner.status {

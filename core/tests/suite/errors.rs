@@ -115,6 +115,16 @@ fn facts_are_kept_and_duplicated() {
 }
 
 #[test]
+fn a_long_key_is_shown_in_part_and_known_as_a_whole() {
+    let key = "ä".repeat(300);
+    let error = Error::new(ErrorKind::Invalid, "too long").during("commit").model("User").key(&key);
+    let shown = format!("{}…", &key[..400]);
+    assert_eq!(error.to_string(), format!("failed to commit User {shown}: invalid: too long"));
+    assert!(format!("{error:?}").contains(&format!("key: {shown:?}")), "{error:?}");
+    assert_eq!(error.row_key(), Some(&*key));
+}
+
+#[test]
 fn a_failure_keeps_a_bounded_part_of_the_body() {
     let long = "ä".repeat(Failure::BODY_LIMIT);
     let error = Error::new(ErrorKind::Rejected, "no").with_status(422).with_body(format!("x{long}"));

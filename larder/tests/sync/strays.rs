@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use larder::core::{Batch, Context, DeltaScope, Op};
 use larder::{
-    Budget, ErrorKind, Memory, Model, ReadPolicy, Remark, Repository, RowState, Select, WritePolicy,
+    Budget, ErrorKind, Memory, Model, ReadPolicy, Redb, Remark, Repository, RowState, Select, WritePolicy,
 };
 use rstest::rstest;
 
 use crate::server::{Server, apart, name, opened};
-use crate::support::{Note, note, soon};
+use crate::support::{Note, User, note, soon};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -293,4 +293,28 @@ async fn a_note_that_can_not_be_read_leads_to_a_pull_of_everything(#[case] scope
     assert_eq!(here(&repo).await, server.notes().await);
     sync(&repo).await.unwrap();
     assert_eq!(server.asked(), ["changes Note"], "it is as if it had never been");
+}
+
+// Rules: s-aside
+#[rstest]
+#[case::its_key(true)]
+#[case::a_field_with_an_index(false)]
+#[tokio::test]
+async fn a_row_with_something_too_long_for_the_store_is_told_of_and_spoils_no_other(#[case] key: bool) {
+    let server = Server::telling(Memory::new()).await;
+    let (short, long) = ("a".to_owned(), "b".repeat(2 << 20));
+    server.write_user(User { id: short.clone(), email: short.clone() }).await;
+    let odd = if key { User { id: long, email: "b".into() } } else { User { id: "b".into(), email: long } };
+    server.write_user(odd.clone()).await;
+    server.write_user(User { id: "c".into(), email: "c".into() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let repo = server.repo(opened(Redb::at(folder.path().join("app.redb"))).await).await;
+    let report = repo.sync().model::<User>().unwrap().await.unwrap();
+    let [Remark::Row { model: "User", key: Some(key), error }] = &report.remarks[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!((key, error.kind()), (&odd.id.into(), ErrorKind::Invalid));
+    assert!(error.to_string().len() < 1_000, "it is a line");
+    let users = repo.reading(ReadPolicy::LocalOnly).get(Select::<User>::all()).await.unwrap();
+    assert_eq!(users.iter().map(|user| user.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
 }

@@ -355,8 +355,7 @@ fn fits(slot: &Slot, at: &[u8], entries: &[IndexEntry]) -> Outcome {
     let too_long = |what: String| {
         let message = format!("{what} takes more than {} bytes", ordered::LONGEST);
         let error = Error::new(ErrorKind::Invalid, message).during("commit").model(slot.schema.model);
-        // The key itself would make a long message.
-        Err(if at.len() > ordered::LONGEST { error } else { codec::keyed(error, &at[PREFIX..]) }.into())
+        Err(codec::keyed(error, &at[PREFIX..]).into())
     };
     if at.len() > ordered::LONGEST {
         return too_long("the key".to_owned());
