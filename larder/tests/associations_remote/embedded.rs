@@ -142,3 +142,21 @@ async fn a_row_that_is_deleted_here_does_not_come_back_embedded() {
     assert!(here::<User>(&repo).await.is_empty());
     assert!(User::schema().associations.is_empty());
 }
+
+// Rules: m-assoc-remote, s-delete
+#[tokio::test]
+async fn a_row_that_is_what_it_was_is_not_gone_because_another_model_s_row_with_its_key_has_changed() {
+    let with = |text: &str| {
+        let mut row = issue(1, json!("ada"));
+        row["remarks"] = json!([{ "id": 7, "text": text }]);
+        row
+    };
+    let stubs = issues([with("yes"), issue(7, "ada")]);
+    let repo = repo(&stubs).await;
+    for text in ["yes", "no"] {
+        stubs.put_row("issues", with(text));
+        repo.sync().model::<Issue>().unwrap().await.unwrap();
+        assert_eq!(here::<Remark>(&repo).await[0].text, text);
+        assert_eq!(here::<Issue>(&repo).await.iter().map(|issue| issue.id).collect::<Vec<_>>(), [1, 7]);
+    }
+}

@@ -1,7 +1,9 @@
 //! References by other fields than the key.
 
-use larder::{ErrorKind, Select};
-use larder_stubs::{Collection, Filters, Stubs};
+use larder::rest::{Endpoint, FilterOp};
+use larder::{ErrorKind, Memory, Model, One, Remark, Repository, Rest, Select};
+use larder_stubs::{Collection, Filters, Stubs, Variant};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{Person, User, Visit, asked, here, repo, users};
@@ -98,4 +100,76 @@ async fn rows_that_refer_to_each_other_are_found_and_the_search_ends() {
     assert_eq!(here::<Person>(&repo).await.len(), 3, "each who is referred to is here");
     assert_eq!((boss("max").await, boss("sue").await), (Some(4), None));
     assert_eq!(boss("eve").await, Some(1));
+}
+
+// Rules: m-assoc-remote, s-aside, s-delete
+#[tokio::test]
+async fn a_row_that_refers_to_nobody_any_more_is_told_of_and_stays_as_it_was() {
+    let stubs = visits([1, 2, 3].map(|id| visit(id, "ada@example.com")));
+    let repo = repo(&stubs).await;
+    let sync = async || repo.sync().model::<Visit>().unwrap().await.unwrap();
+    sync().await;
+    stubs.put_row("visits", visit(2, "eve@example.com"));
+    stubs.remove_row("visits", ["3"]);
+    let report = sync().await;
+    assert!(
+        matches!(&report.remarks[..], [Remark::Row { model: "Visit", key: Some(key), .. }] if *key == 2.into()),
+        "{report:?}"
+    );
+    let here: Vec<u32> = here::<Visit>(&repo).await.iter().map(|visit| visit.id).collect();
+    assert_eq!(here, [1, 2], "it is there, and the third one is not");
+}
+
+// Rules: m-assoc-remote, s-aside
+#[rstest]
+#[case::for_all_together(&["users?email=ada@example.com&email=eve@example.com"])]
+#[case::for_one_by_itself(&[
+    "users?email=ada@example.com&email=eve@example.com",
+    "users?email=eve@example.com",
+])]
+#[tokio::test]
+async fn that_the_remote_can_not_be_asked_who_is_meant_is_no_row_s_fault(#[case] questions: &[&str]) {
+    let (last, before) = questions.split_last().unwrap();
+    let ada = json!([{ "login": "ada", "email": "ada@example.com", "bio": null }]);
+    let rows = json!([visit(1, "ada@example.com"), visit(2, "eve@example.com")]);
+    let stubs =
+        Stubs::new().on("visits", rows).on_each(before.iter().map(|question| (*question, ada.clone())));
+    let stubs = stubs.variant(Variant::new(&format!("GET {last}")).status(503));
+    let repo = repo(&stubs).await;
+    let error = repo.sync().model::<Visit>().unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Http { status: 503 });
+    assert!(here::<Visit>(&repo).await.is_empty(), "the page comes once more");
+    assert_eq!(asked(&stubs).len(), 1 + questions.len());
+}
+
+/// Says by name what comes before it: something does.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Task {
+    #[model(key)]
+    id: u32,
+    #[model(unique)]
+    name: String,
+    #[model(json(lookup = "name"))]
+    after: One<Task>,
+}
+
+// Rules: m-assoc-remote
+#[tokio::test]
+async fn references_that_lead_nowhere_are_followed_twice_however_long_they_are() {
+    let task = |id: u32, name: &str, after: &str| json!({ "id": id, "name": name, "after": after });
+    let rows = [task(1, "a", "b"), task(2, "b", "c"), task(3, "c", "d"), task(4, "d", "nothing")];
+    let tasks = Collection::at("tasks").filters(Filters::Some(vec!["name".into()])).rows(rows);
+    let stubs = Stubs::new().collection(tasks);
+    let names = Endpoint::new("/tasks").filter_param(Task::NAME, "name").filter_op(
+        Task::NAME,
+        FilterOp::AnyOf,
+        "name",
+    );
+    let rest = Rest::at("https://api.example.com").model::<Task>(names).transport(stubs.clone());
+    let repo = Repository::builder().store(Memory::new()).remote(rest).model::<Task>().build().await.unwrap();
+    let error = repo.get(Task::NAME.eq("a")).await.unwrap_err();
+    assert!(error.to_string().contains(r#"Task with name = "nothing""#), "{error}");
+    let ways: Vec<String> = ["b", "c", "d", "nothing"].map(|name| format!("tasks name={name}")).into();
+    let all = [vec!["tasks name=a".to_owned()], ways.clone(), ways].concat();
+    assert_eq!(asked(&stubs), all, "for the row with others, and for it alone");
 }
