@@ -258,3 +258,88 @@ fn late_news_under_a_former_key_lets_nobody_overtake() {
     assert_eq!(tell(&mut engine, at(0), regained), [Effect::Mark(vec![2])]);
     assert_eq!(engine.head(2).unwrap().key, Key::from("given"));
 }
+
+// Rules: m-key-server-refs, o-lanes
+#[test]
+fn what_is_on_its_way_when_two_queues_become_one_is_waited_for() {
+    let (mut engine, effects) = loaded(at(0), vec![creating(team(1, "new")), team(2, "new"), team(3, "17")]);
+    assert_eq!(effects, [Effect::Mark(vec![1, 3])]);
+    marked(&mut engine, at(0), &[1, 3]);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    assert_eq!(tell(&mut engine, at(0), exchanged(1, "new", "17")), [], "the third is on its way");
+    answered(&mut engine, at(0), 3, Answer::Accepted);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Accept });
+    assert_eq!(next, [Effect::Mark(vec![2])]);
+}
+
+fn sent_before(head: Head) -> Head {
+    Head { marked: Some(at(0).wall), ..head }
+}
+
+// Rules: m-key-server-refs, o-lanes, o-serial
+#[rstest]
+fn what_may_have_been_sent_behind_what_was_not_goes_first_after_a_restart(
+    #[values(false, true)] serial: bool,
+) {
+    let heads = vec![team(1, "17"), team(2, "18"), sent_before(team(3, "17"))];
+    let (mut engine, effects) = with(Settings { serial, ..Settings::default() }, heads);
+    assert_eq!(effects[0], Effect::Send { seq: 3, repeated: true });
+    // Written again, what waits for it goes on waiting.
+    tell(&mut engine, at(0), Event::Revised { revised: vec![team(1, "17")], gone: Vec::new() });
+    answered(&mut engine, at(0), 3, Answer::Unauthorized);
+    tell(&mut engine, at(0), Event::Revised { revised: vec![team(1, "17")], gone: Vec::new() });
+    let again = tell(&mut engine, at(0), Event::Credentials);
+    assert_eq!(again[0], Effect::Send { seq: 3, repeated: true });
+    answered(&mut engine, at(0), 3, Answer::Accepted);
+    tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Accept });
+    assert_eq!(marked(&mut engine, at(0), &[2]).last(), Some(&Effect::Mark(vec![1])));
+}
+
+// Rules: m-key-server-refs, o-dependencies
+#[test]
+fn a_deletion_that_may_have_been_sent_waits_for_what_refers_to_its_row_all_the_same() {
+    let (_, effects) = loaded(at(0), vec![refers_to_itself(1), sent_before(deleting(team(2, "17")))]);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+}
+
+fn refers_to_itself(seq: u64) -> Head {
+    let mut head = team(seq, "17");
+    head.tied.refers = vec![(REF, Key::from("17"))];
+    head
+}
+
+// Rules: m-key-server-refs, o-parked, o-status
+#[test]
+fn what_is_parked_before_others_of_its_row_keeps_them_and_nothing_keeps_it() {
+    let refused = parked(sent_before(team(2, "17")), ParkReason::Rejected);
+    let mut engine = paused(vec![team(1, "17"), refused, team(3, "17")]);
+    assert_eq!(engine.counts().blocked, 2);
+    tell(&mut engine, at(0), Event::Retried(2));
+    assert_eq!(engine.counts().blocked, 0);
+    // About to be given up, the first keeps what comes after it, and not what goes before it.
+    assert!(engine.withdraw(1));
+    assert_eq!(engine.counts().blocked, 2);
+    assert_eq!(resumed(&mut engine), [Effect::Send { seq: 2, repeated: true }]);
+}
+
+// Rules: m-key-server-refs, o-order, o-marked
+#[rstest]
+#[case::marked(false)]
+#[case::refused_for_its_credentials(true)]
+fn what_was_marked_and_never_sent_goes_in_its_order_when_two_queues_become_one(#[case] refused: bool) {
+    let heads = vec![creating(team(1, "new")), team(2, "new"), team(3, "17")];
+    let parallel = if refused { 2 } else { 1 };
+    let (mut engine, _) = with(Settings { parallel, ahead: 0, ..Settings::default() }, heads);
+    marked(&mut engine, at(0), &[1, 3]);
+    if refused {
+        answered(&mut engine, at(0), 3, Answer::Unauthorized);
+    }
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    let mut next = tell(&mut engine, at(0), exchanged(1, "new", "17"));
+    if refused {
+        next.extend(tell(&mut engine, at(0), Event::Credentials));
+    }
+    assert_eq!(next, [Effect::Settle(3, Verdict::Unmark)]);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Unmark });
+    assert_eq!(next, [Effect::Mark(vec![2])]);
+}
