@@ -97,6 +97,18 @@ async fn a_change_of_a_row_that_was_moved_is_not_taken_for_one_of_a_row_that_is_
     assert!(server.notes().await.contains(&(name(2), "mine".to_owned())));
 }
 
+// Rules: s-delete-moved, s-rebase
+#[tokio::test]
+async fn a_change_of_a_row_that_is_gone_is_put_on_that_once_the_remote_has_said_so() {
+    let (server, repo) = apart(2, 6).await;
+    repo.outbox().pause();
+    drop(repo.upsert(&note(&name(2), "mine", 9)).await.unwrap());
+    server.write(&name(2), None).await;
+    repo.sync().model::<Note>().unwrap().await.unwrap();
+    assert_eq!(keys_asked(&server), 1);
+    assert_eq!(repo.outbox().list(0, 9).await.unwrap()[0].operation, Operation::Insert);
+}
+
 // Rules: s-delete-moved
 #[tokio::test]
 async fn where_no_row_can_be_asked_for_by_its_key_it_stays_and_the_report_says_so() {
@@ -118,11 +130,15 @@ async fn so_many_rows_in_doubt_are_asked_for_by_several_pulls() {
     for id in 0..1_200 {
         server.write(&name(id), None).await;
     }
+    let known = async || repo.coverage(Select::<Note>::all()).await.unwrap();
+    let before = known().await;
     repo.sync().model::<Note>().unwrap().await.unwrap();
     assert_eq!(keys_asked(&server), 1_000);
     assert_eq!(here(&repo).await.len(), 300);
+    assert_eq!(known().await, before, "there are some of which it is not known");
     repo.sync().model::<Note>().unwrap().await.unwrap();
     assert_eq!((here(&repo).await, keys_asked(&server)), (names(1_200..1_300), 200));
+    assert_ne!(known().await, before);
 }
 
 // Rules: s-delete-moved, s-resume

@@ -74,8 +74,7 @@ impl Repository {
             pending.retain(|key| missing.contains(key));
             if asked.unproven {
                 swept.doubted.extend(gone.into_iter().map(|(key, _)| key).chain(pending));
-                swept.more =
-                    swept.doubted.len() > DOUBTED || (swept.doubted.len() == DOUBTED && last.is_some());
+                swept.more = swept.doubted.len() > DOUBTED;
                 swept.doubted.truncate(DOUBTED);
                 match last.filter(|_| !swept.more) {
                     Some(last) => after = Some(last),
