@@ -139,3 +139,25 @@ impl CommitObserver for Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use larder_core::{CommitObserver as _, Key, Touched};
+
+    use super::Changes;
+    use crate::parcel;
+
+    #[test]
+    fn what_is_touched_by_others_right_after_a_page_is_not_forgotten_with_it() {
+        let (schema, key) = (parcel::schema(), Key::from("1"));
+        let changes = Changes::new(&[schema]);
+        let touches = changes.touches(&[schema]);
+        let touched = |revision| Touched { rows: vec![(schema, key.clone())], ..Touched::nothing(revision) };
+        changes.durable(&touched(7));
+        changes.durable(&touched(8));
+        touches.forget(7, [(schema, &key)].into_iter());
+        assert!(touches.contains(schema, &key), "the commit 8 was no page's");
+        touches.forget(8, [(schema, &key)].into_iter());
+        assert!(!touches.contains(schema, &key));
+    }
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use larder::{ErrorKind, Model, OnCorrupt, ReadPolicy, Redb, Repository, Select, Stored};
+use larder::{Builder, ErrorKind, Model, OnCorrupt, ReadPolicy, Redb, Repository, Select, Stored, Strategy};
 use larder_redb::{StorageBackend, backend};
 use rstest::rstest;
 use support::chaos::{Faults, Faulty, memory, opened};
@@ -182,10 +182,20 @@ async fn after_a_long_time_offline_the_file_becomes_small_again() {
 
 /// A store whose damage is come across at once, and an outbox that sends nothing yet.
 async fn watchful(file: &Path, net: &Arc<Switches>, on_corrupt: OnCorrupt) -> (Repository, Arc<Faults>) {
+    configured(file, net, on_corrupt, |builder| builder).await
+}
+
+async fn configured(
+    file: &Path,
+    net: &Arc<Switches>,
+    on_corrupt: OnCorrupt,
+    configure: impl FnOnce(Builder) -> Builder,
+) -> (Repository, Arc<Faults>) {
     let store = opened(Redb::at(file).cache_size(0).on_corrupt(on_corrupt)).await;
     let (store, faults) = Faulty::over(&store, 1);
     let builder = Repository::builder().store(store).remote(Net(Arc::clone(net))).paused();
-    (builder.model::<Note>().model::<User>().build().await.unwrap(), faults)
+    let builder = configure(builder.model::<Note>().model::<User>());
+    (builder.build().await.unwrap(), faults)
 }
 
 /// Long enough that the store has more than one page: redb keeps the first one.
@@ -296,6 +306,46 @@ async fn what_was_accepted_while_the_store_began_anew_is_not_lost() {
     .await;
     removing.go.notify_one();
     soon(accepted.accepted()).await.unwrap();
+    is_told(lost).await;
+    repo.close().await;
+}
+
+// Rules: o-lost, s-rebase
+#[rstest]
+#[case::done_as_others_did_it(false)]
+#[case::overruled_as_its_row_is_gone(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pull_decides_while_the_store_begins_anew_is_not_lost(#[case] gone: bool) {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Switches::new());
+    let file = folder.path().join("app.redb");
+    let wins = |builder: Builder| builder.conflict_strategy::<Note>(Strategy::ServerWins);
+    let (repo, faults) = configured(&file, &net, OnCorrupt::Salvage, wins).await;
+    let remote = repo.reading(ReadPolicy::RemoteOnly);
+    net.elsewhere(note("1", "others'", 1)).await;
+    let row = remote.find::<Note>("1").await.unwrap().unwrap();
+    let decided = repo.update(&row, |note| note.stars = 9).await.unwrap();
+    if gone {
+        net.delete_elsewhere("1").await;
+    } else {
+        net.elsewhere(note("1", "others'", 9)).await;
+    }
+    let removing = faults.gates.hold(|call| matches!(call, Call::Removed(_)));
+    let pull = tokio::spawn(async move { remote.find::<Note>("1").await });
+    soon(removing.there.notified()).await;
+    let lost = wrote(&repo, "lost").await;
+    lose(&repo, &file, "lost").await;
+    let load = faults.gates.hold(|call| matches!(call, Call::Outbox));
+    soon(repo.salvage()).await.unwrap();
+    load.during(async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    removing.go.notify_one();
+    soon(pull).await.unwrap().unwrap();
+    let fate = soon(decided.accepted()).await.map(drop).map_err(|error| error.kind());
+    assert_eq!(fate, if gone { Err(ErrorKind::Conflict) } else { Ok(()) });
     is_told(lost).await;
     repo.close().await;
 }

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder::core::{Batch, Context, DeltaScope, Op};
-use larder::{Budget, ErrorKind, Key, Memory, Progress, ReadPolicy, Remark, Repository, Select, SyncReport};
+use larder::{
+    Budget, ErrorKind, Key, Memory, Progress, ReadPolicy, Remark, Repository, Select, SyncReport, Timestamp,
+};
+use rstest::rstest;
 
 use crate::server::{Server, name, opened};
-use crate::support::{Note, soon};
+use crate::support::{Note, note, soon};
 
 /// A server with so many rows, two on a page.
 async fn paging(rows: usize) -> Arc<Server> {
@@ -94,6 +97,48 @@ async fn a_pull_that_goes_on_counts_what_was_here_already() {
     let counts: Vec<_> = steps.iter().map(|at| (at.pages, at.rows, at.done)).collect();
     assert_eq!(counts, [(3, 6, false), (4, 7, false), (4, 7, true)]);
     assert_eq!(report.pulled, 3);
+}
+
+// Rules: s-resume, s-until, s-progress
+#[rstest]
+#[case::pages(DeltaScope::Nothing)]
+#[case::a_delta(DeltaScope::ChangesAndDeletions)]
+#[tokio::test]
+async fn what_is_asked_after_the_end_of_a_former_pull_counts_from_nothing(#[case] scope: DeltaScope) {
+    let server = Server::telling(Memory::new().delta_page(2)).await;
+    server.page.store(2, Ordering::SeqCst);
+    *server.scope.lock().unwrap() = scope;
+    server.fill(4).await;
+    let disk = opened(Memory::new()).await;
+    let repo = server.repo(Arc::clone(&disk)).await;
+    repo.sync().model::<Note>().unwrap().await.unwrap();
+    repo.close().await;
+    for id in 0..4 {
+        server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+    }
+    let cursor = disk.cursor(&Context::new(), "delta/Note/1").await.unwrap();
+    let source = if cursor.is_some() { "Delta" } else { "Pages" };
+    let course = format!(
+        r#"{{"source":"{source}","stage":{{"Sweep":null}},"asked":0,"started":0,"pages":1,"rows":2,"unproven":false,
+        "cursor":{}}}"#,
+        serde_json::to_string(&cursor).unwrap()
+    );
+    let note = async || {
+        let ops = vec![Op::Cursor { scope: "pull/Note/1".to_owned(), value: Some(course.clone()) }];
+        disk.commit(&Context::new(), Batch { expect: Vec::new(), ops }).await.unwrap();
+    };
+    note().await;
+    let repo = server.repo(Arc::clone(&disk)).await;
+    let one = repo.sync_until(Duration::from_secs(60), Budget::unlimited().pages(1)).model::<Note>().unwrap();
+    let report = soon(one.into_future()).await.unwrap();
+    assert_eq!((report.pulled, report.models_left), (2, vec!["Note"]), "it is not at its end");
+    note().await;
+    let (report, steps) = watched(&repo, |_| {}).await;
+    assert!(report.is_complete(), "{report:?}");
+    let last = steps.last().unwrap();
+    assert_eq!((last.pages, last.rows), (report.pulled / 2, report.pulled));
+    assert!(repo.status().last_pulled > Some(Timestamp::UNIX_EPOCH), "and not as of the former one");
+    assert_eq!(here(&repo).await, server.notes().await);
 }
 
 // Rules: s-until

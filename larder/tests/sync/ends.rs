@@ -209,9 +209,14 @@ async fn how_many_rows_there_are_is_told_if_the_remote_says_so(
     let (server, repo) = apart(scope, 6).await;
     let totals = async || {
         let totals = Arc::<Mutex<Vec<Option<u64>>>>::default();
-        let kept = Arc::clone(&totals);
-        let sync = repo.sync().model::<Note>().unwrap();
-        soon(sync.on_progress(move |at| kept.lock().unwrap().push(at.total)).into_future()).await.unwrap();
+        let (kept, other) = (Arc::clone(&totals), Arc::clone(&server));
+        let sync = repo.sync().model::<Note>().unwrap().on_progress(move |at| {
+            kept.lock().unwrap().push(at.total);
+            // A later page tells how many are left.
+            let _ =
+                other.foretells.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |all| all.checked_sub(2));
+        });
+        soon(sync.into_future()).await.unwrap();
         totals.lock().unwrap().clone()
     };
     assert_eq!(totals().await, [Some(6); 4]);

@@ -71,6 +71,41 @@ async fn a_remote_that_is_overloaded_in_the_middle_is_asked_on_later() {
     assert_eq!(server.asked().len(), 3, "the first page is here");
 }
 
+// Rules: s-resume-refused
+#[rstest]
+#[case::invalid(ErrorKind::Invalid, 400, true)]
+#[case::not_there(ErrorKind::NotFound, 404, true)]
+#[case::refused(ErrorKind::Rejected, 422, true)]
+#[case::in_conflict(ErrorKind::Conflict, 409, true)]
+#[case::another_status(ErrorKind::Http { status: 416 }, 416, true)]
+#[case::not_let_in(ErrorKind::Unauthorized, 401, false)]
+#[case::no_answer_that_can_be_read(ErrorKind::Serialization, 200, false)]
+#[tokio::test]
+async fn a_pull_begins_anew_if_the_remote_speaks_of_the_place_and_only_then(
+    #[case] kind: ErrorKind,
+    #[case] status: u16,
+    #[case] anew: bool,
+) {
+    let (server, disk) = known(DeltaScope::Nothing, 7).await;
+    let repo = server.repo(disk).await;
+    *server.fails.lock().unwrap() = Some(("page Note 0:", kind, status));
+    assert_eq!(sync(&repo).await.unwrap_err().kind(), kind);
+    assert_eq!(server.asked().len(), if anew { 4 } else { 2 });
+}
+
+// Rules: s-resume, s-delta-changes
+#[tokio::test]
+async fn a_pull_of_everything_goes_on_though_the_remote_could_tell_what_has_changed() {
+    let (server, disk) = known(DeltaScope::Changes, 6).await;
+    let repo = server.repo(disk).await;
+    server.write(&name(5), None).await;
+    server.answers.store(2, Ordering::SeqCst);
+    soon(repo.sync().model::<Note>().unwrap().full().into_future()).await.unwrap_err();
+    server.answers.store(usize::MAX, Ordering::SeqCst);
+    assert!(is_resumed(&sync(&repo).await.unwrap()));
+    assert_eq!(here(&repo).await, server.notes().await, "of what is gone, everything alone tells");
+}
+
 // Rules: s-resume
 #[rstest]
 #[case::by_pages_and_now_by_changes(DeltaScope::Nothing, DeltaScope::ChangesAndDeletions, "everything Note")]
