@@ -43,6 +43,21 @@ async fn what_is_gone_counts_as_changed(#[case] numbered: bool) {
     assert_eq!((report.pulled, report.changed, here(&repo).await.len()), (4, 2, 4));
 }
 
+// Rules: s-delete, s-memory
+#[tokio::test]
+async fn what_is_gone_is_found_however_many_rows_there_are() {
+    let server = Server::paging(3_000).await;
+    server.fill(9_000).await;
+    let repo = server.repo(opened(Memory::new()).await).await;
+    sync(&repo).await;
+    let gone = [0, 1_023, 1_024, 8_191, 8_192, 8_999];
+    for id in gone {
+        server.write(&name(id), None).await;
+    }
+    assert_eq!(sync(&repo).await.changed, gone.len() as u64);
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
 // Rules: s-delete-moved, s-aside
 #[tokio::test]
 async fn a_row_in_doubt_that_can_not_be_read_keeps_the_list_from_being_known_anew() {
