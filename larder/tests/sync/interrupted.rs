@@ -9,7 +9,7 @@ use rstest::rstest;
 
 use crate::server::{Server, name, opened};
 use crate::support::chaos::Faulty;
-use crate::support::{Note, note, soon};
+use crate::support::{Note, User, note, soon};
 
 /// A server with so many rows, two on a page, and the disk of a client that has them all.
 async fn known(scope: DeltaScope, rows: usize) -> (Arc<Server>, Arc<dyn Store>) {
@@ -104,6 +104,50 @@ async fn a_pull_of_everything_goes_on_though_the_remote_could_tell_what_has_chan
     server.answers.store(usize::MAX, Ordering::SeqCst);
     assert!(is_resumed(&sync(&repo).await.unwrap()));
     assert_eq!(here(&repo).await, server.notes().await, "of what is gone, everything alone tells");
+}
+
+// Rules: s-resume, s-delete
+#[tokio::test]
+async fn what_was_noted_of_pages_of_a_pull_that_does_not_go_on_says_nothing_of_a_later_one() {
+    let (server, disk) = known(DeltaScope::Nothing, 7).await;
+    broken_off(&server, &disk, 2).await;
+    notes(&disk, [("pull/Note/1", Some("nonsense".to_owned()))]).await;
+    server.write(&name(0), None).await;
+    for id in 1..7 {
+        server.write(&name(id), Some(note(&name(id), "new", 1))).await;
+    }
+    let repo = server.repo(disk).await;
+    assert!(!is_resumed(&sync(&repo).await.unwrap()));
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-resume, s-delete
+#[tokio::test]
+async fn of_what_has_come_a_note_that_can_not_be_read_is_an_error_once() {
+    let (server, disk) = known(DeltaScope::Nothing, 7).await;
+    broken_off(&server, &disk, 2).await;
+    notes(&disk, [("seen/Note/1/00000000", Some("nonsense".to_owned()))]).await;
+    let repo = server.repo(disk).await;
+    assert_eq!(sync(&repo).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(here(&repo).await.len(), 7, "what may have come is not gone");
+    server.write(&name(0), None).await;
+    let report = sync(&repo).await.unwrap();
+    assert!(report.is_complete() && !is_resumed(&report), "{report:?}");
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-resume, s-delete
+#[tokio::test]
+async fn a_pull_of_one_model_says_nothing_of_one_of_another_that_was_broken_off() {
+    let (server, disk) = known(DeltaScope::Nothing, 7).await;
+    broken_off(&server, &disk, 2).await;
+    for id in 0..7 {
+        server.write_user(User { id: name(id), email: name(id) }).await;
+    }
+    let repo = server.repo(disk).await;
+    soon(repo.sync().model::<User>().unwrap().into_future()).await.unwrap();
+    assert!(is_resumed(&sync(&repo).await.unwrap()));
+    assert_eq!(here(&repo).await, server.notes().await);
 }
 
 // Rules: s-resume

@@ -180,7 +180,14 @@ impl Run<'_, '_> {
                 false => Ok(Vec::new()),
             };
             let query = Query::all();
-            let swept = repo.sweep(schema, &query, &seen, &self.asked, after, &trace).await?;
+            let swept = match repo.sweep(schema, &query, &seen, &self.asked, after, &trace).await {
+                // What has come is not known any more: the next pull begins anew.
+                Err(error) if noted && error.kind() == ErrorKind::Corrupt => {
+                    repo.clear_notes(schema, at, self.asked.wipes).await?;
+                    return Err(error);
+                }
+                swept => swept?,
+            };
             self.pulled.changed += swept.removed;
             match self.doubt(swept).await? {
                 // It goes on with what is still in doubt.
