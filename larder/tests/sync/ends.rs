@@ -162,15 +162,18 @@ async fn what_only_stood_in_the_way_of_each_other_among_changes_is_stored_and_no
 
 // Rules: s-aside, s-delta
 #[rstest]
-#[case::another_one(Some("z"), &["z", "c"])]
-#[case::gone(None, &["c"])]
+#[case::another_one("1", Some("z"), &["z", "c"])]
+#[case::what_is_here("1", Some("a"), &["a", "c"])]
+#[case::gone("1", None, &["c"])]
+#[case::gone_and_never_here("3", None, &["a", "c"])]
 #[tokio::test]
 async fn what_could_not_be_stored_is_not_tried_again_in_place_of_what_came_after_it(
+    #[case] id: &str,
     #[case] later: Option<&str>,
     #[case] comes: &[&str],
 ) {
     let (server, repo) = two_users().await;
-    for (id, email) in [("2", "x"), ("1", "b"), ("2", "c")] {
+    for (id, email) in [("2", "x"), (id, "b"), ("2", "c")] {
         server.write_user(user(id, email)).await;
     }
     let mut events = repo.sync().model::<User>().unwrap().events();
@@ -180,8 +183,8 @@ async fn what_could_not_be_stored_is_not_tried_again_in_place_of_what_came_after
         if matches!(event.unwrap(), SyncEvent::Progress(at) if at.rows == 1) && !written {
             written = true;
             match later {
-                Some(email) => server.write_user(user("1", email)).await,
-                None => server.delete_user("1").await,
+                Some(email) => server.write_user(user(id, email)).await,
+                None => server.delete_user(id).await,
             }
         }
     }
