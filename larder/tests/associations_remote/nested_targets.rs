@@ -397,6 +397,31 @@ async fn a_row_with_a_temporary_key_stands_in_no_request_and_in_its_own_nothing_
     assert!(here::<Step>(&repo).await.iter().all(|step| step.number > 0), "exchanged");
 }
 
+// Rules: m-assoc-send, m-key-server-held
+#[tokio::test]
+async fn a_row_stands_within_one_that_has_got_its_key_whoever_still_holds_the_temporary_one() {
+    let steps = Collection::at("steps").key("number");
+    let stubs = Stubs::new()
+        .collection(Collection::at("tickets").key("number"))
+        .collection(steps.rows([json!({ "number": 40, "ticket": 20, "text": "known" })]));
+    stubs.put_row("tickets", json!({ "number": 20, "queue": null }));
+    let repo = over(Memory::new(), &stubs).await;
+    repo.get(Select::<Ticket>::all().with(Ticket::STEPS)).await.unwrap();
+    let held =
+        Ticket { number: repo.new_key(Ticket::NUMBER).await.unwrap(), queue: None, steps: Many::new() };
+    let given = repo.upsert(&held).await.unwrap().accepted().await.unwrap().number;
+    settled(&repo).await;
+    stubs.forget_calls();
+
+    let moved = Step { number: 40, ticket: One::to(held.number), text: "moved".into() };
+    let _ = repo.upsert(&Ticket { steps: Many::of([moved]), ..held }).await.unwrap();
+    settled(&repo).await;
+    let requests = requests(&stubs);
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert!(requests[0].0.ends_with(&format!("tickets/{given}")), "{requests:?}");
+    assert_eq!(requests[0].1["steps"], json!([{ "number": 40, "ticket": given, "text": "moved" }]));
+}
+
 // Rules: m-assoc-send
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]

@@ -162,3 +162,32 @@ async fn each_part_of_a_key_that_is_made_of_keys_is_that_of_its_own_row() {
     settled(&repo).await;
     at_peace(&repo, &server).await;
 }
+
+// Rules: m-key-server-refs, w-require-remote
+#[tokio::test]
+async fn what_the_remote_has_named_is_named_online_though_a_change_of_it_waits() {
+    let server = Server::default();
+    let repo = memory(&server).await;
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().accepted().await.unwrap();
+    repo.outbox().pause();
+    let _ = repo.update(&blue, |blue| blue.name = "azure".into()).await.unwrap();
+    let online = repo.writing(WritePolicy::RequireRemote);
+    let ada = online.upsert(&member(&repo, "Ada", Some(17)).await).await.unwrap();
+    assert_eq!(ada.team, Some(One::to(17)));
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs
+#[tokio::test]
+async fn the_deletion_of_a_temporary_key_of_no_row_is_not_sent() {
+    let server = Server::default();
+    let repo = memory(&server).await;
+    repo.outbox().pause();
+    let nobody = repo.new_key(Team::NUMBER).await.unwrap();
+    let _ = repo.delete::<Team>(nobody).await.unwrap();
+    assert!(repo.outbox().list(0, 9).await.unwrap().is_empty());
+    let _ = repo.delete::<Team>(17).await.unwrap();
+    assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 1);
+}
