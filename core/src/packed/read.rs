@@ -206,6 +206,15 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// A short text, which is not looked through.
+    #[inline]
+    pub(super) fn name(&mut self) -> Result<&'a [u8], Fault> {
+        match self.marker()? {
+            Marker::FixStr(len) => self.take(usize::from(len)),
+            _ => Err(Fault::Malformed),
+        }
+    }
+
     /// The length of an array; never more than there are bytes left.
     pub(super) fn array(&mut self) -> Result<usize, Fault> {
         let len = match self.marker()? {

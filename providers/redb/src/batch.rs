@@ -143,10 +143,21 @@ impl<'a, 't> Applying<'a, 't> {
 impl Applying<'_, '_> {
     /// Replaces the record of a row by another one of the same row.
     pub(crate) fn rewrite(&mut self, slot: &Slot, at: &[u8], record: Vec<u8>) -> Outcome {
-        let old = self.entries_at(slot, at)?.unwrap_or_default();
-        let new = slot.entries(Stored::parse_verified(&record)?, &at[PREFIX..])?;
-        fits(slot, at, &new)?;
-        self.reindex(slot, &record, &old, new)?;
+        let (key, stored) = (&at[PREFIX..], Stored::parse_verified(&record)?);
+        let mut same = false;
+        let entries = |old: &[u8]| {
+            let old = Stored::parse(old)?;
+            same = old.body == stored.body;
+            if same { Ok(Vec::new()) } else { slot.entries(old, key) }
+        };
+        let old = self.overlay.look(at, entries)?;
+        // No index has anything of what stands beside the fields.
+        if !same {
+            let old = self.or_stray(slot, key, old)?.unwrap_or_default();
+            let new = slot.entries(stored, key)?;
+            fits(slot, at, &new)?;
+            self.reindex(slot, &record, &old, new)?;
+        }
         self.overlay.set(at.to_vec(), Change::Value(record))
     }
 
@@ -256,9 +267,18 @@ impl Applying<'_, '_> {
     fn entries_at(&self, slot: &Slot, at: &[u8]) -> Outcome<Option<Vec<IndexEntry>>> {
         let key = &at[PREFIX..];
         let entries = |record: &[u8]| Stored::parse(record).and_then(|stored| slot.entries(stored, key));
-        match self.overlay.look(at, entries)? {
+        self.or_stray(slot, key, self.overlay.look(at, entries)?)
+    }
+
+    /// The index entries that a record has, or, if it is damaged, all that lead to its key.
+    fn or_stray(
+        &self,
+        slot: &Slot,
+        key: &[u8],
+        found: Option<Result<Vec<IndexEntry>>>,
+    ) -> Outcome<Option<Vec<IndexEntry>>> {
+        match found {
             Some(Ok(entries)) => Ok(Some(entries)),
-            // The record is damaged, so what it has in the indexes has to be searched for.
             Some(Err(_)) => self.stray_entries(slot, key).map(Some),
             None => Ok(None),
         }

@@ -133,16 +133,18 @@ pub(crate) fn write(
         if let Some((seq, said)) = noted
             && newest == Some(seq)
         {
-            if said != counters {
-                note(table, &codec::outbox_key(seq), counters)?;
-            }
-            return Ok(());
+            let key = codec::outbox_key(seq);
+            let stale = said != counters;
+            let entry =
+                if stale { table.get(key.as_slice())?.map(|entry| entry.value().to_vec()) } else { None };
+            return entry.map_or(Ok(()), |entry| note(table, &key, entry, counters));
         }
         let mut entries = table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice())?;
         let oldest = entries.next().transpose()?.filter(|(_, entry)| has_note(entry.value()));
-        if let Some(key) = oldest.map(|(key, _)| key.value().to_vec()) {
+        if let Some((key, entry)) = oldest.map(|(key, entry)| (key.value().to_vec(), entry.value().to_vec()))
+        {
             drop(entries);
-            return note(table, &key, counters);
+            return note(table, &key, entry, counters);
         }
     }
     table.insert([COUNTERS].as_slice(), counters.encode().as_slice())?;
@@ -154,8 +156,12 @@ fn has_note(entry: &[u8]) -> bool {
 }
 
 /// Leaves the counters behind an entry that has a note.
-fn note(table: &mut Table<'_, Bytes, Bytes>, key: &[u8], counters: Counters) -> Result<(), Raw> {
-    let Some(mut entry) = table.get(key)?.map(|entry| entry.value().to_vec()) else { return Ok(()) };
+fn note(
+    table: &mut Table<'_, Bytes, Bytes>,
+    key: &[u8],
+    mut entry: Vec<u8>,
+    counters: Counters,
+) -> Result<(), Raw> {
     replace_note(&mut entry, &counters.note());
     table.insert(key, entry.as_slice())?;
     Ok(())
