@@ -198,7 +198,7 @@ impl Transaction<'_> {
         schema.validate(model)?;
         let (key, row): (_, Arc<dyn Row>) = (model.key()?, Arc::new(M::from_row(model)?));
         if !associations::carries(schema, model) {
-            self.note(schema, key, Some(row))?;
+            self.note(schema, key, Some(row));
             return Ok(());
         }
         let repo = self.repo;
@@ -211,22 +211,17 @@ impl Transaction<'_> {
     fn note_all(&mut self, plan: Plan) -> Result<()> {
         for Change { schema, key, write, within } in plan.into_changes()? {
             let row = if let Write::Put(row) = write { Some(row) } else { None };
-            self.note(schema, key, row)?.within = within;
+            self.note(schema, key, row).within = within;
         }
         Ok(())
     }
 
-    /// Notes a write; of a row whose temporary key is still held, under the key that was given.
-    fn note(&mut self, schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>) -> Result<&mut Pending> {
-        let write = row.map_or(Write::Delete, Write::Put);
-        let change = Change { schema, key, write, within: None };
-        let Change { key, write, .. } = block_on(self.repo.renewed(change))?;
-        let row = if let Write::Put(row) = write { Some(row) } else { None };
+    fn note(&mut self, schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>) -> &mut Pending {
         let place = self.writes.len();
         let new = Pending { place, schema, row: None, within: None };
         let pending = self.writes.entry((schema.model, key)).or_insert(new);
         pending.row = row;
-        Ok(pending)
+        pending
     }
 
     /// Deletes by key, by model or by query.
@@ -251,7 +246,7 @@ impl Transaction<'_> {
             return self.note_all(plan);
         }
         for key in keys {
-            self.note(schema, key, None)?;
+            self.note(schema, key, None);
         }
         Ok(())
     }

@@ -191,28 +191,3 @@ async fn the_deletion_of_a_temporary_key_of_no_row_is_not_sent() {
     let _ = repo.delete::<Team>(17).await.unwrap();
     assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 1);
 }
-
-// Rules: m-key-server-held, w-transaction
-#[tokio::test]
-async fn in_a_transaction_the_last_write_of_a_row_counts_under_whichever_of_its_keys_it_was_made() {
-    let server = Server::default();
-    let repo = memory(&server).await;
-    let held = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
-    settled(&repo).await;
-    let seen = repo
-        .transaction(move |tx| {
-            for (number, name) in [(held.number, "azure"), (17, "navy"), (held.number, "sky")] {
-                tx.upsert(&Team { number, name: name.into(), ..(*held).clone() })?;
-            }
-            let found = [held.number, 17].map(|number| tx.find::<Team>(number));
-            let found = found.into_iter().map(|team| Ok(team?.unwrap().name.clone()));
-            let all = tx.get(larder::Select::<Team>::all())?.len();
-            Ok((found.collect::<larder::Result<Vec<_>>>()?, all))
-        })
-        .await
-        .unwrap();
-    assert_eq!(seen, (vec!["sky".into(), "sky".into()], 1));
-    settled(&repo).await;
-    at_peace(&repo, &server).await;
-    assert_eq!(server.rows::<Team>().await[0].name, "sky");
-}
