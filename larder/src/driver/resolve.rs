@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    CommitOutcome, Entry, EntryState, Error, ErrorKind, Failure, FieldSet, Key, MutationId, Op, PageRow,
-    ParkReason, Query, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
+    CommitOutcome, Entry, EntryState, Error, ErrorKind, Failure, Key, MutationId, PageRow, ParkReason, Query,
+    Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
 };
 
 use super::act::{Acts, Heard};
@@ -68,8 +68,7 @@ impl Acts {
         let attempt = async {
             let mut queue = vec![entry.clone()];
             queue.extend(self.later(entry, stored).await?);
-            let before = self.earlier(entry).await?.last().map_or(0, |last| last.seq);
-            let start = Start::Refused { id: MutationId(self.runtime.uuid()), failure, before };
+            let start = Start::Refused { id: MutationId(self.runtime.uuid()), failure };
             let theirs = theirs(entry, heard.row.as_ref(), now)?;
             let (schema, key) = (entry.schema, &entry.key);
             let rebase = Rebase { schema, key, stored, queue, theirs, start, held: false, now };
@@ -98,28 +97,18 @@ impl Acts {
         entry
     }
 
-    /// Settles an entry that the remote has accepted, if something else was heard of its row meanwhile, which may be
-    /// older than the answer, or newer; or if it went before earlier ones of its row, which are put on it. `None` if there
-    /// is nothing to it.
+    /// Settles an entry that the remote has accepted, if something else was heard of its row meanwhile: that may be
+    /// older than the answer, or newer. `None` if there is nothing to it.
     pub(super) async fn overtaken(
         &self,
         entry: &Entry,
         stored: Option<&StoredRow>,
         answer: Option<&PageRow>,
     ) -> Result<Option<Rebased>> {
-        let Some(stored) = stored else { return Ok(None) };
-        let mut earlier = self.earlier(entry).await?;
-        if earlier.is_empty() && entry.theirs.is_none() {
+        let (Some(stored), Some(heard), Some(sent)) = (stored, &entry.theirs, &entry.row) else {
             return Ok(None);
-        }
-        let schema = entry.schema;
-        let Some(sent) = &entry.row else {
-            return self.deleted_before(entry, stored, earlier).await;
         };
-        // It was written after them, and stands.
-        for earlier in &mut earlier {
-            earlier.changed = earlier.changed.iter().filter(|at| !entry.changed.contains(*at)).collect();
-        }
+        let schema = entry.schema;
         let merged = match answer {
             Some(answer) => overlaid(schema, &**sent, answer)?,
             None => Arc::clone(sent),
@@ -133,15 +122,12 @@ impl Acts {
             extra: extra.clone(),
             at: now,
         };
-        let combined = match &entry.theirs {
-            None => Some(Arc::clone(&merged)),
-            Some(heard) => match &heard.row {
-                Some(heard) => combined(entry, &*merged, &**heard)?.map(|row| Arc::new(row) as Arc<dyn Row>),
-                None => None,
-            },
+        let combined = match &heard.row {
+            Some(heard) => combined(entry, &*merged, &**heard)?,
+            None => None,
         };
         let newest = match combined {
-            Some(row) => known(row),
+            Some(row) => known(Arc::new(row)),
             // Only the remote can tell.
             None => match self.there(entry).await.and_then(|there| theirs(entry, there.as_ref(), now)) {
                 Ok(newest) => newest,
@@ -151,8 +137,7 @@ impl Acts {
                 }
             },
         };
-        let mut queue = earlier;
-        queue.extend(self.later(entry, stored).await?);
+        let queue = self.later(entry, stored).await?;
         let start = Start::Accepted { entry: Box::new(entry.clone()), answered: merged };
         let (key, held) = (&entry.key, false);
         let rebase = Rebase { schema, key, stored, queue, theirs: newest, start, held, now };
@@ -172,35 +157,6 @@ impl Acts {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// The remote has deleted the row, and what was written here before that has nothing left to say.
-    async fn deleted_before(
-        &self,
-        entry: &Entry,
-        stored: &StoredRow,
-        earlier: Vec<Entry>,
-    ) -> Result<Option<Rebased>> {
-        if earlier.is_empty() {
-            return Ok(None);
-        }
-        let next = self.next(entry, Some(stored), None).await?;
-        let now = self.runtime.now();
-        let mut batch =
-            settle::accepted(entry, Some(stored), next.as_ref(), None, &FieldSet::default(), now)?;
-        batch.ops.extend(earlier.iter().map(|earlier| Op::Dequeue(earlier.seq)));
-        let ended = earlier.into_iter().chain([entry.clone()]).map(|entry| (entry, Ended::Done)).collect();
-        Ok(Some(Rebased { batch, ended, ..Rebased::default() }))
-    }
-
-    /// The entries of the row that come before `entry`, which has gone before them.
-    async fn earlier(&self, entry: &Entry) -> Result<Vec<Entry>> {
-        let mut chain = match entry.prev {
-            0 => Vec::new(),
-            prev => self.chain(entry.schema, &entry.key, prev).await?,
-        };
-        chain.retain(|other| other.seq < entry.seq);
-        Ok(chain)
     }
 
     /// The entries of the row that come after `entry`.

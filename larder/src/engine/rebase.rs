@@ -36,10 +36,10 @@ pub(crate) struct Rebase<'a> {
 pub(crate) enum Start {
     /// Nothing but what stands in it.
     Heard,
-    /// It was refused for what the remote has now: it goes on under this identity. `before` is the entry of the row before
-    /// it, which it went before, 0 if there is none.
-    Refused { id: MutationId, failure: Option<Failure>, before: u64 },
-    /// The application has decided about it: it goes on under this identity, if at all. `before` is as above.
+    /// It was refused for what the remote has now: it goes on under this identity.
+    Refused { id: MutationId, failure: Option<Failure> },
+    /// The application has decided about it: it goes on under this identity, if at all. `before` is the entry of the row
+    /// before it, 0 if there is none.
     Settled { id: MutationId, outcome: Outcome, before: u64 },
     /// The entry before it has been accepted. `answered` is what the remote made of it, and what the remote has now may be
     /// newer than that.
@@ -80,9 +80,7 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
     let Rebase { schema, key, stored, .. } = rebase;
     let expect = Expect::Row { schema, key: key.clone(), revision: stored.meta.revision };
     if let (Start::Heard, Some(first)) = (&rebase.start, rebase.queue.first()) {
-        // Where two queues have become one, what may have been sent can stand behind what was not, and is settled first.
-        let sent = rebase.queue.iter().find(|entry| entry.mark.is_some());
-        if let Some(first) = sent.or(Some(first).filter(|first| rebase.held || is_frozen(first))) {
+        if rebase.held || is_frozen(first) {
             return beside(&rebase, first, expect);
         }
         let known = same(schema, ground(first), rebase.theirs.row.as_deref())?;
@@ -180,9 +178,8 @@ impl Run {
         };
         match &rebase.start {
             Start::Heard => {}
-            Start::Refused { id, failure, before } => {
+            Start::Refused { id, failure } => {
                 run.id = Some(*id);
-                run.prev = *before;
                 run.failure.clone_from(failure);
                 run.refused = true;
             }

@@ -25,9 +25,6 @@ impl Engine {
         if self.paused {
             self.unmark(out);
         }
-        for seq in self.window.marked_in_vain() {
-            self.take_back(seq, out);
-        }
         self.apart = self.apart.filter(|until| *until > now.mono);
         if self.stopped() || self.apart.is_some() {
             return;
@@ -56,13 +53,9 @@ impl Engine {
             tracked.is_some_and(|tracked| tracked.marks_alone() && !tracked.maybe_sent)
         };
         for seq in sendable.filter(in_vain).collect::<Vec<_>>() {
-            self.take_back(seq, out);
+            self.window.set(seq, Stage::Settling);
+            out.push(Effect::Settle(seq, Verdict::Unmark));
         }
-    }
-
-    fn take_back(&mut self, seq: u64, out: &mut Vec<Effect>) {
-        self.window.set(seq, Stage::Settling);
-        out.push(Effect::Settle(seq, Verdict::Unmark));
     }
 
     /// The queues of the hosts to which something may go now, and how much.

@@ -62,8 +62,7 @@ pub(crate) fn accepted(
     // What may have been sent is never altered.
     if let Some(next) = next.filter(|next| next.mark.is_none() || next.theirs.is_some()) {
         let mut next = next.clone();
-        let waits = next.mark.is_some() || next.state != EntryState::Ready;
-        if let Some(theirs) = next.theirs.as_mut().filter(|_| waits) {
+        if let Some(theirs) = &mut next.theirs {
             // It waits for a decision about this: what the remote has now.
             (theirs.row, theirs.version) = (Some(Arc::clone(&merged)), version);
         } else {
@@ -72,7 +71,6 @@ pub(crate) fn accepted(
                 next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
             }
             next.base = Some(Arc::clone(&merged));
-            next.theirs = None;
         }
         batch.ops.push(Op::Revise(Box::new(next)));
     }
@@ -363,8 +361,8 @@ impl Ground {
 /// Puts `entries` on another ground: each keeps what it changes and takes the rest from what is under it; one that may
 /// have been sent stays as it is. Gives the row on top; `None` if it is deleted.
 ///
-/// Where the queues of two keys have become one, what was never sent may come before what may have been: that goes first, and
-/// was written later, so what it changes stands.
+/// Where the queues of two keys have become one, what was never sent may come before what may have been: that was written later
+/// and stands, whichever of the two arrives last. So what comes before it says the same of the fields that it changes.
 pub(super) fn restack<'e>(
     batch: &mut Batch,
     schema: &'static Schema,
@@ -372,9 +370,13 @@ pub(super) fn restack<'e>(
     entries: impl Iterator<Item = &'e Entry>,
 ) -> Result<Option<Arc<dyn Row>>> {
     let Ground { row: mut under, version, mut remote } = ground;
+    let entries: Vec<&Entry> = entries.collect();
+    let sent_last = entries.iter().rposition(|entry| entry.mark.is_some()).unwrap_or(0);
     let (mut prev, mut unsent) = (0, false);
-    for entry in entries {
-        let mut entry = entry.clone();
+    for (nth, entry) in entries.iter().enumerate() {
+        let mut entry = (*entry).clone();
+        let behind = entries.get(nth + 1..=sent_last).unwrap_or_default();
+        let sent: Vec<&Entry> = behind.iter().filter(|later| later.mark.is_some()).copied().collect();
         if entry.mark.is_none() {
             if prev == 0 {
                 entry.base_version.clone_from(&version);
@@ -385,10 +387,18 @@ pub(super) fn restack<'e>(
                 (Some(_), Some(_)) if remote => Operation::Update,
                 (Some(_), _) => Operation::Insert,
             };
+            for later in &sent {
+                entry.changed = entry.changed.iter().filter(|at| !later.changed.contains(*at)).collect();
+            }
             entry.row = match (&entry.row, &under) {
                 (Some(intent), Some(under)) => Some(on_top(schema, &**under, &**intent, &entry.changed)?),
                 (intent, _) => intent.clone(),
             };
+            for later in &sent {
+                if let (Some(row), Some(said)) = (&entry.row, &later.row) {
+                    entry.row = Some(on_top(schema, &**row, &**said, &later.changed)?);
+                }
+            }
             unsent = true;
             if entry.operation == Operation::Insert {
                 entry.changed = (0..schema.fields.len()).collect();

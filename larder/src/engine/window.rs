@@ -71,8 +71,6 @@ pub(super) struct Window {
     entries: BTreeMap<u64, Tracked>,
     /// The entries of each row, in order.
     lanes: BTreeMap<Place, BTreeSet<u64>>,
-    /// Of rows of which two queues have become one, the entry that goes before the first of them.
-    ahead: BTreeMap<Place, u64>,
     ties: Ties,
     /// The account in whose name entries are sent.
     account: Option<Arc<str>>,
@@ -143,10 +141,9 @@ impl Window {
         self.live.len()
     }
 
-    /// The first of them that the remote is not known to have, or what goes before it in its row.
+    /// The first of them that the remote is not known to have.
     pub(super) fn first_live(&self) -> Option<u64> {
-        let first = *self.live.difference(&self.acknowledged).next()?;
-        if self.ahead.is_empty() { Some(first) } else { self.turn(&place(&self.entries.get(&first)?.head)) }
+        self.live.difference(&self.acknowledged).next().copied()
     }
 
     /// True if a parked entry stops everything.
@@ -240,7 +237,6 @@ impl Window {
             overtaken: false,
         };
         self.entries.insert(seq, tracked);
-        let mixed = first.filter(|first| *first > seq || maybe_sent).map(|_| place.clone());
         if !aside {
             self.lanes.entry(place).or_default().insert(seq);
         }
@@ -249,7 +245,6 @@ impl Window {
         if let Some(first) = first.filter(|first| *first > seq) {
             self.reenter(first);
         }
-        mixed.iter().for_each(|place| self.rank(place));
         self.weigh(seq);
     }
 
@@ -286,47 +281,6 @@ impl Window {
             self.reenter(seq);
             self.weigh(seq);
         }
-        self.rank(to);
-    }
-
-    /// Finds out which entry of a row goes before the first: where two queues have become one, what is on its way is
-    /// waited for, and what may have been sent goes before what was not. It is altered no more, so it would undo whatever
-    /// was sent before it.
-    fn rank(&mut self, place: &Place) {
-        let lane = self.lanes.get(place);
-        let first = lane.and_then(BTreeSet::first).copied();
-        let is_marked =
-            |seq: &u64| self.entries.get(seq).is_some_and(|tracked| tracked.head.marked.is_some());
-        let turn = lane.and_then(|lane| {
-            let busy = self.busy.intersection(lane).next();
-            let marked = || lane.iter().find(|seq| is_marked(seq) && self.ties.is_free(**seq));
-            busy.or_else(marked).copied().filter(|turn| Some(*turn) != first)
-        });
-        let former = match turn {
-            Some(turn) => self.ahead.insert(place.clone(), turn),
-            None => self.ahead.remove(place),
-        };
-        if former != turn {
-            for seq in [turn, former, first].into_iter().flatten() {
-                self.reenter(seq);
-                self.weigh(seq);
-            }
-        }
-    }
-
-    /// What was marked, and never sent, where two queues have become one: it can still go in its order.
-    pub(super) fn marked_in_vain(&self) -> Vec<u64> {
-        let in_vain = |seq: &u64| {
-            let tracked = self.entries.get(seq);
-            tracked.is_some_and(|tracked| tracked.stage == Stage::Ready && !tracked.maybe_sent)
-        };
-        self.ahead.values().copied().filter(in_vain).collect()
-    }
-
-    /// Whose turn it is in a row.
-    fn turn(&self, place: &Place) -> Option<u64> {
-        let ahead = self.ahead.get(place).copied();
-        ahead.or_else(|| self.lanes.get(place)?.first().copied())
     }
 
     /// Takes in entries that are other than they were known, and forgets those that are gone. What a load brings that is
@@ -448,9 +402,6 @@ impl Window {
                 self.lanes.remove(&place);
             }
         }
-        if self.ahead.contains_key(&place) {
-            self.rank(&place);
-        }
         for next in freed {
             self.reenter(next);
             self.weigh(next);
@@ -470,18 +421,13 @@ impl Window {
         let mut open = vec![of];
         while let Some(seq) = open.pop() {
             let Some(tracked) = self.entries.get(&seq) else { continue };
-            let place = place(&tracked.head);
-            let ahead = self.ahead.get(&place).copied();
-            let lane = self.lanes.get(&place).filter(|_| ahead != Some(seq));
-            let others = |other: &u64| ahead != Some(*other);
-            let before = lane.and_then(|lane| lane.range(..seq).copied().rfind(others).or(ahead));
+            let lane = self.lanes.get(&place(&tracked.head));
+            let before = lane.and_then(|lane| lane.range(..seq).next_back().copied());
             let stuck = tracked.is_stopped()
                 || before.into_iter().chain(self.ties.waits(seq)).any(|other| !self.live.contains(&other));
             let changed = if stuck { self.live.remove(&seq) } else { self.live.insert(seq) };
             if changed || seq == of {
-                let lane = self.lanes.get(&place);
-                let from = if ahead == Some(seq) { 0 } else { seq.saturating_add(1) };
-                open.extend(lane.and_then(|lane| lane.range(from..).copied().find(others)));
+                open.extend(self.follower(seq));
                 open.extend(self.ties.held(seq));
             }
         }
@@ -500,11 +446,7 @@ impl Window {
         let stood = tracked.is_stopped();
         change(tracked);
         let stands = tracked.is_stopped();
-        let row = if self.ahead.is_empty() { None } else { Some(place(&tracked.head)) };
         self.enter(seq);
-        if let Some(row) = row.filter(|row| self.ahead.contains_key(row)) {
-            self.rank(&row);
-        }
         if stood != stands {
             self.weigh(seq);
         }
@@ -576,9 +518,10 @@ impl Window {
         self.add(Head { parked: Some(reason), ..head });
     }
 
-    /// True if it is the entry's turn in its row, and it waits for none of another.
+    /// True for the first entry of its row, if it waits for none of another.
     fn is_free(&self, tracked: &Tracked) -> bool {
-        self.turn(&place(&tracked.head)) == Some(tracked.head.seq) && self.ties.is_free(tracked.head.seq)
+        let lane = self.lanes.get(&place(&tracked.head));
+        lane.and_then(BTreeSet::first) == Some(&tracked.head.seq) && self.ties.is_free(tracked.head.seq)
     }
 
     fn enter(&mut self, seq: u64) {
