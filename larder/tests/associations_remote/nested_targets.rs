@@ -412,7 +412,6 @@ async fn a_row_stands_within_one_that_has_got_its_key_whoever_still_holds_the_te
     let given = repo.upsert(&held).await.unwrap().accepted().await.unwrap().number;
     settled(&repo).await;
     stubs.forget_calls();
-
     let moved = Step { number: 40, ticket: One::to(held.number), text: "moved".into() };
     let _ = repo.upsert(&Ticket { steps: Many::of([moved]), ..held }).await.unwrap();
     settled(&repo).await;
