@@ -18,7 +18,8 @@ use crate::row::Row;
 use crate::schema::{FieldDef, Schema};
 use crate::value::ValueRef;
 
-/// The head of a stored entry. Named, so that later versions can add to it.
+/// The head of a stored entry. Named, so that later versions can add to it; a name has less than 32 bytes, or
+/// [`glance_at_entry`] takes the head for a malformed one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Head<'a> {
     prev: u64,
@@ -217,13 +218,13 @@ pub struct Glance<'a> {
 /// # Errors
 /// As [`decode_entry`].
 pub fn glance_at_entry(bytes: &[u8]) -> Result<Glance<'_>> {
-    let (parked, _, note) = take_apart(bytes, |head| is_parked(head).ok_or_else(malformed))?;
+    let (parked, _, note) = take_apart(bytes, |head| standing(head).ok_or_else(malformed))?;
     Ok(Glance { parked, note })
 }
 
-/// Whether the body of the remote's row follows on this head, and whether the entry is parked. What else is in the head is
-/// gone past: `Head` with all but two of its fields ignored takes ten times as long.
-fn is_parked(head: &[u8]) -> Option<(bool, bool)> {
+/// Whether there is a body of the remote's row behind the two others, and whether the entry is parked. What else is in the
+/// head is gone past: to deserialize it and ignore the rest takes several times as long.
+fn standing(head: &[u8]) -> Option<(bool, bool)> {
     let mut cursor = Cursor(head);
     let (mut theirs, mut parked) = (false, None);
     for _ in 0..cursor.map().ok()? {

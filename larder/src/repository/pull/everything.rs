@@ -181,12 +181,14 @@ impl Run<'_, '_> {
             };
             let query = Query::all();
             let swept = match repo.sweep(schema, &query, &seen, &self.asked, after, &trace).await {
-                // What has come is not known any more: the next pull begins anew.
-                Err(error) if noted && error.kind() == ErrorKind::Corrupt => {
-                    repo.clear_notes(schema, at, self.asked.wipes).await?;
+                Err(error) => {
+                    if seen.is_damaged(&*repo.shared.store, schema).await {
+                        // What has come is not known any more: the next pull begins anew.
+                        repo.clear_notes(schema, at, self.asked.wipes).await?;
+                    }
                     return Err(error);
                 }
-                swept => swept?,
+                Ok(swept) => swept,
             };
             self.pulled.changed += swept.removed;
             match self.doubt(swept).await? {

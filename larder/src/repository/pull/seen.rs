@@ -44,6 +44,20 @@ impl Seen {
         }
         Ok(keys)
     }
+
+    /// Whether a note can't be read, now or ever.
+    pub(in crate::repository) async fn is_damaged(&self, store: &dyn Store, schema: &'static Schema) -> bool {
+        let Self::Noted(pages) = self else { return false };
+        for page in 0..*pages {
+            let note = store.cursor(&Context::new(), &scope(schema, page)).await;
+            let read =
+                note.and_then(|note| note.map_or(Ok(()), |note| range(&note).and(keys(&note)).map(drop)));
+            if read.is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Notes the keys of a page; of none, that there is nothing to note, whatever another pull has left there.
@@ -68,13 +82,22 @@ pub(in crate::repository) fn forgotten(schema: &'static Schema, page: u64) -> Op
 
 /// The keys of a note; none of those that can't be between these two.
 fn read(note: &str, least: &Key, greatest: &Key) -> Result<Vec<Key>> {
-    let damaged = || Error::new(ErrorKind::Corrupt, "the note of what a pull has seen is damaged; pull anew");
-    let (range, keys) = note.split_once('\n').ok_or_else(damaged)?;
-    let (first, last): (Key, Key) = serde_json::from_str(range).map_err(|error| damaged().because(error))?;
-    if last < *least || first > *greatest {
-        return Ok(Vec::new());
-    }
+    let (first, last) = range(note)?;
+    if last < *least || first > *greatest { Ok(Vec::new()) } else { keys(note) }
+}
+
+fn range(note: &str) -> Result<(Key, Key)> {
+    let (range, _) = note.split_once('\n').ok_or_else(damaged)?;
+    serde_json::from_str(range).map_err(|error| damaged().because(error))
+}
+
+fn keys(note: &str) -> Result<Vec<Key>> {
+    let (_, keys) = note.split_once('\n').ok_or_else(damaged)?;
     serde_json::from_str(keys).map_err(|error| damaged().because(error))
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Corrupt, "the note of what a pull has seen is damaged; pull anew")
 }
 
 /// The name under which a page is noted.
