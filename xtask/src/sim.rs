@@ -33,7 +33,7 @@ const CAMPAIGNS: [(&str, &str); 12] = [
     ("campaigns", "single::at_most_once_is_never_repeated_blindly"),
     ("campaigns", "poison::poisoned_queues"),
     ("campaigns", "outage::clients_after_an_outage"),
-    ("campaigns", "outage::clients_who_are_asked_to_come_back"),
+    ("campaigns", "outage::clients_who_are_asked_to_come_back_at_one_moment_do_not_come_at_one_moment"),
     ("campaigns", "errands::requests"),
     ("campaigns", "errands::parted_hosts"),
     ("campaigns", "lists::lists_paged_by_number"),
@@ -160,6 +160,20 @@ mod tests {
         let page = page(&lines(CAMPAIGNS.len())).unwrap();
         assert!(page.starts_with("# Simulated campaigns\n"));
         assert!(page.contains("| campaign 10 | 10 worlds | lost: 0 |"), "{page}");
+    }
+
+    #[test]
+    fn each_campaign_is_a_test() {
+        for (target, campaign) in CAMPAIGNS {
+            let (file, test) = campaign.split_once("::").unwrap_or(("main", campaign));
+            let path = root().join(format!("harness/sim/tests/{target}/{file}.rs"));
+            let source = fs::read_to_string(&path).unwrap();
+            assert!(
+                source.contains(&format!("#[test]\nfn {test}() {{")),
+                "{campaign}: not in {}",
+                path.display()
+            );
+        }
     }
 
     #[test]
