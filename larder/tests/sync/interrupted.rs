@@ -1,7 +1,7 @@
 //! What a remote says in the middle of a pull, and what is noted of pulls that come to no end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use larder::core::{Batch, Context, DeltaScope, Op, Store};
 use larder::{ErrorKind, Memory, ReadPolicy, Remark, Repository, Select, SyncReport};
@@ -133,6 +133,24 @@ async fn of_what_has_come_a_note_that_can_not_be_read_is_an_error_once() {
     server.write(&name(0), None).await;
     let report = sync(&repo).await.unwrap();
     assert!(report.is_complete() && !is_resumed(&report), "{report:?}");
+    assert_eq!(here(&repo).await, server.notes().await);
+}
+
+// Rules: s-resume, r-panic-store
+#[tokio::test]
+async fn a_store_that_fails_while_what_is_gone_is_removed_does_not_begin_the_pull_anew() {
+    let (server, disk) = known(DeltaScope::Nothing, 7).await;
+    server.write(&name(0), None).await;
+    let (store, faults) = Faulty::over(&disk, 1);
+    let repo = server.repo(store).await;
+    // What comes after the last of three pages is the removal.
+    let pages = AtomicUsize::new(0);
+    let held =
+        faults.gates.hold(move |call| call.notes("pull/Note") && pages.fetch_add(1, Ordering::SeqCst) == 2);
+    let fails = held.during(async { faults.panic_at("commit", 1) });
+    let (failed, ()) = tokio::join!(sync(&repo), fails);
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(is_resumed(&sync(&repo).await.unwrap()));
     assert_eq!(here(&repo).await, server.notes().await);
 }
 

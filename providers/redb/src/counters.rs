@@ -133,10 +133,11 @@ pub(crate) fn write(
         if let Some((seq, said)) = noted
             && newest == Some(seq)
         {
+            if said == counters {
+                return Ok(());
+            }
             let key = codec::outbox_key(seq);
-            let stale = said != counters;
-            let entry =
-                if stale { table.get(key.as_slice())?.map(|entry| entry.value().to_vec()) } else { None };
+            let entry = table.get(key.as_slice())?.map(|entry| entry.value().to_vec());
             return entry.map_or(Ok(()), |entry| note(table, &key, entry, counters));
         }
         let mut entries = table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice())?;

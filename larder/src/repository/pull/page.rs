@@ -63,7 +63,7 @@ pub(in crate::repository) struct Asides {
 }
 
 impl Asides {
-    /// Adds those of a page. Of a row that it tells of, it counts and none before.
+    /// Adds those of a page. What was set aside before of a row that the page tells of is dropped.
     pub(in crate::repository) fn add(&mut self, schema: &'static Schema, kept: &Kept) {
         if !self.rows.is_empty() {
             let told: HashSet<&Key> =
@@ -344,5 +344,34 @@ fn row_of(op: &Op) -> Option<(&'static Schema, Key)> {
             Some((schema, key.clone()))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parcel;
+
+    // Rules: s-aside
+    #[test]
+    fn what_was_set_aside_is_dropped_once_a_page_tells_of_the_row_again_whatever_it_tells() {
+        let (schema, key) = (parcel::schema(), Key::from("1"));
+        let error = Arc::new(Error::new(ErrorKind::Invalid, "another row has that"));
+        let aside = Aside { schema, key: Some(key.clone()), row: None, error };
+        let first = Kept { asides: vec![aside], ..Kept::default() };
+        let another = Kept { written: vec![Key::from("2")], ..Kept::default() };
+        let keys = vec![key];
+        for told in [
+            Kept { written: keys.clone(), ..Kept::default() },
+            Kept { unchanged: keys.clone(), ..Kept::default() },
+            Kept { deleted: keys, ..Kept::default() },
+        ] {
+            let mut asides = Asides::default();
+            asides.add(schema, &first);
+            asides.add(schema, &another);
+            assert_eq!(asides.rows.len(), 1, "of another row");
+            asides.add(schema, &told);
+            assert!(asides.is_empty(), "{told:?}");
+        }
     }
 }
