@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use larder::core::runtime::BoxFuture;
 use larder::rest::{Host, Rest};
-use larder::{Idempotency, ParkReason, Redb, Repository, RequestSettings};
+use larder::{Idempotency, ParkReason, Redb, Repository, RequestSettings, Runtime, Timestamp, TokioRuntime};
 
 use crate::server::{Server, Turn};
 use crate::{API, parked, quick, soon};
@@ -16,13 +18,53 @@ const FILE: &str = "requests-1.redb";
 /// Set by `cargo xtask fixtures`.
 const WRITE: &str = "LARDER_FIXTURES";
 
+/// When the file is written: what may have been sent then is repeated for as long as the server knows its key.
+const WRITTEN: &str = "2026-11-26T12:00:00Z";
+
+/// A runtime whose wall clock stands still.
+#[derive(Debug)]
+struct At(TokioRuntime, Timestamp);
+
+impl Runtime for At {
+    fn now(&self) -> Timestamp {
+        self.1
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration)
+    }
+
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        self.0.spawn(name, task);
+    }
+
+    fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.0.blocking(name, work);
+    }
+
+    fn in_place(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) {
+        self.0.in_place(name, work);
+    }
+}
+
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requests/golden").join(FILE)
 }
 
-async fn open(file: &Path, server: &Arc<Server>) -> Repository {
+/// Opens the file so long after it was written.
+async fn open(file: &Path, server: &Arc<Server>, after: Duration) -> Repository {
+    let now = WRITTEN.parse::<Timestamp>().unwrap() + after;
     let rest = Rest::at(API).host(Host::at("https://uploads.example.com"));
     Repository::builder()
+        .runtime(Arc::new(At(TokioRuntime::current().unwrap(), now)))
         .store(Redb::at(file))
         .remote(rest.transport(Arc::clone(server).service()))
         .requests(RequestSettings::new())
@@ -36,7 +78,7 @@ async fn open(file: &Path, server: &Arc<Server>) -> Repository {
 /// One that was refused, one of unknown outcome, and two that were not sent.
 async fn write(file: &Path) {
     let server = Server::new();
-    let repo = open(file, &server).await;
+    let repo = open(file, &server, Duration::ZERO).await;
     server.next("/refused", Turn::Say(422, "no"));
     server.next("/uncertain", Turn::LoseReply);
     for path in ["/refused", "/uncertain"] {
@@ -52,6 +94,13 @@ async fn write(file: &Path) {
     repo.close().await;
 }
 
+/// A copy of the golden file.
+fn copy(folder: &tempfile::TempDir) -> PathBuf {
+    let file = folder.path().join("app.redb");
+    std::fs::copy(golden(), &file).unwrap();
+    file
+}
+
 // Rules: o-requests
 #[tokio::test(flavor = "multi_thread")]
 async fn golden_requests() {
@@ -60,9 +109,8 @@ async fn golden_requests() {
         write(&golden()).await;
     }
     let (folder, server) = (tempfile::tempdir().unwrap(), Server::new());
-    let file = folder.path().join("app.redb");
-    std::fs::copy(golden(), &file).unwrap();
-    let repo = open(&file, &server).await;
+    let file = copy(&folder);
+    let repo = open(&file, &server, Duration::from_secs(3_600)).await;
     soon(repo.outbox().settled()).await;
     let left = parked(&repo, 2).await;
     let why: Vec<_> =
@@ -89,5 +137,18 @@ async fn golden_requests() {
         (Some("application/json"), Some("text/plain"))
     );
     assert!(repo.check().await.unwrap().is_sound());
+    repo.close().await;
+}
+
+// Rules: o-requests, o-key-life
+#[tokio::test(flavor = "multi_thread")]
+async fn a_golden_request_whose_key_the_server_has_forgotten_waits_for_a_decision() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Server::new());
+    let repo = open(&copy(&folder), &server, 2 * Idempotency::KEY_LIFE).await;
+    soon(repo.outbox().settled()).await;
+    let left = parked(&repo, 3).await;
+    let keyed = left.iter().find(|left| left.request.as_ref().unwrap().target == "/keyed?a=b").unwrap();
+    assert_eq!(keyed.parked, Some(ParkReason::Uncertain));
+    assert_eq!(server.done(), ["uploads.example.com PUT /a.pdf %PDF"]);
     repo.close().await;
 }
