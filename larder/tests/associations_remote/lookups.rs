@@ -1,12 +1,17 @@
 //! References by other fields than the key.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use larder::rest::{Endpoint, FilterOp};
-use larder::{ErrorKind, Memory, Model, One, Remark, Repository, Rest, Select};
+use larder::{Budget, ErrorKind, Memory, Model, One, Remark, Repository, Rest, Select};
 use larder_stubs::{Collection, Filters, Stubs, Variant};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{Person, User, Visit, asked, here, repo, users};
+use super::{Person, User, Visit, asked, here, repo, repo_by, users};
+use crate::support::clock::{Clock, rest};
+use crate::support::soon;
 
 fn visits(rows: impl IntoIterator<Item = Value>) -> Stubs {
     Stubs::new().collection(users()).collection(Collection::at("visits").rows(rows))
@@ -172,4 +177,25 @@ async fn references_that_lead_nowhere_are_followed_twice_however_long_they_are()
     let ways: Vec<String> = ["b", "c", "d", "nothing"].map(|name| format!("tasks name={name}")).into();
     let all = [vec!["tasks name=a".to_owned()], ways.clone(), ways].concat();
     assert_eq!(asked(&stubs), all, "for the row with others, and for it alone");
+}
+
+// Rules: m-assoc-remote, s-until
+#[tokio::test]
+async fn a_deadline_stops_a_pull_that_asks_who_is_meant_and_hears_nothing() {
+    const LONG: Duration = Duration::from_secs(10);
+    let clock = Arc::new(Clock::new());
+    let ada = json!([{ "login": "ada", "email": "ada@example.com", "bio": null }]);
+    let late = Variant::new("GET users?email=ada@example.com").json(ada).delay(2 * LONG);
+    let stubs = Stubs::new().on("visits", json!([visit(1, "ada@example.com")])).variant(late);
+    let repo = repo_by(&stubs.clone().runtime(clock.clone()), clock.clone()).await;
+    for (patience, left, rows) in [(LONG, &["Visit"][..], 0), (3 * LONG, &[], 1)] {
+        let sync = repo.sync_until(patience, Budget::unlimited()).model::<Visit>().unwrap();
+        let syncing = tokio::spawn(sync.into_future());
+        rest().await;
+        assert_eq!(asked(&stubs), ["visits", "users email=ada@example.com"]);
+        clock.advance(patience.min(2 * LONG)).await;
+        let report = soon(syncing).await.unwrap().unwrap();
+        assert_eq!((&report.models_left[..], here::<Visit>(&repo).await.len()), (left, rows));
+        stubs.forget_calls();
+    }
 }

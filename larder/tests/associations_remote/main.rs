@@ -19,8 +19,10 @@ mod nested_targets;
 mod ordering;
 mod recorded;
 
+use std::sync::Arc;
+
 use larder::rest::{Endpoint, FilterOp};
-use larder::{Many, Memory, Model, One, ReadPolicy, Repository, Rest, Select};
+use larder::{Many, Memory, Model, One, ReadPolicy, Repository, Rest, Runtime, Select, TokioRuntime};
 use larder_stubs::{Call, Collection, Filters, Stubs};
 use serde_json::{Value, json};
 
@@ -97,6 +99,11 @@ pub(crate) struct Person {
 /// A repository over memory, with a server of stubs. The server filters users by key, login and e-mail address, and
 /// people by name.
 pub(crate) async fn repo(stubs: &Stubs) -> Repository {
+    repo_by(stubs, Arc::new(TokioRuntime::current().unwrap())).await
+}
+
+/// The same on a runtime.
+pub(crate) async fn repo_by(stubs: &Stubs, runtime: Arc<dyn Runtime>) -> Repository {
     let users = Endpoint::new("/users").filter_op(User::LOGIN, FilterOp::AnyOf, "login").filter_op(
         User::EMAIL,
         FilterOp::AnyOf,
@@ -112,6 +119,7 @@ pub(crate) async fn repo(stubs: &Stubs) -> Repository {
         .model::<Person>(people)
         .transport(stubs.clone());
     Repository::builder()
+        .runtime(runtime)
         .store(Memory::new())
         .remote(rest)
         .model::<User>()

@@ -4,9 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use larder::{Budget, ErrorKind, Memory, ReadPolicy, Remark, Repository, Select, SyncEvent, WritePolicy};
+use larder::core::DeltaScope;
+use larder::{
+    Budget, ErrorKind, Memory, ReadPolicy, Remark, Repository, Select, SyncEvent, SyncReport, WritePolicy,
+};
+use rstest::rstest;
 
 use crate::server::{Server, name, opened};
+use crate::support::clock::{Clock, rest};
 use crate::support::{Note, User, note, soon};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -68,6 +73,70 @@ async fn a_pull_that_goes_on_and_hears_nothing_in_time_goes_on_later() {
     assert_eq!((report.pulled, report.models_left), (0, vec!["Note"]));
     server.hangs.store(false, Ordering::SeqCst);
     assert_eq!(repo.sync().model::<Note>().unwrap().await.unwrap().pulled, 14);
+}
+
+/// Why a pull asks for single rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Single {
+    /// One did not come, of a list that others have moved on.
+    InDoubt,
+    /// One could not be read by the last pull of changes.
+    Unread,
+    /// One could not be read before the pull was broken off.
+    UnreadBefore,
+}
+
+// Rules: s-until, s-aside
+#[rstest]
+#[tokio::test]
+async fn a_deadline_stops_a_pull_that_asks_for_single_rows_and_hears_nothing(
+    #[values(Single::InDoubt, Single::Unread, Single::UnreadBefore)] single: Single,
+) {
+    let server = Server::telling(Memory::new().delta_page(2)).await;
+    server.page.store(2, Ordering::SeqCst);
+    if single != Single::Unread {
+        *server.scope.lock().unwrap() = DeltaScope::Nothing;
+    }
+    server.fill(6).await;
+    let clock = Clock::new();
+    let repo = server.builder(opened(Memory::new()).await).runtime(Arc::new(clock.clone()));
+    let repo = repo.build().await.unwrap();
+    match single {
+        Single::InDoubt => {
+            repo.sync().model::<Note>().unwrap().await.unwrap();
+            server.numbered.store(true, Ordering::SeqCst);
+            server.write(&name(5), None).await;
+        }
+        Single::Unread => {
+            server.misfits.lock().unwrap().insert(name(1));
+            repo.sync().model::<Note>().unwrap().await.unwrap();
+        }
+        Single::UnreadBefore => {
+            server.misfits.lock().unwrap().insert(name(1));
+            server.answers.store(2, Ordering::SeqCst);
+            repo.sync().model::<Note>().unwrap().await.unwrap_err();
+            server.answers.store(usize::MAX, Ordering::SeqCst);
+        }
+    }
+    server.misfits.lock().unwrap().clear();
+    server.asked();
+
+    *server.silent.lock().unwrap() = Some("key");
+    let until = repo.sync_until(LONG, Budget::unlimited()).model::<Note>().unwrap();
+    let syncing = tokio::spawn(until.into_future());
+    rest().await;
+    assert_eq!(server.asked().last().unwrap(), "key Note");
+    clock.advance(LONG).await;
+    let report: SyncReport = soon(syncing).await.unwrap().unwrap();
+    assert_eq!(report.models_left, ["Note"]);
+    // Nothing was heard, so nothing has become of it.
+    let here = if single == Single::InDoubt { 6 } else { 5 };
+    assert_eq!(count(&repo).await, here);
+
+    *server.silent.lock().unwrap() = None;
+    let report = soon(repo.sync().model::<Note>().unwrap().into_future()).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(count(&repo).await, server.notes().await.len());
 }
 
 // Rules: s-progress

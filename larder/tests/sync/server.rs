@@ -70,6 +70,8 @@ pub(crate) struct Server {
     pub(crate) fails: Mutex<Option<(&'static str, ErrorKind, u16)>>,
     /// As long as it is true, nothing comes back.
     pub(crate) hangs: AtomicBool,
+    /// What it is asked, as far as that begins so, never comes back.
+    pub(crate) silent: Mutex<Option<&'static str>>,
     /// What it was asked for.
     pub(crate) asked: Mutex<Vec<String>>,
     mutations: AtomicU64,
@@ -120,6 +122,7 @@ impl Server {
             refuses: Mutex::default(),
             fails: Mutex::default(),
             hangs: AtomicBool::new(false),
+            silent: Mutex::default(),
             asked: Mutex::default(),
             mutations: AtomicU64::new(1),
         })
@@ -281,6 +284,10 @@ impl Provider for Server {
                 schema.model,
                 token.as_deref().map_or(String::new(), |token| format!(" {token}"))
             ))?;
+            let silent = *self.silent.lock().unwrap();
+            if silent.is_some_and(|begins| what.starts_with(begins)) {
+                std::future::pending::<()>().await;
+            }
         }
         let tag = self.store.revision().to_string();
         let tagged = self.tags.load(Ordering::SeqCst) && query.as_key().is_none();

@@ -17,7 +17,8 @@ impl Run<'_, '_> {
     ) -> Result<bool> {
         let schema = self.schema;
         let again = strays.keys.iter().chain(&strays.pending).cloned().collect();
-        let (again, mut left, mut noted) = (self.ask_again(again).await?, Strays::default(), strays);
+        let Some(again) = self.ask_again(again).await? else { return Ok(true) };
+        let (mut left, mut noted) = (Strays::default(), strays);
         loop {
             let cx = self.repo.cx();
             let asking = delta.changes(&cx, schema, Some(&cursor));
@@ -35,6 +36,7 @@ impl Run<'_, '_> {
             self.expects(page.total);
             let (more, next) = (page.more, page.cursor);
             let part = Part { rows: page.rows, deleted: page.deleted, misfits: page.misfits };
+            let Some(part) = self.looked_up(part).await? else { return Ok(true) };
             let moved = (next != cursor).then(|| delta_op(schema, Some(next.clone())));
             let note = |kept: &Kept| {
                 let mut strays = left.clone();

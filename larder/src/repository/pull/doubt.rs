@@ -60,7 +60,8 @@ impl Run<'_, '_> {
             if self.is_spent() {
                 return Ok(None);
             }
-            left = left.and(&self.ask_again(keys.to_vec()).await?);
+            let Some(again) = self.ask_again(keys.to_vec()).await? else { return Ok(None) };
+            left = left.and(&again);
             for key in keys {
                 let gone = repo.shared.store.load(&repo.cx(), schema, key).await?.is_none();
                 self.pulled.changed += u64::from(gone);

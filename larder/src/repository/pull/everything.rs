@@ -109,12 +109,14 @@ impl Run<'_, '_> {
                 }
             }
         };
-        match repo.in_time(self.pulling.limits, asking).await {
-            None => Ok(Asking::Late),
-            Some(Ok(got)) => Ok(Asking::Got(Box::new(got))),
-            Some(Err(error)) if refuses(&error) => Ok(Asking::Refused(error)),
-            Some(Err(error)) => Err(error),
-        }
+        let mut got = match repo.in_time(self.pulling.limits, asking).await {
+            None => return Ok(Asking::Late),
+            Some(Err(error)) if refuses(&error) => return Ok(Asking::Refused(error)),
+            Some(got) => got?,
+        };
+        let Some(part) = self.looked_up(got.part).await? else { return Ok(Asking::Late) };
+        got.part = part;
+        Ok(Asking::Got(Box::new(got)))
     }
 
     /// Stores a page, with how far the pull has come by it.
@@ -166,7 +168,8 @@ impl Run<'_, '_> {
             self.pulled.remarks.push(Remark::Row { model, key: None, error });
             self.asides.more += others;
         }
-        let asked_again = self.ask_again(earlier.keys).await?;
+        // What was noted of the pages says that these are still to be asked for.
+        let Some(asked_again) = self.ask_again(earlier.keys).await? else { return Ok(()) };
         let mut strays = std::mem::take(&mut at.strays);
         strays.settle(schema, &self.asides);
         let mut strays = strays.and(&asked_again);

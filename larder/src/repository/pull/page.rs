@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use larder_core::association::reached;
 use larder_core::{
-    CommitOutcome, Entry, Error, ErrorKind, Expect, Key, Misfit, Op, Operation, PageRow, Result, RowState,
-    Schema, StoredRow, Theirs, Timestamp,
+    Brought, CommitOutcome, Entry, Error, ErrorKind, Expect, Key, Misfit, Op, Operation, PageRow, Result,
+    RowState, Schema, StoredRow, Theirs, Timestamp,
 };
 
 use crate::changes::Touches;
@@ -42,6 +42,16 @@ pub(in crate::repository) struct Part {
     pub(in crate::repository) rows: Vec<PageRow>,
     pub(in crate::repository) deleted: Vec<Key>,
     pub(in crate::repository) misfits: Vec<Misfit>,
+}
+
+impl Part {
+    /// Whether it is still to be found out which rows some of these, or of those that stood within them, refer to.
+    pub(super) fn looks_up(&self) -> bool {
+        let looks = |brought: &Brought| {
+            !brought.lookups.is_empty() || brought.rows.iter().any(|row| !row.lookups.is_empty())
+        };
+        self.rows.iter().filter_map(|row| row.brought.as_deref()).any(looks)
+    }
 }
 
 /// A row that could not be stored.
@@ -139,12 +149,12 @@ impl Repository {
         above: &Above,
         note: Note<'_>,
     ) -> Result<Kept> {
+        let part = self.looked_up(schema, part, above).await?;
         let misfit = |misfit: Misfit| Aside { schema, key: misfit.key, row: None, error: misfit.error };
         let mut asides: Vec<Aside> = part.misfits.into_iter().map(misfit).collect();
-        let rows = self.looked_up(schema, part.rows, above, &mut asides).await?;
-        let (mut arrivals, mut came) = (Arrivals::default(), Vec::with_capacity(rows.len()));
+        let (mut arrivals, mut came) = (Arrivals::default(), Vec::with_capacity(part.rows.len()));
         came.extend(asides.iter().filter_map(|aside| aside.key.clone()));
-        for row in rows {
+        for row in part.rows {
             match schema.key_of(&*row.row) {
                 Ok(key) => {
                     came.push(key.clone());
@@ -268,34 +278,36 @@ impl Repository {
         Ok(())
     }
 
-    /// The rows with their references looked up. Where that fails for the page, each row is looked at by itself.
-    async fn looked_up(
+    /// The page with the references of its rows looked up, unless they are already. Where that fails for the page, each
+    /// row is looked at by itself, and one that can't be read so is no row of the page any more.
+    pub(super) async fn looked_up(
         &self,
         schema: &'static Schema,
-        mut rows: Vec<PageRow>,
+        mut part: Part,
         above: &Above,
-        asides: &mut Vec<Aside>,
-    ) -> Result<Vec<PageRow>> {
-        let refers = |row: &PageRow| row.brought.is_some();
-        let before = if rows.iter().any(refers) { rows.clone() } else { Vec::new() };
-        match self.look_up(schema, &mut rows, above).await {
-            Ok(()) => return Ok(rows),
+    ) -> Result<Part> {
+        if !part.looks_up() {
+            return Ok(part);
+        }
+        let before = part.rows.clone();
+        match self.look_up(schema, &mut part.rows, above).await {
+            Ok(()) => return Ok(part),
             Err(error) if stands_aside(&error) && !above.is_nested() => {}
             Err(error) => return Err(error),
         }
-        let mut good = Vec::with_capacity(before.len());
+        part.rows.clear();
         for row in before {
             let mut one = vec![row];
             match self.look_up(schema, &mut one, above).await {
-                Ok(()) => good.append(&mut one),
+                Ok(()) => part.rows.append(&mut one),
                 Err(error) if stands_aside(&error) => {
                     let key = one.first().and_then(|row| schema.key_of(&*row.row).ok());
-                    asides.push(Aside { schema, key, row: None, error: Arc::new(error) });
+                    part.misfits.push(Misfit { key, error: Arc::new(error) });
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(good)
+        Ok(part)
     }
 
     /// Tries the rows again that could not be stored, together: what stood in the way of one may have come after it, or

@@ -140,6 +140,18 @@ impl Run<'_, '_> {
         self.everything(source, broken).await
     }
 
+    /// The page with the references of its rows looked up, for which the remote may be asked; `None` if the time is up
+    /// before.
+    pub(super) async fn looked_up(&self, part: Part) -> Result<Option<Part>> {
+        // A page that is here by then, and asks for nothing, is stored.
+        if !part.looks_up() {
+            return Ok(Some(part));
+        }
+        let above = Above::default();
+        let looking = self.repo.looked_up(self.schema, part, &above);
+        self.repo.in_time(self.pulling.limits, looking).await.transpose()
+    }
+
     /// Stores a page, and counts it.
     pub(super) async fn store(&mut self, part: Part, note: Note<'_>) -> Result<Kept> {
         let rows = (part.rows.len() + part.deleted.len()) as u64;
@@ -177,10 +189,16 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Asks for single rows again. Gives those that still can't be stored, and those that something is pending for.
-    pub(super) async fn ask_again(&mut self, keys: Vec<Key>) -> Result<Strays> {
+    /// Asks for single rows again. Gives those that still can't be stored, and those that something is pending for; `None`
+    /// if the time is up before.
+    pub(super) async fn ask_again(&mut self, keys: Vec<Key>) -> Result<Option<Strays>> {
         let mut left = Strays::default();
-        for (key, outcome) in self.repo.ask_each(self.schema, keys).await {
+        if keys.is_empty() {
+            return Ok(Some(left));
+        }
+        let asking = self.repo.ask_each(self.schema, keys);
+        let Some(asked) = self.repo.in_time(self.pulling.limits, asking).await else { return Ok(None) };
+        for (key, outcome) in asked {
             match outcome {
                 Ok(()) => {
                     let stored = self.repo.shared.store.load(&self.repo.cx(), self.schema, &key).await?;
@@ -198,7 +216,7 @@ impl Run<'_, '_> {
                 }
             }
         }
-        Ok(left)
+        Ok(Some(left))
     }
 
     /// What is known from here on, in one transaction: that everything is here, unless it is not.
