@@ -2,6 +2,7 @@
 
 use larder::{Many, One, ParkReason, Stored, WritePolicy};
 use larder_stubs::{Answer, Collection, Stubs, Variant};
+use rstest::rstest;
 use serde_json::json;
 
 use super::{Issue, User, here, repo};
@@ -81,4 +82,29 @@ async fn a_row_is_deleted_after_what_referred_to_it() {
     repo.outbox().drain().await;
     assert!(here::<User>(&repo).await.is_empty());
     assert_eq!(stubs.rows("users").len(), 1, "the issue has not been deleted, so neither has the user");
+}
+
+// Rules: o-dependencies, o-parked
+#[rstest]
+#[case::what_refers_to_the_row_waits_for_no_change_of_it("PUT users/ada", ["PUT users/ada 422", "POST issues 201"])]
+#[case::a_change_waits_for_nothing_that_refers_to_its_row("POST issues", ["POST issues 422", "PUT users/ada 200"])]
+#[tokio::test]
+async fn a_change_creates_nothing_and_deletes_nothing(#[case] refused: &str, #[case] requests: [&str; 2]) {
+    let users = Collection::at("users").key("login").rows([json!({ "login": "ada", "email": "a" })]);
+    let stubs = Stubs::new()
+        .variant(Variant::new(refused).status(422))
+        .collection(users)
+        .collection(Collection::at("issues"));
+    let repo = repo(&stubs).await;
+    repo.find::<User>("ada").await.unwrap();
+    stubs.forget_calls();
+    for request in requests {
+        if request.starts_with("PUT") {
+            stored(repo.upsert(&ada()).await);
+        } else {
+            stored(repo.upsert(&issue(1)).await);
+        }
+        repo.outbox().drain().await;
+    }
+    assert_eq!(sent(&stubs), requests, "the first one is parked, and stops its own row alone");
 }

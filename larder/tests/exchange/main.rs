@@ -11,6 +11,7 @@ mod giving_up;
 mod graphs;
 mod held;
 mod naming;
+mod natural;
 mod races;
 
 use std::sync::Arc;
