@@ -85,7 +85,8 @@ pub trait Store: Provider {
     /// `Storage` or `Corrupt`.
     async fn load(&self, cx: &Context, schema: &'static Schema, key: &Key) -> Result<Option<StoredRow>>;
 
-    /// The revision of the newest batch that readers see.
+    /// The revision of the newest batch that readers see. Each batch that is applied has one of its own, whatever it changes,
+    /// and so has each wipe and each salvage: what was read at a revision is as it was for as long as this is the same.
     fn revision(&self) -> u64;
 
     /// Outbox entries after the sequence number `after`, in order, at most `limit`.

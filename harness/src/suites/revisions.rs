@@ -1,7 +1,8 @@
 //! Revisions, and batches that rely on them.
 
-use larder_core::{Batch, CommitOutcome, Expect, Key, Op, Schema, Tail};
+use larder_core::{Batch, CommitOutcome, Entry, Expect, Key, Op, Schema, Tail};
 
+use super::outbox::entry;
 use crate::models::{NAMED, SPECIMEN, keyed, specimen, text, with};
 use crate::trial::{Trial, Verdict};
 
@@ -29,6 +30,20 @@ pub(super) async fn they_rise_and_rows_carry_them(trial: Trial) -> Verdict {
         assert_eq!(trial.store().revision(), committed.revision);
         let found = trial.find(&SPECIMEN, &id.into()).await.expect("the row");
         assert_eq!(found.meta.revision, committed.revision);
+        last = committed.revision;
+    }
+    let queued = entry(&trial, 3);
+    let others = [
+        Op::Cursor { scope: "a".into(), value: Some("1".into()) },
+        Op::Enqueue(Box::new(queued.clone())),
+        Op::Revise(Box::new(Entry { seq: 1, ..queued })),
+        Op::Dequeue(1),
+        Op::Remove { schema: &SPECIMEN, key: 1.into() },
+    ];
+    for op in others {
+        let committed = trial.commit(vec![op]).await;
+        assert!(committed.revision > last, "{committed:?} after {last}");
+        assert_eq!(trial.store().revision(), committed.revision, "a batch without a row has one as well");
         last = committed.revision;
     }
     Verdict::Passed

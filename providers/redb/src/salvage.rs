@@ -346,7 +346,8 @@ impl Salvage<'_> {
                     table.remove(at.as_slice()).map_err(Raw::from)?;
                     continue;
                 }
-                let mut meta = MetaRef { tail, ..stored.meta };
+                // Whoever has read it as it was is to read it again.
+                let mut meta = MetaRef { tail, revision: stored.meta.revision + 1, ..stored.meta };
                 if tail == 0 {
                     meta.sync = SyncState { state: RowState::Synced, since: now };
                 }

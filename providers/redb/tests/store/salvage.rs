@@ -294,6 +294,9 @@ async fn rows_and_entries_that_lost_each_other_are_brought_together() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
     filled(&path, 10, 4).await;
+    let store = open(&Redb::at(&path), &[&PERSON]).await.unwrap();
+    let before = store.load(&cx(), &PERSON, &0.into()).await.unwrap().unwrap().meta.revision;
+    drop(store);
     // The rows 0 to 3 have the entries 1 to 4.
     remove(&path, OUTBOX, |key| key.ends_with(&[1]));
     remove(&path, ROWS, |key| key.ends_with(&[1]));
@@ -304,6 +307,7 @@ async fn rows_and_entries_that_lost_each_other_are_brought_together() {
     assert!(store.check(&cx()).await.unwrap().is_sound());
     let orphan = store.load(&cx(), &PERSON, &0.into()).await.unwrap().unwrap();
     assert_eq!((orphan.meta.tail, orphan.meta.sync.state), (0, larder_core::RowState::Synced));
+    assert!(orphan.meta.revision > before, "who relies on what it was reads it again");
     let again = store.load(&cx(), &PERSON, &1.into()).await.unwrap().unwrap();
     assert_eq!((again.meta.tail, again.meta.sync.state), (2, larder_core::RowState::Pending));
     assert_eq!(string(&*again.row.unwrap(), 1), "name 1");
