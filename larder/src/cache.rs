@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::association::AnyModel;
 use larder_core::value::{Item, Nested};
-use larder_core::{CommitObserver, Fault, Key, Model, Touched, ValueRef};
+use larder_core::{CommitObserver, Fault, Key, Model, Row, Schema, Touched, ValueRef};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -84,7 +84,7 @@ impl<M: Model> ModelCache<M> {
     /// Keeps a row that was read from the state `revision`, unless it has been written since.
     pub(crate) fn insert(&self, key: Key, row: Arc<M>, revision: u64) {
         // What can't be shown is not kept.
-        let Ok(beside) = beside(&*row) else { return };
+        let Ok(beside) = weight_beside(M::schema(), &*row) else { return };
         let bytes = size_of::<M>() as u64 + OVERHEAD + beside;
         let floor = self.floor(&key);
         let floor = floor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,8 +101,8 @@ impl<M: Model> ModelCache<M> {
 }
 
 /// About how many bytes a row takes beside itself: its texts, bytes and composites.
-fn beside<M: Model>(row: &M) -> Result<u64, Fault> {
-    let fields = 0..M::schema().fields.len();
+pub(crate) fn weight_beside(schema: &Schema, row: &dyn Row) -> Result<u64, Fault> {
+    let fields = 0..schema.fields.len();
     fields.map(|at| row.field(at).and_then(weight)).try_fold(0, |sum, bytes| Ok(sum + bytes?))
 }
 
@@ -263,6 +263,6 @@ mod tests {
     #[test]
     fn what_lies_in_lists_counts() {
         let row = Page { id: 1, text: "ab".into(), tags: vec!["abc".into(); 2] };
-        assert_eq!(beside(&row), Ok(2 + 2 * (size_of::<ValueRef<'_>>() as u64 + 3)));
+        assert_eq!(weight_beside(Page::schema(), &row), Ok(2 + 2 * (size_of::<ValueRef<'_>>() as u64 + 3)));
     }
 }

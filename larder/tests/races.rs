@@ -118,6 +118,7 @@ async fn a_mutation_of_an_account_that_is_left_between_scheduling_and_sending_st
     let (repo, faults) = with(&net, settings(), |builder| builder.account("ada")).await;
     drop(repo.upsert(&note("1", "ada's", 0)).await.unwrap());
     // The first read of an entry that is marked is the one before it is sent.
+    faults.crowded.store(true, Ordering::SeqCst);
     let marked = AtomicBool::new(false);
     let held = faults.gates.hold(move |call| {
         marked.fetch_or(marks(call), Ordering::SeqCst);

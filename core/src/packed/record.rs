@@ -390,6 +390,15 @@ impl PackedBuf {
         matches!(&self.0, Kept::Bytes { bound, .. } if bound.writes.is_some())
     }
 
+    /// How many bytes the body takes; `None` if what is kept is not the body, but what migrations have made of it.
+    #[must_use]
+    pub fn body_len(&self) -> Option<usize> {
+        match &self.0 {
+            Kept::Bytes { body, .. } => Some(body.len()),
+            Kept::Migrated(_) => None,
+        }
+    }
+
     /// The body, if `schema` would write the row like this, but for the id of the shape.
     fn as_written(&self, schema: &Schema) -> Option<&[u8]> {
         match &self.0 {

@@ -8,12 +8,13 @@ use futures_util::future::join;
 use larder_core::{
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Idempotency,
     Mutation, Op, Operation, PageRow, Provider, Response, Result, Runtime, Schema, SendMark, Sent, Store,
-    StoredRow, Unreadable,
+    Unreadable,
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::again::Written;
 use super::fresh::Fresh;
+use super::recent::{Changed, Recent};
 use super::resolve::Resolvers;
 use crate::account::Account;
 use crate::changes::Changes;
@@ -58,6 +59,8 @@ pub(crate) struct Acts {
     pub(crate) heard: Mutex<BTreeMap<u64, Heard>>,
     /// Which entries of the rows that are being settled write what.
     pub(crate) written: Written,
+    /// Entries that are about to be sent or settled, with their rows.
+    pub(crate) recent: Recent,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.
     pub(crate) beside: Mutex<Vec<Moved>>,
     /// What is stored and not loaded.
@@ -76,8 +79,6 @@ pub(crate) struct Kept {
     pub(super) answer: Result<Option<PageRow>>,
     /// To a request that is no model.
     pub(super) response: Option<Response>,
-    /// The entry as it was then and its row, if it was accepted as it is.
-    pub(super) sent: Option<Box<(Entry, Option<StoredRow>)>>,
 }
 
 /// What the remote has of a row that is in conflict, and of those that go in one request with it; `None`: nothing. What it
@@ -108,6 +109,17 @@ impl Acts {
     /// said that the entry may go.
     pub(super) fn is_foreign(&self, entry: &Entry) -> bool {
         entry.account != self.account.get()
+    }
+
+    /// Commits what the driver alone has decided: what it knows of entries and rows that are not changed by that, it goes on
+    /// to know.
+    pub(super) async fn commit(&self, batch: Batch) -> Result<CommitOutcome> {
+        let changed = Changed::by(&batch);
+        let outcome = self.store.commit(&self.own_cx(), batch).await?;
+        if let CommitOutcome::Committed(done) = &outcome {
+            self.recent.goes_on(done.revision, &changed);
+        }
+        Ok(outcome)
     }
 
     /// Reads entries. What is read while the store is wiped may be of both times: the engine, which learns of the wipe, reads
@@ -172,7 +184,7 @@ impl Acts {
         for attempt in 0.. {
             let _turn = self.turn(attempt).await;
             let _alone = self.marking.lock().await;
-            let (mut batch, mut marking) = (Batch::default(), Marking::default());
+            let (mut batch, mut marking, mut marked) = (Batch::default(), Marking::default(), Vec::new());
             for known in heads {
                 match self.look(known.seq).await {
                     Ok(Some((mut entry, stored))) => {
@@ -184,7 +196,11 @@ impl Acts {
                         // What the entry says changes with its row alone.
                         batch.expect.push(settle::expect(&entry, stored.as_ref()));
                         entry.mark.get_or_insert(mark);
-                        batch.ops.push(Op::Revise(Box::new(entry)));
+                        batch.ops.push(Op::Revise(Box::new(entry.clone())));
+                        // The body of a request may be large, and is read where it goes out.
+                        if !is_parcel(&entry) {
+                            marked.push((entry, stored));
+                        }
                     }
                     Ok(None) => marking.gone.push(known.seq),
                     // It can't be sent either, and does not keep the others.
@@ -194,8 +210,11 @@ impl Acts {
                     Err(error) => return Err(error),
                 }
             }
-            if batch.ops.is_empty() || self.store.commit(&self.own_cx(), batch).await? != CommitOutcome::Stale
-            {
+            if batch.ops.is_empty() {
+                return Ok(marking);
+            }
+            if let CommitOutcome::Committed(done) = self.commit(batch).await? {
+                self.recent.keep(done.revision, marked);
                 return Ok(marking);
             }
         }
@@ -219,9 +238,14 @@ impl Acts {
     #[tracing::instrument(name = "larder::send", skip(self))]
     pub(crate) async fn send(&self, seq: u64, repeated: bool) -> Event {
         let asked = self.store.revision();
-        let entry = self.store.entry(&self.cx(), seq).await.map_err(unreadable);
-        let (mut sent, mut operation) = (None, None);
-        let applied = match entry {
+        let known = self.recent.get(asked, seq).map(|(entry, _)| entry);
+        let is_known = known.is_some();
+        let found = match known {
+            Some(entry) => Ok(Some(entry)),
+            None => self.store.entry(&self.cx(), seq).await.map_err(unreadable),
+        };
+        let mut operation = None;
+        let applied = match found {
             Ok(None) => return self.answered(seq, Answer::Accepted),
             Ok(Some(Entry { state: EntryState::Parked(reason), .. })) => {
                 return self.answered(seq, Answer::Waits(reason));
@@ -229,18 +253,18 @@ impl Acts {
             Ok(Some(entry)) if is_parcel(&entry) => return self.forward(entry, repeated).await,
             Ok(Some(entry)) => {
                 operation = Some(entry.operation);
-                // What the answer is put on is read while that is waited for.
-                let cx = self.cx();
-                let stored = self.store.load(&cx, entry.schema, &entry.key);
-                let (applied, stored) = join(self.try_send(entry.clone(), repeated), stored).await;
-                sent = stored.ok().map(|stored| Box::new((entry, stored)));
-                applied
+                if is_known {
+                    self.try_send(entry, repeated).await
+                } else {
+                    // What the answer is put on is read while that is waited for.
+                    join(self.try_send(entry.clone(), repeated), self.keep_sent(asked, entry)).await.0
+                }
             }
             Err(error) => Err(error),
         };
         let answer = match applied {
             Ok(Some(applied)) => {
-                self.keep_answer(seq, Kept { asked, answer: Ok(applied.row), response: None, sent });
+                self.keep_answer(seq, Kept { asked, answer: Ok(applied.row), response: None });
                 Answer::Accepted
             }
             Ok(None) => Answer::Foreign,
@@ -258,6 +282,16 @@ impl Acts {
             }
         };
         self.answered(seq, answer)
+    }
+
+    /// Reads the row of an entry, and keeps both if the store is as it was when that was read.
+    async fn keep_sent(&self, revision: u64, entry: Entry) {
+        let stored = self.store.load(&self.cx(), entry.schema, &entry.key).await;
+        if let Ok(stored) = stored
+            && self.store.revision() == revision
+        {
+            self.recent.keep(revision, [(entry, stored)]);
+        }
     }
 
     pub(super) fn answered(&self, seq: u64, answer: Answer) -> Event {
@@ -333,7 +367,7 @@ impl Acts {
     }
 
     fn keep(&self, seq: u64, asked: u64, answer: Result<Option<PageRow>>) {
-        self.keep_answer(seq, Kept { asked, answer, response: None, sent: None });
+        self.keep_answer(seq, Kept { asked, answer, response: None });
     }
 
     pub(super) fn keep_answer(&self, seq: u64, kept: Kept) {
@@ -348,7 +382,7 @@ impl Acts {
             matches!(refusal, Some(ErrorKind::Conflict | ErrorKind::NotFound))
         };
         if !answers.get(&seq).is_some_and(refused) {
-            answers.insert(seq, Kept { asked: 0, answer: Err(error), response: None, sent: None });
+            answers.insert(seq, Kept { asked: 0, answer: Err(error), response: None });
         }
     }
 

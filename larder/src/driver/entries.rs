@@ -5,11 +5,17 @@ use larder_core::{Entry, Key, Result, Schema, StoredRow};
 use super::act::{Acts, is_unreadable};
 use crate::engine::settle::{self, View};
 
+/// An entry, and its row as it is stored.
+pub(super) type Found = (Entry, Option<StoredRow>);
+
 impl Acts {
     /// An entry and its row. The entry is of no state before that of the row: a batch that relies on the row's revision
     /// relies on the entry as well, because whatever is decided about an entry touches its row.
-    pub(super) async fn look(&self, seq: u64) -> Result<Option<(Entry, Option<StoredRow>)>> {
+    pub(super) async fn look(&self, seq: u64) -> Result<Option<Found>> {
         let revision = self.store.revision();
+        if let Some(found) = self.recent.take(revision, seq) {
+            return Ok(Some(found));
+        }
         let Some(entry) = self.store.entry(&self.cx(), seq).await? else {
             return Ok(None);
         };
@@ -19,20 +25,6 @@ impl Acts {
             false => self.store.entry(&self.cx(), seq).await?,
         };
         Ok(entry.map(|entry| (entry, stored)))
-    }
-
-    /// As [`look`](Self::look), where both were read when the entry was sent, no earlier than at a revision of the store: if
-    /// nothing was committed since, they are not read again.
-    pub(super) async fn look_again(
-        &self,
-        seq: u64,
-        revision: u64,
-        sent: Option<Box<(Entry, Option<StoredRow>)>>,
-    ) -> Result<Option<(Entry, Option<StoredRow>)>> {
-        match sent.filter(|_| self.store.revision() == revision) {
-            Some(sent) => Ok(Some(*sent)),
-            None => self.look(seq).await,
-        }
     }
 
     /// The entry of a row that comes after `entry`; `hint` is what the engine knows of that.

@@ -23,7 +23,7 @@ impl Acts {
             Ok(None) => self.answered(seq, Answer::Foreign),
             Ok(Some(response)) => {
                 let response = Some(response);
-                self.keep_answer(seq, Kept { asked: 0, answer: Ok(None), response, sent: None });
+                self.keep_answer(seq, Kept { asked: 0, answer: Ok(None), response });
                 self.answered(seq, Answer::Accepted)
             }
             Err(error) => {
@@ -38,7 +38,7 @@ impl Acts {
                     other => other,
                 };
                 tracing::debug!(%error, ?answer, "the remote did not accept a request");
-                self.keep_answer(seq, Kept { asked: 0, answer: Err(error), response: None, sent: None });
+                self.keep_answer(seq, Kept { asked: 0, answer: Err(error), response: None });
                 self.answered(seq, answer)
             }
         }

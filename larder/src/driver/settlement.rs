@@ -26,8 +26,6 @@ struct Decision {
     /// The revision of the store when the remote was asked.
     asked: u64,
     answer: Option<Result<Option<PageRow>>>,
-    /// The entry as it was sent, and its row, until they have been looked at again.
-    sent: Option<Box<(Entry, Option<StoredRow>)>>,
     /// What the remote answered to a request that is no model.
     response: Option<Response>,
     /// What the remote has, if it was asked.
@@ -120,9 +118,9 @@ impl Acts {
         next: Option<u64>,
         until: Option<Timestamp>,
     ) -> Event {
-        let (asked, answer, response, sent) = match self.answer(seq) {
-            Some(Kept { asked, answer, response, sent }) => (asked, Some(answer), response, sent),
-            None => (0, None, None, None),
+        let (asked, answer, response) = match self.answer(seq) {
+            Some(Kept { asked, answer, response }) => (asked, Some(answer), response),
+            None => (0, None, None),
         };
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
         // Until it is durable and told, however often it is tried: a commit may have succeeded and say that it failed.
@@ -134,7 +132,6 @@ impl Acts {
             until,
             asked,
             answer,
-            sent,
             response,
             heard,
             ids: Vec::new(),
@@ -196,7 +193,7 @@ impl Acts {
         for attempt in 0.. {
             let _turn = self.turn(attempt).await;
             let _alone = if alone { Some(self.marking.lock().await) } else { None };
-            let (entry, stored) = match self.look_again(seq, decision.asked, decision.sent.take()).await {
+            let (entry, mut stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 // It stays stored as it is, and is not looked at before the next start.
@@ -206,6 +203,10 @@ impl Acts {
                 }
                 Err(error) => return Err(error),
             };
+            if matches!(verdict, Verdict::Accept) && is_parcel(&entry) {
+                // Dozens may wait for their removal, and a body may be large.
+                stored.iter_mut().for_each(|stored| stored.row = None);
+            }
             decision.verdict = verdict;
             decision.ids.clone_from(&entry.carries);
             decision.ids.push(entry.id);
@@ -218,7 +219,7 @@ impl Acts {
                 self.changes.confirm(entry.schema, &entry.key);
             }
             let batch = std::mem::take(&mut settlement.batch);
-            if let CommitOutcome::Committed(done) = self.store.commit(&self.own_cx(), batch).await? {
+            if let CommitOutcome::Committed(done) = self.commit(batch).await? {
                 let alone = settlement.rebased.is_none() && decision.renames.is_empty();
                 if let Some(stored) = stored.filter(|_| alone && matches!(verdict, Verdict::Accept)) {
                     self.written.goes_on(&entry, &stored, done.revision);

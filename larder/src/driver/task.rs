@@ -245,6 +245,7 @@ impl Task {
                     // The store may have begun anew with what verified.
                     if std::mem::replace(&mut self.wipes, wipes) != wipes {
                         self.look_for_lost();
+                        self.acts.recent.clear();
                     }
                     self.feed(Event::Wiped(wipes));
                     self.feed(Event::Stored);
@@ -353,6 +354,18 @@ impl Task {
         }
     }
 
+    /// Marks what goes later in a task of its own: the answer to what is on its way is not to wait until dozens of rows are
+    /// read.
+    fn mark_aside(&self, marks: BoxFuture<'static, Event>, seqs: Vec<u64>) -> BoxFuture<'static, Event> {
+        let (done, marked) = oneshot::channel();
+        let marks = async move { drop(done.send(marks.await)) };
+        self.acts.runtime.spawn("larder marks", Box::pin(marks));
+        let runtime = Arc::clone(&self.acts.runtime);
+        // Where the runtime stops, or that has panicked, whether they are marked is not known.
+        let lost = move || Event::MarkFailed { seqs, jitter: runtime.random() };
+        Box::pin(async move { marked.await.unwrap_or_else(|_| lost()) })
+    }
+
     fn feed(&mut self, event: Event) {
         // Whoever has paused may rely on it: nothing that has happened meanwhile, such as the first load, starts anything.
         if self.paused.load(Ordering::Acquire) && !self.engine.paused() && !matches!(event, Event::Pause) {
@@ -386,11 +399,13 @@ impl Task {
         }
         for effect in effects {
             let acts = Arc::clone(&self.acts);
-            self.work.push(match effect {
+            let call: BoxFuture<'static, Event> = match effect {
                 Effect::Load { after, limit } => Box::pin(async move { acts.load(after, limit).await }),
                 Effect::Mark(seqs) => {
                     let heads = seqs.iter().filter_map(|seq| self.engine.head(*seq).cloned()).collect();
-                    Box::pin(async move { acts.mark(heads).await })
+                    let marks = Box::pin(async move { acts.mark(heads).await });
+                    let aside = !self.work.is_empty() && seqs.len() > 1;
+                    if aside { self.mark_aside(marks, seqs) } else { marks }
                 }
                 Effect::Send { seq, repeated } => Box::pin(async move { acts.send(seq, repeated).await }),
                 Effect::Probe(seq) => Box::pin(async move { acts.probe(seq).await }),
@@ -400,7 +415,8 @@ impl Task {
                     let until = asked.map(|until| later(now.wall, until.saturating_sub(now.mono)));
                     Box::pin(async move { acts.settle(seq, verdict, next, until).await })
                 }
-            });
+            };
+            self.work.push(call);
         }
         self.acts.under_way.store(self.work.len(), Ordering::Relaxed);
         self.publish(accepted, now, read);

@@ -3,7 +3,7 @@
 //!
 //! An entry waits for earlier ones alone, so none waits for itself by way of others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use larder_core::association::references;
 use larder_core::{Entry, Key, MutationId, Operation, Result, Row};
@@ -74,9 +74,9 @@ impl Tied {
 #[derive(Debug, Default)]
 pub(super) struct Ties {
     /// The entries that create a row.
-    creators: BTreeMap<Place, BTreeSet<u64>>,
+    creators: HashMap<Place, BTreeSet<u64>>,
     /// The entries that refer to a row, or stop doing so.
-    namers: BTreeMap<Place, BTreeSet<u64>>,
+    namers: HashMap<Place, BTreeSet<u64>>,
     /// The entries in whose requests others go, and those others. An entry of which the carrier is gone goes by itself.
     carriers: BTreeMap<MutationId, u64>,
     carried: BTreeMap<u64, BTreeSet<u64>>,
@@ -87,7 +87,7 @@ pub(super) struct Ties {
 impl Ties {
     /// Adds an entry: those before it are here already.
     pub(super) fn add(&mut self, seq: u64, place: &Place, tied: &Tied) {
-        let before = |index: &BTreeMap<Place, BTreeSet<u64>>, place: &Place| -> Vec<u64> {
+        let before = |index: &HashMap<Place, BTreeSet<u64>>, place: &Place| -> Vec<u64> {
             index.get(place).into_iter().flat_map(|seqs| seqs.range(..seq)).copied().collect()
         };
         let mut waits = BTreeSet::new();
@@ -182,7 +182,7 @@ impl Ties {
 
     /// Removes an entry, and gives those that waited for it.
     pub(super) fn remove(&mut self, seq: u64, place: &Place, tied: &Tied) -> BTreeSet<u64> {
-        fn take(index: &mut BTreeMap<Place, BTreeSet<u64>>, place: &Place, seq: u64) {
+        fn take(index: &mut HashMap<Place, BTreeSet<u64>>, place: &Place, seq: u64) {
             if let Some(seqs) = index.get_mut(place) {
                 seqs.remove(&seq);
                 if seqs.is_empty() {

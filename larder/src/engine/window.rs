@@ -1,6 +1,6 @@
 //! The entries that the engine looks at, by where they stand: no question costs a walk over all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,8 +69,8 @@ pub(super) struct Tracked {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     entries: BTreeMap<u64, Tracked>,
-    /// The entries of each row, in order.
-    lanes: BTreeMap<Place, BTreeSet<u64>>,
+    /// The entries of each row, in order. Nothing walks over the rows: it is the same in each run.
+    lanes: HashMap<Place, BTreeSet<u64>>,
     ties: Ties,
     /// The account in whose name entries are sent.
     account: Option<Arc<str>>,

@@ -127,6 +127,24 @@ async fn a_read_that_is_given_up_leaves_no_fetch() {
     assert_eq!(repo.shared.flights.len(), 0);
 }
 
+// Rules: p-wipe
+#[tokio::test]
+async fn of_what_was_wiped_nothing_is_kept() {
+    let repo = repo().await;
+    drop(repo.upsert(&Tag { name: "a".into() }).await.unwrap());
+    let acts = Arc::clone(&repo.remote().unwrap().acts);
+    let others = async || {
+        for _ in 0..50 {
+            yield_now().await;
+        }
+    };
+    others().await;
+    assert!(!acts.recent.is_empty(), "it is on its way");
+    repo.wipe().await.unwrap();
+    others().await;
+    assert!(acts.recent.is_empty());
+}
+
 // Rules: o-parked
 #[tokio::test]
 async fn what_waits_for_a_decision_is_not_sent_if_the_schedule_does_not_know_it_yet() {

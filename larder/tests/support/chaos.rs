@@ -20,7 +20,7 @@ use larder::{
     Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
 };
 
-use super::gates::{Call, Gates};
+use super::gates::{Call, Gates, marks};
 use super::{Note, User};
 
 /// Numbers that follow from a seed: `SplitMix64`.
@@ -70,6 +70,8 @@ pub(crate) struct Faults {
     durable: AtomicBool,
     /// Commits by which an entry is removed come to no end.
     pub(crate) keeps_entries: AtomicBool,
+    /// Somebody else writes whenever mutations are marked: what the driver has read of them is read again.
+    pub(crate) crowded: AtomicBool,
     /// Entries that can't be read.
     pub(crate) unreadable: Mutex<BTreeSet<u64>>,
     /// Entries over which it panics.
@@ -214,6 +216,7 @@ impl Store for Faulty {
         if self.chance.below(100) < self.faults.failing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Storage, "the disk says no"));
         }
+        let crowded = self.faults.crowded.load(Ordering::SeqCst) && marks(&Call::Commit(&batch));
         let (burns, durable) = (self.faults.burns(), self.faults.durable.load(Ordering::SeqCst));
         if burns && !durable {
             self.faults.dead.store(true, Ordering::SeqCst);
@@ -221,6 +224,10 @@ impl Store for Faulty {
         }
         let outcome = self.inner.commit(cx, batch).await;
         self.faults.dead.fetch_or(burns, Ordering::SeqCst);
+        if crowded {
+            let note = Op::Cursor { scope: "another".into(), value: Some(String::new()) };
+            self.inner.commit(cx, Batch { ops: vec![note], ..Batch::default() }).await?;
+        }
         if !removed.is_empty() {
             self.faults.gates.pass(Call::Removed(&removed)).await;
         }

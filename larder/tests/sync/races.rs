@@ -208,6 +208,7 @@ async fn of_news_that_may_be_older_than_an_answer_or_newer_the_remote_is_asked_a
 ) {
     let (server, repo, faults) = apart(DeltaScope::ChangesAndDeletions).await;
     // Once its entry is marked, the row is read for settling it.
+    faults.crowded.store(true, Ordering::SeqCst);
     let marked = AtomicBool::new(false);
     let answered = faults.gates.hold(move |call| {
         marked.fetch_or(marks(call), Ordering::SeqCst);
@@ -244,6 +245,7 @@ async fn of_news_that_may_be_older_than_an_answer_or_newer_the_remote_is_asked_a
 async fn an_answer_of_which_a_row_was_left_out_is_given_again() {
     let (server, repo, faults) = apart(DeltaScope::Nothing).await;
     server.tags.store(true, Ordering::SeqCst);
+    faults.crowded.store(true, Ordering::SeqCst);
     let marked = AtomicBool::new(false);
     let answered = faults.gates.hold(move |call| {
         marked.fetch_or(marks(call), Ordering::SeqCst);
@@ -277,6 +279,7 @@ async fn an_answer_of_which_a_row_was_left_out_is_given_again() {
 async fn what_is_asked_for_again_while_a_change_of_it_is_confirmed_is_asked_for_once_more() {
     let (server, repo, faults) = apart(DeltaScope::ChangesAndDeletions).await;
     server.misfits.lock().unwrap().insert(name(2));
+    faults.crowded.store(true, Ordering::SeqCst);
     let marked = AtomicBool::new(false);
     let answered = faults.gates.hold(move |call| {
         marked.fetch_or(marks(call), Ordering::SeqCst);
