@@ -59,6 +59,8 @@ pub struct Entry {
     pub not_before: Option<Timestamp>,
     /// What happened last.
     pub failure: Option<Failure>,
+    /// It was refused though nothing had changed at the remote, and goes again all the same.
+    pub unexplained: bool,
     /// Other mutations that go in its request. They come after it in the outbox.
     pub carries: Vec<MutationId>,
     /// Whose request it goes in; `None` if it has one of its own. Should the other be gone, it has one after all.
@@ -99,6 +101,7 @@ impl Entry {
             first_strike: None,
             not_before: None,
             failure: None,
+            unexplained: false,
             carries: Vec::new(),
             within: None,
             theirs: None,

@@ -42,6 +42,8 @@ struct Head<'a> {
     first_strike: Option<i64>,
     not_before: Option<i64>,
     failure: Option<Cow<'a, Failure>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unexplained: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     carries: Vec<MutationId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +99,7 @@ pub fn encode_entry(entry: &Entry, shape: u16) -> Result<Vec<u8>> {
         first_strike: micros(entry.first_strike),
         not_before: micros(entry.not_before),
         failure: entry.failure.as_ref().map(Cow::Borrowed),
+        unexplained: entry.unexplained,
         carries: entry.carries.clone(),
         within: entry.within.clone(),
         theirs: entry.theirs.as_ref().map(|theirs| Beside {
@@ -367,6 +370,7 @@ impl EncodedEntry<'_> {
             first_strike: head.first_strike.map(moment),
             not_before: head.not_before.map(moment),
             failure: head.failure.map(Cow::into_owned),
+            unexplained: head.unexplained,
             carries: head.carries,
             within: head.within,
             theirs: head.theirs.map(|beside| {

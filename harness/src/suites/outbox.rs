@@ -53,6 +53,7 @@ fn full(trial: &Trial) -> Entry {
             body: Some("<html>".into()),
             at: at(1_700_000_004),
         }),
+        unexplained: true,
         carries: vec![MutationId(trial.runtime.uuid())],
         within: Some(Within {
             carrier: MutationId(trial.runtime.uuid()),

@@ -209,7 +209,7 @@ impl Run {
         })
     }
 
-    fn entry(&mut self, entry: Entry, fixed: Option<Outcome>, resolver: &dyn Resolve) -> Result<()> {
+    fn entry(&mut self, mut entry: Entry, fixed: Option<Outcome>, resolver: &dyn Resolve) -> Result<()> {
         let shown = self.with(self.old.as_ref(), &entry)?;
         if self.asks {
             self.prev = entry.seq;
@@ -229,12 +229,13 @@ impl Run {
         // A row that is deleted unseen has no base; it shall be gone whatever it is.
         let unseen = sides.base.is_none() && sides.mine.is_none() && sides.theirs.is_some();
         // Nothing has changed there, and the entry is refused all the same: perhaps it was otherwise when it was refused, but
-        // not time and again.
-        let baseless = self.refused
+        // not twice in a row, whatever has failed in between.
+        let unexplained = self.refused
             && self.first
-            && entry.attempts > 0
             && self.version == entry.base_version
             && same(self.schema, sides.base, sides.theirs)?;
+        let baseless = unexplained && entry.unexplained;
+        entry.unexplained = unexplained;
         let outcome = match fixed {
             Some(outcome) => Ok(outcome),
             None if baseless => Ok(Outcome::Ask),

@@ -1,9 +1,12 @@
 //! Refusals, and what the strategies make of them.
 
-use larder::{Conflict, ErrorKind, Idempotency, Model, ParkReason, Resolution, RowState, Strategy};
+use larder::{
+    Conflict, ErrorKind, Idempotency, Model, OutboxSettings, ParkReason, Resolution, RowState, Strategy,
+};
 use rstest::rstest;
 
 use super::*;
+use crate::support::chaos::memory;
 use crate::support::{Turn, parked, settled, soon};
 
 /// Changes the text here, and there whatever `theirs` has; gives what is left here and there.
@@ -228,4 +231,76 @@ async fn a_refusal_for_what_has_passed_is_tried_once_more() {
     let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
     soon(stored.accepted()).await.unwrap();
     assert_eq!(there(&net).await, Some(note("1", "mine", 1)));
+}
+
+// Rules: c-again
+#[rstest]
+#[case::the_server_failed(Turn::Say(ErrorKind::Http { status: 500 }, 500))]
+#[case::it_was_busy(Turn::Later(Duration::from_millis(1)))]
+#[case::it_said_no_and_the_user_tried_again(Turn::Say(ErrorKind::Rejected, 422))]
+#[tokio::test]
+async fn what_failed_otherwise_before_a_refusal_for_what_has_passed_says_nothing_of_it(#[case] before: Turn) {
+    let net = Switches::new();
+    let repo = plain(&net).await;
+    let by_hand = matches!(before, Turn::Say(ErrorKind::Rejected, _));
+    net.next(before);
+    net.next(Turn::Say(ErrorKind::Conflict, 409));
+    let stored = repo.upsert(&note("1", "mine", 1)).await.unwrap();
+    if by_hand {
+        repo.outbox().retry(parked(&repo, 1).await[0].seq).await.unwrap();
+    }
+    settled(&repo).await;
+    drop(stored);
+    assert_eq!(there(&net).await, Some(note("1", "mine", 1)));
+}
+
+// Rules: c-again
+#[tokio::test]
+async fn a_retry_by_hand_begins_anew_with_refusals_for_nothing() {
+    let net = Switches::new();
+    let repo = plain(&net).await;
+    for _ in 0..2 {
+        net.next(Turn::Say(ErrorKind::Conflict, 409));
+        // The row is read: what is lost of a write is lost of no read.
+        net.next(Turn::LoseReply);
+    }
+    drop(repo.upsert(&note("1", "mine", 1)).await.unwrap());
+    let waits = parked(&repo, 1).await;
+    assert_eq!(waits[0].attempts, 2);
+    net.next(Turn::Say(ErrorKind::Conflict, 409));
+    repo.outbox().retry(waits[0].seq).await.unwrap();
+    settled(&repo).await;
+    assert_eq!(there(&net).await, Some(note("1", "mine", 1)));
+}
+
+// Rules: c-again
+#[rstest]
+#[tokio::test]
+async fn a_second_refusal_for_nothing_waits_for_the_application_whatever_happens_in_between(
+    #[values(Turn::Say(ErrorKind::Http { status: 500 }, 500), Turn::Later(Duration::from_secs(900)))]
+    between: Turn,
+    #[values(false, true)] restarted: bool,
+) {
+    let net = Switches::new();
+    let store = memory().await;
+    // Of what fails it is certain that it does not go again by itself.
+    let slow = OutboxSettings::new().backoff(Duration::from_secs(900), Duration::from_secs(900));
+    let configured = |made: larder::Builder| made.store(Arc::clone(&store)).outbox(slow.clone());
+    let mut repo = with_row(&net, configured).await;
+    net.next(Turn::Say(ErrorKind::Conflict, 409));
+    // The row is read: what is lost of a write is lost of no read.
+    net.next(Turn::LoseReply);
+    net.next(between);
+    drop(repo.upsert(&note("1", "mine", 1)).await.unwrap());
+    repo.outbox().drain().await;
+    let waits = repo.outbox().list(0, 9).await.unwrap();
+    assert_eq!((waits[0].attempts, waits[0].parked), (2, None));
+    if restarted {
+        repo.close().await;
+        repo = configured(builder(&net)).build().await.unwrap();
+    }
+    net.poison("1", Turn::Say(ErrorKind::Conflict, 409));
+    repo.outbox().drain().await;
+    let left = parked(&repo, 1).await;
+    assert_eq!((left[0].attempts, left[0].parked), (3, Some(ParkReason::Conflict)));
 }

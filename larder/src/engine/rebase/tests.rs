@@ -11,6 +11,7 @@ use larder_core::{
 use rstest::rstest;
 
 use super::{Ended, Rebase, Start, combined, rebased};
+use crate::engine::settle::noted;
 
 static NOTE: Schema = Schema::new(
     "Note",
@@ -330,6 +331,33 @@ fn the_identity_of_one_that_is_done_goes_with_it() {
     let rebased = rebased.unwrap();
     assert_eq!(rebased.ended.len(), 1);
     assert_eq!((rebased.moved[0].id, rebased.renewed), (later().id, None));
+}
+
+// Rules: c-again
+#[test]
+fn a_second_refusal_in_a_row_for_nothing_asks_whatever_has_failed_before_and_in_between() {
+    let (row, now) = (stored(note("mine", "tag"), 1), Timestamp::UNIX_EPOCH);
+    let refuse = |entry: &Entry, row: Record| {
+        let there = Theirs { version: Some("1".into()), ..theirs(Some(row)) };
+        let entry = Entry { base_version: Some("1".into()), ..entry.clone() };
+        run(&stored(note("mine", "tag"), 1), vec![entry], there, refused(9)).unwrap().moved.remove(0)
+    };
+    let fail = |entry: &Entry| match &noted(entry, Some(&row), None, None, now).ops[..] {
+        [Op::Revise(entry)] => Entry::clone(entry),
+        other => panic!("{other:?}"),
+    };
+    let asks = |entry: &Entry| entry.state == EntryState::Parked(ParkReason::Conflict);
+
+    let once = refuse(&fail(&fail(&update(1))), note("base", "tag"));
+    assert!(!asks(&once), "that it failed says nothing of the row");
+    assert!(asks(&refuse(&once, note("base", "tag"))));
+    assert!(asks(&refuse(&fail(&fail(&once)), note("base", "tag"))));
+    // A refusal for something in between is one that is understood.
+    let merged = refuse(&once, note("base", "theirs"));
+    assert!(!asks(&merged));
+    let again = refuse(&merged, note("base", "theirs"));
+    assert!(!asks(&again));
+    assert!(asks(&refuse(&again, note("base", "theirs"))));
 }
 
 // Rules: s-rebase
