@@ -215,6 +215,7 @@ fn ready_again(entry: &mut Entry) {
     entry.strikes = 0;
     entry.first_strike = None;
     entry.not_before = None;
+    entry.unexplained = false;
 }
 
 /// A parked entry goes with another content: under the identity `id` if it may have been sent, for a key is never used

@@ -201,6 +201,7 @@ fn a_retry_begins_anew_and_forgets_not_that_it_may_have_been_sent(
         strikes: 5,
         first_strike: Some(NOW),
         not_before: Some(NOW),
+        unexplained: true,
         ..sent()
     };
     let row = stored(Some(note("mine", "tag")), 1, RowState::Parked);
@@ -208,6 +209,7 @@ fn a_retry_begins_anew_and_forgets_not_that_it_may_have_been_sent(
     let entry = revised(&batch, 1).expect("it is noted");
     assert_eq!((entry.state, entry.mark.is_some()), (EntryState::Ready, known));
     assert_eq!((entry.strikes, entry.first_strike, entry.not_before), (0, None, None));
+    assert!(!entry.unexplained);
     assert_eq!(left(&batch).1.map(|meta| meta.sync.state), Some(RowState::Pending));
 }
 
@@ -222,6 +224,7 @@ fn an_edit_changes_what_differs_from_the_base_and_has_a_new_identity_if_it_may_h
         strikes: 3,
         first_strike: Some(NOW),
         not_before: Some(NOW),
+        unexplained: true,
         ..sent()
     };
     let row = stored(Some(note("mine", "later")), 2, RowState::Parked);
@@ -231,6 +234,7 @@ fn an_edit_changes_what_differs_from_the_base_and_has_a_new_identity_if_it_may_h
     assert_eq!((entry.id, entry.mark), (if was_sent { id(9) } else { id(1) }, None));
     assert_eq!(entry.changed.iter().collect::<Vec<_>>(), [1]);
     assert_eq!((entry.strikes, entry.first_strike, entry.not_before), (0, None, None));
+    assert!(!entry.unexplained);
     let next = revised(&batch, 2).expect("it lies on that");
     assert_eq!(
         (shown(next.base.as_ref()), shown(next.row.as_ref())),
