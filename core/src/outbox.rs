@@ -59,7 +59,8 @@ pub struct Entry {
     pub not_before: Option<Timestamp>,
     /// What happened last.
     pub failure: Option<Failure>,
-    /// It was refused though nothing had changed at the remote, and goes again all the same.
+    /// It was refused as a conflict though nothing had changed at the remote: the next such refusal in a row waits for the
+    /// application.
     pub unexplained: bool,
     /// Other mutations that go in its request. They come after it in the outbox.
     pub carries: Vec<MutationId>,

@@ -143,12 +143,10 @@ struct Run {
     extra: Option<Arc<str>>,
     /// The entry before it.
     prev: u64,
-    /// The first entry that is put on the remote's row is still to come.
-    first: bool,
     /// The identity that the first entry gets.
     id: Option<MutationId>,
     failure: Option<Failure>,
-    /// What was refused may have been our own creation.
+    /// The next entry is the one that was refused.
     refused: bool,
     /// The last entry asks: what comes after it waits.
     asks: bool,
@@ -169,7 +167,6 @@ impl Run {
             version: theirs.version.clone(),
             extra: theirs.extra.clone(),
             prev: 0,
-            first: true,
             id: None,
             failure: None,
             refused: false,
@@ -219,7 +216,6 @@ impl Run {
         let mine = self.with(self.base.as_ref(), &entry)?;
         // Whoever makes keys makes each once: a row that is there already is our own, and was changed since.
         let own = self.refused
-            && self.first
             && entry.operation == Operation::Insert
             && self.schema.key.kind == KeyKind::Client
             && self.under.is_some();
@@ -231,9 +227,8 @@ impl Run {
         // Nothing has changed there, and the entry is refused all the same: perhaps it was otherwise when it was refused, but
         // not twice in a row, whatever has failed in between.
         let unexplained = self.refused
-            && self.first
             && self.version == entry.base_version
-            && same(self.schema, sides.base, sides.theirs)?;
+            && same(self.schema, self.base.as_deref(), sides.theirs)?;
         let baseless = unexplained && entry.unexplained;
         entry.unexplained = unexplained;
         let outcome = match fixed {
@@ -316,7 +311,6 @@ impl Run {
             entry.first_strike = None;
             entry.failure = self.failure.take().or(entry.failure);
         }
-        self.first = false;
         self.refused = false;
         self.prev = entry.seq;
         self.under.clone_from(&entry.row);

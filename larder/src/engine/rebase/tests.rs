@@ -259,25 +259,31 @@ fn the_deletion_of_a_row_that_was_never_seen_goes_on_whatever_is_there() {
     }
 }
 
-// Rules: c-detect, o-success
-#[test]
-fn a_creation_under_a_key_of_our_own_that_is_there_already_is_done() {
+// Rules: c-detect, c-again, o-success
+#[rstest]
+#[case::changed_since("and changed since", Some("2"), false)]
+#[case::after_a_refusal_when_it_was_not_there("tag", None, true)]
+fn a_creation_under_a_key_of_our_own_that_is_there_already_is_done(
+    #[case] tag: &str,
+    #[case] version: Option<&str>,
+    #[case] unexplained: bool,
+) {
     static OWN: Schema = Schema::new("Note", NOTE.fields, KeyDef::client(&[0]));
-    let created = Entry { operation: Operation::Insert, base: None, schema: &OWN, ..update(1) };
+    let created = Entry { operation: Operation::Insert, base: None, schema: &OWN, unexplained, ..update(1) };
     let (key, now, row) = (&Key::Int(1), Timestamp::UNIX_EPOCH, stored(note("mine", "tag"), 1));
     let rebase = Rebase {
         schema: &OWN,
         key,
         stored: &row,
         queue: vec![created],
-        theirs: theirs(Some(note("mine", "and changed since"))),
+        theirs: Theirs { version: version.map(Into::into), ..theirs(Some(note("mine", tag))) },
         start: refused(9),
         held: false,
         now,
     };
     let rebased = rebased(rebase, &ConflictDef::DEFAULT).unwrap().unwrap();
     assert_eq!(rebased.ended.iter().map(|(_, ended)| *ended).collect::<Vec<_>>(), [Ended::Done]);
-    assert_eq!(left(&rebased), (Some(note("mine", "and changed since")), 0));
+    assert_eq!(left(&rebased), (Some(note("mine", tag)), 0));
 }
 
 /// A later change of the tag.
@@ -358,6 +364,27 @@ fn a_second_refusal_in_a_row_for_nothing_asks_whatever_has_failed_before_and_in_
     let again = refuse(&merged, note("base", "theirs"));
     assert!(!asks(&again));
     assert!(asks(&refuse(&again, note("base", "theirs"))));
+}
+
+// Rules: c-again
+#[test]
+fn a_refusal_is_for_something_if_the_version_alone_has_moved_on() {
+    let entry = Entry { unexplained: true, base_version: Some("1".into()), ..update(1) };
+    let there = theirs(Some(note("base", "tag")));
+    let goes = run(&stored(note("mine", "tag"), 1), vec![entry], there, refused(9)).unwrap().moved.remove(0);
+    assert_eq!((goes.state, goes.base_version.as_deref()), (EntryState::Ready, Some("2")));
+    assert!(!goes.unexplained);
+}
+
+// Rules: c-again
+#[rstest]
+#[case::heard(Start::Heard)]
+#[case::refused(refused(9))]
+fn what_lies_on_a_change_that_goes_on_has_not_been_refused_for_nothing(#[case] start: Start) {
+    let (row, there) = (stored(note("mine", "later"), 2), theirs(Some(note("base", "tag"))));
+    let rebased = run(&row, vec![update(1), later()], there, start).unwrap();
+    let marked: Vec<_> = rebased.moved.iter().map(|entry| (entry.seq, entry.unexplained)).collect();
+    assert_eq!(marked, [(1, false), (2, false)]);
 }
 
 // Rules: s-rebase
