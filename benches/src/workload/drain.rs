@@ -148,6 +148,7 @@ impl Workload for Drain {
             // Here the waiting decides, and that is the same for all that send one at a time.
             return vec![
                 line(Side::Larder, "drain, 2 ms a POST, one order", Target::None, ""),
+                line(Side::Strict, "drain, 2 ms a POST, one order, strict", Target::None, ""),
                 line(Side::Lanes, "drain, 2 ms a POST, 8 lanes", Target::AtMost(0.35), &lanes),
             ];
         }
