@@ -98,3 +98,14 @@ fn an_answer_that_is_one_of_the_sides_is_that_side() {
     assert_eq!(of(Outcome::Delete, sides(base, mine, None)), Outcome::Theirs);
     assert_eq!(of(Outcome::Delete, sides(base, None, theirs)), Outcome::Mine);
 }
+
+// Rules: c-fields
+#[test]
+fn of_a_row_that_both_have_made_each_field_that_differs_has_its_own_strategy() {
+    let (mine, theirs) = (note("mine", 1), note("theirs", 2));
+    let made = sides(None, Some(&mine), Some(&theirs));
+    let text = |fields| ConflictDef { strategy: Strategy::MergeFields, fields };
+    let served = resolve(&text(&[(1, Strategy::ServerWins)]), made).unwrap();
+    assert_eq!(served, Outcome::Row(note("theirs", 1)));
+    assert_eq!(resolve(&text(&[(1, Strategy::Ask)]), made).unwrap(), Outcome::Ask);
+}

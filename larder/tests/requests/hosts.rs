@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use larder::rest::{BearerToken, Host, Rest};
-use larder::{ErrorKind, Idempotency, Memory, Repository, RequestSettings};
+use larder::{ErrorKind, Idempotency, Memory, Repository, RequestContent, RequestSettings};
 
 use crate::server::{Server, Turn};
-use crate::{API, emptied, quick, soon};
+use crate::{API, emptied, parked, quick, soon};
 
 const UPLOADS: &str = "https://uploads.example.com/a.pdf";
 
@@ -150,4 +150,25 @@ async fn a_web_page_is_no_answer_unless_it_was_asked_for() {
     let sent = repo.http().put("/form").send().await.unwrap();
     assert_eq!(soon(sent.accepted()).await.unwrap().status, 201, "the portal's page did not count");
     assert_eq!(server.heard().len(), 3);
+}
+
+// Rules: o-requests-edit, o-hosts
+#[tokio::test]
+async fn an_edit_sends_no_request_to_another_host() {
+    let server = Server::new();
+    let repo = repo(&server).await;
+    server.next("/a.pdf", Turn::Say(422, "no"));
+    let sent = repo.http().put(UPLOADS).send().await.unwrap();
+    soon(sent.accepted()).await.unwrap_err();
+    let seq = parked(&repo, 1).await[0].seq;
+    for elsewhere in ["/a.pdf", "https://open.example.com/a.pdf"] {
+        let edit = move |content: &mut RequestContent| content.target = elsewhere.into();
+        let error = repo.outbox().edit_request(seq, edit).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains("another host"), "{error}");
+    }
+    let edit = |content: &mut RequestContent| content.target = "https://uploads.example.com/b.pdf".into();
+    repo.outbox().edit_request(seq, edit).await.unwrap();
+    emptied(&repo).await;
+    assert_eq!(server.done(), ["uploads.example.com PUT /b.pdf"]);
 }

@@ -196,3 +196,27 @@ async fn an_application_that_makes_no_requests_any_more_keeps_those_that_there_a
     assert_eq!(server.lines(), ["POST /x"]);
     repo.close().await;
 }
+
+// Rules: o-requests-body, o-requests-edit
+#[tokio::test]
+async fn an_entry_of_a_request_that_was_edited_holds_no_body_either() {
+    let (server, disk) = (Server::new(), Disk::default());
+    let (repo, _) = life(&server, &disk, Memory::new()).await;
+    server.next("/refused", Turn::Say(422, "no"));
+    server.next("/unknown", Turn::LoseReply);
+    for path in ["/refused", "/unknown"] {
+        let request = repo.http().post(path).body("x").lane(path).idempotency(Idempotency::AtMostOnce);
+        soon(request.send().await.unwrap().accepted()).await.unwrap_err();
+    }
+    let left = parked(&repo, 2).await;
+    repo.outbox().pause();
+    for left in left {
+        repo.outbox().edit_request(left.seq, |content| content.body = vec![7; 1000]).await.unwrap();
+    }
+    let entries = disk.store().outbox(&Context::new(), 0, 10).await.unwrap().entries;
+    assert_eq!(entries.len(), 2);
+    for entry in entries {
+        let at = entry.schema.position("body").unwrap();
+        assert!(matches!(entry.row.as_ref().unwrap().field(at), Ok(ValueRef::Bytes([]))));
+    }
+}

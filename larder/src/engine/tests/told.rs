@@ -195,3 +195,16 @@ fn what_a_question_comes_to_depends_on_why_it_was_asked() {
     assert_eq!(answered(&mut engine, at(0), 1, Answer::Conflict), [Effect::Probe(1)]);
     assert_eq!(answered(&mut engine, at(0), 1, Answer::Unknowable), parked(ParkReason::Conflict));
 }
+
+// Rules: o-refresh, o-credentials
+#[test]
+fn refused_credentials_are_not_tried_again_because_of_anything_else_that_is_told() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Unauthorized);
+    for told in [connected(false), connected(true), Event::Retried(9)] {
+        assert_eq!(tell(&mut engine, at(9999), told), []);
+        assert!(engine.unauthorized());
+    }
+    assert_eq!(tell(&mut engine, at(9999), Event::Credentials), [send(1, false)]);
+}
