@@ -90,7 +90,10 @@ fn left(rebased: &super::Rebased) -> (Option<Record>, u64) {
         Op::Put { row, tail: Tail::At(tail), .. } => {
             Some((Some(Record::copy(&NOTE, &**row).unwrap()), *tail))
         }
-        Op::Tombstone { tail: Tail::At(tail), .. } => Some((None, *tail)),
+        Op::Tombstone { tail: Tail::At(tail), .. } => {
+            assert_ne!(*tail, 0, "nothing is queued that would ever take the trace away");
+            Some((None, *tail))
+        }
         Op::Remove { .. } => Some((None, 0)),
         _ => None,
     });
@@ -141,6 +144,15 @@ fn what_the_remote_made_of_a_change_of_ours_does_not_overrule_a_deletion(#[case]
     assert!(rebased.ended.is_empty(), "the remote is told of both");
 }
 
+// Rules: s-rebase, c-deleted
+#[test]
+fn what_is_changed_here_and_gone_there_is_created_with_all_of_its_fields() {
+    let created = run(&stored(note("mine", "tag"), 1), vec![update(1)], theirs(None), Start::Heard).unwrap();
+    assert_eq!(left(&created), (Some(note("mine", "tag")), 1));
+    assert_eq!(created.moved[0].operation, Operation::Insert);
+    assert_eq!(created.moved[0].changed.iter().collect::<Vec<_>>(), [0, 1, 2]);
+}
+
 // Rules: s-rebase, o-marked
 #[test]
 fn an_entry_that_may_have_been_sent_keeps_what_it_says() {
@@ -155,6 +167,16 @@ fn an_entry_that_may_have_been_sent_keeps_what_it_says() {
     assert_eq!(Record::copy(&NOTE, &**entry.row.as_ref().unwrap()).unwrap(), note("mine", "tag"));
     let beside = entry.theirs.as_ref().unwrap().row.as_ref().unwrap();
     assert_eq!(Record::copy(&NOTE, &**beside).unwrap(), note("base", "theirs"));
+}
+
+// Rules: c-settle, c-deleted
+#[test]
+fn of_a_row_that_is_gone_once_its_conflict_is_settled_no_trace_is_left() {
+    let asks = Entry { theirs: Some(Box::new(theirs(None))), ..update(1) };
+    let (id, outcome) = (MutationId(Uuid::from_u128(9)), Outcome::Theirs);
+    let start = Start::Settled { id, outcome, before: 0 };
+    let settled = run(&stored(note("mine", "tag"), 1), vec![asks], theirs(None), start).unwrap();
+    assert_eq!(left(&settled), (None, 0));
 }
 
 // Rules: c-settle
