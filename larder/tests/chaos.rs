@@ -453,3 +453,26 @@ async fn whatever_happens_on_a_file() {
             .unwrap_or_else(|_| panic!("seed {seed} hangs"));
     }
 }
+
+// Rules: o-crash
+#[cfg(feature = "redb")]
+#[rstest]
+#[case::keyed(Idempotency::KEYED, true)]
+#[case::conditional(Idempotency::Conditional, false)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn whatever_happens_on_a_file_and_on_several_threads(
+    #[case] idempotency: Idempotency,
+    #[case] faithful: bool,
+) {
+    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3);
+    for seed in 2_000..2_000 + seeds {
+        println!("seed {seed}");
+        let folder = tempfile::tempdir().unwrap();
+        let disk = support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
+        // A life that is over has to stand still, and threads do not: it is closed.
+        let kind = Kind { idempotency, faithful, crashes: false, merging: seed % 2 == 0 };
+        tokio::time::timeout(2 * PATIENCE, run(disk, seed, kind))
+            .await
+            .unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    }
+}
