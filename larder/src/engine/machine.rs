@@ -139,6 +139,7 @@ impl Engine {
                 self.retried(seq);
                 self.hurry(true);
             }
+            Event::Decided(seq) => self.decided(seq),
             Event::Edited { seq, id } => {
                 self.edited(seq, id);
                 self.hurry(true);
@@ -309,6 +310,11 @@ impl Engine {
             Answer::Refused if reverts => Verdict::Revert,
             Answer::Refused => Verdict::Park(ParkReason::Rejected),
             Answer::Unsendable => Verdict::Park(ParkReason::Unsendable),
+            // That was so before it was decided.
+            Answer::Waits(_) if std::mem::take(&mut tracked.revived) => {
+                self.window.set(seq, Stage::Ready);
+                return;
+            }
             Answer::Waits(reason) => {
                 tracked.head.parked = Some(reason);
                 self.window.set(seq, Stage::Parked);
@@ -509,11 +515,24 @@ impl Engine {
         self.window.set(seq, stage);
     }
 
-    /// A parked entry goes again. The application may see that an entry is parked before the engine does.
-    fn retried(&mut self, seq: u64) {
+    /// Somebody has decided about an entry that waits for that. The application may see that it does before the engine
+    /// hears of it, which will then be of before.
+    fn decided(&mut self, seq: u64) {
         self.window.decide(seq, self.loading);
+        let unheard = |tracked: &&mut Tracked| {
+            tracked.stage == Stage::Settling
+                || !matches!(tracked.stage, Stage::Parked | Stage::Withdrawn)
+                    && !is_aside(tracked.head.parked)
+        };
+        if let Some(tracked) = self.window.get_mut(seq).filter(unheard) {
+            tracked.revived = true;
+        }
+    }
+
+    /// A parked entry goes again.
+    fn retried(&mut self, seq: u64) {
+        self.decided(seq);
         match self.window.get_mut(seq) {
-            Some(tracked) if tracked.stage == Stage::Settling => tracked.revived = true,
             Some(tracked) if is_aside(tracked.head.parked) => {}
             Some(tracked) if tracked.stage == Stage::Parked => self.window.update(seq, |tracked| {
                 tracked.stage = Stage::Ready;

@@ -110,6 +110,8 @@ impl Engine {
         let credentials = self.credentials;
         self.window.update(seq, |tracked| {
             tracked.stage = stage;
+            // What is sent is looked at as it is stored by then.
+            tracked.revived &= stage != Stage::Sending;
             tracked.credentials = credentials;
         });
         out.push(effect);

@@ -187,6 +187,8 @@ pub(crate) enum Event {
     Nudge,
     /// A parked entry may go again.
     Retried(u64),
+    /// It has been decided about an entry that waited for that; what has become of it is told next.
+    Decided(u64),
     /// A parked entry goes again with another intent; with this identity, if it may have been sent.
     Edited { seq: u64, id: MutationId },
     /// An entry is gone, and what it said is another one at the end of the outbox.

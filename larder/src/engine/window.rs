@@ -59,7 +59,8 @@ pub(super) struct Tracked {
     pub(super) conflicts: u32,
     /// Which credentials the request on its way was begun with: see [`Engine::credentials`](super::Engine).
     pub(super) credentials: u64,
-    /// The application lets it go again, and did so before the engine knew that it was parked.
+    /// The application lets it go again, and did so before the engine knew that it was parked: what is heard of that next
+    /// is of before. Should it be newer, the entry is looked at once more before it goes.
     pub(super) revived: bool,
     /// It was revised while it was being marked.
     overtaken: bool,
@@ -287,15 +288,16 @@ impl Window {
     /// under way may be of before.
     pub(super) fn revise(&mut self, revised: Vec<Head>, gone: Vec<u64>, loading: bool) {
         gone.into_iter().for_each(|seq| self.end(seq, loading));
-        for head in revised {
+        for mut head in revised {
             // One that is marked is what it was then, and may have arrived: what is heard now is of before.
             let seq = head.seq;
             let open = |tracked: &&Tracked| {
                 tracked.head.marked.is_none() && (!tracked.stage.is_busy() || tracked.stage == Stage::Marking)
             };
-            let Some(stage) = self.entries.get(&seq).filter(open).map(|tracked| tracked.stage) else {
-                continue;
-            };
+            let known = self.entries.get(&seq).filter(open).map(|tracked| (tracked.stage, tracked.revived));
+            let Some((stage, revived)) = known else { continue };
+            // What was decided since is still to be heard of, or this is of before.
+            let unheard = revived && head.parked.take().is_none();
             // Whatever waits for it goes on doing so.
             let held: Vec<u64> = self.ties.held(seq).collect();
             let carried = self.ties.carried(seq);
@@ -306,6 +308,9 @@ impl Window {
             self.add(head);
             if stage == Stage::Marking {
                 self.update(seq, |tracked| (tracked.stage, tracked.overtaken) = (stage, true));
+            }
+            if let Some(tracked) = self.entries.get_mut(&seq) {
+                tracked.revived = unheard;
             }
             self.ties.rejoin(seq, held.iter().copied());
             self.ties.carry(seq, carried);
@@ -370,13 +375,14 @@ impl Window {
         self.ties.revise(seq, &place, &mut tracked.head.tied, &head.tied);
         self.weigh(seq);
         self.update(seq, |tracked| {
+            let parked = head.parked.filter(|_| !std::mem::take(&mut tracked.revived));
             tracked.head.idempotency = head.idempotency;
-            tracked.head.parked = head.parked;
+            tracked.head.parked = parked;
             if !tracked.stage.is_busy() {
                 tracked.head.marked = head.marked;
                 tracked.maybe_sent = head.marked.is_some();
                 tracked.head.id = head.id;
-                tracked.stage = match (tracked.stage, head.parked) {
+                tracked.stage = match (tracked.stage, parked) {
                     (Stage::Withdrawn, _) => Stage::Withdrawn,
                     (_, Some(_)) => Stage::Parked,
                     (Stage::Parked, None) => Stage::Ready,

@@ -115,6 +115,7 @@ impl<M: Model> Conflicts<'_, M> {
         let (acts, driver) = (Arc::clone(&remote.acts), remote.driver.clone());
         let settle = async move {
             let moved = acts.settle_conflict(seq, &outcome).await?;
+            driver.tell(Event::Decided(seq));
             driver.tell(Event::Rebased(moved));
             // What is parked no more has been changed by nobody else.
             driver.tell(Event::Nudge);

@@ -208,6 +208,7 @@ impl Outbox<'_> {
                     driver.tell(Event::Nudge);
                 }
                 Some(Retry::Moved(moved)) => {
+                    driver.tell(Event::Decided(seq));
                     driver.tell(Event::Rebased(moved));
                     driver.tell(Event::Nudge);
                 }
@@ -246,6 +247,7 @@ impl Outbox<'_> {
             match acts.edit(seq, schema, id, &mut edit).await? {
                 None => return Err(gone(seq)),
                 Some(Retry::Moved(moved)) => {
+                    driver.tell(Event::Decided(seq));
                     driver.tell(Event::Rebased(moved));
                     driver.tell(Event::Nudge);
                 }

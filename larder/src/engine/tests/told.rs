@@ -208,3 +208,49 @@ fn refused_credentials_are_not_tried_again_because_of_anything_else_that_is_told
     }
     assert_eq!(tell(&mut engine, at(9999), Event::Credentials), [send(1, false)]);
 }
+
+fn told(parked: Option<ParkReason>, anew: bool) -> Event {
+    let heads = vec![Head { parked, ..head(2, "a", KEYED) }];
+    match anew {
+        true => Event::Revised { revised: heads, gone: Vec::new() },
+        false => Event::Rebased(Moved { ended: Vec::new(), heads }),
+    }
+}
+
+// Rules: o-parked
+#[rstest]
+fn what_is_heard_of_a_parked_one_after_the_decision_about_it_is_of_before(
+    #[values(Event::Retried(2), Event::Decided(2))] decided: Event,
+    #[values(false, true)] anew: bool,
+) {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED), head(2, "a", KEYED)]);
+    let parked = || told(Some(ParkReason::Conflict), anew);
+    // Somebody who pulls has parked it, and another one has decided before that is told.
+    tell(&mut engine, at(0), decided);
+    tell(&mut engine, at(0), told(None, true));
+    tell(&mut engine, at(0), parked());
+    assert_eq!(engine.counts().parked, 0);
+    tell(&mut engine, at(0), parked());
+    assert_eq!(engine.counts().parked, 1, "the next one is newer");
+}
+
+// Rules: o-parked
+#[test]
+fn what_is_read_of_a_parked_one_after_the_decision_about_it_counts() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    tell(&mut engine, at(0), Event::Retried(1));
+    marked(&mut engine, at(0), &[1]);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Waits(ParkReason::Conflict)), []);
+    assert_eq!(engine.counts().parked, 1);
+}
+
+// Rules: o-parked
+#[test]
+fn what_was_read_of_a_parked_one_before_the_decision_about_it_keeps_it_from_nothing() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    tell(&mut engine, at(0), Event::Retried(1));
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Waits(ParkReason::Conflict)), [send(1, false)]);
+    assert_eq!(answered(&mut engine, at(0), 1, Answer::Waits(ParkReason::Conflict)), []);
+    assert_eq!(engine.counts().parked, 1, "it is so as it is stored by now");
+}
