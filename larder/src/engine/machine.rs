@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use larder_core::{Idempotency, Key, MutationId, ParkReason, Sent};
+use larder_core::{Idempotency, Key, ParkReason, Sent};
 
 use super::backoff::part;
 use super::hosts::{Host, Queue, Standing};
@@ -513,55 +513,6 @@ impl Engine {
             again => Stage::Waiting { until: mono + self.settings.backoff.wait(again - 1, jitter) },
         };
         self.window.set(seq, stage);
-    }
-
-    /// Somebody has decided about an entry that waits for that. The application may see that it does before the engine
-    /// hears of it, which will then be of before.
-    fn decided(&mut self, seq: u64) {
-        self.window.decide(seq, self.loading);
-        let unheard = |tracked: &&mut Tracked| {
-            tracked.stage == Stage::Settling
-                || !matches!(tracked.stage, Stage::Parked | Stage::Withdrawn)
-                    && !is_aside(tracked.head.parked)
-        };
-        if let Some(tracked) = self.window.get_mut(seq).filter(unheard) {
-            tracked.revived = true;
-        }
-    }
-
-    /// A parked entry goes again.
-    fn retried(&mut self, seq: u64) {
-        self.decided(seq);
-        match self.window.get_mut(seq) {
-            Some(tracked) if is_aside(tracked.head.parked) => {}
-            Some(tracked) if tracked.stage == Stage::Parked => self.window.update(seq, |tracked| {
-                tracked.stage = Stage::Ready;
-                tracked.revived = false;
-                tracked.failures = 0;
-                (tracked.reconciled, tracked.disputed) = (false, false);
-                tracked.conflicts = 0;
-                tracked.head.parked = None;
-                if tracked.head.idempotency == Idempotency::AtMostOnce {
-                    tracked.maybe_sent = false;
-                    tracked.head.marked = None;
-                }
-                tracked.head.strikes = 0;
-                tracked.head.first_strike = None;
-                tracked.struck = None;
-            }),
-            _ => {}
-        }
-    }
-
-    /// A parked entry goes as another one: nothing of that was ever sent.
-    fn edited(&mut self, seq: u64, id: MutationId) {
-        self.retried(seq);
-        self.window.update(seq, |tracked| {
-            if tracked.head.marked.take().is_some() || tracked.maybe_sent {
-                tracked.head.id = id;
-            }
-            tracked.maybe_sent = false;
-        });
     }
 
     /// Forgets what was loaded before the store was wiped.

@@ -7,6 +7,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod coalesce;
+mod decided;
 pub(crate) mod enqueue;
 pub(crate) mod exchange;
 mod hosts;
