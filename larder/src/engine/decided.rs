@@ -10,22 +10,17 @@ impl Engine {
     /// hears of it, which will then be of before.
     pub(super) fn decided(&mut self, seq: u64) {
         self.window.decide(seq, self.loading);
-        let unheard = |tracked: &&mut Tracked| {
-            tracked.stage == Stage::Settling
-                || !matches!(tracked.stage, Stage::Parked | Stage::Withdrawn)
-                    && !is_aside(tracked.head.parked)
-        };
-        if let Some(tracked) = self.window.get_mut(seq).filter(unheard) {
-            tracked.revived = true;
+        if let Some(tracked) = self.window.get_mut(seq) {
+            tracked.revived |= !matches!(tracked.stage, Stage::Parked | Stage::Withdrawn);
         }
     }
 
     /// A parked entry goes again.
     pub(super) fn retried(&mut self, seq: u64) {
         self.decided(seq);
-        match self.window.get_mut(seq) {
-            Some(tracked) if is_aside(tracked.head.parked) => {}
-            Some(tracked) if tracked.stage == Stage::Parked => self.window.update(seq, |tracked| {
+        let waits = |tracked: &Tracked| tracked.stage == Stage::Parked && !is_aside(tracked.head.parked);
+        if self.window.get(seq).is_some_and(waits) {
+            self.window.update(seq, |tracked| {
                 tracked.stage = Stage::Ready;
                 tracked.revived = false;
                 tracked.failures = 0;
@@ -39,8 +34,7 @@ impl Engine {
                 tracked.head.strikes = 0;
                 tracked.head.first_strike = None;
                 tracked.struck = None;
-            }),
-            _ => {}
+            });
         }
     }
 
