@@ -3,7 +3,8 @@
 use larder_core::{Idempotency, MutationId};
 
 use super::machine::Engine;
-use super::window::{Stage, Tracked, is_aside};
+use super::tracked::{Stage, Tracked};
+use super::window::is_aside;
 
 impl Engine {
     /// Somebody has decided about an entry that waits for that. The application may see that it does before the engine

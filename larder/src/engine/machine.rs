@@ -10,7 +10,8 @@ use super::hosts::{Host, Queue, Standing};
 use super::terms::{
     Answer, Counts, Effect, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
 };
-use super::window::{Stage, Tracked, Window, is_aside};
+use super::tracked::{Stage, Tracked};
+use super::window::{Window, is_aside};
 
 /// How many conflicts of an entry are resolved one after the other before it waits for the application.
 const CONFLICTS: u32 = 8;

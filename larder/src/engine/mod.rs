@@ -19,6 +19,7 @@ mod schedule;
 pub(crate) mod settle;
 mod terms;
 mod ties;
+mod tracked;
 mod window;
 
 pub(crate) use machine::Engine;

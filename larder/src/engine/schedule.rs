@@ -7,7 +7,7 @@ use larder_core::{Idempotency, ParkReason};
 use super::hosts::{Host, Queue, Standing};
 use super::machine::Engine;
 use super::terms::{Effect, Instants, Verdict};
-use super::window::{Stage, Tracked};
+use super::tracked::{Stage, Tracked};
 
 /// What an entry that was marked as sent needs.
 enum Step {

@@ -9,62 +9,7 @@ use larder_core::{Key, ParkReason, Timestamp};
 use super::hosts::{Host, Queue};
 use super::terms::{Counts, Head, PermanentFailure};
 use super::ties::{Place, Tied, Ties};
-
-/// Where an entry of the window stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// It may go as soon as its lane is free.
-    Ready,
-    /// Not before this moment.
-    Waiting {
-        until: Duration,
-    },
-    Marking,
-    Sending,
-    Probing,
-    /// The answer is known; the bookkeeping is not durable yet.
-    Settling,
-    /// The same, where the remote has accepted and a repeat would do no harm: entries of other rows go meanwhile.
-    Acknowledged,
-    /// Waits for credentials.
-    Held,
-    Parked,
-    /// The application is about to give it up.
-    Withdrawn,
-}
-
-impl Stage {
-    fn is_busy(self) -> bool {
-        matches!(self, Self::Marking | Self::Sending | Self::Probing | Self::Settling | Self::Acknowledged)
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Tracked {
-    pub(super) head: Head,
-    /// Changed by [`Window::set`] alone.
-    pub(super) stage: Stage,
-    pub(super) failures: u32,
-    /// When it failed first in a way that counts, if that was since the start.
-    pub(super) struck: Option<Duration>,
-    /// It belongs to another account than the one that is signed in.
-    pub(super) foreign: bool,
-    /// An attempt may have arrived.
-    pub(super) maybe_sent: bool,
-    /// The remote was asked about that, and does not have it.
-    pub(super) reconciled: bool,
-    /// The remote said that there is a conflict, and is asked what it has.
-    pub(super) disputed: bool,
-    /// How many conflicts of it were resolved.
-    pub(super) conflicts: u32,
-    /// Which credentials the request on its way was begun with: see [`Engine::credentials`](super::Engine).
-    pub(super) credentials: u64,
-    /// The application lets it go again, and did so before the engine knew that it was parked: what is heard of that next
-    /// is of before. Should it be newer, the entry is looked at once more before it goes.
-    pub(super) revived: bool,
-    /// It was revised while it was being marked.
-    overtaken: bool,
-}
+use super::tracked::{Stage, Tracked};
 
 /// The entries in order, and the sets of those that have something in common.
 #[derive(Debug, Default)]
@@ -80,6 +25,9 @@ pub(super) struct Window {
     queues: BTreeMap<Host, Queue>,
     held: BTreeSet<u64>,
     busy: BTreeSet<u64>,
+    /// Those of the busy that have others before them in their rows, because two queues have become one: none of their rows
+    /// goes meanwhile.
+    beside: BTreeSet<u64>,
     /// Those of the busy that are being marked.
     marking: BTreeSet<u64>,
     /// Those of the busy that the remote has, and that keep none of other rows.
@@ -110,18 +58,6 @@ fn place(head: &Head) -> Place {
 /// True if it is a dead letter that stops nothing: it is in no lane.
 pub(super) fn is_aside(parked: Option<ParkReason>) -> bool {
     matches!(parked, Some(ParkReason::Reverted | ParkReason::Refused))
-}
-
-impl Tracked {
-    /// True if a repeat may do harm: it is marked only when it goes at once.
-    pub(super) fn marks_alone(&self) -> bool {
-        self.head.idempotency.is_marked_alone()
-    }
-
-    /// True if it does not go before somebody decides something.
-    fn is_stopped(&self) -> bool {
-        matches!(self.stage, Stage::Parked | Stage::Withdrawn) || (self.foreign && !self.stage.is_busy())
-    }
 }
 
 impl Window {
@@ -241,11 +177,11 @@ impl Window {
         if !aside {
             self.lanes.entry(place).or_default().insert(seq);
         }
-        self.enter(seq);
         // Entries come in order; should one not, it takes its place at the head of the lane.
         if let Some(first) = first.filter(|first| *first > seq) {
             self.reenter(first);
         }
+        self.enter(seq);
         self.weigh(seq);
     }
 
@@ -282,6 +218,7 @@ impl Window {
             self.reenter(seq);
             self.weigh(seq);
         }
+        self.reenter_first(to);
     }
 
     /// Takes in entries that are other than they were known, and forgets those that are gone. What a load brings that is
@@ -403,7 +340,7 @@ impl Window {
         let mut freed = self.ties.remove(seq, &place, &tracked.head.tied);
         if let Some(lane) = self.lanes.get_mut(&place) {
             lane.remove(&seq);
-            freed.extend(lane.range(seq..).next());
+            freed.extend(lane.range(seq..).next().into_iter().chain(lane.first()));
             if lane.is_empty() {
                 self.lanes.remove(&place);
             }
@@ -419,6 +356,12 @@ impl Window {
     fn reenter(&mut self, seq: u64) {
         self.leave(seq);
         self.enter(seq);
+    }
+
+    fn reenter_first(&mut self, place: &Place) {
+        if let Some(first) = self.lanes.get(place).and_then(BTreeSet::first).copied() {
+            self.reenter(first);
+        }
     }
 
     /// Finds out whether an entry waits for a decision, or behind an entry that does; and if that has changed, those
@@ -445,6 +388,7 @@ impl Window {
 
     /// Changes an entry in a way that may change where it stands.
     pub(super) fn update(&mut self, seq: u64, change: impl FnOnce(&mut Tracked)) {
+        let beside = self.beside.contains(&seq);
         self.leave(seq);
         let Some(tracked) = self.entries.get_mut(&seq) else {
             return;
@@ -453,6 +397,11 @@ impl Window {
         change(tracked);
         let stands = tracked.is_stopped();
         self.enter(seq);
+        if beside != self.beside.contains(&seq)
+            && let Some(place) = self.entries.get(&seq).map(|tracked| place(&tracked.head))
+        {
+            self.reenter_first(&place);
+        }
         if stood != stands {
             self.weigh(seq);
         }
@@ -524,10 +473,11 @@ impl Window {
         self.add(Head { parked: Some(reason), ..head });
     }
 
-    /// True for the first entry of its row, if it waits for none of another.
+    /// True for the first entry of its row, if it waits for none of another, and none of its row is on its way.
     fn is_free(&self, tracked: &Tracked) -> bool {
-        let lane = self.lanes.get(&place(&tracked.head));
-        lane.and_then(BTreeSet::first) == Some(&tracked.head.seq) && self.ties.is_free(tracked.head.seq)
+        let seq = tracked.head.seq;
+        let lane = self.lanes.get(&place(&tracked.head)).filter(|lane| lane.first() == Some(&seq));
+        self.ties.is_free(seq) && lane.is_some_and(|lane| self.beside.is_disjoint(lane))
     }
 
     fn enter(&mut self, seq: u64) {
@@ -555,6 +505,9 @@ impl Window {
             }
             stage if stage.is_busy() => {
                 self.busy.insert(seq);
+                if !free {
+                    self.beside.insert(seq);
+                }
                 match stage {
                     Stage::Marking => drop(self.marking.insert(seq)),
                     Stage::Acknowledged => drop(self.acknowledged.insert(seq)),
@@ -585,6 +538,7 @@ impl Window {
             }
             stage if stage.is_busy() => {
                 self.busy.remove(&seq);
+                self.beside.remove(&seq);
                 self.marking.remove(&seq);
                 self.acknowledged.remove(&seq);
             }
@@ -592,3 +546,6 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use larder::{
     Builder, Error, ErrorKind, Idempotency, Key, Many, Memory, Model, MutationId, One, Operation, ReadPolicy,
     Repository, Result, Select, Uuid,
 };
+
+use crate::support::gates::Held;
 
 #[derive(Model, Clone, Debug, PartialEq)]
 pub(crate) struct Team {
@@ -74,10 +76,31 @@ pub(crate) struct Server {
     /// Says of this many creations of teams that there is a conflict.
     pub(crate) disputes: Arc<AtomicI64>,
     pub(crate) next: Arc<AtomicI64>,
+    /// Keeps the next change of a row, and does then what is said.
+    held: Arc<Mutex<Option<Kept>>>,
+    /// It knows no versions, and takes each row as it comes.
+    pub(crate) unversioned: Arc<AtomicBool>,
+    /// The rows of which something is on its way.
+    under_way: Arc<Mutex<HashSet<(&'static str, Key)>>>,
     seen: Arc<Mutex<Vec<String>>>,
     asked: Arc<Mutex<Vec<String>>>,
     done: Arc<Mutex<HashMap<MutationId, Option<PageRow>>>>,
     inner: Arc<Mutex<Option<Arc<dyn Provider>>>>,
+}
+
+type Kept = (Arc<Held>, Then);
+
+/// What becomes of a change that was held.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Then {
+    Accepted,
+    /// It is done, and the reply is lost.
+    Lost,
+    /// It never came.
+    Unreachable,
+    /// There is a conflict.
+    Disputed,
+    Refused,
 }
 
 #[async_trait]
@@ -111,6 +134,10 @@ impl Server {
     /// What it was asked.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+
+    fn shows(&self, row: &mut PageRow) {
+        row.meta.version.take_if(|_| self.unversioned.load(Ordering::Relaxed));
     }
 
     fn pass(&self) -> Result<()> {
@@ -162,7 +189,9 @@ impl Provider for Server {
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
         self.asked.lock().unwrap().push(format!("{} {:?}", schema.model, query.filter));
         self.pass()?;
-        self.inner().get(cx, schema, query).await
+        let mut page = self.inner().get(cx, schema, query).await?;
+        page.rows.iter_mut().for_each(|row| self.shows(row));
+        Ok(page)
     }
 
     async fn exists(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Presence> {
@@ -173,8 +202,55 @@ impl Provider for Server {
 
     async fn apply(&self, cx: &Context, mutation: &Mutation) -> Result<Applied> {
         self.pass()?;
+        let place = (mutation.schema.model, mutation.key.clone());
+        if !self.under_way.lock().unwrap().insert(place.clone()) {
+            self.seen.lock().unwrap().push(format!("two at a time: {} {}", place.0, place.1));
+        }
         // A server takes its time.
         tokio::task::yield_now().await;
+        let held = self.held.lock().unwrap().take_if(|_| mutation.operation != Operation::Insert);
+        if let Some((held, _)) = &held {
+            held.there.notify_one();
+            held.go.notified().await;
+        }
+        let then = held.map_or(Then::Accepted, |(_, then)| then);
+        let applied = self.answer(cx, mutation, then).await;
+        self.under_way.lock().unwrap().remove(&place);
+        applied
+    }
+
+    fn delta(&self) -> Option<&dyn Delta> {
+        None
+    }
+
+    fn realtime(&self) -> Option<&dyn Realtime> {
+        None
+    }
+
+    fn requests(&self) -> Option<&dyn Requests> {
+        None
+    }
+}
+
+impl Server {
+    /// Keeps the next change of a row, and does `then` with it.
+    pub(crate) fn hold(&self, then: Then) -> Arc<Held> {
+        let held = Arc::<Held>::default();
+        *self.held.lock().unwrap() = Some((Arc::clone(&held), then));
+        held
+    }
+
+    async fn answer(&self, cx: &Context, mutation: &Mutation, then: Then) -> Result<Applied> {
+        let no = |kind, status| Error::new(kind, "no").with_status(status).with_sent(Sent::Answered);
+        match then {
+            Then::Unreachable => {
+                return Err(Error::new(ErrorKind::Offline, "it never came").with_sent(Sent::Never));
+            }
+            Then::Disputed => return Err(no(ErrorKind::Conflict, 409)),
+            Then::Refused => return Err(no(ErrorKind::Rejected, 422)),
+            Then::Lost => drop(self.lose.fetch_add(1, Ordering::Relaxed)),
+            Then::Accepted => {}
+        }
         let repeated = self.done.lock().unwrap().get(&mutation.id).cloned();
         if let Some(row) = repeated {
             return Ok(Applied { outcome: Outcome::Updated, row });
@@ -204,25 +280,14 @@ impl Provider for Server {
         let refers: String = refers.iter().map(|(schema, key)| format!(" {}:{key}", schema.model)).collect();
         let (verb, model, key) = (mutation.operation.verb(), mutation.schema.model, &mutation.key);
         self.seen.lock().unwrap().push(format!("{verb} {model} {key}{refers}"));
-        let applied = self.inner().apply(cx, &mutation).await?;
+        let mut applied = self.inner().apply(cx, &mutation).await?;
+        applied.row.iter_mut().for_each(|row| self.shows(row));
         self.done.lock().unwrap().insert(mutation.id, applied.row.clone());
         if self.lose.load(Ordering::Relaxed) > 0 {
             self.lose.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::new(ErrorKind::Transport, "the reply was lost").with_sent(Sent::Maybe));
         }
         Ok(applied)
-    }
-
-    fn delta(&self) -> Option<&dyn Delta> {
-        None
-    }
-
-    fn realtime(&self) -> Option<&dyn Realtime> {
-        None
-    }
-
-    fn requests(&self) -> Option<&dyn Requests> {
-        None
     }
 }
 
@@ -293,6 +358,8 @@ pub(crate) async fn at_peace(repo: &Repository, server: &Server) {
     let leaked: Vec<_> =
         server.seen().into_iter().filter(|line| line.contains(":-") || line.contains(" -")).collect();
     assert_eq!(leaked, [""; 0], "{:?}", server.seen());
+    let beside: Vec<_> = server.seen().into_iter().filter(|line| line.starts_with("two at a time")).collect();
+    assert_eq!(beside, [""; 0], "{:?}", server.seen());
     let asked: Vec<_> = server.asked().into_iter().filter(|line| line.contains("Int(-")).collect();
     assert_eq!(asked, [""; 0]);
 }

@@ -6,8 +6,9 @@ use larder::core::Op;
 use larder::{OutboxSettings, PermanentFailure, Repository, Resolution};
 
 use super::*;
+use crate::club::Then;
 use crate::support::chaos::Faults;
-use crate::support::gates::{Call, dequeues};
+use crate::support::gates::{Call, Held, dequeues};
 
 fn settings() -> OutboxSettings {
     let wait = std::time::Duration::from_millis(1);
@@ -111,6 +112,124 @@ async fn of_changes_under_both_keys_the_last_one_stands_though_it_was_sent_befor
     settled(&repo).await;
     at_peace(&repo, &server).await;
     assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
+}
+
+/// What is written under the given key, after the name was changed under the temporary one.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Name,
+    Parent,
+    Deleted,
+}
+
+impl Said {
+    async fn say(self, repo: &Repository, team: &Team) {
+        match self {
+            Self::Name => drop(repo.update(team, |team| team.name = "azure".into()).await.unwrap()),
+            Self::Parent => drop(repo.update(team, |team| team.parent = Some(One::to(17))).await.unwrap()),
+            Self::Deleted => drop(repo.delete(team).await.unwrap()),
+        }
+    }
+
+    /// Here and there is what was written last.
+    async fn is_so(self, repo: &Repository, server: &Server) {
+        settled(repo).await;
+        at_peace(repo, server).await;
+        let rows = server.rows::<Team>().await;
+        let rows: Vec<_> = rows.iter().map(|team| (team.name.as_str(), team.parent.is_some())).collect();
+        let expected: &[_] = match self {
+            Self::Name => &[("azure", false)],
+            Self::Parent => &[("sky", true)],
+            Self::Deleted => &[],
+        };
+        assert_eq!(rows, expected, "{:?}", server.seen());
+    }
+}
+
+/// A team whose name was changed under its temporary key, and that was changed under the given one before that took its
+/// place: this change is on its way, alone, and ends when it is let go.
+async fn under_both_keys(server: &Server, then: Then, said: Said) -> (Repository, Arc<Held>) {
+    let (repo, faults, blue) = with_a_team(server, settings(), None).await;
+    drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
+    let exchange = faults.gates.hold(dequeues);
+    let sent = server.hold(then);
+    repo.outbox().resume();
+    let meanwhile = async {
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        said.say(&repo, &came).await;
+        sent.there.notified().await;
+    };
+    exchange.during(meanwhile).await;
+    let one = async {
+        while local::<Team>(&repo).await.iter().any(|team| team.number < 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(one).await;
+    // Whatever can go does so.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.seen(), ["insert Team 17"]);
+    (repo, sent)
+}
+
+// Rules: m-key-server-refs, o-lanes, o-order
+#[rstest]
+#[tokio::test]
+async fn what_is_on_its_way_under_the_given_key_is_waited_for_by_what_was_queued_under_the_temporary_one(
+    #[values(Then::Accepted, Then::Lost, Then::Unreachable, Then::Disputed)] then: Then,
+    #[values(Said::Name, Said::Parent)] said: Said,
+) {
+    let server = Server::default();
+    let (repo, sent) = under_both_keys(&server, then, said).await;
+    sent.go.notify_one();
+    said.is_so(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs, o-lanes
+#[rstest]
+#[tokio::test]
+async fn at_a_server_that_takes_whole_rows_what_was_queued_under_the_temporary_key_comes_after_what_is_on_its_way(
+    #[values(Said::Name, Said::Parent)] said: Said,
+) {
+    let server = Server::default();
+    server.unversioned.store(true, Ordering::Relaxed);
+    let (repo, sent) = under_both_keys(&server, Then::Accepted, said).await;
+    sent.go.notify_one();
+    said.is_so(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs, o-lanes, o-parked
+#[rstest]
+#[tokio::test]
+async fn what_is_refused_under_the_given_key_keeps_nothing_that_was_queued_under_the_temporary_one(
+    #[values(Said::Name, Said::Parent)] said: Said,
+) {
+    let server = Server::default();
+    let (repo, sent) = under_both_keys(&server, Then::Refused, said).await;
+    sent.go.notify_one();
+    assert_eq!(soon(repo.outbox().settled()).await.parked, 1);
+    assert_eq!(server.seen().len(), 2, "{:?}", server.seen());
+    let refused = repo.outbox().parked().await.unwrap()[0].seq;
+    repo.outbox().retry(refused).await.unwrap();
+    said.is_so(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs, o-lanes
+#[rstest]
+#[tokio::test]
+async fn what_is_deleted_under_the_given_key_is_not_made_again_by_what_was_queued_under_the_temporary_one(
+    #[values(false, true)] unversioned: bool,
+) {
+    let server = Server::default();
+    server.unversioned.store(unversioned, Ordering::Relaxed);
+    let (repo, sent) = under_both_keys(&server, Then::Accepted, Said::Deleted).await;
+    sent.go.notify_one();
+    assert_eq!(soon(repo.outbox().settled()).await.conflicts, 1);
+    let change = repo.outbox().parked().await.unwrap()[0].seq;
+    repo.outbox().discard(change).await.unwrap();
+    Said::Deleted.is_so(&repo, &server).await;
 }
 
 // Rules: o-discard-dependants

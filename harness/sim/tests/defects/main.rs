@@ -53,7 +53,7 @@ fn overlooked_parent() -> Simulation {
 
 fn late_entry() -> Simulation {
     // It is told by the order alone where the reply to the last one is lost, and there has to be a queue to be read again.
-    let network = Network::calm().losing_replies(95);
+    let network = Network::calm().losing_replies(98);
     let queues = busy_step_by_step().devices_between(1, 3).acting(20, Duration::from_secs(20), act);
     queues.network(network).kills(8).over_store(store::finds_entries_late)
 }

@@ -258,3 +258,123 @@ fn late_news_under_a_former_key_lets_nobody_overtake() {
     assert_eq!(tell(&mut engine, at(0), regained), [Effect::Mark(vec![2])]);
     assert_eq!(engine.head(2).unwrap().key, Key::from("given"));
 }
+
+/// How what is on its way comes to its end.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Accepted,
+    Unreachable,
+    Unauthorized,
+    Failed,
+    Refused,
+    GoneMeanwhile,
+}
+
+/// An engine with a team that gets its key while the third entry is on its way under that, and the second one was queued
+/// under the temporary one.
+fn beside() -> Engine {
+    let (mut engine, effects) = loaded(at(0), vec![creating(team(1, "new")), team(2, "new"), team(3, "17")]);
+    assert_eq!(effects, [Effect::Mark(vec![1, 3])]);
+    assert_eq!(marked(&mut engine, at(0), &[1, 3]).len(), 2);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    assert_eq!(tell(&mut engine, at(0), exchanged(1, "new", "17")), [], "the third is on its way");
+    engine
+}
+
+// Rules: m-key-server-refs, o-lanes
+#[rstest]
+fn what_is_on_its_way_when_two_queues_become_one_is_waited_for(
+    #[values(
+        Ends::Accepted,
+        Ends::Unreachable,
+        Ends::Unauthorized,
+        Ends::Failed,
+        Ends::Refused,
+        Ends::GoneMeanwhile
+    )]
+    ends: Ends,
+) {
+    let mut engine = beside();
+    // Written again, and heard of, the second one goes on waiting.
+    let revised = vec![team(2, "17")];
+    assert_eq!(tell(&mut engine, at(0), Event::Revised { revised, gone: Vec::new() }), []);
+    rebased(&mut engine, team(2, "17"));
+    let mut settled = |answer, verdict| {
+        assert_eq!(answered(&mut engine, at(0), 3, answer), [Effect::Settle(3, verdict)]);
+        tell(&mut engine, at(0), Event::Settled { seq: 3, verdict })
+    };
+    let next = match ends {
+        Ends::Accepted => settled(Answer::Accepted, Verdict::Accept),
+        Ends::Refused => settled(Answer::Refused, Verdict::Park(ParkReason::Rejected)),
+        Ends::Failed => answered(&mut engine, at(0), 3, BROKEN)
+            .into_iter()
+            .filter(|effect| matches!(effect, Effect::Mark(_)))
+            .collect(),
+        Ends::Unreachable => {
+            assert_eq!(answered(&mut engine, at(0), 3, LOST), []);
+            tell(&mut engine, at(0), Event::Nudge)
+        }
+        Ends::Unauthorized => {
+            assert_eq!(answered(&mut engine, at(0), 3, Answer::Unauthorized), []);
+            tell(&mut engine, at(0), Event::Credentials)
+        }
+        Ends::GoneMeanwhile => tell(&mut engine, at(0), Event::Discarded(3)),
+    };
+    let next: Vec<_> = next.into_iter().filter(|effect| !matches!(effect, Effect::Load { .. })).collect();
+    assert_eq!(next, [Effect::Mark(vec![2])]);
+}
+
+// Rules: m-key-server-refs, o-lanes, o-coalesce-sent
+#[test]
+fn what_is_being_marked_when_two_queues_become_one_is_waited_for_though_it_is_written_again() {
+    let heads = vec![creating(team(1, "new")), team(2, "new"), team(3, "17")];
+    let (mut engine, effects) = with(Settings { marks: 1, ..Settings::default() }, heads);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    // The third is being marked as the answer to the first is stored.
+    assert!(marked(&mut engine, at(0), &[1]).contains(&Effect::Mark(vec![3])));
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    assert_eq!(tell(&mut engine, at(0), exchanged(1, "new", "17")), []);
+    let written = vec![team(3, "17"), team(2, "17")];
+    assert_eq!(tell(&mut engine, at(0), Event::Revised { revised: written, gone: Vec::new() }), []);
+    // Whatever was marked: the second one goes, and the third is marked anew in its turn.
+    assert_eq!(marked(&mut engine, at(0), &[3]), [Effect::Mark(vec![2])]);
+    sent(&mut engine, 2);
+    answered(&mut engine, at(0), 2, Answer::Accepted);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 2, verdict: Verdict::Accept });
+    assert_eq!(next, [Effect::Mark(vec![3])]);
+}
+
+// Rules: m-key-server-refs, o-lanes
+#[rstest]
+fn where_something_is_on_its_way_under_both_keys_what_comes_next_waits_for_both(
+    #[values([3, 4], [4, 3])] order: [u64; 2],
+) {
+    // A row whose own key has that of the team in it.
+    let heads = vec![creating(team(1, "new")), team(3, "new/a"), team(4, "17/a"), team(5, "17/a")];
+    let (mut engine, _) = loaded(at(0), heads);
+    assert_eq!(marked(&mut engine, at(0), &[1, 3, 4]).len(), 3);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    let renames = [("new", "17"), ("new/a", "17/a")];
+    let renames = renames.map(|(from, to)| ((REF, Key::from(from)), Key::from(to))).to_vec();
+    assert_eq!(tell(&mut engine, at(0), Event::Exchanged { seq: 1, renames }), []);
+    let next = order.map(|seq| {
+        answered(&mut engine, at(0), seq, Answer::Accepted);
+        tell(&mut engine, at(0), Event::Settled { seq, verdict: Verdict::Accept })
+    });
+    assert_eq!(next, [vec![], vec![Effect::Mark(vec![5])]]);
+}
+
+// Rules: m-key-server-refs, o-lanes
+#[test]
+fn what_is_found_to_have_the_given_key_as_it_is_marked_waits_for_what_is_on_its_way_under_that() {
+    let (mut engine, _) = loaded(at(0), vec![creating(team(1, "new")), team(2, "new"), team(3, "17")]);
+    marked(&mut engine, at(0), &[1, 3]);
+    // The answer is stored, and the engine does not know yet.
+    let gone = vec![1];
+    let marks = Event::Marked { seqs: Vec::new(), at: at(0).wall, revised: vec![team(2, "17")], gone };
+    assert_eq!(tell(&mut engine, at(0), marks), []);
+    assert_eq!(tell(&mut engine, at(0), exchanged(1, "new", "17")), []);
+    answered(&mut engine, at(0), 3, Answer::Accepted);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Accept });
+    assert_eq!(next, [Effect::Mark(vec![2])]);
+}
