@@ -13,6 +13,7 @@ use larder_core::{
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::again::Written;
+use super::covered::Deletions;
 use super::fresh::Fresh;
 use super::recent::{Changed, Recent};
 use super::resolve::Resolvers;
@@ -59,6 +60,8 @@ pub(crate) struct Acts {
     pub(crate) heard: Mutex<BTreeMap<u64, Heard>>,
     /// Which entries of the rows that are being settled write what.
     pub(crate) written: Written,
+    /// Rows that were deleted over there.
+    pub(crate) deletions: Deletions,
     /// Entries that are about to be sent or settled, with their rows.
     pub(crate) recent: Recent,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.

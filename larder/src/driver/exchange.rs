@@ -9,7 +9,9 @@ use larder_core::{
 };
 
 use super::act::Acts;
+use super::covered::Gone;
 use crate::engine::exchange::{self, Named, Queued};
+use crate::engine::rebase::Rebased;
 use crate::engine::renames::{Rename, among, shown, with_new_parts};
 
 /// How many entries are read at a time.
@@ -23,24 +25,28 @@ pub(crate) fn left(schema: &Schema, key: &Key) -> String {
 
 impl Acts {
     /// The batch that moves a row from its temporary key to `key`, with everything that names it, and what is renamed
-    /// by it.
+    /// by it; and what has become of entries of before its deletion under that key.
     pub(super) async fn exchanged(
         &self,
         entry: &Entry,
         stored: &StoredRow,
         answer: &PageRow,
         key: Key,
-    ) -> Result<(Batch, Vec<Rename>)> {
+        gone: &mut Gone,
+    ) -> Result<(Batch, Vec<Rename>, Rebased)> {
         let (schema, from) = (entry.schema, entry.key.clone());
-        let mut named = self.named(Rename { schema, from: from.clone(), to: key }).await?;
+        let mut named = self.named(Rename { schema, from: from.clone(), to: key.clone() }).await?;
         named.expect.push(Expect::Row { schema, key: from.clone(), revision: stored.meta.revision });
         let mut entries = self.chain(schema, &from, stored.meta.tail).await?;
         entries.retain(|other| other.seq > entry.seq);
+        let deleted = self.deleted_before(entry, &key, &mut entries, gone).await;
+        named.deleted = deleted.is_some();
         let renames = named.renames.clone();
         // Whoever does not find a row under its former key any more has to find the new one here.
         self.given.note(&renames);
         let row = Queued { schema, key: from, stored: stored.clone(), entries };
-        Ok((exchange::exchanged(entry, row, answer, named, self.runtime.now())?, renames))
+        let batch = exchange::exchanged(entry, row, answer, named, self.runtime.now())?;
+        Ok((batch, renames, deleted.unwrap_or_default()))
     }
 
     /// Everything that names the row of `first`, and the rows that get another key with it.

@@ -2,6 +2,7 @@
 
 mod act;
 pub(crate) mod again;
+pub(crate) mod covered;
 mod decide;
 mod dependants;
 mod entries;

@@ -197,7 +197,8 @@ impl Acts {
         }
         for (entry, ended) in &rebased.ended {
             let fate = match ended {
-                Ended::Done => Fate::Accepted(None),
+                // Whoever waits for what has become one with a deletion has the fate of that.
+                Ended::Done | Ended::Covered => Fate::Accepted(None),
                 Ended::Overruled => {
                     let what = "the remote's row has changed as well, and stands";
                     Fate::Failed(

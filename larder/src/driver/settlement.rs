@@ -9,6 +9,7 @@ use larder_core::{
 };
 
 use super::act::{Acts, Heard, Kept, is_damage};
+use super::covered::Gone;
 use super::forward;
 use crate::engine::rebase::Rebased;
 use crate::engine::renames::Rename;
@@ -42,6 +43,8 @@ struct Decision {
     reverted: Vec<u64>,
     /// What a rebase has done to the row's queue.
     moved: Option<Moved>,
+    /// Whether the row is gone over there, if that had to be asked.
+    gone: Gone,
 }
 
 impl Decision {
@@ -140,6 +143,7 @@ impl Acts {
             key_alone: false,
             reverted: Vec::new(),
             moved: None,
+            gone: None,
         };
         let mut failures = 0;
         loop {
@@ -299,6 +303,7 @@ impl Acts {
         let given = exchange::given(entry, row);
         decision.renames.clear();
         decision.given.clone_from(&given);
+        let mut covered = self.covered(entry, &mut decision.gone).await?;
         let mut settlement: Settlement = match (stored, row, given) {
             (Some(stored), Some(row), Some(key)) => {
                 let mut key_alone = None;
@@ -306,8 +311,10 @@ impl Acts {
                     key_alone = Some(exchange::key_alone(entry.schema, row)?);
                 }
                 let row = key_alone.as_ref().unwrap_or(row);
-                let (batch, renames) = self.exchanged(entry, stored, row, key).await?;
+                let (batch, renames, before) =
+                    self.exchanged(entry, stored, row, key, &mut decision.gone).await?;
                 decision.renames = renames;
+                covered = before;
                 batch.into()
             }
             _ => match self.overtaken(entry, stored, row).await? {
@@ -319,7 +326,10 @@ impl Acts {
                 }
             },
         };
+        settlement.batch.expect.append(&mut covered.batch.expect);
+        settlement.batch.ops.append(&mut covered.batch.ops);
         settlement.brought = self.accept_nested(&mut settlement.batch, entry, row, now).await?;
+        settlement.brought.extend(Some(covered).filter(|covered| !covered.ended.is_empty()));
         let since = Since { revision: decision.asked, own: &[], touches: None, now };
         let Some(brought) = take_brought(&mut settlement.batch, row, self, since, alone).await? else {
             return Ok(None);

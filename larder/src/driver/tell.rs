@@ -18,7 +18,12 @@ pub(super) fn before(engine: &Engine, event: &Event) -> Vec<OutboxEvent> {
         Event::Settled { seq, verdict: Verdict::Park(reason) } => say(*seq, Happened::Parked(*reason)),
         Event::Rebased(moved) | Event::Resolved { moved, .. } => {
             for (seq, ended) in &moved.ended {
-                say(*seq, if *ended == Ended::Done { Happened::Accepted } else { Happened::Overruled });
+                let what = match ended {
+                    Ended::Done => Happened::Accepted,
+                    Ended::Overruled => Happened::Overruled,
+                    Ended::Covered => Happened::Covered,
+                };
+                say(*seq, what);
             }
             for head in &moved.heads {
                 say(head.seq, head.parked.map_or(Happened::Rebased, Happened::Parked));

@@ -52,6 +52,8 @@ pub(crate) struct Named {
     pub(crate) others: Vec<Queued>,
     /// What is stored under the new keys already, by the former ones: a pull may have been faster than the answer.
     pub(crate) there: BTreeMap<Place, Queued>,
+    /// The row was deleted under its new key, and is gone over there.
+    pub(crate) deleted: bool,
     /// What all of that relies on.
     pub(crate) expect: Vec<Expect>,
     /// Notes that have served.
@@ -90,10 +92,13 @@ pub(crate) fn exchanged(
         later.push(moved(&mut batch, entry, &key, &new)?);
     }
     let mut ground = Ground { row: Some(merged), version: meta.version.clone(), remote: true };
+    if named.deleted {
+        (ground.row, ground.version) = (None, None);
+    }
     if let Some(pulled) = there.as_ref().and_then(pulled) {
-        meta.version.clone_from(&pulled.version);
         ground = pulled;
     }
+    meta.version.clone_from(&ground.version);
     batch.ops.push(Op::Remove { schema, key: former });
     // What was written here alone stands on what is queued.
     let intent = later.last().map_or(Some(sent), |last| last.row.as_ref());

@@ -2,8 +2,9 @@
 //!
 //! - An entry that was never sent moves at once: its base, its version and what it changes follow the remote's row, and
 //!   one that has nothing left to say is gone.
-//! - An entry that may have been sent is never altered. The remote's newest row is kept beside it until its fate is
-//!   known, and so it is beside one that waits for a decision.
+//! - An entry that may have been sent is never altered. The remote's newest row is kept beside it, or beside the one at the
+//!   head of its row, until its fate is known, and so it is beside one that waits for a decision.
+//! - One whose row is gone over there, and was deleted later here, has nothing left to say.
 //! - What was changed here and never sent stays on top.
 
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub(crate) enum Ended {
     Done,
     /// The remote's side stands.
     Overruled,
+    /// Its row was deleted after it, and the remote has that.
+    Covered,
 }
 
 /// What a rebase comes to.
@@ -80,7 +83,9 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
     let Rebase { schema, key, stored, .. } = rebase;
     let expect = Expect::Row { schema, key: key.clone(), revision: stored.meta.revision };
     if let (Start::Heard, Some(first)) = (&rebase.start, rebase.queue.first()) {
-        if rebase.held || is_frozen(first) {
+        // Where two queues have become one, what was sent may come later.
+        let sent = rebase.queue.iter().any(|entry| entry.mark.is_some());
+        if rebase.held || sent || is_frozen(first) {
             return beside(&rebase, first, expect);
         }
         let known = same(schema, ground(first), rebase.theirs.row.as_deref())?;
@@ -95,10 +100,19 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
         Start::Settled { outcome, .. } => Some(outcome),
         _ => None,
     };
-    for entry in queue {
-        run.entry(entry, fixed.take(), resolver)?;
+    let covered: Vec<bool> = (0..queue.len()).map(|nth| is_covered(&queue[nth..])).collect();
+    for (entry, covered) in queue.into_iter().zip(covered) {
+        run.entry(entry, fixed.take(), covered, resolver)?;
     }
     run.finish(stored, theirs, now).map(Some)
+}
+
+/// True if the first of these entries changes a row that a later one deletes, in the name of the same account: should the row
+/// be gone over there, nobody needs to be asked.
+fn is_covered(entries: &[Entry]) -> bool {
+    let Some((first, later)) = entries.split_first() else { return false };
+    let deletion = later.iter().find(|later| later.row.is_none());
+    ground(first).is_some() && deletion.is_some_and(|deletion| deletion.account == first.account)
 }
 
 /// What the remote had when the entry was made: of a row that it is to be told of, nothing.
@@ -206,7 +220,13 @@ impl Run {
         })
     }
 
-    fn entry(&mut self, mut entry: Entry, fixed: Option<Outcome>, resolver: &dyn Resolve) -> Result<()> {
+    fn entry(
+        &mut self,
+        mut entry: Entry,
+        fixed: Option<Outcome>,
+        covered: bool,
+        resolver: &dyn Resolve,
+    ) -> Result<()> {
         let shown = self.with(self.old.as_ref(), &entry)?;
         if self.asks {
             self.prev = entry.seq;
@@ -214,6 +234,11 @@ impl Run {
             return Ok(());
         }
         let mine = self.with(self.base.as_ref(), &entry)?;
+        if covered && fixed.is_none() && self.under.is_none() && entry.row.is_some() {
+            self.end(entry, Ended::Covered);
+            (self.old, self.base) = (shown, mine);
+            return Ok(());
+        }
         // Whoever makes keys makes each once: a row that is there already is our own, and was changed since.
         let own = self.refused
             && entry.operation == Operation::Insert

@@ -59,16 +59,18 @@ pub(crate) fn accepted(
     let version = answer.and_then(|answer| answer.meta.version.clone());
     let extra = answer.and_then(|answer| answer.meta.extra.clone()).or_else(|| stored.meta.extra.clone());
     let mut meta = Meta { version: version.clone(), extra, ..stored.meta.clone() };
-    // What may have been sent is never altered.
-    if let Some(next) = next.filter(|next| next.mark.is_none() || next.theirs.is_some()) {
+    if let Some(next) = next {
         let mut next = next.clone();
         if let Some(theirs) = &mut next.theirs {
             // It waits for a decision about this: what the remote has now.
             (theirs.row, theirs.version) = (Some(Arc::clone(&merged)), version);
         } else {
-            next.base_version = version;
-            if let Some(intent) = &next.row {
-                next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
+            // Of what may have been sent nothing is altered that the remote was told.
+            if next.mark.is_none() {
+                next.base_version = version;
+                if let Some(intent) = &next.row {
+                    next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
+                }
             }
             next.base = Some(Arc::clone(&merged));
         }

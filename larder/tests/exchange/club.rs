@@ -19,7 +19,7 @@ use larder::{
 
 use crate::support::gates::Held;
 
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, Debug, Default, PartialEq)]
 pub(crate) struct Team {
     #[model(key(server))]
     pub(crate) number: i64,
@@ -80,6 +80,8 @@ pub(crate) struct Server {
     held: Arc<Mutex<Option<Kept>>>,
     /// It knows no versions, and takes each row as it comes.
     pub(crate) unversioned: Arc<AtomicBool>,
+    /// It gives the key of a row that is deleted to a new one at once.
+    pub(crate) gives_again: Arc<AtomicBool>,
     /// The rows of which something is on its way.
     under_way: Arc<Mutex<HashSet<(&'static str, Key)>>>,
     seen: Arc<Mutex<Vec<String>>>,
@@ -281,6 +283,13 @@ impl Server {
         let (verb, model, key) = (mutation.operation.verb(), mutation.schema.model, &mutation.key);
         self.seen.lock().unwrap().push(format!("{verb} {model} {key}{refers}"));
         let mut applied = self.inner().apply(cx, &mutation).await?;
+        if mutation.operation == Operation::Delete && self.gives_again.load(Ordering::Relaxed) {
+            let row = Team { number: 17, name: "new".into(), ..Team::default() };
+            let (id, row) = (MutationId(Uuid::from_u64_pair(1, 1)), Some(Arc::new(row) as Arc<dyn Row>));
+            let operation = Operation::Insert;
+            let another = Mutation { id, operation, row, base_version: None, ..mutation.clone() };
+            self.inner().apply(cx, &another).await?;
+        }
         applied.row.iter_mut().for_each(|row| self.shows(row));
         self.done.lock().unwrap().insert(mutation.id, applied.row.clone());
         if self.lose.load(Ordering::Relaxed) > 0 {

@@ -7,6 +7,7 @@
 mod support;
 
 mod club;
+mod deleted;
 mod giving_up;
 mod graphs;
 mod held;

@@ -10,7 +10,7 @@ use crate::club::Then;
 use crate::support::chaos::Faults;
 use crate::support::gates::{Call, Held, dequeues};
 
-fn settings() -> OutboxSettings {
+pub(crate) fn settings() -> OutboxSettings {
     let wait = std::time::Duration::from_millis(1);
     OutboxSettings::new().without_coalescing().backoff(wait, 5 * wait)
 }
@@ -119,7 +119,6 @@ async fn of_changes_under_both_keys_the_last_one_stands_though_it_was_sent_befor
 enum Said {
     Name,
     Parent,
-    Deleted,
 }
 
 impl Said {
@@ -127,7 +126,6 @@ impl Said {
         match self {
             Self::Name => drop(repo.update(team, |team| team.name = "azure".into()).await.unwrap()),
             Self::Parent => drop(repo.update(team, |team| team.parent = Some(One::to(17))).await.unwrap()),
-            Self::Deleted => drop(repo.delete(team).await.unwrap()),
         }
     }
 
@@ -140,7 +138,6 @@ impl Said {
         let expected: &[_] = match self {
             Self::Name => &[("azure", false)],
             Self::Parent => &[("sky", true)],
-            Self::Deleted => &[],
         };
         assert_eq!(rows, expected, "{:?}", server.seen());
     }
@@ -214,22 +211,6 @@ async fn what_is_refused_under_the_given_key_keeps_nothing_that_was_queued_under
     let refused = repo.outbox().parked().await.unwrap()[0].seq;
     repo.outbox().retry(refused).await.unwrap();
     said.is_so(&repo, &server).await;
-}
-
-// Rules: m-key-server-refs, o-lanes
-#[rstest]
-#[tokio::test]
-async fn what_is_deleted_under_the_given_key_is_not_made_again_by_what_was_queued_under_the_temporary_one(
-    #[values(false, true)] unversioned: bool,
-) {
-    let server = Server::default();
-    server.unversioned.store(unversioned, Ordering::Relaxed);
-    let (repo, sent) = under_both_keys(&server, Then::Accepted, Said::Deleted).await;
-    sent.go.notify_one();
-    assert_eq!(soon(repo.outbox().settled()).await.conflicts, 1);
-    let change = repo.outbox().parked().await.unwrap()[0].seq;
-    repo.outbox().discard(change).await.unwrap();
-    Said::Deleted.is_so(&repo, &server).await;
 }
 
 // Rules: o-discard-dependants

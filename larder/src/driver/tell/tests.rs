@@ -54,6 +54,10 @@ fn moved() -> Moved {
         (4, Happened::Parked(ParkReason::Conflict)),
     ],
 )]
+#[case::deleted_later(
+    Event::Rebased(Moved { ended: vec![(3, Ended::Covered)], heads: Vec::new() }),
+    &[(3, Happened::Covered)],
+)]
 #[case::resolved(
     Event::Resolved { seq: 1, moved: moved(), jitter: 0 },
     &[

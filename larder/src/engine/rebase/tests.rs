@@ -428,3 +428,77 @@ fn what_the_remote_made_of_a_change_of_ours_is_no_change_of_what_comes_behind() 
     let rebased = run(&stored(note("again", "tag"), 2), vec![again], newer, start).unwrap();
     assert_eq!(left(&rebased), (Some(note("again", "newer")), 2));
 }
+
+/// A change of the text, and the deletion of the row behind it.
+fn changed_and_deleted() -> Vec<Entry> {
+    let deletes =
+        Entry { row: None, changed: FieldSet::default(), base: update(1).row, prev: 1, ..update(2) };
+    vec![update(1), Entry { operation: Operation::Delete, ..deletes }]
+}
+
+/// A deletion that is queued.
+fn trace(tail: u64) -> StoredRow {
+    StoredRow { row: None, ..stored(note("mine", "tag"), tail) }
+}
+
+fn asking(queue: Vec<Entry>, start: Start) -> super::Rebased {
+    const ASK: ConflictDef = ConflictDef { strategy: Strategy::Ask, fields: &[] };
+    let (stored, key, theirs) = (&trace(2), &Key::Int(1), theirs(None));
+    let now = Timestamp::UNIX_EPOCH;
+    rebased(Rebase { schema: &NOTE, key, stored, queue, theirs, start, held: false, now }, &ASK)
+        .unwrap()
+        .unwrap()
+}
+
+// Rules: s-rebase, m-key-server-refs
+#[rstest]
+#[case::heard(Start::Heard)]
+#[case::refused(refused(9))]
+fn of_a_row_that_is_gone_over_there_and_deleted_later_here_nobody_is_asked(#[case] start: Start) {
+    let rebased = asking(changed_and_deleted(), start);
+    let ended: Vec<_> = rebased.ended.iter().map(|(entry, ended)| (entry.seq, *ended)).collect();
+    assert_eq!(ended, [(1, Ended::Covered), (2, Ended::Done)]);
+    assert_eq!(left(&rebased), (None, 0));
+}
+
+// Rules: s-rebase, c-ask
+#[test]
+fn of_a_row_that_is_gone_over_there_and_deleted_later_by_another_account_is_asked() {
+    let mut queue = changed_and_deleted();
+    queue[1].account = Some("bob".into());
+    let rebased = asking(queue, Start::Heard);
+    assert_eq!(rebased.moved[0].state, EntryState::Parked(ParkReason::Conflict));
+}
+
+// Rules: s-rebase, c-settle
+#[test]
+fn what_the_application_decides_of_a_row_that_is_deleted_later_is_done() {
+    let start = Start::Settled { id: MutationId(Uuid::from_u128(9)), outcome: Outcome::Mine, before: 0 };
+    let rebased = asking(changed_and_deleted(), start);
+    let goes: Vec<_> = rebased.moved.iter().map(|entry| (entry.seq, entry.operation)).collect();
+    assert_eq!(goes, [(1, Operation::Insert), (2, Operation::Delete)]);
+}
+
+// Rules: s-rebase, m-key-server-refs
+#[test]
+fn what_is_heard_stays_beside_what_comes_before_something_that_may_have_been_sent() {
+    let mut queue = changed_and_deleted();
+    queue[1].mark = Some(SendMark { first: Timestamp::UNIX_EPOCH });
+    let rebased = run(&trace(2), queue, theirs(Some(note("base", "theirs"))), Start::Heard).unwrap();
+    assert!(rebased.moved.is_empty() && rebased.ended.is_empty());
+    let (first, theirs) = beside(&rebased);
+    assert_eq!((first.seq, shown(theirs.row.as_ref())), (1, Some(note("base", "theirs"))));
+}
+
+// Rules: s-rebase
+#[test]
+fn of_a_row_that_was_deleted_put_again_and_deleted_the_first_deletion_is_done_if_it_is_gone_over_there() {
+    let mut queue = changed_and_deleted();
+    let again = Entry { operation: Operation::Insert, base: None, prev: 2, ..update(3) };
+    let deleted = Entry { seq: 4, prev: 3, ..queue[1].clone() };
+    queue.extend([again, deleted]);
+    let rebased = asking(queue.split_off(1), Start::Heard);
+    assert_eq!(rebased.ended.iter().map(|(_, ended)| *ended).collect::<Vec<_>>(), [Ended::Done]);
+    let goes: Vec<_> = rebased.moved.iter().map(|entry| (entry.seq, entry.operation)).collect();
+    assert_eq!(goes, [(3, Operation::Insert), (4, Operation::Delete)]);
+}

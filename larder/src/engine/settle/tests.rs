@@ -123,6 +123,21 @@ fn what_the_remote_answers_lies_under_what_is_queued_behind() {
     assert_eq!(meta.extra.as_deref(), Some("{\"more\":1}"), "of which the answer said nothing");
 }
 
+// Rules: o-coalesce-sent, s-rebase
+#[test]
+fn what_may_have_been_sent_goes_as_it_is_and_is_compared_with_the_answer() {
+    let row = stored(Some(note("mine", "later")), 2, RowState::Pending);
+    let next = Entry { mark: sent().mark, ..behind() };
+    let (answer, none) = (answer("2", note("Mine", "tag")), FieldSet::default());
+    let batch = accepted(&sent(), Some(&row), Some(&next), Some(&answer), &none, NOW).unwrap();
+    let next = revised(&batch, 2).expect("it lies on the answer");
+    assert_eq!(
+        (shown(next.row.as_ref()), next.base_version.as_deref()),
+        (Some(note("mine", "later")), Some("1"))
+    );
+    assert_eq!(shown(next.base.as_ref()), Some(note("Mine", "tag")));
+}
+
 // Rules: c-ask
 #[test]
 fn what_waits_for_a_decision_has_the_answer_beside_it_and_stays_what_it_is() {
