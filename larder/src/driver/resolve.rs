@@ -143,6 +143,10 @@ impl Acts {
         let rebase = Rebase { schema, key, stored, queue, theirs: newest, start, held, now };
         let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
         if let Some(rebased) = &mut rebased {
+            // What goes in the request of one that has ended has to go by itself.
+            if entry.within.is_none() {
+                self.regroup(rebased).await?;
+            }
             rebased.ended.push((entry.clone(), Ended::Done));
         }
         Ok(rebased)
