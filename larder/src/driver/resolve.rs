@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use larder_core::conflict::Outcome;
 use larder_core::{
-    CommitOutcome, Entry, EntryState, Error, ErrorKind, Failure, Key, MutationId, PageRow, ParkReason, Query,
-    Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
+    CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Key, Meta, MutationId, PageRow,
+    ParkReason, Query, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
 };
 
 use super::act::{Acts, Heard};
@@ -221,6 +221,17 @@ impl Acts {
         }
     }
 
+    /// What would be stored of the row of `entry`, which is gone: the remote has accepted its deletion, before what came
+    /// earlier could go. If it is `made` again, what is queued behind goes on with it; else that is decided by itself. All
+    /// of that is relied on.
+    async fn trace(&self, entry: &Entry, made: bool, relied_on: &mut Vec<Expect>) -> Result<StoredRow> {
+        let mut queued = self.scan(entry.schema, &entry.key).await?;
+        queued.retain(|other| made || other.seq <= entry.seq);
+        relied_on.extend(queued.iter().map(Expect::entry));
+        let tail = queued.last().map_or(entry.seq, |last| last.seq);
+        Ok(StoredRow { row: None, meta: Meta { tail, ..Meta::synced(self.runtime.now()) } })
+    }
+
     /// Carries out what the application has decided about a conflict.
     ///
     /// # Errors
@@ -238,19 +249,23 @@ impl Acts {
             };
             let schema = entry.schema;
             let placed = |error: Error| error.during("settle a conflict").model(schema.model).key(&entry.key);
-            let Some(stored) = stored.filter(|_| entry.state == EntryState::Parked(ParkReason::Conflict))
-            else {
+            if entry.state != EntryState::Parked(ParkReason::Conflict) {
                 let what = format!("the mutation {seq} is in no conflict: it has been settled already");
                 return Err(placed(Error::new(ErrorKind::Conflict, what)));
-            };
-            let gives_up = matches!(outcome, Outcome::Theirs | Outcome::Delete) && is_temporary(&entry);
+            }
+            let gives_way = matches!(outcome, Outcome::Theirs | Outcome::Delete);
+            let gives_up = gives_way && is_temporary(&entry);
             let mut relied_on = Vec::new();
+            let stored = match stored {
+                Some(stored) => stored,
+                None => self.trace(&entry, !gives_way, &mut relied_on).await?,
+            };
             if gives_up {
-                let (dependants, expect) = self.dependants(&entry).await?;
+                let (dependants, mut expect) = self.dependants(&entry).await?;
                 if !dependants.is_empty() {
                     return Err(depended_on(&entry, &dependants).during("settle a conflict"));
                 }
-                relied_on = expect;
+                relied_on.append(&mut expect);
             }
             let base = entry.base.as_ref().filter(|_| entry.operation != larder_core::Operation::Insert);
             // Nothing was heard of it: what it was made from is what is known.

@@ -268,7 +268,8 @@ impl Acts {
                     None => {
                         decision.verdict = Verdict::Park(ParkReason::Conflict);
                         decision.dispute(entry);
-                        settle::parked(entry, stored, ParkReason::Conflict, failure(decision), now).into()
+                        let entry = self.with_theirs(entry, decision.heard.as_ref());
+                        settle::parked(&entry, stored, ParkReason::Conflict, failure(decision), now).into()
                     }
                 }
             }

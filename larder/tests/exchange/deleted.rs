@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder::core::Store;
-use larder::{Happened, Operation, OutboxEvent, OutboxEvents, Pushed, QueuedMutation, Repository};
+use larder::{
+    Happened, Operation, OutboxEvent, OutboxEvents, Pushed, QueuedMutation, Repository, Resolution,
+};
 
 use Write::{Delete, Edit, Put};
 
@@ -254,12 +256,20 @@ async fn what_was_changed_is_not_given_up_if_the_server_has_given_the_key_again(
     assert!(named || stuck.conflicts == 1, "it has gone, or asks: {:?}", scene.server.seen());
 }
 
-// Rules: m-key-server-refs
+// Rules: m-key-server-refs, c-settle, c-kept
+#[rstest]
+#[case::again(Resolution::Mine, &["Edit 1"])]
+#[case::not_at_all(Resolution::Theirs, &[])]
 #[tokio::test]
-async fn what_was_changed_is_not_given_up_if_the_server_can_not_be_asked_whether_the_row_is_gone() {
-    let scene = Scene::begin(false).await;
+async fn what_was_changed_is_not_given_up_if_the_server_can_not_be_asked_whether_the_row_is_gone(
+    #[case] decided: Resolution<Team>,
+    #[case] then: &[&str],
+    #[values(false, true)] durable: bool,
+) {
+    let scene = Scene::begin(durable).await;
     let sent = scene.server.hold(Then::Accepted);
     scene.write(0, Edit).await;
+    scene.write(1, Edit).await;
     let deleted = scene.repo.delete(&scene.came).await.unwrap();
     soon(sent.there.notified()).await;
     scene.exchanged().await;
@@ -267,10 +277,20 @@ async fn what_was_changed_is_not_given_up_if_the_server_can_not_be_asked_whether
     sent.go.notify_one();
     soon(deleted.accepted()).await.unwrap();
     let left = scene.repo.outbox().list(0, 9).await.unwrap();
-    assert_eq!(left.iter().map(|left| left.seq).collect::<Vec<_>>(), [2]);
-    // It goes, and the server says that the row is gone.
+    assert_eq!(left.iter().map(|left| left.seq).collect::<Vec<_>>(), [2, 3]);
+    // It goes, and the server says that the row is gone: the application decides about each.
     scene.server.offline(false);
-    assert_eq!(soon(scene.repo.outbox().settled()).await.conflicts, 1);
+    for conflicts in [1, usize::from(then.is_empty())] {
+        assert_eq!(soon(scene.repo.outbox().settled()).await.conflicts, conflicts);
+        for conflict in scene.repo.conflicts::<Team>().list().await.unwrap() {
+            assert_eq!(conflict.sides.theirs, None);
+            scene.repo.conflicts::<Team>().settle(conflict.seq, decided.clone()).await.unwrap();
+        }
+    }
+    settled(&scene.repo).await;
+    at_peace(&scene.repo, &scene.server).await;
+    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
+    assert_eq!(names, then, "{:?}", scene.server.seen());
 }
 
 // Rules: m-key-server-refs, o-fate
