@@ -33,6 +33,10 @@ impl Deletions {
         }
         let (schema, key, account) = (entry.schema, entry.key.clone(), entry.account.clone());
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What can't be made durable is tried again.
+        if last.iter().any(|deletion| deletion.seq == entry.seq) {
+            return;
+        }
         if last.len() >= KEPT {
             last.pop_front();
         }
@@ -161,7 +165,9 @@ mod tests {
         deletions.note(&Entry { account: Some("bob".into()), ..deletion(17, 3) });
         let of = |key: i64, account| deletions.of(&TEAM, &key.into(), account);
         assert_eq!((of(17, None), of(17, Some("bob")), of(18, None)), (2, 3, 0));
-        (0..KEPT as i64).for_each(|key| deletions.note(&deletion(100 + key, 4)));
-        assert_eq!((of(17, None), of(100, None)), (0, 4));
+        (0..KEPT).for_each(|_| deletions.note(&deletion(100, 4)));
+        assert_eq!((of(17, None), of(100, None)), (2, 4), "one that is tried again takes one place");
+        (5..KEPT as i64 + 4).for_each(|seq| deletions.note(&deletion(100 + seq, seq.unsigned_abs())));
+        assert_eq!((of(17, None), of(17, Some("bob")), of(100, None)), (0, 0, 4));
     }
 }

@@ -72,7 +72,10 @@ pub(crate) fn accepted(
                     next.row = Some(on_top(schema, &*merged, &**intent, &next.changed)?);
                 }
             }
-            next.base = Some(Arc::clone(&merged));
+            // What makes the row anew is made from nothing.
+            if next.mark.is_none() || next.operation != Operation::Insert {
+                next.base = Some(Arc::clone(&merged));
+            }
         }
         batch.ops.push(Op::Revise(Box::new(next)));
     }

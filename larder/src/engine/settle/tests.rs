@@ -138,6 +138,20 @@ fn what_may_have_been_sent_goes_as_it_is_and_is_compared_with_the_answer() {
     assert_eq!(shown(next.base.as_ref()), Some(note("Mine", "tag")));
 }
 
+// Rules: o-coalesce-sent, o-discard
+#[test]
+fn what_may_have_made_the_row_anew_is_given_up_without_a_trace() {
+    let row = stored(Some(note("anew", "tag")), 2, RowState::Pending);
+    let next = Entry { mark: sent().mark, operation: Operation::Insert, base: None, ..behind() };
+    let (answer, none) = (answer("2", note("Mine", "tag")), FieldSet::default());
+    let batch = accepted(&sent(), Some(&row), Some(&next), Some(&answer), &none, NOW).unwrap();
+    let next = revised(&batch, 2).expect("it is written").clone();
+    assert!(next.base.is_none(), "nothing of it was kept here before");
+    let view = View { stored: Some(row), earlier: Vec::new(), later: Vec::new() };
+    let batch = discarded(&next, &view, NOW).unwrap();
+    assert!(batch.ops.iter().any(|op| matches!(op, Op::Remove { .. })), "{batch:?}");
+}
+
 // Rules: c-ask
 #[test]
 fn what_waits_for_a_decision_has_the_answer_beside_it_and_stays_what_it_is() {
