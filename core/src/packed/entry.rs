@@ -61,6 +61,9 @@ impl Head<'_> {
     }
 }
 
+/// Room for most entries: what does not grow is not copied.
+const ROOM: usize = 1024;
+
 /// What stands beside the remote's row. A body of nothing is no row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Beside {
@@ -124,13 +127,9 @@ fn encode_sections(head: &Head<'_>, bodies: impl FnOnce(&mut Vec<u8>) -> Result<
     let unwritable = |error: rmp_serde::encode::Error| {
         Error::new(ErrorKind::Serialization, "the outbox entry can't be encoded").because(error)
     };
-    let head = rmp_serde::to_vec_named(head).map_err(unwritable)?;
-    let mut out = vec![0; 4];
-    out.push(FORMAT);
-    section(&mut out, |out| {
-        out.extend_from_slice(&head);
-        Ok(())
-    })?;
+    let mut out = Vec::with_capacity(ROOM);
+    out.extend_from_slice(&[0, 0, 0, 0, FORMAT]);
+    section(&mut out, |out| rmp_serde::encode::write_named(out, head).map_err(unwritable))?;
     bodies(&mut out)?;
     seal(&mut out);
     Ok(out)
