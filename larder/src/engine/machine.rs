@@ -481,9 +481,8 @@ impl Engine {
                 if head.id != tracked.head.id {
                     (tracked.head.id, tracked.head.marked, tracked.maybe_sent) =
                         (head.id, head.marked, false);
-                    tracked.revived = true;
+                    tracked.revived |= head.parked.is_none();
                 }
-                tracked.revived &= head.parked.is_none();
             }
             self.window.replace(&head);
         }
@@ -495,17 +494,14 @@ impl Engine {
 
     /// The same for an entry that was refused: the first time it goes again at once, then it waits longer and longer.
     fn resolved(&mut self, mono: Duration, seq: u64, moved: Moved, jitter: u64) {
-        let revived = self.window.get(seq).is_some_and(|tracked| tracked.revived);
         self.rebased(moved);
         let Some(tracked) = self.window.get_mut(seq) else {
             return;
         };
         tracked.conflicts += 1;
         tracked.failures += 1;
-        if std::mem::take(&mut tracked.revived) && revived {
-            tracked.head.parked = None;
-        }
-        (tracked.disputed, tracked.reconciled, tracked.maybe_sent) = (false, false, false);
+        (tracked.disputed, tracked.reconciled, tracked.maybe_sent, tracked.revived) =
+            (false, false, false, false);
         (tracked.head.strikes, tracked.head.first_strike, tracked.struck) = (0, None, None);
         tracked.head.marked = None;
         let stage = match tracked.conflicts {

@@ -479,13 +479,20 @@ fn what_goes_on_under_another_identity_is_marked_anew_though_its_parking_was_not
         }
         let verdict = Verdict::Park(ParkReason::Conflict);
         let effects = tell(&mut engine, at(0), Event::Settled { seq: 1, verdict });
-        (effects, engine.head(1).unwrap().id)
+        let id = engine.head(1).unwrap().id;
+        (engine, effects, id)
     };
-    assert_eq!(settles(vec![again()]), (vec![Effect::Mark(vec![1])], again().id));
+    let (_, effects, id) = settles(vec![again()]);
+    assert_eq!((effects, id), (vec![Effect::Mark(vec![1])], again().id));
     // What was heard of it before it was sent says nothing of its parking.
-    assert_eq!(settles(vec![head(1, "a", KEYED)]).0, []);
-    // It waits for a decision once more.
-    assert_eq!(settles(vec![again(), Head { parked: Some(ParkReason::Conflict), ..again() }]).0, []);
+    assert_eq!(settles(vec![head(1, "a", KEYED)]).1, []);
+    // Whether it waits for a decision once more, or did so before, is seen as it is marked.
+    let parked = Head { parked: Some(ParkReason::Conflict), ..again() };
+    let (mut engine, effects, _) = settles(vec![again(), parked.clone()]);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    let found = Event::Marked { seqs: Vec::new(), at: at(0).wall, revised: vec![parked], gone: Vec::new() };
+    assert_eq!(tell(&mut engine, at(0), found), []);
+    assert_eq!(engine.counts().parked, 1);
 }
 
 // Rules: o-parked

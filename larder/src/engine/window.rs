@@ -312,7 +312,10 @@ impl Window {
         self.ties.revise(seq, &place, &mut tracked.head.tied, &head.tied);
         self.weigh(seq);
         self.update(seq, |tracked| {
-            let parked = head.parked.filter(|_| !std::mem::take(&mut tracked.revived));
+            let revived = tracked.revived;
+            // What comes of its answer is of before as well, and is still to be heard of.
+            tracked.revived &= tracked.stage == Stage::Settling || head.parked.is_none();
+            let parked = head.parked.filter(|_| !revived);
             tracked.head.idempotency = head.idempotency;
             tracked.head.parked = parked;
             if !tracked.stage.is_busy() {

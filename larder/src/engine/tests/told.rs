@@ -254,3 +254,52 @@ fn what_was_read_of_a_parked_one_before_the_decision_about_it_keeps_it_from_noth
     assert_eq!(answered(&mut engine, at(0), 1, Answer::Waits(ParkReason::Conflict)), []);
     assert_eq!(engine.counts().parked, 1, "it is so as it is stored by now");
 }
+
+/// How it is told that an entry was parked, while what was decided about its answer is still to be told.
+#[derive(Clone, Copy, Debug)]
+enum Parks {
+    /// The answer itself parks it.
+    Settled,
+    /// Something else was heard of its row before that.
+    HeardBefore,
+    /// The conflict that the answer shows waits for the application.
+    Asks,
+}
+
+// Rules: o-parked, c-ask
+#[rstest]
+#[case::settled(Parks::Settled, Answer::Refused)]
+#[case::heard_before(Parks::HeardBefore, Answer::Refused)]
+#[case::asks(Parks::Asks, Answer::Conflict)]
+fn what_is_decided_before_it_is_told_that_the_answer_parks_it_counts(
+    #[case] parks: Parks,
+    #[case] answer: Answer,
+    #[values(false, true)] as_another_one: bool,
+) {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, answer);
+    if answer == Answer::Conflict {
+        let resolve = [Effect::Settle(1, Verdict::Resolve)];
+        assert_eq!(answered(&mut engine, at(0), 1, Answer::NotThere), resolve);
+    }
+    let id = MutationId(Uuid::from_u128(9));
+    let decided = if as_another_one { Event::Edited { seq: 1, id } } else { Event::Retried(1) };
+    tell(&mut engine, at(0), decided);
+    let heads = vec![Head { parked: Some(ParkReason::Conflict), ..head(1, "a", KEYED) }];
+    let moved = Moved { ended: Vec::new(), heads };
+    let settled = Event::Settled { seq: 1, verdict: Verdict::Park(ParkReason::Rejected) };
+    match parks {
+        Parks::Settled => {
+            tell(&mut engine, at(0), settled);
+        }
+        Parks::HeardBefore => {
+            tell(&mut engine, at(0), Event::Rebased(moved));
+            tell(&mut engine, at(0), settled);
+        }
+        Parks::Asks => {
+            tell(&mut engine, at(0), Event::Resolved { seq: 1, moved, jitter: 0 });
+        }
+    }
+    assert_eq!(engine.counts().parked, 0, "it goes again");
+}
