@@ -228,6 +228,7 @@ fn what_is_heard_of_a_parked_one_after_the_decision_about_it_is_of_before(
     // Somebody who pulls has parked it, and another one has decided before that is told.
     tell(&mut engine, at(0), decided);
     tell(&mut engine, at(0), told(None, true));
+    tell(&mut engine, at(0), told(None, false));
     tell(&mut engine, at(0), parked());
     assert_eq!(engine.counts().parked, 0);
     tell(&mut engine, at(0), parked());
@@ -302,4 +303,32 @@ fn what_is_decided_before_it_is_told_that_the_answer_parks_it_counts(
         }
     }
     assert_eq!(engine.counts().parked, 0, "it goes again");
+}
+
+// Rules: o-parked, c-ask
+#[test]
+fn what_nobody_has_decided_about_waits_once_it_is_told() {
+    let (mut engine, _) = loaded(at(0), vec![head(1, "a", KEYED)]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Conflict);
+    answered(&mut engine, at(0), 1, Answer::NotThere);
+    let asks = |id| {
+        let id = MutationId(Uuid::from_u128(id));
+        let heads = vec![Head { id, parked: Some(ParkReason::Conflict), ..head(1, "a", KEYED) }];
+        Event::Resolved { seq: 1, moved: Moved { ended: Vec::new(), heads }, jitter: 0 }
+    };
+    assert_eq!(tell(&mut engine, at(0), asks(9)), []);
+    assert_eq!(engine.counts().parked, 1);
+    // What was decided before that was told is over with it: the next parking is newer.
+    assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), [Effect::Mark(vec![1])]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, Answer::Conflict);
+    answered(&mut engine, at(0), 1, Answer::NotThere);
+    tell(&mut engine, at(0), Event::Retried(1));
+    tell(&mut engine, at(0), Event::Pause);
+    tell(&mut engine, at(0), asks(10));
+    assert_eq!(engine.counts().parked, 0);
+    let heads = vec![Head { parked: Some(ParkReason::Conflict), ..engine.head(1).unwrap().clone() }];
+    tell(&mut engine, at(0), Event::Rebased(Moved { ended: Vec::new(), heads }));
+    assert_eq!(engine.counts().parked, 1);
 }
