@@ -4,7 +4,7 @@
 //!   one that has nothing left to say is gone.
 //! - An entry that may have been sent is never altered. The remote's newest row is kept beside it, or beside the one at the
 //!   head of its row, until its fate is known, and so it is beside one that waits for a decision.
-//! - One whose row is gone over there, and was deleted later here, has nothing left to say.
+//! - One whose row is gone over there, and a later deletion of which may have been sent, has nothing left to say.
 //! - What was changed here and never sent stays on top.
 
 use std::sync::Arc;
@@ -107,12 +107,13 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
     run.finish(stored, theirs, now).map(Some)
 }
 
-/// True if the first of these entries changes a row that a later one deletes, in the name of the same account: should the row
-/// be gone over there, nobody needs to be asked.
+/// True if the first of these entries changes a row that a later one deletes, in the name of the same account, and that may have
+/// been sent, as it may where two queues have become one: should the row be gone over there, it is so by that.
 fn is_covered(entries: &[Entry]) -> bool {
     let Some((first, later)) = entries.split_first() else { return false };
     let deletion = later.iter().find(|later| later.row.is_none());
-    ground(first).is_some() && deletion.is_some_and(|deletion| deletion.account == first.account)
+    ground(first).is_some()
+        && deletion.is_some_and(|deletion| deletion.mark.is_some() && deletion.account == first.account)
 }
 
 /// What the remote had when the entry was made: of a row that it is to be told of, nothing.

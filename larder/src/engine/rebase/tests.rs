@@ -450,24 +450,31 @@ fn asking(queue: Vec<Entry>, start: Start) -> super::Rebased {
         .unwrap()
 }
 
+/// The same, where the deletion may have been sent, as it may where two queues have become one.
+fn changed_and_gone() -> Vec<Entry> {
+    let mut queue = changed_and_deleted();
+    queue[1].mark = Some(SendMark { first: Timestamp::UNIX_EPOCH });
+    queue
+}
+
 // Rules: s-rebase, m-key-server-refs
-#[rstest]
-#[case::heard(Start::Heard)]
-#[case::refused(refused(9))]
-fn of_a_row_that_is_gone_over_there_and_deleted_later_here_nobody_is_asked(#[case] start: Start) {
-    let rebased = asking(changed_and_deleted(), start);
+#[test]
+fn of_a_row_that_is_gone_over_there_and_whose_deletion_may_have_been_sent_nobody_is_asked() {
+    let rebased = asking(changed_and_gone(), refused(9));
     let ended: Vec<_> = rebased.ended.iter().map(|(entry, ended)| (entry.seq, *ended)).collect();
     assert_eq!(ended, [(1, Ended::Covered), (2, Ended::Done)]);
     assert_eq!(left(&rebased), (None, 0));
 }
 
-// Rules: s-rebase, c-ask
+// Rules: s-rebase, c-ask, c-deleted
 #[test]
-fn of_a_row_that_is_gone_over_there_and_deleted_later_by_another_account_is_asked() {
-    let mut queue = changed_and_deleted();
-    queue[1].account = Some("bob".into());
-    let rebased = asking(queue, Start::Heard);
-    assert_eq!(rebased.moved[0].state, EntryState::Parked(ParkReason::Conflict));
+fn of_a_row_that_is_gone_over_there_and_deleted_later_by_another_account_or_not_yet_over_there_is_asked() {
+    let mut bobs = changed_and_gone();
+    bobs[1].account = Some("bob".into());
+    for queue in [bobs, changed_and_deleted()] {
+        let rebased = asking(queue, refused(9));
+        assert_eq!(rebased.moved[0].state, EntryState::Parked(ParkReason::Conflict));
+    }
 }
 
 // Rules: s-rebase, c-settle
@@ -482,9 +489,8 @@ fn what_the_application_decides_of_a_row_that_is_deleted_later_is_done() {
 // Rules: s-rebase, m-key-server-refs
 #[test]
 fn what_is_heard_stays_beside_what_comes_before_something_that_may_have_been_sent() {
-    let mut queue = changed_and_deleted();
-    queue[1].mark = Some(SendMark { first: Timestamp::UNIX_EPOCH });
-    let rebased = run(&trace(2), queue, theirs(Some(note("base", "theirs"))), Start::Heard).unwrap();
+    let rebased =
+        run(&trace(2), changed_and_gone(), theirs(Some(note("base", "theirs"))), Start::Heard).unwrap();
     assert!(rebased.moved.is_empty() && rebased.ended.is_empty());
     let (first, theirs) = beside(&rebased);
     assert_eq!((first.seq, shown(theirs.row.as_ref())), (1, Some(note("base", "theirs"))));
