@@ -144,9 +144,7 @@ impl Acts {
         let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
         if let Some(rebased) = &mut rebased {
             // What goes in the request of one that has ended has to go by itself.
-            if entry.within.is_none() {
-                self.regroup(rebased).await?;
-            }
+            self.regroup(rebased).await?;
             rebased.ended.push((entry.clone(), Ended::Done));
         }
         Ok(rebased)

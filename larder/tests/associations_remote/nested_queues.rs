@@ -225,3 +225,23 @@ async fn what_goes_in_the_request_of_a_row_that_is_gone_goes_by_itself(
     assert_eq!(sent[..2], ["PUT orders/1", "PUT items/7"]);
     assert_eq!(requests(&stubs)[1].1, line("cap", None));
 }
+
+// Rules: c-nested, s-rebase
+#[tokio::test]
+async fn what_goes_in_the_request_of_a_nested_row_that_is_gone_goes_by_itself() {
+    let stubs = server(&json!([line("hat", None)]), accepting());
+    let stubs = stubs.variant(Variant::new("GET items/7").status(404));
+    let (store, faults) = waiting().await;
+    let wins =
+        |builder: Builder| not_merged(builder.store(store)).conflict_strategy::<Item>(Strategy::ServerWins);
+    let repo = stocked(&stubs, wins).await;
+    drop(repo.upsert(&order("now", item("cap", None))).await.unwrap());
+    drop(repo.upsert(&with_a_part(item("cape", None))).await.unwrap());
+    let held = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    // Something else is heard of the item while the request that it went in is settled; and then it is gone.
+    held.during(async { repo.pushed(Pushed::rows([item("never", None)])).await.unwrap() }).await;
+    settled(&repo).await;
+    assert_eq!(seqs(&repo).await, [0; 0], "{:?}", requests(&stubs));
+    assert_eq!(stubs.calls_of("POST parts").len(), 1);
+}
