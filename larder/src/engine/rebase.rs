@@ -100,20 +100,25 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
         Start::Settled { outcome, .. } => Some(outcome),
         _ => None,
     };
-    let covered: Vec<bool> = (0..queue.len()).map(|nth| is_covered(&queue[nth..])).collect();
+    let covered = covered(&queue);
     for (entry, covered) in queue.into_iter().zip(covered) {
         run.entry(entry, fixed.take(), covered, resolver)?;
     }
     run.finish(stored, theirs, now).map(Some)
 }
 
-/// True if the first of these entries changes a row that a later one deletes, in the name of the same account, and that may have
-/// been sent, as it may where two queues have become one: should the row be gone over there, it is so by that.
-fn is_covered(entries: &[Entry]) -> bool {
-    let Some((first, later)) = entries.split_first() else { return false };
-    let deletion = later.iter().find(|later| later.row.is_none());
-    ground(first).is_some()
-        && deletion.is_some_and(|deletion| deletion.mark.is_some() && deletion.account == first.account)
+/// Which of these entries change a row that a later one deletes, in the name of the same account, and that may have been sent, as
+/// it may where two queues have become one: should the row be gone over there, it is so by that.
+fn covered(queue: &[Entry]) -> Vec<bool> {
+    let (mut covered, mut deletion) = (vec![false; queue.len()], None::<&Entry>);
+    for (covered, entry) in covered.iter_mut().zip(queue).rev() {
+        *covered = ground(entry).is_some()
+            && deletion.is_some_and(|deletion| deletion.mark.is_some() && deletion.account == entry.account);
+        if entry.row.is_none() {
+            deletion = Some(entry);
+        }
+    }
+    covered
 }
 
 /// What the remote had when the entry was made: of a row that it is to be told of, nothing.
