@@ -330,6 +330,7 @@ impl Applying<'_, '_> {
         let look = |bytes: &[u8]| (was_parked(bytes), bytes.len() as i64);
         if let Some((parked, len)) = self.overlay.look(&key, look)? {
             self.overlay.set(key.to_vec(), Change::Gone)?;
+            self.noted = self.noted.filter(|(noted, _)| *noted != seq);
             self.freed += len;
             self.count_out(parked);
             self.touched.outbox = true;

@@ -21,6 +21,9 @@ pub(crate) const MARGIN: u64 = 1 << 20;
 /// Their note behind an entry.
 pub(crate) type Note = [u8; 24];
 
+/// A key of the table, and what is there.
+type Record = (Vec<u8>, Vec<u8>);
+
 /// What only ever rises, and how much is in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counters {
@@ -121,35 +124,39 @@ fn count(table: &impl ReadableTable<Bytes, Bytes>, mut counters: Counters) -> Re
 }
 
 /// Leaves the counters in the table, at the end of a transaction in which `noted` was the last note to be left behind an
-/// entry: its number, and what the note says.
+/// entry that is there still: its number, and what the note says.
 pub(crate) fn write(
     table: &mut Table<'_, Bytes, Bytes>,
     counters: Counters,
     noted: Option<(u64, Counters)>,
 ) -> Result<(), Raw> {
-    let newest = table.last()?.and_then(|(key, _)| codec::outbox_seq(key.value()));
     // The next number is not in a note: it has to be that after the newest.
-    if newest.is_some_and(|seq| seq.checked_add(1) == Some(counters.next_seq)) {
-        if let Some((seq, said)) = noted
-            && newest == Some(seq)
-        {
-            if said == counters {
-                return Ok(());
-            }
-            let key = codec::outbox_key(seq);
-            let entry = table.get(key.as_slice())?.map(|entry| entry.value().to_vec());
-            return entry.map_or(Ok(()), |entry| note(table, &key, entry, counters));
+    let is_newest = |seq: u64| seq.checked_add(1) == Some(counters.next_seq);
+    if let Some((seq, said)) = noted
+        && is_newest(seq)
+    {
+        if said == counters {
+            return Ok(());
         }
-        let mut entries = table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice())?;
-        let oldest = entries.next().transpose()?.filter(|(_, entry)| has_note(entry.value()));
-        if let Some((key, entry)) = oldest.map(|(key, entry)| (key.value().to_vec(), entry.value().to_vec()))
-        {
-            drop(entries);
-            return note(table, &key, entry, counters);
-        }
+        let key = codec::outbox_key(seq);
+        let entry = table.get(key.as_slice())?.map(|entry| entry.value().to_vec());
+        return entry.map_or(Ok(()), |entry| note(table, &key, entry, counters));
     }
-    table.insert([COUNTERS].as_slice(), counters.encode().as_slice())?;
-    Ok(())
+    match oldest(table, is_newest)? {
+        Some((key, entry)) => note(table, &key, entry, counters),
+        None => Ok(table.insert([COUNTERS].as_slice(), counters.encode().as_slice()).map(drop)?),
+    }
+}
+
+/// The oldest entry, if it has a note and the newest is as it has to be.
+fn oldest(table: &Table<'_, Bytes, Bytes>, is_newest: impl Fn(u64) -> bool) -> Result<Option<Record>, Raw> {
+    let mut entries = table.range::<&[u8]>([OUTBOX].as_slice()..[OUTBOX_END].as_slice())?;
+    let newest = entries.next_back().transpose()?;
+    if !newest.as_ref().and_then(|(key, _)| codec::outbox_seq(key.value())).is_some_and(is_newest) {
+        return Ok(None);
+    }
+    let oldest = entries.next().transpose()?.or(newest).filter(|(_, entry)| has_note(entry.value()));
+    Ok(oldest.map(|(key, entry)| (key.value().to_vec(), entry.value().to_vec())))
 }
 
 fn has_note(entry: &[u8]) -> bool {
