@@ -94,6 +94,9 @@ impl Medium {
     }
 }
 
+/// How many bytes a page of redb has.
+const PAGE: usize = 4096;
+
 /// A file that is written as far as it reaches.
 #[derive(Debug)]
 struct Settled(Box<dyn StorageBackend>);
@@ -102,7 +105,9 @@ impl StorageBackend for Settled {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut at = self.0.len()?;
         self.0.set_len(len)?;
-        let zeros = vec![0; 1 << 20];
+        // A page at a time, as redb writes: what is written in large pieces lies in large pieces of the system's cache, and
+        // each page that is written there later costs a look at all of the piece.
+        let zeros = vec![0; PAGE];
         while at < len {
             let size = (len - at).min(zeros.len() as u64);
             self.0.write(at, &zeros[..size as usize])?;
