@@ -73,8 +73,14 @@ impl Repository {
     /// The row is not here, or the policy asks the remote first.
     async fn find_beyond<M: Model>(&self, key: Key) -> Result<Option<Arc<M>>> {
         // A temporary key stands for the one that was given in its place.
-        if let Some(given) = self.shared.given.get(self.schema::<M>()?, &key) {
-            return Box::pin(self.find(given)).await;
+        let schema = self.schema::<M>()?;
+        if let Some(given) = self.shared.given.get(schema, &key) {
+            // That is about to take its place; what has come under it may not know yet that the row is deleted here.
+            let there = self.shared.store.load(&self.cx(), schema, &key).await?;
+            return match there {
+                Some(deleted) if deleted.row.is_none() => Ok(None),
+                _ => Box::pin(self.find(given)).await,
+            };
         }
         let mut rows = self.get(Select::<M>::new(Query::key(key))).await?.into_vec();
         Ok(rows.pop())

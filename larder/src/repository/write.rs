@@ -156,6 +156,8 @@ impl Repository {
             let stored = self.shared.store.load(&self.cx(), schema, &key).await?;
             let (revision, row) = match stored {
                 Some(StoredRow { meta, row: Some(row) }) => (meta.revision, row),
+                // It has got another key this moment.
+                None if self.shared.given.get(schema, &key).is_some() => continue,
                 _ => {
                     let error = Error::new(ErrorKind::NotFound, "there is no such row to edit");
                     return Err(error.during("update").model(schema.model).key(&key));
@@ -261,7 +263,12 @@ impl Repository {
             self.renew(&mut changes, &mut renewed).await?;
             let mut stored = Vec::with_capacity(changes.len());
             for change in &changes {
-                stored.push(self.shared.store.load(&self.cx(), change.schema, &change.key).await?);
+                let there = self.shared.store.load(&self.cx(), change.schema, &change.key).await?;
+                // It has got another key this moment.
+                if there.is_none() && self.shared.given.get(change.schema, &change.key).is_some() {
+                    continue 'anew;
+                }
+                stored.push(there);
             }
             let nests = queued.is_some_and(|remote| remote.provider.capabilities().nests);
             let (mut order, nesting) = self.arranged(&changes, &stored, nests).await?;

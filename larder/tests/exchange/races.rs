@@ -114,6 +114,71 @@ async fn of_changes_under_both_keys_the_last_one_stands_though_it_was_sent_befor
     assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
 }
 
+/// What is written under the temporary key.
+#[derive(Clone, Copy, Debug)]
+enum Late {
+    Edit,
+    Put,
+    Deletion,
+}
+
+// Rules: m-key-server-held
+#[rstest]
+#[tokio::test]
+async fn what_is_written_under_the_temporary_key_as_that_is_exchanged_goes_to_the_row(
+    #[values(Late::Edit, Late::Put, Late::Deletion)] late: Late,
+) {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    let (exchange, temporary) = (faults.gates.hold(dequeues), Key::from(blue.number));
+    repo.outbox().resume();
+    soon(exchange.there.notified()).await;
+    // It is still there under its temporary key, and no more as it is looked at next.
+    let looks = faults.gates.hold(move |call| call.loads(Team::schema(), &temporary));
+    let writes = tokio::spawn({
+        let repo = repo.clone();
+        async move {
+            match late {
+                Late::Edit => drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap()),
+                Late::Put => {
+                    drop(repo.upsert(&Team { name: "sky".into(), ..(*blue).clone() }).await.unwrap());
+                }
+                Late::Deletion => drop(repo.delete(&blue).await.unwrap()),
+            }
+        }
+    });
+    let meanwhile = async {
+        exchange.go.notify_one();
+        while local::<Team>(&repo).await.iter().any(|team| team.number < 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    looks.during(meanwhile).await;
+    soon(writes).await.unwrap();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    let names: Vec<String> = server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
+    let expected: &[_] = if matches!(late, Late::Deletion) { &[] } else { &["sky"] };
+    assert_eq!(names, expected, "{:?}", server.seen());
+}
+
+// Rules: m-key-server-held, w-delete
+#[tokio::test]
+async fn what_is_deleted_under_the_temporary_key_is_not_found_by_it_as_that_is_exchanged() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    let exchange = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    let gone = async {
+        let _ = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        drop(repo.delete(&blue).await.unwrap());
+        assert_eq!(repo.find::<Team>(blue.number).await.unwrap(), None);
+    };
+    exchange.during(gone).await;
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+}
+
 /// What is written under the given key, after the name was changed under the temporary one.
 #[derive(Clone, Copy, Debug)]
 enum Said {
