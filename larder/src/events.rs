@@ -89,7 +89,8 @@ pub enum Happened {
     Rebased,
     /// The remote's row has changed as well, and stands.
     Overruled,
-    /// It was not sent: its row was deleted after it, and the remote has that.
+    /// It was not sent: its row was deleted after it, and the remote has that; or what it says was written again, and the remote
+    /// was told of that first.
     Covered,
     /// Its row was created and deleted, and the remote was told of neither.
     Cancelled,

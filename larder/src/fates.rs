@@ -125,11 +125,11 @@ impl Fates {
         }
     }
 
-    /// The mutation goes on under another identity.
+    /// The mutation goes on under another identity, or has the fate of another.
     pub(crate) fn rename(&self, former: MutationId, id: MutationId) {
         let mut waiting = self.waiting();
-        if let Some(sender) = waiting.senders.remove(&former) {
-            waiting.senders.insert(id, sender);
+        if let Some(senders) = waiting.senders.remove(&former) {
+            waiting.senders.entry(id).or_default().extend(senders);
         }
     }
 

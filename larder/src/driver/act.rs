@@ -12,8 +12,8 @@ use larder_core::{
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
+use super::accepted::Accepted;
 use super::again::Written;
-use super::covered::Deletions;
 use super::fresh::Fresh;
 use super::recent::{Changed, Recent};
 use super::resolve::Resolvers;
@@ -60,8 +60,8 @@ pub(crate) struct Acts {
     pub(crate) heard: Mutex<BTreeMap<u64, Heard>>,
     /// Which entries of the rows that are being settled write what.
     pub(crate) written: Written,
-    /// Rows that were deleted over there.
-    pub(crate) deletions: Deletions,
+    /// What the remote has accepted last of rows whose keys it gives.
+    pub(crate) accepted: Accepted,
     /// Entries that are about to be sent or settled, with their rows.
     pub(crate) recent: Recent,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.

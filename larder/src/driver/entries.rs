@@ -40,7 +40,10 @@ impl Acts {
         }
         if let Some(hint) = hint.filter(|hint| *hint <= tail) {
             let found = self.store.entry(&self.cx(), hint).await;
-            if let Ok(Some(found)) = found {
+            // Others may have come in between, where two queues have become one.
+            if let Ok(Some(found)) = found
+                && found.prev == entry.seq
+            {
                 return Ok(Some(found));
             }
         }
@@ -66,6 +69,14 @@ impl Acts {
             }
         }
         chain.reverse();
+        Ok(chain)
+    }
+
+    /// The entries of a row that come before one that is on its way: there are some where the queues of two keys have become
+    /// one.
+    pub(super) async fn earlier(&self, entry: &Entry) -> Result<Vec<Entry>> {
+        let mut chain = self.chain(entry.schema, &entry.key, entry.prev).await?;
+        chain.retain(|other| other.seq < entry.seq);
         Ok(chain)
     }
 

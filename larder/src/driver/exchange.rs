@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use larder_core::association::{AssocDef, Link, references};
 use larder_core::{
-    Batch, CompareOp, Entry, Expect, Key, PageRow, Predicate, Query, Result, Row, Schema, StoredRow,
+    Batch, CompareOp, Entry, Expect, Key, Op, PageRow, Predicate, Query, Result, Row, Schema, StoredRow,
 };
 
 use super::act::Acts;
 use super::covered::Gone;
 use crate::engine::exchange::{self, Named, Queued};
-use crate::engine::rebase::Rebased;
-use crate::engine::renames::{Rename, among, shown, with_new_parts};
+use crate::engine::rebase::{Ended, Rebased};
+use crate::engine::renames::{Rename, among, shown, with_key, with_new_parts};
 
 /// How many entries are read at a time.
 const READ: usize = 256;
@@ -35,18 +35,27 @@ impl Acts {
         gone: &mut Gone,
     ) -> Result<(Batch, Vec<Rename>, Rebased)> {
         let (schema, from) = (entry.schema, entry.key.clone());
-        let mut named = self.named(Rename { schema, from: from.clone(), to: key.clone() }).await?;
-        named.expect.push(Expect::Row { schema, key: from.clone(), revision: stored.meta.revision });
         let mut entries = self.chain(schema, &from, stored.meta.tail).await?;
-        entries.retain(|other| other.seq > entry.seq);
-        let deleted = self.deleted_before(entry, &key, &mut entries, gone).await;
-        named.deleted = deleted.is_some();
+        entries.retain(|other| other.seq != entry.seq);
+        let since = self.since(entry, &key, &mut entries, gone).await?;
+        let mut named = self.named(Rename { schema, from: from.clone(), to: since.key.clone() }).await?;
+        named.expect.push(Expect::Row { schema, key: from.clone(), revision: stored.meta.revision });
+        named.expect.push(since.expect);
+        (named.deleted, named.written) = (since.deleted, since.written);
+        let answer = PageRow::new(answer.meta.clone(), with_key(schema, &*answer.row, &since.key)?);
         let renames = named.renames.clone();
         // Whoever does not find a row under its former key any more has to find the new one here.
         self.given.note(&renames);
         let row = Queued { schema, key: from, stored: stored.clone(), entries };
-        let batch = exchange::exchanged(entry, row, answer, named, self.runtime.now())?;
-        Ok((batch, renames, deleted.unwrap_or_default()))
+        let (mut batch, spent) = exchange::exchanged(entry, row, &answer, named, self.runtime.now())?;
+        let mut ended = since.ended;
+        for (entry, within) in spent {
+            // Before it is durable: afterwards the other's fate may come at once.
+            within.into_iter().for_each(|id| self.fates.rename(entry.id, id));
+            batch.ops.push(Op::Dequeue(entry.seq));
+            ended.ended.push((entry, Ended::Covered));
+        }
+        Ok((batch, renames, ended))
     }
 
     /// Everything that names the row of `first`, and the rows that get another key with it.

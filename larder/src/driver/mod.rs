@@ -1,8 +1,9 @@
 //! Turns the engine's effects into calls on the store and the remote, and their outcomes into events. Decides nothing.
 
+pub(crate) mod accepted;
 mod act;
 pub(crate) mod again;
-pub(crate) mod covered;
+mod covered;
 mod decide;
 mod dependants;
 mod entries;

@@ -68,7 +68,8 @@ impl Acts {
         let attempt = async {
             let mut queue = vec![entry.clone()];
             queue.extend(self.later(entry, stored).await?);
-            let start = Start::Refused { id: MutationId(self.runtime.uuid()), failure };
+            let before = self.earlier(entry).await?.last().map_or(0, |last| last.seq);
+            let start = Start::Refused { id: MutationId(self.runtime.uuid()), failure, before };
             let theirs = theirs(entry, heard.row.as_ref(), now)?;
             let (schema, key) = (entry.schema, &entry.key);
             let rebase = Rebase { schema, key, stored, queue, theirs, start, held: false, now };

@@ -43,7 +43,7 @@ struct Decision {
     reverted: Vec<u64>,
     /// What a rebase has done to the row's queue.
     moved: Option<Moved>,
-    /// Whether the row is gone over there, if that had to be asked.
+    /// Whether rows are gone over there, where that had to be asked.
     gone: Gone,
 }
 
@@ -143,7 +143,7 @@ impl Acts {
             key_alone: false,
             reverted: Vec::new(),
             moved: None,
-            gone: None,
+            gone: Gone::new(),
         };
         let mut failures = 0;
         loop {
@@ -304,6 +304,7 @@ impl Acts {
         let given = exchange::given(entry, row);
         decision.renames.clear();
         decision.given.clone_from(&given);
+        self.accepted.note(entry, given.as_ref());
         let mut covered = self.covered(entry, &mut decision.gone).await?;
         let mut settlement: Settlement = match (stored, row, given) {
             (Some(stored), Some(row), Some(key)) => {
@@ -314,9 +315,15 @@ impl Acts {
                 let row = key_alone.as_ref().unwrap_or(row);
                 let (batch, renames, before) =
                     self.exchanged(entry, stored, row, key, &mut decision.gone).await?;
+                // Made anew meanwhile, it has another key by now.
+                decision.given =
+                    renames.iter().find(|rename| rename.from == entry.key).map(|rename| rename.to.clone());
                 decision.renames = renames;
                 covered = before;
                 batch.into()
+            }
+            _ if entry.row.is_some() && !self.earlier(entry).await?.is_empty() => {
+                settle::accepted_first(entry, &self.view(entry, stored.cloned()).await?, row)?.into()
             }
             _ => match self.overtaken(entry, stored, row).await? {
                 Some(overtaken) => overtaken.into(),

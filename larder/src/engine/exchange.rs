@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larder_core::{
-    Batch, Entry, Expect, Key, KeyKind, Meta, Op, Operation, PageRow, Record, Result, Row, RowState, Schema,
-    StoredRow, SyncState, Timestamp,
+    Batch, Entry, Expect, FieldSet, Key, KeyKind, Meta, MutationId, Op, Operation, PageRow, Record, Result,
+    Row, RowState, Schema, StoredRow, SyncState, Timestamp,
 };
 
 use super::enqueue::differences;
@@ -52,16 +52,22 @@ pub(crate) struct Named {
     pub(crate) others: Vec<Queued>,
     /// What is stored under the new keys already, by the former ones: a pull may have been faster than the answer.
     pub(crate) there: BTreeMap<Place, Queued>,
-    /// The row was deleted under its new key, and is gone over there.
+    /// The row was deleted under its new key, and is gone over there, or was made anew.
     pub(crate) deleted: bool,
+    /// Which of the mutations that the remote has accepted under its new key was the last to write each field.
+    pub(crate) written: BTreeMap<usize, u64>,
     /// What all of that relies on.
     pub(crate) expect: Vec<Expect>,
     /// Notes that have served.
     pub(crate) notes: Vec<String>,
 }
 
+/// Entries that have nothing left to say, with the identity of the one that says it in their place, if the fate of that is still
+/// to come.
+pub(crate) type Spent = Vec<(Entry, Option<MutationId>)>;
+
 /// The remote has accepted `entry` and given the row another key: it moves there, with what was changed since, and
-/// everything that names it learns the new key. `row` has the entries that come after.
+/// everything that names it learns the new key. `row` has the other entries.
 ///
 /// # Errors
 /// `Serialization` or `Corrupt` if a row can't be shown.
@@ -71,11 +77,11 @@ pub(crate) fn exchanged(
     answer: &PageRow,
     mut named: Named,
     now: Timestamp,
-) -> Result<Batch> {
+) -> Result<(Batch, Spent)> {
     let mut batch = Batch { expect: Vec::new(), ops: vec![Op::Dequeue(entry.seq)] };
     let (schema, new) = (entry.schema, among(&named.renames));
     let Queued { key: former, stored, entries, .. } = row;
-    let Some(sent) = &entry.row else { return Ok(batch) };
+    let Some(sent) = &entry.row else { return Ok((batch, Vec::new())) };
     let merged = overlaid(schema, &**sent, answer)?;
     let merged = renamed(schema, &*merged, &new)?.unwrap_or(merged);
     let key = schema.key_of(&*merged)?;
@@ -108,7 +114,9 @@ pub(crate) fn exchanged(
         }
         _ => None,
     };
-    let mut row = stack(&mut batch, schema, ground, &mut meta, later, there, now)?;
+    let mut queued = joined(&mut batch, later, there);
+    let spent = spent(&mut queued, entry, &named.written);
+    let mut row = stack(&mut batch, schema, ground, &mut meta, &queued, now)?;
     if let (Some(under), Some((top, alone))) = (&row, alone) {
         let top = renamed(schema, &**top, &new)?.unwrap_or_else(|| Arc::clone(top));
         let alone = alone.iter().filter(|at| !schema.key.fields.contains(at)).collect();
@@ -116,7 +124,7 @@ pub(crate) fn exchanged(
     }
     batch.ops.push(placed(schema, key, row, meta));
     followed(&mut batch, named, now)?;
-    Ok(batch)
+    Ok((batch, spent))
 }
 
 /// Adds to `batch` what the rows that are named come to.
@@ -212,26 +220,76 @@ fn moves(
         }
     };
     let mut meta = Meta { sync: stored.meta.sync, ..there.stored.meta.clone() };
-    let row = stack(batch, schema, ground, &mut meta, entries, Some(there), now)?;
+    let queued = joined(batch, entries, Some(there));
+    let row = stack(batch, schema, ground, &mut meta, &queued, now)?;
     batch.ops.push(placed(schema, to, row, meta));
     Ok(())
 }
 
-/// Puts what is queued for a row, and what is queued under its new key already, on `ground`; gives the row on top.
-fn stack(
-    batch: &mut Batch,
-    schema: &'static Schema,
-    ground: Ground,
-    meta: &mut Meta,
-    mut queued: Vec<Entry>,
-    there: Option<Queued>,
-    now: Timestamp,
-) -> Result<Option<Arc<dyn Row>>> {
+/// What is queued for a row, and what is queued under its new key already.
+fn joined(batch: &mut Batch, mut queued: Vec<Entry>, there: Option<Queued>) -> Vec<Entry> {
     if let Some(there) = there {
         batch.expect.extend(there.entries.iter().map(Expect::entry));
         queued.extend(there.entries);
         queued.sort_by_key(|entry| entry.seq);
     }
+    queued
+}
+
+/// Takes those out of `queued` that have nothing left to say, because what the remote was told already was written later:
+///
+/// - what changes only fields that were `written` since;
+/// - what comes before a creation that may have been sent, for that says everything, and a row is created once;
+/// - a deletion, and what comes before it, if the remote was told of something later: what comes behind it would make the row
+///   anew before that.
+///
+/// What was written since of some of its fields, an entry says no more.
+fn spent(queued: &mut Vec<Entry>, creation: &Entry, written: &BTreeMap<usize, u64>) -> Spent {
+    let told_last = queued.iter().rfind(|entry| entry.mark.is_some()).map(|entry| (entry.seq, entry.id));
+    let written_last = written.values().max().copied().unwrap_or_default();
+    let told_upto = told_last.map_or(written_last, |(seq, _)| seq.max(written_last));
+    let replaced = queued.iter().rposition(|entry| match entry.row {
+        Some(_) => entry.mark.is_some() && entry.operation == Operation::Insert,
+        None => entry.mark.is_none() && entry.seq < told_upto,
+    });
+    let replaced_upto = replaced.map_or(0, |at| queued[at].seq);
+    let mut spent = Vec::new();
+    for mut entry in std::mem::take(queued) {
+        if entry.mark.is_some() {
+            queued.push(entry);
+            continue;
+        }
+        let says = |at: &usize| written.get(at).is_none_or(|last| *last < entry.seq);
+        let changed = entry.changed.iter().filter(says).collect();
+        let is_replaced = entry.seq <= replaced_upto || entry.row.is_some() && changed == FieldSet::default();
+        if is_replaced && is_covered(&entry, creation) {
+            let within = told_last.filter(|(seq, _)| entry.seq < *seq && written_last < *seq);
+            spent.push((entry, within.map(|(_, id)| id)));
+        } else {
+            entry.changed = changed;
+            queued.push(entry);
+        }
+    }
+    spent
+}
+
+/// True if nothing is lost by the end of an entry where a later mutation of its row says all that it does, or deletes the row,
+/// in the name of the account of `decided`. Of one that may have been sent the fate is not known; others may go with one in a
+/// request; and about what another account has written somebody else has decided.
+pub(crate) fn is_covered(entry: &Entry, decided: &Entry) -> bool {
+    let alone = entry.within.is_none() && entry.carries.is_empty();
+    entry.mark.is_none() && alone && entry.account == decided.account
+}
+
+/// Puts what is queued for a row on `ground`; gives the row on top.
+fn stack(
+    batch: &mut Batch,
+    schema: &'static Schema,
+    ground: Ground,
+    meta: &mut Meta,
+    queued: &[Entry],
+    now: Timestamp,
+) -> Result<Option<Arc<dyn Row>>> {
     meta.tail = queued.last().map_or(0, |last| last.seq);
     if meta.tail == 0 {
         meta.sync = SyncState { state: RowState::Synced, since: now };
@@ -246,3 +304,6 @@ fn placed(schema: &'static Schema, key: Key, row: Option<Arc<dyn Row>>, meta: Me
         row => rewritten(schema, key, row, meta),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,10 +37,10 @@ pub(crate) struct Rebase<'a> {
 pub(crate) enum Start {
     /// Nothing but what stands in it.
     Heard,
-    /// It was refused for what the remote has now: it goes on under this identity.
-    Refused { id: MutationId, failure: Option<Failure> },
-    /// The application has decided about it: it goes on under this identity, if at all. `before` is the entry of the row
-    /// before it, 0 if there is none.
+    /// It was refused for what the remote has now: it goes on under this identity. `before` is the entry of the row before it,
+    /// 0 if there is none.
+    Refused { id: MutationId, failure: Option<Failure>, before: u64 },
+    /// The application has decided about it: it goes on under this identity, if at all, behind the same.
     Settled { id: MutationId, outcome: Outcome, before: u64 },
     /// The entry before it has been accepted. `answered` is what the remote made of it, and what the remote has now may be
     /// newer than that.
@@ -195,8 +195,9 @@ impl Run {
         };
         match &rebase.start {
             Start::Heard => {}
-            Start::Refused { id, failure } => {
+            Start::Refused { id, failure, before } => {
                 run.id = Some(*id);
+                run.prev = *before;
                 run.failure.clone_from(failure);
                 run.refused = true;
             }

@@ -119,6 +119,15 @@ pub(super) fn rekeyed(schema: &'static Schema, row: &dyn Row, keyed: &dyn Row) -
     Ok(Arc::new(record))
 }
 
+/// `row` with another key.
+pub(crate) fn with_key(schema: &'static Schema, row: &dyn Row, key: &Key) -> Result<Arc<dyn Row>> {
+    let mut record = Record::copy(schema, row)?;
+    for (at, part) in schema.key.fields.iter().zip(key.parts()) {
+        record.set(*at, shown(part, schema.field(*at)?.kind.inner()));
+    }
+    Ok(Arc::new(record))
+}
+
 /// Puts the new keys into what `entry` refers to, now and before; `false` if that changes nothing.
 ///
 /// # Errors

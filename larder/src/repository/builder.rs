@@ -278,7 +278,7 @@ impl Builder {
                     answers: Mutex::default(),
                     heard: Mutex::default(),
                     written: driver::again::Written::default(),
-                    deletions: driver::covered::Deletions::default(),
+                    accepted: driver::accepted::Accepted::default(),
                     recent: driver::Recent::default(),
                     beside: Mutex::default(),
                     fresh: Fresh::default(),

@@ -2,12 +2,11 @@
 //! write that names a row whose key is still to come relies on that row.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use larder_core::association::references;
 use larder_core::{
-    Batch, Error, ErrorKind, Expect, Key, KeyKind, Op, Operation, Record, Result, Row, RowState, Schema,
-    StoredRow, WritePolicy,
+    Batch, Error, ErrorKind, Expect, Key, KeyKind, Op, Operation, Result, Row, RowState, Schema, StoredRow,
+    WritePolicy,
 };
 
 use super::Repository;
@@ -15,7 +14,7 @@ use super::keys::looks_temporary;
 use super::write::Change;
 use crate::driver::left;
 use crate::engine::enqueue::Write;
-use crate::engine::renames::{Rename, among, renamed, shown, with_new_parts};
+use crate::engine::renames::{Rename, among, renamed, with_key, with_new_parts};
 
 /// How often a row can have got another key: it was deleted and created again.
 const KEYS: usize = 16;
@@ -266,13 +265,4 @@ fn waiting(schema: &'static Schema, row: &dyn Row) -> Result<Vec<(&'static Schem
 /// False for a row that the remote knows by its key.
 fn may_be_temporary(stored: &StoredRow) -> bool {
     stored.meta.tail != 0 || stored.meta.sync.state == RowState::Local
-}
-
-/// `row` with another key.
-fn with_key(schema: &'static Schema, row: &dyn Row, key: &Key) -> Result<Arc<dyn Row>> {
-    let mut record = Record::copy(schema, row)?;
-    for (at, part) in schema.key.fields.iter().zip(key.parts()) {
-        record.set(*at, shown(part, schema.field(*at)?.kind.inner()));
-    }
-    Ok(Arc::new(record))
 }

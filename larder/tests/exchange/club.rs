@@ -76,7 +76,7 @@ pub(crate) struct Server {
     /// Says of this many creations of teams that there is a conflict.
     pub(crate) disputes: Arc<AtomicI64>,
     pub(crate) next: Arc<AtomicI64>,
-    /// Keeps the next change of a row, and does then what is said.
+    /// Keeps the next change of a row that has had a key, and does then what is said.
     held: Arc<Mutex<Option<Kept>>>,
     /// It knows no versions, and takes each row as it comes.
     pub(crate) unversioned: Arc<AtomicBool>,
@@ -210,7 +210,8 @@ impl Provider for Server {
         }
         // A server takes its time.
         tokio::task::yield_now().await;
-        let held = self.held.lock().unwrap().take_if(|_| mutation.operation != Operation::Insert);
+        let creates = mutation.operation == Operation::Insert && mutation.key < Key::from(0);
+        let held = self.held.lock().unwrap().take_if(|_| !creates);
         if let Some((held, _)) = &held {
             held.there.notify_one();
             held.go.notified().await;
@@ -235,7 +236,7 @@ impl Provider for Server {
 }
 
 impl Server {
-    /// Keeps the next change of a row, and does `then` with it.
+    /// Keeps the next change of a row that has, or has had, a key of its own, and does `then` with it.
     pub(crate) fn hold(&self, then: Then) -> Arc<Held> {
         let held = Arc::<Held>::default();
         *self.held.lock().unwrap() = Some((Arc::clone(&held), then));

@@ -14,6 +14,7 @@ use Write::{Delete, Edit, Put};
 use super::*;
 use crate::club::Then;
 use crate::races::settings;
+use crate::support::chaos::Faults;
 use crate::support::gates::{Held, dequeues};
 
 /// A team of which the server has made one, and whose answer is not stored yet.
@@ -25,6 +26,7 @@ struct Scene {
     /// Under the given one.
     came: Arc<Team>,
     exchange: Arc<Held>,
+    faults: Arc<Faults>,
     events: OutboxEvents,
     _folder: tempfile::TempDir,
 }
@@ -58,7 +60,7 @@ impl Scene {
         repo.outbox().resume();
         soon(exchange.there.notified()).await;
         let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
-        Self { server, repo, blue, came, exchange, events, _folder: folder }
+        Self { server, repo, blue, came, exchange, faults, events, _folder: folder }
     }
 
     /// Writes, and gives the name that the row has then.
@@ -206,12 +208,85 @@ async fn what_the_application_wrote_last_is_so_where_the_key_comes_before_the_an
 #[rstest]
 #[tokio::test]
 async fn what_the_application_wrote_last_is_so_where_the_deletion_is_settled_before_the_key_is_here(
-    #[values(&[Delete], &[Edit, Delete], &[Delete, Edit], &[Edit, Delete, Put], &[Edit, Edit, Delete, Edit])]
+    #[values(
+        &[Delete],
+        &[Edit, Delete],
+        &[Delete, Edit],
+        &[Edit, Delete, Put],
+        &[Delete, Edit, Put],
+        &[Delete, Put, Edit],
+        &[Edit, Edit, Delete, Edit],
+        &[Edit, Delete, Put, Edit],
+        &[Edit, Delete, Edit, Put]
+    )]
     writes: &[Write],
     #[values(Then::Accepted, Then::Lost, Then::Unreachable, Then::Disputed)] then: Then,
     #[values(false, true)] durable: bool,
 ) {
     check(writes, then, false, durable).await;
+}
+
+// Rules: m-key-server-refs, o-order
+#[rstest]
+#[tokio::test]
+async fn what_the_application_wrote_last_is_so_where_the_key_comes_while_the_deletion_is_being_settled(
+    #[values(&[Edit, Delete], &[Delete, Edit], &[Delete, Put, Edit], &[Edit, Delete, Edit, Put, Edit])]
+    writes: &[Write],
+    #[values(false, true)] durable: bool,
+) {
+    let scene = Scene::begin(durable).await;
+    let sent = scene.server.hold(Then::Accepted);
+    let mut last = None;
+    for (nth, write) in writes.iter().enumerate() {
+        last = scene.write(nth, *write).await;
+    }
+    soon(sent.there.notified()).await;
+    let settles = scene.faults.gates.hold(dequeues);
+    sent.go.notify_one();
+    settles.during(scene.exchanged()).await;
+    settled(&scene.repo).await;
+    at_peace(&scene.repo, &scene.server).await;
+    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
+    assert_eq!(names, Vec::from_iter(last), "{:?}", scene.server.seen());
+}
+
+// Rules: m-key-server-refs, o-order
+#[rstest]
+#[tokio::test]
+async fn a_row_that_is_made_anew_is_made_once_though_that_is_on_its_way_as_the_key_comes(
+    #[values(
+        &[Delete, Put],
+        &[Edit, Delete, Put],
+        &[Delete, Edit, Put],
+        &[Delete, Put, Edit],
+        &[Delete, Edit, Put, Edit]
+    )]
+    writes: &[Write],
+    #[values(Then::Accepted, Then::Lost, Then::Unreachable, Then::Refused)] then: Then,
+    #[values(false, true)] durable: bool,
+) {
+    let scene = Scene::begin(durable).await;
+    let sent = scene.server.hold(Then::Accepted);
+    let mut last = None;
+    for (nth, write) in writes.iter().enumerate() {
+        last = scene.write(nth, *write).await;
+    }
+    soon(sent.there.notified()).await;
+    let again = scene.server.hold(then);
+    sent.go.notify_one();
+    soon(again.there.notified()).await;
+    scene.exchanged().await;
+    assert_eq!(scene.server.seen(), ["insert Team 17", "delete Team 17"], "nothing goes beside it");
+    again.go.notify_one();
+    let stuck = soon(scene.repo.outbox().settled()).await;
+    assert_eq!(stuck.parked, usize::from(then == Then::Refused), "{:?}", scene.server.seen());
+    for refused in scene.repo.outbox().parked().await.unwrap() {
+        scene.repo.outbox().retry(refused.seq).await.unwrap();
+    }
+    settled(&scene.repo).await;
+    at_peace(&scene.repo, &scene.server).await;
+    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
+    assert_eq!(names, Vec::from_iter(last), "{:?}", scene.server.seen());
 }
 
 // Rules: m-key-server-refs, s-rebase

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder::core::Op;
-use larder::{OutboxSettings, PermanentFailure, Repository, Resolution};
+use larder::{OutboxSettings, PermanentFailure, Pushed, Repository, Resolution};
 
 use super::*;
 use crate::club::Then;
@@ -276,6 +276,106 @@ async fn what_is_refused_under_the_given_key_keeps_nothing_that_was_queued_under
     let refused = repo.outbox().parked().await.unwrap()[0].seq;
     repo.outbox().retry(refused).await.unwrap();
     said.is_so(&repo, &server).await;
+}
+
+/// The same, where the change under the given key is settled by the time that this takes the place of the temporary one.
+async fn settled_under_the_given_key(server: &Server, first: First, said: Said) -> Repository {
+    let (repo, faults, blue) = with_a_team(server, settings(), None).await;
+    let exchange = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    let meanwhile = async {
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        match first {
+            First::Name => drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap()),
+            First::Deletion => drop(repo.delete(&blue).await.unwrap()),
+        }
+        said.say(&repo, &came).await;
+        while repo.outbox().list(0, 9).await.unwrap().len() > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    exchange.during(meanwhile).await;
+    repo
+}
+
+/// What is written under the temporary key, before the row is changed under the given one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum First {
+    Name,
+    Deletion,
+}
+
+// Rules: m-key-server-refs, o-order
+#[rstest]
+#[tokio::test]
+async fn what_was_written_last_stands_though_it_is_settled_before_what_was_written_under_the_temporary_key(
+    #[values(Said::Name, Said::Parent)] said: Said,
+    #[values(false, true)] unversioned: bool,
+) {
+    let server = Server::default();
+    server.unversioned.store(unversioned, Ordering::Relaxed);
+    let repo = settled_under_the_given_key(&server, First::Name, said).await;
+    said.is_so(&repo, &server).await;
+    let asked = match said {
+        Said::Name => 2,
+        Said::Parent => 3,
+    };
+    assert_eq!(server.seen().len(), asked, "nobody is told what is so no more: {:?}", server.seen());
+}
+
+// Rules: m-key-server-refs, o-order
+#[tokio::test]
+async fn a_row_that_was_deleted_under_the_temporary_key_and_changed_under_the_given_one_is_there() {
+    let server = Server::default();
+    let repo = settled_under_the_given_key(&server, First::Deletion, Said::Name).await;
+    Said::Name.is_so(&repo, &server).await;
+    assert_eq!(server.seen().len(), 2, "{:?}", server.seen());
+}
+
+// Rules: m-key-server-refs, s-pending, r-sync-state
+#[tokio::test]
+async fn a_row_of_which_an_earlier_change_still_waits_is_pending_once_a_later_one_is_accepted() {
+    let server = Server::default();
+    let (repo, sent) = under_both_keys(&server, Then::Accepted, Said::Parent).await;
+    server.offline(true);
+    sent.go.notify_one();
+    while repo.outbox().list(0, 9).await.unwrap().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(repo.sync_state::<Team>(17).await.unwrap().unwrap().state, RowState::Pending);
+    let there = server.rows::<Team>().await;
+    assert_eq!(there[0].name, "blue");
+    repo.pushed(Pushed::rows(there)).await.unwrap();
+    let here = local::<Team>(&repo).await;
+    assert_eq!((here[0].name.as_str(), &here[0].parent), ("sky", &Some(One::to(17))));
+    server.offline(false);
+    Said::Parent.is_so(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs, o-discard
+#[tokio::test]
+async fn an_earlier_change_goes_on_if_a_later_one_was_put_on_what_the_server_has_and_is_given_up() {
+    let server = Server::default();
+    let (repo, sent) = under_both_keys(&server, Then::Disputed, Said::Parent).await;
+    // The server says what it has, and no more.
+    server.budget.store(1, Ordering::Relaxed);
+    sent.go.notify_one();
+    let waits = async {
+        while repo.outbox().list(0, 9).await.unwrap()[1].attempts == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(waits).await;
+    let later = repo.outbox().list(0, 9).await.unwrap()[1].seq;
+    repo.outbox().pause();
+    repo.outbox().discard(later).await.unwrap();
+    assert_eq!(local::<Team>(&repo).await[0].name, "sky");
+    assert_eq!(repo.sync_state::<Team>(17).await.unwrap().unwrap().state, RowState::Pending);
+    server.budget.store(-1, Ordering::Relaxed);
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "sky", "{:?}", server.seen());
 }
 
 // Rules: o-discard-dependants

@@ -257,7 +257,7 @@ fn meta(rebased: &super::Rebased) -> &Meta {
 }
 
 fn refused(nth: u128) -> Start {
-    Start::Refused { id: MutationId(Uuid::from_u128(nth)), failure: None }
+    Start::Refused { id: MutationId(Uuid::from_u128(nth)), failure: None, before: 0 }
 }
 
 // Rules: c-detect

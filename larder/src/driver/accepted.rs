@@ -1,0 +1,151 @@
+//! What the remote has accepted last of rows whose keys it gives: one of them may have been made by a creation whose answer is
+//! still to come, under whose temporary key something earlier is queued.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use larder_core::{Entry, FieldSet, Key, KeyKind, Operation, Schema};
+
+/// How many changes are remembered.
+const KEPT: usize = 1_024;
+
+type Place = (&'static str, Key);
+
+/// The last changes that the remote has accepted, by row.
+#[derive(Debug, Default)]
+pub(crate) struct Accepted(Mutex<Last>);
+
+#[derive(Debug, Default)]
+struct Last {
+    rows: HashMap<Place, Vec<Change>>,
+    /// The rows, once for each of their changes, in the order in which these were accepted.
+    order: VecDeque<Place>,
+}
+
+#[derive(Debug)]
+struct Change {
+    seq: u64,
+    account: Option<Arc<str>>,
+    /// `None`: the row was deleted.
+    fields: Option<FieldSet>,
+}
+
+impl Accepted {
+    /// The remote has accepted `entry`, and given its row the key `given`.
+    pub(super) fn note(&self, entry: &Entry, given: Option<&Key>) {
+        let Entry { schema, seq, .. } = *entry;
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (schema.model, entry.key.clone());
+        let again = entry.operation == Operation::Insert;
+        // A row that nobody has deleted is created once, and nothing was accepted of it before.
+        if schema.key.kind != KeyKind::Server || again && !last.rows.contains_key(&place) {
+            return;
+        }
+        let place = (schema.model, given.cloned().unwrap_or(place.1));
+        let changes = last.rows.entry(place.clone()).or_default();
+        // What can't be made durable is tried again.
+        if changes.iter().any(|change| change.seq == seq) {
+            return;
+        }
+        let fields = entry.row.as_ref().map(|_| entry.changed.clone());
+        changes.push(Change { seq, account: entry.account.clone(), fields });
+        last.order.push_back(place);
+        if last.order.len() > KEPT {
+            last.forget();
+        }
+    }
+
+    /// The last deletion of a row in the name of `account`; 0 if there was none.
+    pub(super) fn deleted(&self, schema: &Schema, key: &Key, account: Option<&str>) -> u64 {
+        let deletes = |change: &&Change| change.fields.is_none() && change.account.as_deref() == account;
+        self.of(schema, key, |changes| changes.iter().filter(deletes).map(|change| change.seq).max())
+    }
+
+    /// Which mutation was the last to write each field of a row.
+    pub(super) fn written(&self, schema: &Schema, key: &Key) -> BTreeMap<usize, u64> {
+        self.of(schema, key, |changes| {
+            let mut written = BTreeMap::new();
+            for change in changes {
+                for at in change.fields.iter().flat_map(FieldSet::iter) {
+                    let last = written.entry(at).or_default();
+                    *last = change.seq.max(*last);
+                }
+            }
+            Some(written)
+        })
+    }
+
+    fn of<T: Default>(&self, schema: &Schema, key: &Key, what: impl FnOnce(&[Change]) -> Option<T>) -> T {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = last.rows.get(&(schema.model, key.clone()));
+        changes.and_then(|changes| what(changes)).unwrap_or_default()
+    }
+}
+
+impl Last {
+    /// Forgets the one that was accepted first.
+    fn forget(&mut self) {
+        let Some(place) = self.order.pop_front() else { return };
+        if let Some(changes) = self.rows.get_mut(&place) {
+            changes.remove(0);
+            if changes.is_empty() {
+                self.rows.remove(&place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::{FieldDef, IntKind, KeyDef, Kind, MutationId, Record, Timestamp, Uuid, Value};
+
+    use super::*;
+
+    static TEAM: Schema = Schema::new(
+        "Team",
+        &[FieldDef::new("number", Kind::Int(IntKind::I64)), FieldDef::new("name", Kind::Str)],
+        KeyDef::server(&[0]),
+    );
+
+    fn deletion(key: i64, seq: u64) -> Entry {
+        let id = MutationId(Uuid::from_u128(seq.into()));
+        Entry { seq, ..Entry::new(&TEAM, key.into(), Operation::Delete, id, Timestamp::UNIX_EPOCH) }
+    }
+
+    fn change(key: i64, seq: u64, operation: Operation, fields: &[usize]) -> Entry {
+        let row = Record::new([Some(Value::Int(key.into())), Some(Value::Str("blue".into()))]);
+        let changed = fields.iter().copied().collect();
+        Entry { operation, row: Some(Arc::new(row)), changed, ..deletion(key, seq) }
+    }
+
+    // Rules: m-key-server-refs
+    #[test]
+    fn the_last_changes_are_remembered() {
+        let accepted = Accepted::default();
+        accepted.note(&deletion(17, 1), None);
+        accepted.note(&deletion(17, 2), None);
+        accepted.note(&Entry { account: Some("bob".into()), ..deletion(17, 3) }, None);
+        let of = |key: i64, account| accepted.deleted(&TEAM, &key.into(), account);
+        assert_eq!((of(17, None), of(17, Some("bob")), of(18, None)), (2, 3, 0));
+        (0..KEPT).for_each(|_| accepted.note(&deletion(100, 4), None));
+        assert_eq!((of(17, None), of(100, None)), (2, 4), "one that is tried again takes one place");
+        (5..KEPT as i64 + 4).for_each(|seq| accepted.note(&deletion(100 + seq, seq.unsigned_abs()), None));
+        assert_eq!((of(17, None), of(17, Some("bob")), of(100, None)), (0, 0, 4));
+    }
+
+    // Rules: m-key-server-refs, o-order
+    #[test]
+    fn of_each_field_it_is_known_which_change_was_written_last_in_whatever_order_they_were_accepted() {
+        let accepted = Accepted::default();
+        let written = |key: i64| accepted.written(&TEAM, &key.into()).into_iter().collect::<Vec<_>>();
+        accepted.note(&change(17, 5, Operation::Update, &[1]), None);
+        accepted.note(&change(17, 4, Operation::Update, &[0, 1]), None);
+        assert_eq!(written(17), [(0, 4), (1, 5)]);
+        // Made anew, it is another row.
+        accepted.note(&change(17, 6, Operation::Insert, &[0, 1]), Some(&18.into()));
+        assert_eq!(written(18), [(0, 6), (1, 6)]);
+        // What was never deleted is made once.
+        accepted.note(&change(-1, 7, Operation::Insert, &[0, 1]), Some(&19.into()));
+        assert_eq!((written(19), written(-1)), (vec![], vec![]));
+    }
+}
