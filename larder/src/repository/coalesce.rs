@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use larder_core::association::references;
 use larder_core::{
-    Batch, Entry, Error, ErrorKind, Expect, Key, MutationId, Op, Operation, Result, Row, Schema, StoredRow,
-    Tail,
+    Batch, Entry, Error, ErrorKind, Expect, Key, KeyKind, MutationId, Op, Operation, Result, Row, Schema,
+    StoredRow, Tail,
 };
 
+use super::keys::looks_temporary;
 use super::write::Change;
 use super::{Remote, Repository};
 use crate::driver::left;
@@ -26,6 +27,19 @@ const LOOK: u64 = 256;
 
 /// How many entries are read at a time.
 const READ: usize = 64;
+
+/// The entries that a batch enqueues, as far as their rows may have two keys, by their place among all of them.
+pub(super) fn keyed(batch: &Batch) -> Vec<(usize, &'static Schema, bool)> {
+    let enqueued =
+        batch.ops.iter().filter_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
+    let keyed = enqueued.enumerate().filter(|(_, entry)| entry.schema.key.kind == KeyKind::Server);
+    let keyed = keyed.map(|(nth, entry)| (nth, entry, looks_temporary(entry.schema, &entry.key)));
+    let known = keyed.filter(|(_, entry, is_temporary)| {
+        // What is created has no other key yet.
+        !is_temporary || entry.operation != Operation::Insert || entry.prev != 0
+    });
+    known.map(|(nth, entry, is_temporary)| (nth, entry.schema, is_temporary)).collect()
+}
 
 /// What a batch does to entries that were there before.
 #[derive(Debug, Default)]
@@ -71,7 +85,7 @@ impl Repository {
             return Ok(None);
         };
         let own = entry.schema == change.schema && entry.key == change.key;
-        if !own || !is_open(&entry, self.shared.account.get().as_deref()) {
+        if !own || !is_open(&entry, self.shared.account.get().as_deref()) || !self.stands_last(&entry) {
             return Ok(None);
         }
         let Some(merged) = merged(&entry, &**before, &change.write)? else { return Ok(None) };
@@ -88,6 +102,19 @@ impl Repository {
         }
         batch.expect.append(&mut expect);
         Ok(Some(self.take_in(batch, coalesced, change, stored, (entry, merged))))
+    }
+
+    /// True unless its row may have been written under another key since: what goes in the place of `entry` would count as
+    /// written before that.
+    fn stands_last(&self, entry: &Entry) -> bool {
+        let Some(remote) = self.shared.remote.as_ref().filter(|_| entry.schema.key.kind == KeyKind::Server)
+        else {
+            return true;
+        };
+        let is_temporary = looks_temporary(entry.schema, &entry.key);
+        // Of what was never sent nobody knows another key.
+        let is_new = is_temporary && entry.operation == Operation::Insert && entry.prev == 0;
+        is_new || remote.acts.accepted.is_last(entry, is_temporary)
     }
 
     /// Adds to the batch what the entry and its row come to.

@@ -323,6 +323,34 @@ async fn what_was_written_last_stands_though_it_is_settled_before_what_was_writt
     assert_eq!(server.seen().len(), asked, "nobody is told what is so no more: {:?}", server.seen());
 }
 
+// Rules: m-key-server-refs, o-coalesce-apart
+#[tokio::test]
+async fn a_write_under_one_key_goes_into_none_that_came_before_a_write_under_the_other() {
+    let server = Server::default();
+    let wait = std::time::Duration::from_millis(1);
+    let merging = OutboxSettings::new().backoff(wait, 5 * wait);
+    let (repo, faults, blue) = with_a_team(&server, merging, None).await;
+    let exchange = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    let meanwhile = async {
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        server.offline(true);
+        for (team, name) in [(&blue, "sky"), (&came, "azure"), (&blue, "navy"), (&came, "cyan")] {
+            drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
+        }
+        assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 5);
+        for name in ["teal", "cobalt"] {
+            drop(repo.update(&came, |team| team.name = name.into()).await.unwrap());
+        }
+        assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 5, "these are one");
+    };
+    exchange.during(meanwhile).await;
+    server.offline(false);
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "cobalt", "{:?}", server.seen());
+}
+
 // Rules: m-key-server-refs, o-order
 #[tokio::test]
 async fn a_row_that_was_deleted_under_the_temporary_key_and_changed_under_the_given_one_is_there() {
