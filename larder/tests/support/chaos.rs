@@ -13,15 +13,17 @@ use larder::core::store::{
     Unreadable,
 };
 use larder::core::{
-    Applied, Capabilities, Context, Damage, Delta, Entry, Integrity, Mutation, OpenStore, Opening, Outcome,
-    Page, Presence, Provider, Realtime, Requests, Schema, Sent, Store, StoreSize, async_trait,
+    Applied, Capabilities, Context, Damage, Delta, Entry, Integrity, KeyKind, Meta, Mutation, OpenStore,
+    Opening, Outcome, Page, PageRow, Presence, Provider, Realtime, Record, Requests, Schema, Sent, Store,
+    StoreSize, Value, async_trait,
 };
 use larder::{
-    Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, TokioRuntime, Uuid,
+    Error, ErrorKind, Idempotency, Key, Memory, Model, MutationId, Operation, Result, Timestamp,
+    TokioRuntime, Uuid,
 };
 
 use super::gates::{Call, Gates, marks};
-use super::{Note, User};
+use super::{Card, Note, User};
 
 /// Numbers that follow from a seed: `SplitMix64`.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Chance {
     }
 }
 
-/// Notes and users, opened.
+/// Notes, users and cards, opened.
 pub(crate) async fn memory() -> Arc<dyn Store> {
     opened(Memory::new()).await
 }
@@ -54,7 +56,7 @@ pub(crate) async fn memory() -> Arc<dyn Store> {
 /// The same in any store.
 pub(crate) async fn opened(store: impl OpenStore) -> Arc<dyn Store> {
     let runtime = Arc::new(TokioRuntime::current().unwrap());
-    let opening = Opening { runtime, schemas: Arc::new([Note::schema(), User::schema()]) };
+    let opening = Opening { runtime, schemas: Arc::new([Note::schema(), User::schema(), Card::schema()]) };
     OpenStore::open(Box::new(store), &opening).await.unwrap()
 }
 
@@ -382,6 +384,24 @@ impl Weather {
             log: Mutex::default(),
         }
     }
+
+    /// The mutation with the number that the server gives to a new row, the same one each time.
+    fn numbered(&self, mutation: &Mutation) -> Result<Mutation> {
+        let mut mutation = mutation.clone();
+        let row = mutation.row.as_ref().filter(|_| mutation.operation == Operation::Insert);
+        let Some(row) = row.filter(|_| mutation.schema.key.kind == KeyKind::Server) else {
+            return Ok(mutation);
+        };
+        let mut log = self.log.lock().unwrap();
+        let number = log.numbered.len() as i64 + 1;
+        let mut record = Record::copy(mutation.schema, &**row)?;
+        record.set(mutation.schema.key.fields[0], Value::Int(number.into()));
+        let new = || PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::new(record));
+        let known = log.numbered.entry(mutation.id).or_insert_with(new);
+        mutation.key = mutation.schema.key_of(&*known.row)?;
+        mutation.row = Some(Arc::clone(&known.row));
+        Ok(mutation)
+    }
 }
 
 /// What the server has done.
@@ -391,6 +411,8 @@ pub(crate) struct Log {
     pub(crate) effects: BTreeMap<MutationId, usize>,
     /// What was written to each key, in order; `None` for a delete.
     pub(crate) written: BTreeMap<Key, Vec<Option<i64>>>,
+    /// The rows that were numbered, as they were answered.
+    pub(crate) numbered: BTreeMap<MutationId, PageRow>,
     /// Which keys have requests under way.
     pub(crate) under_way: BTreeSet<Key>,
     /// Keys that had two requests under way at a time.
@@ -441,12 +463,19 @@ impl Line {
         } else {
             MutationId(Uuid::from_u128(self.weather.chance.below(u64::MAX).into()))
         };
-        let applied = self.weather.server.apply(cx, &Mutation { id, ..mutation.clone() }).await?;
+        let mutation = &self.weather.numbered(mutation)?;
+        let mut applied = self.weather.server.apply(cx, &Mutation { id, ..mutation.clone() }).await?;
+        if let Some(known) = self.weather.log.lock().unwrap().numbered.get(&mutation.id) {
+            // Whatever has become of the row since.
+            applied.row.get_or_insert_with(|| known.clone());
+        }
         if !(keyed && known) && applied.outcome != Outcome::Missing {
             let mut log = self.weather.log.lock().unwrap();
             *log.effects.entry(mutation.id).or_default() += 1;
-            let written = mutation.row.as_ref().map(|row| Note::from_row(&**row).unwrap().stars);
-            log.written.entry(mutation.key.clone()).or_default().push(written);
+            if mutation.schema == Note::schema() {
+                let written = mutation.row.as_ref().map(|row| Note::from_row(&**row).unwrap().stars);
+                log.written.entry(mutation.key.clone()).or_default().push(written);
+            }
         }
         Ok(applied)
     }
@@ -468,7 +497,10 @@ impl Provider for Line {
 
     async fn get(&self, cx: &Context, schema: &'static Schema, query: &Query) -> Result<Page> {
         self.alive().await;
-        let (before, after) = self.turn();
+        // Whether a row is gone that was deleted under the key that the server has given: where that can't be asked, what was
+        // queued before is for the application to decide.
+        let is_gone = schema == Card::schema() && query.as_key().is_some();
+        let (before, after) = if is_gone { (Ok(()), Ok(())) } else { self.turn() };
         before?;
         let page = self.weather.server.get(cx, schema, query).await;
         self.alive().await;

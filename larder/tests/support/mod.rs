@@ -46,6 +46,16 @@ pub(crate) struct User {
     pub(crate) email: String,
 }
 
+/// The server numbers it.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Card {
+    #[model(key(server))]
+    pub(crate) number: i64,
+    pub(crate) name: String,
+    pub(crate) left: i64,
+    pub(crate) right: i64,
+}
+
 /// What the remote does with the next requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Turn {

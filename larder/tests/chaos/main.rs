@@ -7,7 +7,10 @@
     reason = "a test that can't go on stops, and waits in real time"
 )]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
