@@ -18,6 +18,11 @@ use crate::report::Outcome;
 use crate::server::Phase;
 use crate::story::Verdict;
 
+/// From how many kills on each phase has to have its share of them …
+const MANY: u64 = 1000;
+/// … and which part of all that is at least.
+const SHARE: u64 = 20;
+
 mod child;
 
 pub use child::live;
@@ -154,6 +159,17 @@ pub fn processes(program: &Path, seed: u64, runs: u64) -> Outcome {
         }
         outcome.acknowledged += held(&server.known).acknowledged;
     }
+    if runs >= MANY {
+        for phase in [Phase::Enqueue, Phase::Send, Phase::Pull, Phase::Compact] {
+            let hits = outcome.phases.get(phase.name()).copied().unwrap_or_default();
+            if hits < runs / SHARE {
+                outcome.fault(
+                    Verdict::Wrong,
+                    format!("only {hits} kills of {runs} came during {}", phase.name()),
+                );
+            }
+        }
+    }
     outcome
 }
 
@@ -187,7 +203,7 @@ fn one(
     };
     comes(&mut child)?;
     let within = match wanted {
-        Phase::Compact => 400,
+        Phase::Compact | Phase::Pull => 400,
         Phase::Send => 700,
         _ => 1500,
     };
