@@ -125,11 +125,27 @@ impl Fates {
         }
     }
 
-    /// The mutation goes on under another identity, or has the fate of another.
-    pub(crate) fn rename(&self, former: MutationId, id: MutationId) {
+    /// The mutation goes on under another identity, or has the fate of another: whoever waits for it waits for that.
+    pub(crate) fn rename(&self, former: MutationId, id: MutationId) -> Renamed {
         let mut waiting = self.waiting();
-        if let Some(senders) = waiting.senders.remove(&former) {
+        let senders = waiting.senders.remove(&former).unwrap_or_default();
+        let numbers = senders.iter().map(|(number, _)| *number).collect();
+        if !senders.is_empty() {
             waiting.senders.entry(id).or_default().extend(senders);
+        }
+        Renamed { former, id, numbers }
+    }
+
+    /// It does not after all: those who still wait, wait for it again.
+    pub(crate) fn take_back(&self, renamed: &Renamed) {
+        let mut waiting = self.waiting();
+        let Some(all) = waiting.senders.remove(&renamed.id) else { return };
+        let (back, stay): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(number, _)| renamed.numbers.contains(number));
+        for (id, senders) in [(renamed.id, stay), (renamed.former, back)] {
+            if !senders.is_empty() {
+                waiting.senders.entry(id).or_default().extend(senders);
+            }
         }
     }
 
@@ -149,6 +165,14 @@ impl Fates {
         drop(waiting);
         drop(senders);
     }
+}
+
+/// Who waits for another mutation than before.
+#[derive(Debug)]
+pub(crate) struct Renamed {
+    former: MutationId,
+    id: MutationId,
+    numbers: Vec<u64>,
 }
 
 /// Says that somebody stores mutations or decides about them, until this is dropped: then he has told what came of it.
@@ -205,6 +229,23 @@ mod tests {
 
     fn whom(unheard: &BTreeSet<Waiter>) -> Vec<MutationId> {
         unheard.iter().map(|(id, _)| *id).collect()
+    }
+
+    // Rules: m-key-server-refs
+    #[test]
+    fn who_was_to_have_the_fate_of_another_has_his_own_if_that_is_taken_back() {
+        let fates = Arc::<Fates>::default();
+        let (first, second) = (fates.await_fate(id(1)), fates.await_fate(id(2)));
+        // The other one has been told by then, and nothing comes for it any more.
+        fates.settle(id(2), &Fate::Accepted(None));
+        let renamed = fates.rename(id(1), id(2));
+        let third = fates.await_fate(id(2));
+        fates.take_back(&renamed);
+        fates.settle(id(1), &Fate::Accepted(Some(7.into())));
+        let told = |awaited: Awaited| awaited.fate().now_or_never().flatten();
+        assert!(matches!(told(first), Some(Fate::Accepted(Some(key))) if key == 7.into()));
+        assert!(matches!(told(second), Some(Fate::Accepted(None))));
+        assert!(told(third).is_none(), "whoever waits for the other one goes on waiting for it");
     }
 
     // Rules: o-lost

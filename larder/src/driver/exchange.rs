@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use larder_core::association::{AssocDef, Link, references};
 use larder_core::{
-    Batch, CompareOp, Entry, Expect, Key, Op, PageRow, Predicate, Query, Result, Row, Schema, StoredRow,
+    Batch, CompareOp, Entry, Expect, Key, MutationId, Op, PageRow, Predicate, Query, Result, Row, Schema,
+    StoredRow,
 };
 
 use super::act::Acts;
@@ -33,7 +34,7 @@ impl Acts {
         answer: &PageRow,
         key: Key,
         gone: &mut Gone,
-    ) -> Result<(Batch, Vec<Rename>, Rebased)> {
+    ) -> Result<(Batch, Vec<Rename>, Rebased, Vec<(MutationId, MutationId)>)> {
         let (schema, from) = (entry.schema, entry.key.clone());
         let mut entries = self.chain(schema, &from, stored.meta.tail).await?;
         entries.retain(|other| other.seq != entry.seq);
@@ -48,14 +49,13 @@ impl Acts {
         self.given.note(&renames);
         let row = Queued { schema, key: from, stored: stored.clone(), entries };
         let (mut batch, spent) = exchange::exchanged(entry, row, &answer, named, self.runtime.now())?;
-        let mut ended = since.ended;
+        let (mut ended, mut joined) = (since.ended, Vec::new());
         for (entry, within) in spent {
-            // Before it is durable: afterwards the other's fate may come at once.
-            within.into_iter().for_each(|id| self.fates.rename(entry.id, id));
+            joined.extend(within.map(|id| (entry.id, id)));
             batch.ops.push(Op::Dequeue(entry.seq));
             ended.ended.push((entry, Ended::Covered));
         }
-        Ok((batch, renames, ended))
+        Ok((batch, renames, ended, joined))
     }
 
     /// Everything that names the row of `first`, and the rows that get another key with it.

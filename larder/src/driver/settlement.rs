@@ -14,7 +14,7 @@ use super::forward;
 use crate::engine::rebase::Rebased;
 use crate::engine::renames::Rename;
 use crate::engine::{Event, Moved, Verdict, exchange, settle};
-use crate::fates::Fate;
+use crate::fates::{Fate, Renamed};
 use crate::parcel::is_parcel;
 use crate::repository::{Since, take_brought};
 
@@ -45,6 +45,8 @@ struct Decision {
     moved: Option<Moved>,
     /// Whether rows are gone over there, where that had to be asked.
     gone: Gone,
+    /// Who is to have the fate of another mutation, once it is durable.
+    joined: Vec<Renamed>,
 }
 
 impl Decision {
@@ -144,6 +146,7 @@ impl Acts {
             reverted: Vec::new(),
             moved: None,
             gone: Gone::new(),
+            joined: Vec::new(),
         };
         let mut failures = 0;
         loop {
@@ -212,6 +215,7 @@ impl Acts {
                 stored.iter_mut().for_each(|stored| stored.row = None);
             }
             decision.verdict = verdict;
+            decision.joined.drain(..).for_each(|joined| self.fates.take_back(&joined));
             decision.ids.clone_from(&entry.carries);
             decision.ids.push(entry.id);
             let Some(mut settlement) = self.settlement(decision, &entry, stored.as_ref(), alone).await?
@@ -313,12 +317,15 @@ impl Acts {
                     key_alone = Some(exchange::key_alone(entry.schema, row)?);
                 }
                 let row = key_alone.as_ref().unwrap_or(row);
-                let (batch, renames, before) =
+                let (batch, renames, before, joined) =
                     self.exchanged(entry, stored, row, key, &mut decision.gone).await?;
                 // Made anew meanwhile, it has another key by now.
                 decision.given =
                     renames.iter().find(|rename| rename.from == entry.key).map(|rename| rename.to.clone());
                 decision.renames = renames;
+                // Before it is durable: afterwards the other's fate may come at once.
+                let joined = joined.into_iter().map(|(former, id)| self.fates.rename(former, id));
+                decision.joined = joined.collect();
                 covered = before;
                 batch.into()
             }
