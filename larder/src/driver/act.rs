@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join;
 use larder_core::{
     Applied, Batch, Cancellation, CommitOutcome, Context, Entry, EntryState, Error, ErrorKind, Idempotency,
-    Mutation, Op, Operation, PageRow, Provider, Response, Result, Runtime, Schema, SendMark, Sent, Store,
-    Unreadable,
+    KeyKind, Mutation, Op, Operation, PageRow, Provider, Response, Result, Runtime, Schema, SendMark, Sent,
+    Store, Unreadable,
 };
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
@@ -26,6 +26,7 @@ use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, enqu
 use crate::fates::Fates;
 use crate::given::Given;
 use crate::parcel::{Parcel, is_parcel};
+use crate::repository::looks_temporary;
 
 /// How often a decision is tried while others write, before they have to wait for it.
 const OVERTAKEN: usize = 3;
@@ -136,6 +137,11 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
+                // What may be of one row under two keys is not merged over the other.
+                let keyed = loaded.entries.iter().filter(|entry| entry.schema.key.kind == KeyKind::Server);
+                for entry in keyed.filter(|entry| entry.operation != Operation::Insert || entry.prev != 0) {
+                    self.accepted.queued(entry.schema, looks_temporary(entry.schema, &entry.key), entry.seq);
+                }
                 let mut heads: Vec<Head> = loaded.entries.iter().map(|entry| self.head(entry)).collect();
                 // It holds back what comes after it in its lane.
                 let own = |entry: &Unreadable| Head::unreadable(entry, self.account.get());
@@ -193,6 +199,11 @@ impl Acts {
                     Ok(Some((mut entry, stored))) => {
                         let head = self.head(&entry);
                         if !head.is_as(known) {
+                            marking.revised.push(head);
+                            continue;
+                        }
+                        // Two queues have become one, of which the schedule has not heard: what comes before goes first.
+                        if entry.schema.key.kind == KeyKind::Server && self.has_earlier(&entry).await? {
                             marking.revised.push(head);
                             continue;
                         }

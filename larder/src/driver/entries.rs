@@ -1,6 +1,6 @@
 //! Entries as they are stored: one with its row, and all of a row in their order.
 
-use larder_core::{Entry, Key, Result, Schema, StoredRow};
+use larder_core::{Entry, EntryState, Key, Result, Schema, StoredRow};
 
 use super::act::{Acts, is_unreadable};
 use crate::engine::settle::{self, View};
@@ -78,6 +78,13 @@ impl Acts {
         let mut chain = self.chain(entry.schema, &entry.key, entry.prev).await?;
         chain.retain(|other| other.seq < entry.seq);
         Ok(chain)
+    }
+
+    /// Whether one that is still to go comes before an entry that is not on its way.
+    pub(super) async fn has_earlier(&self, entry: &Entry) -> Result<bool> {
+        let goes = |other: &Entry| other.mark.is_none() && other.state == EntryState::Ready;
+        let alone = |other: &Entry| other.within.is_none() && other.account == entry.account;
+        Ok(self.earlier(entry).await?.iter().any(|other| goes(other) && alone(other)))
     }
 
     /// The entries of a row whose list is broken, oldest first.

@@ -85,7 +85,8 @@ impl Repository {
             return Ok(None);
         };
         let own = entry.schema == change.schema && entry.key == change.key;
-        if !own || !is_open(&entry, self.shared.account.get().as_deref()) || !self.stands_last(&entry) {
+        if !own || !is_open(&entry, self.shared.account.get().as_deref()) || !self.stands_last(&entry).await?
+        {
             return Ok(None);
         }
         let Some(merged) = merged(&entry, &**before, &change.write)? else { return Ok(None) };
@@ -106,15 +107,22 @@ impl Repository {
 
     /// True unless its row may have been written under another key since: what goes in the place of `entry` would count as
     /// written before that.
-    fn stands_last(&self, entry: &Entry) -> bool {
+    async fn stands_last(&self, entry: &Entry) -> Result<bool> {
         let Some(remote) = self.shared.remote.as_ref().filter(|_| entry.schema.key.kind == KeyKind::Server)
         else {
-            return true;
+            return Ok(true);
         };
-        let is_temporary = looks_temporary(entry.schema, &entry.key);
+        let mut is_temporary = looks_temporary(entry.schema, &entry.key);
         // Of what was never sent nobody knows another key.
-        let is_new = is_temporary && entry.operation == Operation::Insert && entry.prev == 0;
-        is_new || remote.acts.accepted.is_last(entry, is_temporary)
+        if is_temporary && entry.operation == Operation::Insert && entry.prev == 0 {
+            return Ok(true);
+        }
+        if !is_temporary {
+            // A row that is made anew gets another key than it had.
+            let earlier = remote.acts.chain(entry.schema, &entry.key, entry.prev).await?;
+            is_temporary = earlier.iter().any(|earlier| earlier.operation == Operation::Insert);
+        }
+        Ok(remote.acts.accepted.is_last(entry, is_temporary))
     }
 
     /// Adds to the batch what the entry and its row come to.

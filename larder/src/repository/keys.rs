@@ -86,7 +86,7 @@ fn number(of: IntKind, random: u64) -> Value {
 }
 
 /// True if the key has the form of those that [`Repository::new_key`] makes and no server gives. A UUID does not tell.
-pub(super) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
+pub(crate) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
     let [at] = schema.key.fields else { return false };
     let kind = schema.fields.get(*at).map(|field| field.kind.inner());
     match (key, kind) {

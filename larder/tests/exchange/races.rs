@@ -351,6 +351,43 @@ async fn a_write_under_one_key_goes_into_none_that_came_before_a_write_under_the
     assert_eq!(server.rows::<Team>().await[0].name, "cobalt", "{:?}", server.seen());
 }
 
+// Rules: m-key-server-refs, o-coalesce-apart
+#[tokio::test]
+async fn a_write_goes_into_none_of_before_a_restart_if_the_row_was_written_under_the_other_key_since() {
+    let server = Server::default();
+    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
+    let wait = std::time::Duration::from_millis(1);
+    let merging = OutboxSettings::new().backoff(wait, 5 * wait);
+    let open = || builder(&server).store(Arc::clone(&disk)).outbox(merging.clone()).paused().build();
+    let repo = open().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
+    server.lose.store(i64::MAX, Ordering::Relaxed);
+    repo.outbox().resume();
+    while server.rows::<Team>().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    repo.outbox().pause();
+    while repo.status().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    server.lose.store(0, Ordering::Relaxed);
+    let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+    for (team, name) in [(&blue, "sky"), (&came, "azure")] {
+        drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
+    }
+    repo.close().await;
+    let repo = open().await.unwrap();
+    while repo.status().pending < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(repo.update(&blue, |team| team.name = "navy".into()).await.unwrap());
+    assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 4);
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "navy", "{:?}", server.seen());
+}
+
 // Rules: m-key-server-refs, o-order
 #[tokio::test]
 async fn a_row_that_was_deleted_under_the_temporary_key_and_changed_under_the_given_one_is_there() {
