@@ -8,7 +8,7 @@ use larder::{OutboxSettings, PermanentFailure, Pushed, Repository, Resolution};
 use super::*;
 use crate::club::Then;
 use crate::support::chaos::Faults;
-use crate::support::gates::{Call, Held, dequeues};
+use crate::support::gates::{Call, Held, dequeues, marks};
 
 pub(crate) fn settings() -> OutboxSettings {
     let wait = std::time::Duration::from_millis(1);
@@ -386,6 +386,37 @@ async fn a_write_goes_into_none_of_before_a_restart_if_the_row_was_written_under
     settled(&repo).await;
     at_peace(&repo, &server).await;
     assert_eq!(server.rows::<Team>().await[0].name, "navy", "{:?}", server.seen());
+}
+
+// Rules: m-key-server-refs, o-order
+#[tokio::test]
+async fn what_was_written_before_goes_first_though_the_schedule_has_not_heard_yet_that_both_queues_are_one() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_team(&server, settings(), None).await;
+    let exchange = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    soon(exchange.there.notified()).await;
+    let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+    let mark = faults.gates.hold(marks);
+    for (team, name) in [(&blue, "sky"), (&came, "azure")] {
+        drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
+    }
+    soon(mark.there.notified()).await;
+    // What was written meanwhile makes the exchange look again.
+    let stale = faults.gates.hold(|call| matches!(call, Call::Removed(_)));
+    exchange.go.notify_one();
+    soon(stale.there.notified()).await;
+    let durable = faults.gates.hold(|call| matches!(call, Call::Removed(_)));
+    stale.go.notify_one();
+    soon(durable.there.notified()).await;
+    mark.go.notify_one();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    durable.go.notify_one();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
 }
 
 // Rules: m-key-server-refs, o-order
