@@ -13,6 +13,9 @@ use crate::engine::renames::{Rename, shown};
 /// How many are remembered; of more, those that came first are forgotten.
 const MOST: usize = 10_000;
 
+/// How often a row can have got another key: it was deleted and created again.
+pub(crate) const KEYS: usize = 16;
+
 /// What is remembered, from the moment at which the remote has given a key for as long as the repository is open.
 ///
 /// A row stands under its former key or under the given one, never under both: so whoever asks for either finds it, at

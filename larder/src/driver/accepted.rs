@@ -1,5 +1,5 @@
-//! What the remote has accepted last of rows whose keys it gives: one of them may have been made by a creation whose answer is
-//! still to come, under whose temporary key something earlier is queued.
+//! What the remote has accepted last of rows whose keys it gives, and what was queued last of them: one of them may have been made
+//! by a creation whose answer is still to come, under whose temporary key something earlier is queued.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,11 +42,14 @@ impl Accepted {
     /// The remote has accepted `entry`, and given its row the key `given`.
     pub(super) fn note(&self, entry: &Entry, given: Option<&Key>) {
         let Entry { schema, seq, .. } = *entry;
+        if schema.key.kind != KeyKind::Server {
+            return;
+        }
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (schema.model, entry.key.clone());
         let again = entry.operation == Operation::Insert;
         // A row that nobody has deleted is created once, and nothing was accepted of it before.
-        if schema.key.kind != KeyKind::Server || again && !last.rows.contains_key(&place) {
+        if again && !last.rows.contains_key(&place) {
             return;
         }
         let place = (schema.model, given.cloned().unwrap_or(place.1));

@@ -26,7 +26,7 @@ use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, enqu
 use crate::fates::Fates;
 use crate::given::Given;
 use crate::parcel::{Parcel, is_parcel};
-use crate::repository::looks_temporary;
+use crate::repository::one_of_two;
 
 /// How often a decision is tried while others write, before they have to wait for it.
 const OVERTAKEN: usize = 3;
@@ -138,9 +138,10 @@ impl Acts {
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
                 // What may be of one row under two keys is not merged over the other.
-                let keyed = loaded.entries.iter().filter(|entry| entry.schema.key.kind == KeyKind::Server);
-                for entry in keyed.filter(|entry| entry.operation != Operation::Insert || entry.prev != 0) {
-                    self.accepted.queued(entry.schema, looks_temporary(entry.schema, &entry.key), entry.seq);
+                for entry in &loaded.entries {
+                    if let Some(is_temporary) = one_of_two(entry) {
+                        self.accepted.queued(entry.schema, is_temporary, entry.seq);
+                    }
                 }
                 let mut heads: Vec<Head> = loaded.entries.iter().map(|entry| self.head(entry)).collect();
                 // It holds back what comes after it in its lane.

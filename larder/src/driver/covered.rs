@@ -8,9 +8,7 @@ use larder_core::{Entry, Expect, Key, Op, Result};
 use super::act::Acts;
 use crate::engine::exchange::is_covered;
 use crate::engine::rebase::{Ended, Rebased};
-
-/// How often a row can have got another key: it was deleted and created again.
-const KEYS: usize = 16;
+use crate::given::KEYS;
 
 /// Of which keys the remote says that it has no such row, as far as it was asked: it may have given the key of one that is
 /// deleted to a new one.
@@ -96,7 +94,7 @@ impl Acts {
     }
 }
 
-pub(super) fn covered_by(entries: impl IntoIterator<Item = Entry>) -> Rebased {
+fn covered_by(entries: impl IntoIterator<Item = Entry>) -> Rebased {
     let mut ended = Rebased::default();
     for entry in entries {
         ended.batch.expect.push(Expect::entry(&entry));

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use larder_core::association::references;
 use larder_core::{
-    Batch, Entry, Error, ErrorKind, Expect, Key, KeyKind, MutationId, Op, Operation, Result, Row, Schema,
-    StoredRow, Tail,
+    Batch, Entry, Error, ErrorKind, Expect, Key, MutationId, Op, Operation, Result, Row, Schema, StoredRow,
+    Tail,
 };
 
-use super::keys::looks_temporary;
+use super::keys::one_of_two;
 use super::write::Change;
 use super::{Remote, Repository};
 use crate::driver::left;
@@ -32,13 +32,7 @@ const READ: usize = 64;
 pub(super) fn keyed(batch: &Batch) -> Vec<(usize, &'static Schema, bool)> {
     let enqueued =
         batch.ops.iter().filter_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
-    let keyed = enqueued.enumerate().filter(|(_, entry)| entry.schema.key.kind == KeyKind::Server);
-    let keyed = keyed.map(|(nth, entry)| (nth, entry, looks_temporary(entry.schema, &entry.key)));
-    let known = keyed.filter(|(_, entry, is_temporary)| {
-        // What is created has no other key yet.
-        !is_temporary || entry.operation != Operation::Insert || entry.prev != 0
-    });
-    known.map(|(nth, entry, is_temporary)| (nth, entry.schema, is_temporary)).collect()
+    enqueued.enumerate().filter_map(|(nth, entry)| Some((nth, entry.schema, one_of_two(entry)?))).collect()
 }
 
 /// What a batch does to entries that were there before.
@@ -108,15 +102,9 @@ impl Repository {
     /// True unless its row may have been written under another key since: what goes in the place of `entry` would count as
     /// written before that.
     async fn stands_last(&self, entry: &Entry) -> Result<bool> {
-        let Some(remote) = self.shared.remote.as_ref().filter(|_| entry.schema.key.kind == KeyKind::Server)
-        else {
+        let Some((remote, mut is_temporary)) = self.shared.remote.as_ref().zip(one_of_two(entry)) else {
             return Ok(true);
         };
-        let mut is_temporary = looks_temporary(entry.schema, &entry.key);
-        // Of what was never sent nobody knows another key.
-        if is_temporary && entry.operation == Operation::Insert && entry.prev == 0 {
-            return Ok(true);
-        }
         if !is_temporary {
             // A row that is made anew gets another key than it had.
             let earlier = remote.acts.chain(entry.schema, &entry.key, entry.prev).await?;

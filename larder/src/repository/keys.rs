@@ -1,7 +1,8 @@
 //! Keys of new rows.
 
 use larder_core::{
-    Datum, Error, ErrorKind, Field, IntKind, Key, KeyKind, Kind, Model, Result, RuntimeExt, Schema, Value,
+    Datum, Entry, Error, ErrorKind, Field, IntKind, Key, KeyKind, Kind, Model, Operation, Result, RuntimeExt,
+    Schema, Value,
 };
 
 use super::Repository;
@@ -86,7 +87,7 @@ fn number(of: IntKind, random: u64) -> Value {
 }
 
 /// True if the key has the form of those that [`Repository::new_key`] makes and no server gives. A UUID does not tell.
-pub(crate) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
+pub(super) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
     let [at] = schema.key.fields else { return false };
     let kind = schema.fields.get(*at).map(|field| field.kind.inner());
     match (key, kind) {
@@ -97,6 +98,13 @@ pub(crate) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
         (Key::Str(text), _) => text.starts_with("new-"),
         _ => false,
     }
+}
+
+/// Whether an entry names its row by a temporary key; `None` if the row has no other key that anybody could know.
+pub(crate) fn one_of_two(entry: &Entry) -> Option<bool> {
+    let is_temporary = looks_temporary(entry.schema, &entry.key);
+    let is_new = is_temporary && entry.operation == Operation::Insert && entry.prev == 0;
+    (entry.schema.key.kind == KeyKind::Server && !is_new).then_some(is_temporary)
 }
 
 #[cfg(test)]

@@ -15,9 +15,7 @@ use super::write::Change;
 use crate::driver::left;
 use crate::engine::enqueue::Write;
 use crate::engine::renames::{Rename, among, renamed, with_key, with_new_parts};
-
-/// How often a row can have got another key: it was deleted and created again.
-const KEYS: usize = 16;
+use crate::given::KEYS;
 
 /// What became of changes that named temporary keys.
 #[derive(Debug, Default)]

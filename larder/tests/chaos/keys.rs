@@ -12,7 +12,7 @@ use rstest::rstest;
 
 use crate::support::Card;
 use crate::support::chaos::{Chance, Faulty, Line, Weather, memory};
-use crate::{Life, PATIENCE, check};
+use crate::{Life, PATIENCE, check, settings};
 
 const TASKS: u64 = 3;
 const STEPS: u64 = 24;
@@ -50,20 +50,8 @@ impl Run {
     async fn start(&self, life: u64) -> Life {
         let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
         let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
-        let mut settings = larder::OutboxSettings::new()
-            .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
-            .backoff(Duration::from_micros(100), Duration::from_millis(1));
-        if !self.merging {
-            settings = settings.without_coalescing();
-        }
-        if self.chance.below(4) == 0 {
-            settings = settings.serial();
-        }
-        if self.chance.below(4) == 0 {
-            settings = settings.strict();
-        }
         let builder = Repository::builder().store(store).remote(remote).model::<Card>();
-        Life { repo: builder.outbox(settings).build().await.unwrap(), faults }
+        Life { repo: builder.outbox(settings(&self.chance, self.merging)).build().await.unwrap(), faults }
     }
 
     fn now(&self) -> i64 {

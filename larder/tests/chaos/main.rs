@@ -63,6 +63,23 @@ struct Life {
     faults: Arc<Faults>,
 }
 
+/// How the outbox sends.
+fn settings(chance: &Chance, merging: bool) -> larder::OutboxSettings {
+    let mut settings = larder::OutboxSettings::new()
+        .parallel(1 + usize::try_from(chance.below(4)).unwrap())
+        .backoff(Duration::from_micros(100), Duration::from_millis(1));
+    if !merging {
+        settings = settings.without_coalescing();
+    }
+    if chance.below(3) == 0 {
+        settings = settings.serial();
+    }
+    if chance.below(3) == 0 {
+        settings = settings.strict();
+    }
+    settings
+}
+
 impl Run {
     fn over(disk: Arc<dyn Store>, weather: Weather, seed: u64, kind: Kind) -> Self {
         let own = (0..TASKS).map(|nth| format!("own{nth}"));
@@ -82,24 +99,12 @@ impl Run {
     async fn start(&self, life: u64) -> Life {
         let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
         let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
-        let mut settings = larder::OutboxSettings::new()
-            .parallel(1 + usize::try_from(self.chance.below(4)).unwrap())
-            .backoff(Duration::from_micros(100), Duration::from_millis(1));
-        if !self.merging {
-            settings = settings.without_coalescing();
-        }
-        if self.chance.below(3) == 0 {
-            settings = settings.serial();
-        }
-        if self.chance.below(3) == 0 {
-            settings = settings.strict();
-        }
         let repo = Repository::builder()
             .store(store)
             .remote(remote)
             .model::<Note>()
             .model::<support::User>()
-            .outbox(settings)
+            .outbox(settings(&self.chance, self.merging))
             .build()
             .await
             .unwrap();

@@ -78,6 +78,16 @@ impl Scene {
         Some(name)
     }
 
+    /// At rest, this is what the rows at the server are called.
+    async fn ends_with(&self, then: impl IntoIterator<Item = impl ToString>) {
+        settled(&self.repo).await;
+        at_peace(&self.repo, &self.server).await;
+        let rows = self.server.rows::<Team>().await;
+        let names: Vec<String> = rows.into_iter().map(|team| team.name).collect();
+        let then: Vec<String> = then.into_iter().map(|name| name.to_string()).collect();
+        assert_eq!(names, then, "{:?}", self.server.seen());
+    }
+
     /// The row has its key, and whatever can go has done so.
     async fn exchanged(&self) {
         self.exchange.go.notify_one();
@@ -177,10 +187,7 @@ async fn check(writes: &[Write], then: Then, exchanged_first: bool, durable: boo
     scene.answer(&sent, exchanged_first).await;
     let stuck = soon(scene.repo.outbox().settled()).await;
     assert_eq!((stuck.parked, stuck.conflicts), (0, 0), "{:?}", scene.server.seen());
-    settled(&scene.repo).await;
-    at_peace(&scene.repo, &scene.server).await;
-    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
-    assert_eq!(names, Vec::from_iter(last), "{:?}", scene.server.seen());
+    scene.ends_with(last).await;
 }
 
 // Rules: m-key-server-refs, o-lanes, o-order
@@ -244,10 +251,7 @@ async fn what_the_application_wrote_last_is_so_where_the_key_comes_while_the_del
     let settles = scene.faults.gates.hold(dequeues);
     sent.go.notify_one();
     settles.during(scene.exchanged()).await;
-    settled(&scene.repo).await;
-    at_peace(&scene.repo, &scene.server).await;
-    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
-    assert_eq!(names, Vec::from_iter(last), "{:?}", scene.server.seen());
+    scene.ends_with(last).await;
 }
 
 // Rules: m-key-server-refs, o-order
@@ -283,10 +287,7 @@ async fn a_row_that_is_made_anew_is_made_once_though_that_is_on_its_way_as_the_k
     for refused in scene.repo.outbox().parked().await.unwrap() {
         scene.repo.outbox().retry(refused.seq).await.unwrap();
     }
-    settled(&scene.repo).await;
-    at_peace(&scene.repo, &scene.server).await;
-    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
-    assert_eq!(names, Vec::from_iter(last), "{:?}", scene.server.seen());
+    scene.ends_with(last).await;
 }
 
 // Rules: m-key-server-refs, s-rebase
@@ -362,10 +363,7 @@ async fn what_was_changed_is_not_given_up_if_the_server_can_not_be_asked_whether
             scene.repo.conflicts::<Team>().settle(conflict.seq, decided.clone()).await.unwrap();
         }
     }
-    settled(&scene.repo).await;
-    at_peace(&scene.repo, &scene.server).await;
-    let names: Vec<String> = scene.server.rows::<Team>().await.into_iter().map(|team| team.name).collect();
-    assert_eq!(names, then, "{:?}", scene.server.seen());
+    scene.ends_with(then).await;
 }
 
 // Rules: m-key-server-refs, o-fate
