@@ -1,5 +1,5 @@
-//! What the remote has accepted last of rows whose keys it gives, and what was queued last of them: one of them may have been made
-//! by a creation whose answer is still to come, under whose temporary key something earlier is queued.
+//! What the remote has accepted last of rows whose keys it gives: one of them may have been made by a creation whose answer is
+//! still to come, under whose temporary key something earlier is queued.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +20,6 @@ struct Last {
     rows: HashMap<Place, Vec<Change>>,
     /// The rows, once for each of their changes, in the order in which these were accepted.
     order: VecDeque<Place>,
-    /// The last change of each model that was queued under a temporary key, and under another one.
-    queued: BTreeMap<&'static str, Sides>,
-}
-
-#[derive(Debug, Default)]
-struct Sides {
-    temporary: u64,
-    given: u64,
 }
 
 #[derive(Debug)]
@@ -64,22 +56,6 @@ impl Accepted {
         if last.order.len() > KEPT {
             last.forget();
         }
-    }
-
-    /// A change of a row was queued, under a temporary key or another one.
-    pub(crate) fn queued(&self, schema: &Schema, is_temporary: bool, seq: u64) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sides = last.queued.entry(schema.model).or_default();
-        let side = if is_temporary { &mut sides.temporary } else { &mut sides.given };
-        *side = seq.max(*side);
-    }
-
-    /// True if nothing was queued after `entry` that may be of its row, under a key of the other kind: another write may go in
-    /// its place.
-    pub(crate) fn is_last(&self, entry: &Entry, is_temporary: bool) -> bool {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = |sides: &Sides| if is_temporary { sides.given } else { sides.temporary };
-        last.queued.get(entry.schema.model).is_none_or(|sides| other(sides) < entry.seq)
     }
 
     /// The last deletion of a row in the name of `account`; 0 if there was none.

@@ -14,6 +14,7 @@ use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::accepted::Accepted;
 use super::again::Written;
+use super::creations::Creations;
 use super::fresh::Fresh;
 use super::recent::{Changed, Recent};
 use super::resolve::Resolvers;
@@ -26,7 +27,6 @@ use crate::engine::{Answer, Event, Head, Moved, PermanentFailure, Settings, enqu
 use crate::fates::Fates;
 use crate::given::Given;
 use crate::parcel::{Parcel, is_parcel};
-use crate::repository::one_of_two;
 
 /// How often a decision is tried while others write, before they have to wait for it.
 const OVERTAKEN: usize = 3;
@@ -63,6 +63,8 @@ pub(crate) struct Acts {
     pub(crate) written: Written,
     /// What the remote has accepted last of rows whose keys it gives.
     pub(crate) accepted: Accepted,
+    /// Creations that may have been sent, of rows whose keys it gives.
+    pub(crate) creations: Creations,
     /// Entries that are about to be sent or settled, with their rows.
     pub(crate) recent: Recent,
     /// What rebases have done to the queues of rows that stood in answers, until the engine is told.
@@ -137,11 +139,9 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
-                // What may be of one row under two keys is not merged over the other.
-                for entry in &loaded.entries {
-                    if let Some(is_temporary) = one_of_two(entry) {
-                        self.accepted.queued(entry.schema, is_temporary, entry.seq);
-                    }
+                loaded.entries.iter().for_each(|entry| self.creations.note(entry));
+                if count < limit {
+                    self.creations.noted_all();
                 }
                 let mut heads: Vec<Head> = loaded.entries.iter().map(|entry| self.head(entry)).collect();
                 // It holds back what comes after it in its lane.
@@ -229,6 +229,7 @@ impl Acts {
                 return Ok(marking);
             }
             if let CommitOutcome::Committed(done) = self.commit(batch).await? {
+                marked.iter().for_each(|(entry, _)| self.creations.note(entry));
                 self.recent.keep(done.revision, marked);
                 return Ok(marking);
             }

@@ -4,6 +4,7 @@ pub(crate) mod accepted;
 mod act;
 pub(crate) mod again;
 mod covered;
+pub(crate) mod creations;
 mod decide;
 mod dependants;
 mod entries;

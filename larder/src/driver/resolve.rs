@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_core::conflict::Outcome;
 use larder_core::{
     CommitOutcome, Entry, EntryState, Error, ErrorKind, Expect, Failure, Key, Meta, MutationId, PageRow,
-    ParkReason, Query, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
+    ParkReason, Query, Record, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
 };
 
 use super::act::{Acts, Heard};
@@ -14,7 +14,7 @@ use super::dependants::depended_on;
 use super::settlement::{is_unfit, parked_error};
 use crate::engine::Moved;
 use crate::engine::exchange::is_temporary;
-use crate::engine::rebase::{Ended, Rebase, Rebased, Start, combined, rebased};
+use crate::engine::rebase::{self, Ended, Rebase, Rebased, Start, combined, rebased};
 use crate::engine::settle::{self, overlaid};
 use crate::fates::Fate;
 
@@ -98,17 +98,22 @@ impl Acts {
         entry
     }
 
-    /// Settles an entry that the remote has accepted, if something else was heard of its row meanwhile: that may be
-    /// older than the answer, or newer. `None` if there is nothing to it.
+    /// Settles an entry that the remote has accepted, if something else was heard of its row meanwhile, which may be older
+    /// than the answer, or newer; and if earlier entries of the row are still to go, because the queues of two keys have
+    /// become one. `None` if there is nothing to it.
     pub(super) async fn overtaken(
         &self,
         entry: &Entry,
         stored: Option<&StoredRow>,
         answer: Option<&PageRow>,
     ) -> Result<Option<Rebased>> {
-        let (Some(stored), Some(heard), Some(sent)) = (stored, &entry.theirs, &entry.row) else {
+        let (Some(stored), Some(sent)) = (stored, &entry.row) else { return Ok(None) };
+        let mut queue = self.earlier(entry).await?;
+        // It is kept beside the first one.
+        let heard = queue.first().and_then(|first| first.theirs.as_ref()).or(entry.theirs.as_ref()).cloned();
+        if heard.is_none() && queue.is_empty() {
             return Ok(None);
-        };
+        }
         let schema = entry.schema;
         let merged = match answer {
             Some(answer) => overlaid(schema, &**sent, answer)?,
@@ -123,9 +128,10 @@ impl Acts {
             extra: extra.clone(),
             at: now,
         };
-        let combined = match &heard.row {
-            Some(heard) => combined(entry, &*merged, &**heard)?,
-            None => None,
+        let combined = match heard.as_ref().map(|heard| &heard.row) {
+            None => Some(Record::copy(schema, &*merged)?),
+            Some(Some(heard)) => combined(entry, &*merged, &**heard)?,
+            Some(None) => None,
         };
         let newest = match combined {
             Some(row) => known(Arc::new(row)),
@@ -138,7 +144,8 @@ impl Acts {
                 }
             },
         };
-        let queue = self.later(entry, stored).await?;
+        queue.iter_mut().try_for_each(|earlier| rebase::say_no_more(earlier, entry))?;
+        queue.extend(self.later(entry, stored).await?);
         let start = Start::Accepted { entry: Box::new(entry.clone()), answered: merged };
         let (key, held) = (&entry.key, false);
         let rebase = Rebase { schema, key, stored, queue, theirs: newest, start, held, now };

@@ -229,6 +229,9 @@ impl Acts {
             let batch = std::mem::take(&mut settlement.batch);
             if let CommitOutcome::Committed(done) = self.commit(batch).await? {
                 let alone = settlement.rebased.is_none() && decision.renames.is_empty();
+                if matches!(verdict, Verdict::Accept) {
+                    self.creations.forget(seq);
+                }
                 if let Some(stored) = stored.filter(|_| alone && matches!(verdict, Verdict::Accept)) {
                     self.written.goes_on(&entry, &stored, done.revision);
                 }
@@ -328,9 +331,6 @@ impl Acts {
                 decision.joined = joined.collect();
                 covered = before;
                 batch.into()
-            }
-            _ if entry.row.is_some() && !self.earlier(entry).await?.is_empty() => {
-                settle::accepted_first(entry, &self.view(entry, stored.cloned()).await?, row)?.into()
             }
             _ => match self.overtaken(entry, stored, row).await? {
                 Some(overtaken) => overtaken.into(),

@@ -46,7 +46,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            window: Window::of(settings.account.clone()),
+            window: Window::of(&settings),
             settings,
             loaded: 0,
             loading: false,
@@ -516,7 +516,7 @@ impl Engine {
     fn wiped(&mut self, wipes: u64) {
         if wipes > self.wipes {
             self.wipes = wipes;
-            self.window = Window::of(self.settings.account.clone());
+            self.window = Window::of(&self.settings);
             // What was salvaged has the numbers that it had.
             self.loaded = 0;
             self.more = true;

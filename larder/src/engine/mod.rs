@@ -11,6 +11,7 @@ mod decided;
 pub(crate) mod enqueue;
 pub(crate) mod exchange;
 mod hosts;
+mod lanes;
 mod machine;
 pub(crate) mod rebase;
 pub(crate) mod regroup;

@@ -42,8 +42,8 @@ pub(crate) enum Start {
     Refused { id: MutationId, failure: Option<Failure>, before: u64 },
     /// The application has decided about it: it goes on under this identity, if at all, behind the same.
     Settled { id: MutationId, outcome: Outcome, before: u64 },
-    /// The entry before it has been accepted. `answered` is what the remote made of it, and what the remote has now may be
-    /// newer than that.
+    /// One that came before has been accepted, or one that was written after them and had been sent before them. `answered`
+    /// is what the remote made of it, and what the remote has now may be newer than that.
     Accepted { entry: Box<Entry>, answered: Arc<dyn Row> },
 }
 
@@ -400,6 +400,18 @@ impl Run {
         });
         Ok(self.out)
     }
+}
+
+/// What `later` has told the remote, `earlier` says no more, which was written before that and is still to go.
+///
+/// # Errors
+/// `Serialization` or `Corrupt` if a row can't be shown.
+pub(crate) fn say_no_more(earlier: &mut Entry, later: &Entry) -> Result<()> {
+    if let (Some(row), Some(said)) = (&earlier.row, &later.row) {
+        earlier.row = Some(on_top(earlier.schema, &**row, &**said, &later.changed)?);
+        earlier.changed = earlier.changed.iter().filter(|at| !later.changed.contains(*at)).collect();
+    }
+    Ok(())
 }
 
 /// What the remote has after it has accepted `entry` with the answer `merged`, if something else was heard of the row

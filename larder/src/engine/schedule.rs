@@ -6,7 +6,7 @@ use larder_core::{Idempotency, ParkReason};
 
 use super::hosts::{Host, Queue, Standing};
 use super::machine::Engine;
-use super::terms::{Effect, Instants, Verdict};
+use super::terms::{Effect, Head, Instants, Verdict};
 use super::tracked::{Stage, Tracked};
 
 /// What an entry that was marked as sent needs.
@@ -145,6 +145,9 @@ impl Engine {
         let first = together.first().is_some_and(|first| free > 0 && turn(first));
         let room = if waiting > most / 2 { usize::from(first) } else { most - waiting };
         together.truncate(room);
+        if self.settings.serial {
+            self.before_given_keys(&mut together);
+        }
         // How many go before this one, of those that are not marked one by one.
         let before = |seq: u64| [&together, &marked].map(|seqs| seqs.partition_point(|other| *other < seq));
         let once = once.into_iter().take_while(turn).enumerate();
@@ -157,6 +160,22 @@ impl Engine {
             out.push(Effect::Mark(together));
         }
         out.extend(alone.into_iter().map(|seq| Effect::Mark(vec![seq])));
+    }
+
+    /// Takes those out of `seqs` that come after the first one whose row may be the one that an earlier entry creates. Such a row
+    /// may have been written under the temporary key before, and in one order that goes first: so this one is not to count as
+    /// sent.
+    fn before_given_keys(&self, seqs: &mut Vec<u64>) {
+        let head = |seq: &u64| self.window.get(*seq).map(|tracked| &tracked.head);
+        let marked = self.window.queues().flat_map(|(_, queue)| &queue.sendable);
+        let sent: Vec<&Head> = self.window.busy().iter().chain(marked).filter_map(head).collect();
+        let mine: Vec<&Head> = seqs.iter().filter_map(head).collect();
+        let made = |of: &Head| {
+            let makes = |other: &&&Head| other.gets_key && other.seq < of.seq && other.model == of.model;
+            !of.gets_key && sent.iter().chain(&mine).any(|other| makes(&other))
+        };
+        let upto = mine.iter().position(|head| made(head)).unwrap_or(mine.len());
+        seqs.truncate(upto);
     }
 
     fn load_more(&mut self, mono: Duration, out: &mut Vec<Effect>) {

@@ -91,37 +91,6 @@ pub(crate) fn accepted(
     Ok(batch)
 }
 
-/// The same where earlier entries of the row are still to go, because the queues of two keys have become one: they are put on
-/// what the remote has now.
-///
-/// # Errors
-/// As [`accepted`].
-pub(crate) fn accepted_first(entry: &Entry, view: &View, answer: Option<&PageRow>) -> Result<Batch> {
-    let (schema, key) = (entry.schema, entry.key.clone());
-    let mut batch =
-        Batch { expect: vec![expect(entry, view.stored.as_ref())], ops: vec![Op::Dequeue(entry.seq)] };
-    let (Some(stored), Some(sent)) = (&view.stored, &entry.row) else { return Ok(batch) };
-    let merged = answered(entry, sent, answer)?;
-    let version = answer.and_then(|answer| answer.meta.version.clone());
-    let extra = answer.and_then(|answer| answer.meta.extra.clone()).or_else(|| stored.meta.extra.clone());
-    let others: Vec<&Entry> = view.earlier.iter().chain(&view.later).collect();
-    let tail = others.last().map_or(0, |last| last.seq);
-    let meta = Meta { tail, version: version.clone(), extra, ..stored.meta.clone() };
-    let ground = Ground { row: Some(merged), version, remote: true };
-    let row = restack(&mut batch, schema, ground, others.iter().copied())?;
-    // What was written here alone stays on top.
-    let row = match (row, &stored.row) {
-        (Some(under), Some(top)) => {
-            let queued = |at: &usize| others.iter().any(|other| other.changed.contains(*at));
-            let alone = differences(schema, &**sent, &**top)?.iter().filter(|at| !queued(at)).collect();
-            Some(on_top(schema, &*under, &**top, &alone)?)
-        }
-        _ => None,
-    };
-    batch.ops.push(rewritten(schema, key, row, meta));
-    Ok(batch)
-}
-
 /// What the remote has made of what was `sent`.
 fn answered(entry: &Entry, sent: &Arc<dyn Row>, answer: Option<&PageRow>) -> Result<Arc<dyn Row>> {
     let schema = entry.schema;

@@ -9,6 +9,7 @@ use larder_core::{
 };
 
 use super::backoff::{Backoff, SPREAD};
+use super::exchange::is_temporary;
 use super::hosts::Host;
 use super::rebase::Ended;
 use super::ties::{Place, Tied};
@@ -98,6 +99,8 @@ pub(crate) struct Head {
     /// The remote asked to be left alone until then.
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) tied: Tied,
+    /// It creates a row to which the remote gives its key.
+    pub(crate) gets_key: bool,
 }
 
 impl Head {
@@ -121,6 +124,7 @@ impl Head {
             not_before: None,
             // What it does and refers to stands where it can't be read.
             tied: Tied::default(),
+            gets_key: false,
         })
     }
 
@@ -153,6 +157,7 @@ impl Head {
             first_strike: entry.first_strike,
             not_before: entry.not_before,
             tied: Tied::of(entry),
+            gets_key: is_temporary(entry),
         }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
         first_strike: None,
         not_before: None,
         tied: Tied::default(),
+        gets_key: false,
     }
 }
 

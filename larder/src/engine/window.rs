@@ -1,13 +1,14 @@
 //! The entries that the engine looks at, by where they stand: no question costs a walk over all of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Key, ParkReason, Timestamp};
 
 use super::hosts::{Host, Queue};
-use super::terms::{Counts, Head, PermanentFailure};
+use super::lanes::Lanes;
+use super::terms::{Counts, Head, PermanentFailure, Settings};
 use super::ties::{Place, Tied, Ties};
 use super::tracked::{Stage, Tracked};
 
@@ -15,11 +16,13 @@ use super::tracked::{Stage, Tracked};
 #[derive(Debug, Default)]
 pub(super) struct Window {
     entries: BTreeMap<u64, Tracked>,
-    /// The entries of each row, in order. Nothing walks over the rows: it is the same in each run.
-    lanes: HashMap<Place, BTreeSet<u64>>,
+    /// The entries of each row, in order.
+    lanes: Lanes,
     ties: Ties,
     /// The account in whose name entries are sent.
     account: Option<Arc<str>>,
+    /// All entries go in one order.
+    serial: bool,
     /// All but those that wait for a decision, or behind one that does: these can't go, and take no room.
     live: BTreeSet<u64>,
     queues: BTreeMap<Host, Queue>,
@@ -61,8 +64,8 @@ pub(super) fn is_aside(parked: Option<ParkReason>) -> bool {
 }
 
 impl Window {
-    pub(super) fn of(account: Option<Arc<str>>) -> Self {
-        Self { account, ..Self::default() }
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self { account: settings.account.clone(), serial: settings.serial, ..Self::default() }
     }
 
     pub(super) fn get(&self, seq: u64) -> Option<&Tracked> {
@@ -90,8 +93,7 @@ impl Window {
 
     /// The entry that comes after `seq` in its lane, as far as it is loaded.
     pub(super) fn follower(&self, seq: u64) -> Option<u64> {
-        let lane = self.lanes.get(&place(&self.entries.get(&seq)?.head))?;
-        lane.range(seq.saturating_add(1)..).next().copied()
+        self.lanes.after(&place(&self.entries.get(&seq)?.head), seq)
     }
 
     /// The entries that go in the request of an entry, as far as they are loaded.
@@ -156,7 +158,7 @@ impl Window {
             head.tied = Tied::default();
         }
         let place = place(&head);
-        let first = self.lanes.get(&place).and_then(|lane| lane.first().copied());
+        let former = self.lanes.head(&place);
         self.ties.add(seq, &place, &head.tied);
         let maybe_sent = head.marked.is_some();
         let tracked = Tracked {
@@ -175,13 +177,10 @@ impl Window {
         };
         self.entries.insert(seq, tracked);
         if !aside {
-            self.lanes.entry(place).or_default().insert(seq);
-        }
-        // Entries come in order; should one not, it takes its place at the head of the lane.
-        if let Some(first) = first.filter(|first| *first > seq) {
-            self.reenter(first);
+            self.lanes.add(place.clone(), [seq]);
         }
         self.enter(seq);
+        self.refresh(&place, former);
         self.weigh(seq);
     }
 
@@ -204,21 +203,21 @@ impl Window {
     }
 
     fn move_lane(&mut self, from: &Place, to: &Place) {
-        let moved = self.lanes.remove(from).unwrap_or_default();
-        let first = self.lanes.get(to).and_then(|lane| lane.first().copied());
+        let moved = self.lanes.take(from);
+        let former = self.lanes.head(to);
         for seq in &moved {
             if let Some(tracked) = self.entries.get_mut(seq) {
                 tracked.head.key = to.1.clone();
             }
         }
         if !moved.is_empty() {
-            self.lanes.entry(to.clone()).or_default().extend(&moved);
+            self.lanes.add(to.clone(), moved.iter().copied());
         }
-        for seq in moved.into_iter().chain(first) {
+        for seq in moved.into_iter().chain(former) {
             self.reenter(seq);
             self.weigh(seq);
         }
-        self.reenter_first(to);
+        self.refresh(to, former);
     }
 
     /// Takes in entries that are other than they were known, and forgets those that are gone. What a load brings that is
@@ -341,13 +340,9 @@ impl Window {
         self.live.remove(&seq);
         let place = place(&tracked.head);
         let mut freed = self.ties.remove(seq, &place, &tracked.head.tied);
-        if let Some(lane) = self.lanes.get_mut(&place) {
-            lane.remove(&seq);
-            freed.extend(lane.range(seq..).next().into_iter().chain(lane.first()));
-            if lane.is_empty() {
-                self.lanes.remove(&place);
-            }
-        }
+        self.lanes.remove(&place, seq);
+        freed.extend(self.lanes.after(&place, seq));
+        freed.extend(self.lanes.first(&place).into_iter().chain(self.lanes.head(&place)));
         for next in freed {
             self.reenter(next);
             self.weigh(next);
@@ -357,13 +352,23 @@ impl Window {
     /// Lets an entry take its place again because what it waits for has changed; whatever it was counted as, it counts
     /// once.
     fn reenter(&mut self, seq: u64) {
+        let Some(place) = self.entries.get(&seq).map(|tracked| place(&tracked.head)) else { return };
+        let former = self.lanes.head(&place);
         self.leave(seq);
         self.enter(seq);
+        if former != self.lanes.head(&place) {
+            self.refresh(&place, former);
+        }
     }
 
-    fn reenter_first(&mut self, place: &Place) {
-        if let Some(first) = self.lanes.get(place).and_then(BTreeSet::first).copied() {
-            self.reenter(first);
+    /// Lets those of a row take their places again whose turn may have come or gone: the `former` one that went next, and, last
+    /// of all, the one that goes next now.
+    fn refresh(&mut self, place: &Place, former: Option<u64>) {
+        let (first, head) = (self.lanes.first(place), self.lanes.head(place));
+        let others = [former, first].into_iter().filter(|seq| *seq != head);
+        for seq in others.chain([head]).flatten() {
+            self.leave(seq);
+            self.enter(seq);
         }
     }
 
@@ -373,8 +378,7 @@ impl Window {
         let mut open = vec![of];
         while let Some(seq) = open.pop() {
             let Some(tracked) = self.entries.get(&seq) else { continue };
-            let lane = self.lanes.get(&place(&tracked.head));
-            let before = lane.and_then(|lane| lane.range(..seq).next_back().copied());
+            let before = self.lanes.before(&place(&tracked.head), seq).filter(|_| !self.goes_first(tracked));
             let stuck = tracked.is_stopped()
                 || before.into_iter().chain(self.ties.waits(seq)).any(|other| !self.live.contains(&other));
             let changed = if stuck { self.live.remove(&seq) } else { self.live.insert(seq) };
@@ -392,18 +396,18 @@ impl Window {
     /// Changes an entry in a way that may change where it stands.
     pub(super) fn update(&mut self, seq: u64, change: impl FnOnce(&mut Tracked)) {
         let beside = self.beside.contains(&seq);
+        let Some(place) = self.entries.get(&seq).map(|tracked| place(&tracked.head)) else { return };
+        let former = self.lanes.head(&place);
         self.leave(seq);
         let Some(tracked) = self.entries.get_mut(&seq) else {
             return;
         };
-        let stood = tracked.is_stopped();
+        let stood = (tracked.is_stopped(), tracked.head.marked.is_some());
         change(tracked);
-        let stands = tracked.is_stopped();
+        let stands = (tracked.is_stopped(), tracked.head.marked.is_some());
         self.enter(seq);
-        if beside != self.beside.contains(&seq)
-            && let Some(place) = self.entries.get(&seq).map(|tracked| place(&tracked.head))
-        {
-            self.reenter_first(&place);
+        if former != self.lanes.head(&place) || beside != self.beside.contains(&seq) {
+            self.refresh(&place, former);
         }
         if stood != stands {
             self.weigh(seq);
@@ -476,19 +480,26 @@ impl Window {
         self.add(Head { parked: Some(reason), ..head });
     }
 
-    /// True for the first entry of its row, if it waits for none of another, and none of its row is on its way.
-    fn is_free(&self, tracked: &Tracked) -> bool {
-        let seq = tracked.head.seq;
-        let lane = self.lanes.get(&place(&tracked.head)).filter(|lane| lane.first() == Some(&seq));
-        self.ties.is_free(seq) && lane.is_some_and(|lane| self.beside.is_disjoint(lane))
+    /// True if an entry goes before those of its row that were never sent, wherever it stands: what comes before it is put on
+    /// what comes of it.
+    fn goes_first(&self, tracked: &Tracked) -> bool {
+        !self.serial && tracked.head.marked.is_some() && !tracked.is_stopped()
+    }
+
+    /// True for the one of its row that goes next, if it waits for none of another, and none of its row is on its way.
+    fn is_free(&self, seq: u64, place: &Place) -> bool {
+        let lane = self.lanes.get(place).filter(|lane| lane.head() == Some(seq));
+        self.ties.is_free(seq) && lane.is_some_and(|lane| self.beside.is_disjoint(lane.entries()))
     }
 
     fn enter(&mut self, seq: u64) {
         let Some(tracked) = self.entries.get(&seq) else {
             return;
         };
+        let place = place(&tracked.head);
+        self.lanes.set_sent(&place, seq, self.goes_first(tracked) && self.ties.is_free(seq));
         let halts = tracked.head.on_failure == PermanentFailure::Halt;
-        let free = self.is_free(tracked);
+        let free = self.is_free(seq, &place);
         let queue = self.queues.entry(tracked.head.host.clone()).or_default();
         match tracked.stage {
             stage if tracked.foreign && !stage.is_busy() => {}

@@ -279,6 +279,7 @@ impl Builder {
                     heard: Mutex::default(),
                     written: driver::again::Written::default(),
                     accepted: driver::accepted::Accepted::default(),
+                    creations: driver::creations::Creations::default(),
                     recent: driver::Recent::default(),
                     beside: Mutex::default(),
                     fresh: Fresh::default(),

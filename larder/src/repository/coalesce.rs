@@ -4,15 +4,14 @@
 //! place in the order, so whatever the merged one refers to must have been created before that place, and nothing that
 //! names a row which is deleted may come between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::association::references;
 use larder_core::{
-    Batch, Entry, Error, ErrorKind, Expect, Key, MutationId, Op, Operation, Result, Row, Schema, StoredRow,
-    Tail,
+    Batch, Entry, Error, ErrorKind, Expect, Key, KeyKind, MutationId, Op, Operation, Result, Row, Schema,
+    StoredRow, Tail,
 };
 
-use super::keys::one_of_two;
 use super::write::Change;
 use super::{Remote, Repository};
 use crate::driver::left;
@@ -23,17 +22,10 @@ use crate::engine::settle::rewritten;
 use crate::fates::Fate;
 
 /// Up to how many entries are looked through for one that names a row; of more it is taken for granted.
-const LOOK: u64 = 256;
+const LOOK: usize = 256;
 
 /// How many entries are read at a time.
 const READ: usize = 64;
-
-/// The entries that a batch enqueues, as far as their rows may have two keys, by their place among all of them.
-pub(super) fn keyed(batch: &Batch) -> Vec<(usize, &'static Schema, bool)> {
-    let enqueued =
-        batch.ops.iter().filter_map(|op| if let Op::Enqueue(entry) = op { Some(entry) } else { None });
-    enqueued.enumerate().filter_map(|(nth, entry)| Some((nth, entry.schema, one_of_two(entry)?))).collect()
-}
 
 /// What a batch does to entries that were there before.
 #[derive(Debug, Default)]
@@ -79,8 +71,10 @@ impl Repository {
             return Ok(None);
         };
         let own = entry.schema == change.schema && entry.key == change.key;
-        if !own || !is_open(&entry, self.shared.account.get().as_deref()) || !self.stands_last(&entry).await?
-        {
+        if !own || !is_open(&entry, self.shared.account.get().as_deref()) {
+            return Ok(None);
+        }
+        if !self.stands_last(batch, &entry).await? {
             return Ok(None);
         }
         let Some(merged) = merged(&entry, &**before, &change.write)? else { return Ok(None) };
@@ -101,16 +95,30 @@ impl Repository {
 
     /// True unless its row may have been written under another key since: what goes in the place of `entry` would count as
     /// written before that.
-    async fn stands_last(&self, entry: &Entry) -> Result<bool> {
-        let Some((remote, mut is_temporary)) = self.shared.remote.as_ref().zip(one_of_two(entry)) else {
+    async fn stands_last(&self, batch: &Batch, entry: &Entry) -> Result<bool> {
+        let Some(remote) = self.shared.remote.as_ref().filter(|_| entry.schema.key.kind == KeyKind::Server)
+        else {
             return Ok(true);
         };
-        if !is_temporary {
-            // A row that is made anew gets another key than it had.
-            let earlier = remote.acts.chain(entry.schema, &entry.key, entry.prev).await?;
-            is_temporary = earlier.iter().any(|earlier| earlier.operation == Operation::Insert);
+        if remote.acts.creations.are_none() {
+            return Ok(true);
         }
-        Ok(remote.acts.accepted.is_last(entry, is_temporary))
+        let is_of_model = |other: &&Entry| other.schema == entry.schema;
+        let mut keys: BTreeSet<Key> =
+            enqueued(batch).filter(is_of_model).map(|new| new.key.clone()).collect();
+        let (mut after, mut looked) = (entry.seq, 0);
+        loop {
+            let loaded = self.shared.store.outbox(&self.cx(), after, READ).await?;
+            looked += loaded.entries.len();
+            if looked > LOOK || !loaded.unreadable.is_empty() {
+                return Ok(false);
+            }
+            keys.extend(loaded.entries.iter().filter(is_of_model).map(|later| later.key.clone()));
+            if loaded.entries.len() < READ {
+                return Ok(!remote.acts.may_be_among(entry.schema, &entry.key, &keys).await);
+            }
+            after = loaded.last;
+        }
     }
 
     /// Adds to the batch what the entry and its row come to.
@@ -188,14 +196,12 @@ impl Repository {
         let created = entry.operation == Operation::Insert;
         let after = if created { 0 } else { entry.seq };
         let new = changed_by(batch);
-        let enqueued =
-            batch.ops.iter().filter_map(|op| if let Op::Enqueue(new) = op { Some(&**new) } else { None });
-        for other in enqueued {
+        for other in enqueued(batch) {
             if named_in(other, entry)? {
                 return Ok(false);
             }
         }
-        if self.shared.store.outbox_counts(&self.cx()).await?.entries > LOOK {
+        if self.shared.store.outbox_counts(&self.cx()).await?.entries > LOOK as u64 {
             return Ok(false);
         }
         self.none_names(entry, after, &new).await
@@ -232,7 +238,7 @@ impl Repository {
 
     /// True if nothing was queued after `entry`.
     async fn is_last(&self, batch: &Batch, entry: &Entry) -> Result<bool> {
-        let enqueues = batch.ops.iter().any(|op| matches!(op, Op::Enqueue(_)));
+        let enqueues = enqueued(batch).next().is_some();
         let loaded = self.shared.store.outbox(&self.cx(), entry.seq, 1).await?;
         Ok(!enqueues && loaded.entries.is_empty() && loaded.unreadable.is_empty())
     }
@@ -252,6 +258,11 @@ impl Repository {
         let gone = cancelled.iter().map(|cancelled| cancelled.seq).collect();
         remote.driver.tell(Event::Revised { revised, gone });
     }
+}
+
+/// The entries that a batch enqueues.
+fn enqueued(batch: &Batch) -> impl Iterator<Item = &Entry> {
+    batch.ops.iter().filter_map(|op| if let Op::Enqueue(new) = op { Some(&**new) } else { None })
 }
 
 /// What a batch makes of entries that are there: `None` of those that go.

@@ -1,8 +1,7 @@
 //! Keys of new rows.
 
 use larder_core::{
-    Datum, Entry, Error, ErrorKind, Field, IntKind, Key, KeyKind, Kind, Model, Operation, Result, RuntimeExt,
-    Schema, Value,
+    Datum, Error, ErrorKind, Field, IntKind, Key, KeyKind, Kind, Model, Result, RuntimeExt, Schema, Value,
 };
 
 use super::Repository;
@@ -87,7 +86,7 @@ fn number(of: IntKind, random: u64) -> Value {
 }
 
 /// True if the key has the form of those that [`Repository::new_key`] makes and no server gives. A UUID does not tell.
-pub(super) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
+pub(crate) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
     let [at] = schema.key.fields else { return false };
     let kind = schema.fields.get(*at).map(|field| field.kind.inner());
     match (key, kind) {
@@ -98,13 +97,6 @@ pub(super) fn looks_temporary(schema: &'static Schema, key: &Key) -> bool {
         (Key::Str(text), _) => text.starts_with("new-"),
         _ => false,
     }
-}
-
-/// Whether an entry names its row by a temporary key; `None` if the row has no other key that anybody could know.
-pub(crate) fn one_of_two(entry: &Entry) -> Option<bool> {
-    let is_temporary = looks_temporary(entry.schema, &entry.key);
-    let is_new = is_temporary && entry.operation == Operation::Insert && entry.prev == 0;
-    (entry.schema.key.kind == KeyKind::Server && !is_new).then_some(is_temporary)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub use edit_request::RequestContent;
 pub use export::{Exported, ExportedMutation, Raw};
 pub use http::{Http, HttpRequest, SentRequest};
 pub use iterate::Iterate;
-pub(crate) use keys::one_of_two;
+pub(crate) use keys::looks_temporary;
 pub use migrate::MigrationReport;
 pub use outbox::{Cleared, Outbox, QueuedMutation, QueuedRequest, UnreadableMutation};
 pub use pull::{Budget, Progress, Remark};

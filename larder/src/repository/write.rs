@@ -10,7 +10,7 @@ use larder_core::{
 
 use super::arrive::{Since, take_brought};
 use super::clear::Chosen;
-use super::coalesce::{Coalesced, keyed};
+use super::coalesce::Coalesced;
 use super::nesting::Within;
 use super::renewal::Renewed;
 use super::stored::{Deleted, Stored};
@@ -333,15 +333,10 @@ impl Repository {
             }
             note_undone(&*self.shared.store, &self.cx(), &mut batch, coalesced.undone()).await?;
             let _room = self.room_for(&batch).await?;
-            let keyed = keyed(&batch);
             match self.shared.store.commit(&self.cx(), batch).await? {
                 CommitOutcome::Committed(committed) => {
                     written.revision = committed.revision;
                     if let Some(remote) = queued {
-                        for (nth, schema, is_temporary) in keyed {
-                            let seq = committed.seqs.get(nth).copied().unwrap_or_default();
-                            remote.acts.accepted.queued(schema, is_temporary, seq);
-                        }
                         remote.acts.fresh.lock().add(&committed);
                         self.tell_coalesced(remote, &coalesced);
                     }

@@ -6,18 +6,76 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use larder::core::{Context, Provider, Query, Store};
-use larder::{ErrorKind, Idempotency, Model, ReadPolicy, Repository, Select};
+use larder::core::{Context, Datum, Field, Provider, Query, Store};
+use larder::{ErrorKind, Idempotency, Key, Model, ReadPolicy, Repository, Select, Uuid};
 use rstest::rstest;
 
-use crate::support::Card;
 use crate::support::chaos::{Chance, Faulty, Line, Weather, memory};
+use crate::support::{Badge, Card};
 use crate::{Life, PATIENCE, check, settings};
 
 const TASKS: u64 = 3;
 const STEPS: u64 = 24;
 /// Rows of a task.
 const ROWS: usize = 3;
+
+/// A row to which the server gives its key.
+trait Numbered: Model + Clone + PartialEq + std::fmt::Debug {
+    type Number: Datum + Copy + PartialEq + std::fmt::Debug + std::fmt::Display + Into<Key> + Send + Sync;
+
+    fn keyed_by() -> Field<Self, Self::Number>;
+    fn new(number: Self::Number, name: &str, left: i64, right: i64) -> Self;
+    /// True if the key is one that the server gives.
+    fn is_given(number: Self::Number) -> bool;
+    fn name(&self) -> &str;
+    fn number(&self) -> Self::Number;
+    fn left(&mut self) -> &mut i64;
+    fn right(&mut self) -> &mut i64;
+
+    fn sides(&self) -> (i64, i64) {
+        let mut row = self.clone();
+        (*row.left(), *row.right())
+    }
+}
+
+macro_rules! numbered {
+    ($model:ident, $number:ty, $is_given:expr) => {
+        impl Numbered for $model {
+            type Number = $number;
+
+            fn keyed_by() -> Field<Self, $number> {
+                $model::NUMBER
+            }
+
+            fn new(number: $number, name: &str, left: i64, right: i64) -> Self {
+                Self { number, name: name.into(), left, right }
+            }
+
+            fn is_given(number: $number) -> bool {
+                $is_given(number)
+            }
+
+            fn name(&self) -> &str {
+                &self.name
+            }
+
+            fn number(&self) -> $number {
+                self.number
+            }
+
+            fn left(&mut self) -> &mut i64 {
+                &mut self.left
+            }
+
+            fn right(&mut self) -> &mut i64 {
+                &mut self.right
+            }
+        }
+    };
+}
+
+numbered!(Card, i64, |number: i64| number > 0);
+numbered!(Badge, Uuid, |number: Uuid| number.get_version_num() != 7);
 
 struct Run {
     disk: Arc<dyn Store>,
@@ -31,12 +89,12 @@ struct Run {
 
 /// A row that one task writes to.
 #[derive(Debug)]
-struct Own {
+struct Own<M: Numbered> {
     name: String,
     /// By which the task knows it: the temporary one first.
-    keys: Vec<i64>,
+    keys: Vec<M::Number>,
     /// What was written last.
-    expected: Option<Card>,
+    expected: Option<M>,
     /// What it did, to be read.
     did: Vec<String>,
 }
@@ -50,7 +108,7 @@ impl Run {
     async fn start(&self, life: u64) -> Life {
         let (store, faults) = Faulty::over(&self.disk, self.chance.below(u64::MAX));
         let remote: Arc<dyn Provider> = Arc::new(Line { weather: Arc::clone(&self.weather), life });
-        let builder = Repository::builder().store(store).remote(remote).model::<Card>();
+        let builder = Repository::builder().store(store).remote(remote).model::<Card>().model::<Badge>();
         Life { repo: builder.outbox(settings(&self.chance, self.merging)).build().await.unwrap(), faults }
     }
 
@@ -63,7 +121,7 @@ impl Run {
     }
 
     /// Writes and reads rows that nobody else writes to.
-    async fn task(&self, life: &Life, nth: u64, own: &mut Vec<Own>) {
+    async fn task<M: Numbered>(&self, life: &Life, nth: u64, own: &mut Vec<Own<M>>) {
         for step in 0..STEPS {
             self.chance.dawdle().await;
             if own.is_empty() || own.len() < ROWS && self.chance.below(6) == 0 {
@@ -78,9 +136,9 @@ impl Run {
         }
     }
 
-    async fn create(&self, life: &Life, name: String) -> Option<Own> {
-        let number = life.repo.new_key(Card::NUMBER).await.unwrap();
-        let card = Card { number, name: name.clone(), left: self.now(), right: self.now() };
+    async fn create<M: Numbered>(&self, life: &Life, name: String) -> Option<Own<M>> {
+        let number = life.repo.new_key(M::keyed_by()).await.unwrap();
+        let card = M::new(number, &name, self.now(), self.now());
         let did = vec![format!("create {card:?}")];
         let stored = life.repo.upsert(&card).await.ok()?;
         drop(stored);
@@ -88,14 +146,14 @@ impl Run {
     }
 
     /// One write, under whichever key.
-    async fn step(&self, life: &Life, own: &mut Own) {
+    async fn step<M: Numbered>(&self, life: &Life, own: &mut Own<M>) {
         let (repo, key) = (&life.repo, self.any(&own.keys));
         let [left, right] = [self.now(), self.now()];
-        let card = Card { number: key, name: own.name.clone(), left, right };
+        let card = M::new(key, &own.name, left, right);
         match self.chance.below(8) {
             0..=4 => {
                 let is_left = self.chance.below(2) == 0;
-                let edit = |card: &mut Card| if is_left { card.left = left } else { card.right = left };
+                let edit = |card: &mut M| *(if is_left { card.left() } else { card.right() }) = left;
                 match repo.update(&card, edit).await {
                     Ok(stored) => {
                         own.did.push(format!("{key}: edit {:?}", *stored));
@@ -103,8 +161,9 @@ impl Run {
                             Some(expected) => edit(expected),
                             None => own.expected = Some((*stored).clone()),
                         }
-                        let seen = self.seen(life, key).await;
-                        let shown = seen.as_ref().map(|seen| if is_left { seen.left } else { seen.right });
+                        let seen = self.seen::<M>(life, key).await;
+                        let shown =
+                            seen.as_ref().map(|seen| if is_left { seen.sides().0 } else { seen.sides().1 });
                         assert_eq!(shown, Some(left), "{own:#?} is not shown: {seen:?}");
                     }
                     Err(error) => assert!(
@@ -117,37 +176,37 @@ impl Run {
                 if let Ok(stored) = repo.upsert(&card).await {
                     own.did.push(format!("{key}: put {:?}", *stored));
                     own.expected = Some(card);
-                    let seen = self.seen(life, key).await.map(|seen| (seen.left, seen.right));
+                    let seen = self.seen::<M>(life, key).await.map(|seen| seen.sides());
                     assert_eq!(seen, Some((left, right)), "{own:#?} is not shown");
                 }
             }
             _ => {
                 // One that is deleted under this key stays as it is under another.
-                let is_there = self.seen(life, key).await.is_some();
+                let is_there = self.seen::<M>(life, key).await.is_some();
                 if is_there && repo.delete(&card).await.is_ok() {
                     own.did.push(format!("{key}: delete"));
                     own.expected = None;
-                    assert_eq!(self.seen(life, key).await, None, "{own:#?} is deleted");
+                    assert_eq!(self.seen::<M>(life, key).await, None, "{own:#?} is deleted");
                 }
             }
         }
     }
 
-    async fn seen(&self, life: &Life, key: i64) -> Option<Card> {
+    async fn seen<M: Numbered>(&self, life: &Life, key: M::Number) -> Option<M> {
         let local = life.repo.reading(ReadPolicy::LocalOnly);
-        local.find::<Card>(key).await.unwrap().map(|card| (*card).clone())
+        local.find::<M>(key).await.unwrap().map(|card| (*card).clone())
     }
 
     /// Asks the server what there is: by that a key may be known before the answer tells it.
-    async fn look(&self, life: &Life, own: &mut [Own]) {
-        let Ok(rows) = life.repo.reading(ReadPolicy::RemoteOnly).get(Select::<Card>::all()).await else {
+    async fn look<M: Numbered>(&self, life: &Life, own: &mut [Own<M>]) {
+        let Ok(rows) = life.repo.reading(ReadPolicy::RemoteOnly).get(Select::<M>::all()).await else {
             return;
         };
-        for card in rows.iter().filter(|card| card.number > 0) {
-            let of_it = own.iter_mut().find(|own| own.name == card.name);
-            if let Some(own) = of_it.filter(|own| !own.keys.contains(&card.number)) {
-                own.keys.push(card.number);
-                own.did.push(format!("found {}", card.number));
+        for card in rows.iter().filter(|card| M::is_given(card.number())) {
+            let of_it = own.iter_mut().find(|own| own.name == card.name());
+            if let Some(own) = of_it.filter(|own| !own.keys.contains(&card.number())) {
+                own.keys.push(card.number());
+                own.did.push(format!("found {}", card.number()));
             }
         }
     }
@@ -165,7 +224,7 @@ impl Run {
     }
 
     /// Fair weather: everything comes to its end.
-    async fn calm_down(&self, life: &Life, own: &[Own]) {
+    async fn calm_down<M: Numbered>(&self, life: &Life, own: &[Own<M>]) {
         self.weather.calm.store(true, Ordering::SeqCst);
         life.faults.failing.store(0, Ordering::SeqCst);
         let started = std::time::Instant::now();
@@ -181,17 +240,17 @@ impl Run {
         }
     }
 
-    async fn rows(&self) -> (Vec<Card>, Vec<Card>) {
+    async fn rows<M: Numbered>(&self) -> (Vec<M>, Vec<M>) {
         let mut both = Vec::new();
         for side in [&self.disk, &self.weather.server] {
-            let page = side.get(&Context::new(), Card::schema(), &Query::all()).await.unwrap();
-            both.push(page.rows.iter().map(|row| Card::from_row(&*row.row).unwrap()).collect());
+            let page = side.get(&Context::new(), M::schema(), &Query::all()).await.unwrap();
+            both.push(page.rows.iter().map(|row| M::from_row(&*row.row).unwrap()).collect());
         }
         (both.remove(0), both.remove(0))
     }
 }
 
-async fn run(disk: Arc<dyn Store>, seed: u64, merging: bool) {
+async fn run<M: Numbered>(disk: Arc<dyn Store>, seed: u64, merging: bool) {
     let weather = Weather::over(memory().await, !seed, Idempotency::KEYED);
     let run = Run::over(disk, weather, seed, merging);
     let life = run.start(1).await;
@@ -206,56 +265,83 @@ async fn run(disk: Arc<dyn Store>, seed: u64, merging: bool) {
                 own
             }
         });
-        let all: Vec<Own> = futures_util::future::join_all(tasks).await.into_iter().flatten().collect();
+        let all: Vec<Own<M>> = futures_util::future::join_all(tasks).await.into_iter().flatten().collect();
         done.store(true, Ordering::SeqCst);
         all
     };
     let (own, ()) = futures_util::join!(tasks, run.decide(&life, &done));
     run.calm_down(&life, &own).await;
     check(&run.weather.log.lock().unwrap(), Idempotency::KEYED);
-    let (client, server) = run.rows().await;
+    let (client, server) = run.rows::<M>().await;
     assert_eq!(client, server, "before the pull: {own:#?}");
     let mut there = BTreeMap::new();
     for card in server {
-        let twice = there.insert(card.name.clone(), card);
+        let twice = there.insert(card.name().to_owned(), card);
         assert_eq!(twice, None, "there are two: {own:#?} {there:#?}");
     }
     for own in &own {
-        let there = there.get(&own.name).map(|card| (card.left, card.right));
-        let expected = own.expected.as_ref().map(|card| (card.left, card.right));
+        let there = there.get(&own.name).map(Numbered::sides);
+        let expected = own.expected.as_ref().map(Numbered::sides);
         assert_eq!(there, expected, "{own:#?}");
     }
     life.repo.sync().await.unwrap();
-    let (client, server) = run.rows().await;
+    let (client, server) = run.rows::<M>().await;
     assert_eq!(client, server);
     assert!(life.repo.status().is_settled());
     life.repo.close().await;
+}
+
+/// How many seeds are tried, and the first of them.
+fn seeds(otherwise: u64) -> (u64, u64) {
+    let told = |name: &str| std::env::var(name).ok().and_then(|told| told.parse().ok());
+    (told("CHAOS_SEEDS").unwrap_or(otherwise), told("CHAOS_FIRST").unwrap_or(0))
+}
+
+async fn in_memory<M: Numbered>(merging: bool, count: u64) {
+    let (count, first) = seeds(count);
+    for seed in first..first + count {
+        println!("seed {seed}");
+        let run = run::<M>(memory().await, seed, merging);
+        tokio::time::timeout(2 * PATIENCE, run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    }
+}
+
+#[cfg(feature = "redb")]
+async fn on_a_file<M: Numbered>() {
+    let (count, first) = seeds(8);
+    for seed in first + 3_000..first + 3_000 + count {
+        println!("seed {seed}");
+        let folder = tempfile::tempdir().unwrap();
+        let disk = crate::support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
+        tokio::time::timeout(2 * PATIENCE, run::<M>(disk, seed, seed % 2 == 0))
+            .await
+            .unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    }
 }
 
 // Rules: o-crash, m-key-server-refs, m-key-server-held
 #[rstest]
 #[tokio::test]
 async fn whatever_happens_to_rows_that_the_server_numbers(#[values(false, true)] merging: bool) {
-    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20);
-    let first = std::env::var("CHAOS_FIRST").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    for seed in first..first + seeds {
-        println!("seed {seed}");
-        let run = run(memory().await, seed, merging);
-        tokio::time::timeout(2 * PATIENCE, run).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
-    }
+    in_memory::<Card>(merging, 20).await;
+}
+
+// Rules: o-crash, m-key-server-refs, m-key-server-held, o-coalesce-apart
+#[tokio::test]
+async fn whatever_happens_to_rows_whose_keys_do_not_tell_who_gave_them() {
+    in_memory::<Badge>(true, 20).await;
 }
 
 // Rules: o-crash, m-key-server-refs, m-key-server-held
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn whatever_happens_to_rows_that_the_server_numbers_on_a_file_and_on_several_threads() {
-    let seeds = std::env::var("CHAOS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(8);
-    for seed in 3_000..3_000 + seeds {
-        println!("seed {seed}");
-        let folder = tempfile::tempdir().unwrap();
-        let disk = crate::support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
-        tokio::time::timeout(2 * PATIENCE, run(disk, seed, seed % 2 == 0))
-            .await
-            .unwrap_or_else(|_| panic!("seed {seed} hangs"));
-    }
+    on_a_file::<Card>().await;
+}
+
+// Rules: o-crash, m-key-server-refs, m-key-server-held, o-coalesce-apart
+#[cfg(feature = "redb")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn whatever_happens_to_rows_whose_keys_do_not_tell_who_gave_them_on_a_file_and_on_several_threads() {
+    on_a_file::<Badge>().await;
 }

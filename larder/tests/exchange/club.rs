@@ -159,6 +159,24 @@ impl Server {
         there == Presence::Present
     }
 
+    /// Another device changes a row.
+    pub(crate) async fn elsewhere<M: Model + Clone>(&self, row: &M) {
+        let id = MutationId(Uuid::from_u64_pair(2, self.seen().len() as u64));
+        let mutation = Mutation {
+            id,
+            schema: M::schema(),
+            key: row.key().unwrap(),
+            operation: Operation::Update,
+            row: Some(Arc::new(row.clone())),
+            changed: Some((0..M::schema().fields.len()).collect()),
+            base_version: None,
+            extra: None,
+            repeated: false,
+            nested: Vec::new(),
+        };
+        self.inner().apply(&Context::new(), &mutation).await.unwrap();
+    }
+
     /// All rows that it has of a model.
     pub(crate) async fn rows<M: Model>(&self) -> Vec<M> {
         let page = self.inner().get(&Context::new(), M::schema(), &Query::all()).await.unwrap();
@@ -210,7 +228,11 @@ impl Provider for Server {
         }
         // A server takes its time.
         tokio::task::yield_now().await;
-        let creates = mutation.operation == Operation::Insert && mutation.key < Key::from(0);
+        let is_temporary = match &mutation.key {
+            Key::Uuid(key) => key.get_version_num() == 7,
+            key => *key < Key::from(0),
+        };
+        let creates = mutation.operation == Operation::Insert && is_temporary;
         let held = self.held.lock().unwrap().take_if(|_| !creates);
         if let Some((held, _)) = &held {
             held.there.notify_one();
@@ -276,9 +298,13 @@ impl Server {
         if mutation.operation == Operation::Insert && mutation.schema.key.kind == KeyKind::Server {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let mut record = Record::copy(mutation.schema, &**mutation.row.as_ref().unwrap())?;
-            record.set(0, Value::Int(number.into()));
+            let given = match mutation.key {
+                Key::Uuid(_) => Value::Uuid(Uuid::from_u128(number.unsigned_abs().into())),
+                _ => Value::Int(number.into()),
+            };
+            mutation.key = Key::take(given.show()).unwrap();
+            record.set(0, given);
             mutation.row = Some(Arc::new(record));
-            mutation.key = Key::from(number);
         }
         let refers: String = refers.iter().map(|(schema, key)| format!(" {}:{key}", schema.model)).collect();
         let (verb, model, key) = (mutation.operation.verb(), mutation.schema.model, &mutation.key);

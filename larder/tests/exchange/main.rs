@@ -11,6 +11,7 @@ mod deleted;
 mod giving_up;
 mod graphs;
 mod held;
+mod merging;
 mod naming;
 mod natural;
 mod races;

@@ -16,7 +16,7 @@ pub(crate) fn settings() -> OutboxSettings {
 }
 
 /// A repository that sends nothing yet, over a store that can be made to wait, in which a team is queued.
-async fn with_a_team(
+pub(crate) async fn with_a_team(
     server: &Server,
     settings: OutboxSettings,
     parent: Option<i64>,
@@ -253,12 +253,37 @@ async fn what_is_on_its_way_under_the_given_key_is_waited_for_by_what_was_queued
 #[rstest]
 #[tokio::test]
 async fn at_a_server_that_takes_whole_rows_what_was_queued_under_the_temporary_key_comes_after_what_is_on_its_way(
+    #[values(Then::Accepted, Then::Lost, Then::Unreachable)] then: Then,
     #[values(Said::Name, Said::Parent)] said: Said,
 ) {
     let server = Server::default();
     server.unversioned.store(true, Ordering::Relaxed);
-    let (repo, sent) = under_both_keys(&server, Then::Accepted, said).await;
+    let (repo, sent) = under_both_keys(&server, then, said).await;
     sent.go.notify_one();
+    said.is_so(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs, o-serial, o-order
+#[rstest]
+#[tokio::test]
+async fn in_one_order_as_well_whatever_was_queued_under_the_temporary_key_reaches_a_server_that_takes_whole_rows(
+    #[values(Said::Name, Said::Parent)] said: Said,
+) {
+    let server = Server::default();
+    server.unversioned.store(true, Ordering::Relaxed);
+    let (repo, faults, blue) = with_a_team(&server, settings().serial(), None).await;
+    drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
+    let exchange = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    let meanwhile = async {
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        said.say(&repo, &came).await;
+        // Whatever can be marked is.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    exchange.during(meanwhile).await;
     said.is_so(&repo, &server).await;
 }
 
@@ -323,71 +348,6 @@ async fn what_was_written_last_stands_though_it_is_settled_before_what_was_writt
     assert_eq!(server.seen().len(), asked, "nobody is told what is so no more: {:?}", server.seen());
 }
 
-// Rules: m-key-server-refs, o-coalesce-apart
-#[tokio::test]
-async fn a_write_under_one_key_goes_into_none_that_came_before_a_write_under_the_other() {
-    let server = Server::default();
-    let wait = std::time::Duration::from_millis(1);
-    let merging = OutboxSettings::new().backoff(wait, 5 * wait);
-    let (repo, faults, blue) = with_a_team(&server, merging, None).await;
-    let exchange = faults.gates.hold(dequeues);
-    repo.outbox().resume();
-    let meanwhile = async {
-        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
-        server.offline(true);
-        for (team, name) in [(&blue, "sky"), (&came, "azure"), (&blue, "navy"), (&came, "cyan")] {
-            drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
-        }
-        assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 5);
-        for name in ["teal", "cobalt"] {
-            drop(repo.update(&came, |team| team.name = name.into()).await.unwrap());
-        }
-        assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 5, "these are one");
-    };
-    exchange.during(meanwhile).await;
-    server.offline(false);
-    settled(&repo).await;
-    at_peace(&repo, &server).await;
-    assert_eq!(server.rows::<Team>().await[0].name, "cobalt", "{:?}", server.seen());
-}
-
-// Rules: m-key-server-refs, o-coalesce-apart
-#[tokio::test]
-async fn a_write_goes_into_none_of_before_a_restart_if_the_row_was_written_under_the_other_key_since() {
-    let server = Server::default();
-    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
-    let wait = std::time::Duration::from_millis(1);
-    let merging = OutboxSettings::new().backoff(wait, 5 * wait);
-    let open = || builder(&server).store(Arc::clone(&disk)).outbox(merging.clone()).paused().build();
-    let repo = open().await.unwrap();
-    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
-    server.lose.store(i64::MAX, Ordering::Relaxed);
-    repo.outbox().resume();
-    while server.rows::<Team>().await.is_empty() {
-        tokio::task::yield_now().await;
-    }
-    repo.outbox().pause();
-    while repo.status().in_flight > 0 {
-        tokio::task::yield_now().await;
-    }
-    server.lose.store(0, Ordering::Relaxed);
-    let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
-    for (team, name) in [(&blue, "sky"), (&came, "azure")] {
-        drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
-    }
-    repo.close().await;
-    let repo = open().await.unwrap();
-    while repo.status().pending < 3 {
-        tokio::task::yield_now().await;
-    }
-    drop(repo.update(&blue, |team| team.name = "navy".into()).await.unwrap());
-    assert_eq!(repo.outbox().list(0, 9).await.unwrap().len(), 4);
-    repo.outbox().resume();
-    settled(&repo).await;
-    at_peace(&repo, &server).await;
-    assert_eq!(server.rows::<Team>().await[0].name, "navy", "{:?}", server.seen());
-}
-
 // Rules: m-key-server-refs, o-order
 #[tokio::test]
 async fn what_was_written_before_goes_first_though_the_schedule_has_not_heard_yet_that_both_queues_are_one() {
@@ -446,6 +406,35 @@ async fn a_row_of_which_an_earlier_change_still_waits_is_pending_once_a_later_on
     assert_eq!((here[0].name.as_str(), &here[0].parent), ("sky", &Some(One::to(17))));
     server.offline(false);
     Said::Parent.is_so(&repo, &server).await;
+}
+
+// Rules: m-key-server-refs, s-pending, c-fields
+#[rstest]
+#[tokio::test]
+async fn what_another_device_has_changed_stands_though_it_was_heard_before_the_answer_to_the_later_change(
+    #[values(false, true)] unversioned: bool,
+) {
+    let server = Server::default();
+    server.unversioned.store(unversioned, Ordering::Relaxed);
+    let (repo, sent) = under_both_keys(&server, Then::Lost, Said::Name).await;
+    repo.outbox().pause();
+    sent.go.notify_one();
+    let lost = async {
+        while repo.status().in_flight > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(lost).await;
+    let there = server.rows::<Team>().await.remove(0);
+    assert_eq!(there.name, "azure", "the server has it, and the reply was lost");
+    server.elsewhere(&Team { parent: Some(One::to(17)), ..there }).await;
+    // The other device's change is heard of now, and the repeat is answered as the first one was.
+    let _ = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap();
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    let there = server.rows::<Team>().await.remove(0);
+    assert_eq!((there.name.as_str(), there.parent), ("azure", Some(One::to(17))), "{:?}", server.seen());
 }
 
 // Rules: m-key-server-refs, o-discard

@@ -23,7 +23,7 @@ use larder::{
 };
 
 use super::gates::{Call, Gates, marks};
-use super::{Card, Note, User};
+use super::{Badge, Card, Note, User};
 
 /// Numbers that follow from a seed: `SplitMix64`.
 #[derive(Debug)]
@@ -56,7 +56,8 @@ pub(crate) async fn memory() -> Arc<dyn Store> {
 /// The same in any store.
 pub(crate) async fn opened(store: impl OpenStore) -> Arc<dyn Store> {
     let runtime = Arc::new(TokioRuntime::current().unwrap());
-    let opening = Opening { runtime, schemas: Arc::new([Note::schema(), User::schema(), Card::schema()]) };
+    let schemas = Arc::new([Note::schema(), User::schema(), Card::schema(), Badge::schema()]);
+    let opening = Opening { runtime, schemas };
     OpenStore::open(Box::new(store), &opening).await.unwrap()
 }
 
@@ -395,7 +396,11 @@ impl Weather {
         let mut log = self.log.lock().unwrap();
         let number = log.numbered.len() as i64 + 1;
         let mut record = Record::copy(mutation.schema, &**row)?;
-        record.set(mutation.schema.key.fields[0], Value::Int(number.into()));
+        let given = match mutation.key {
+            Key::Uuid(_) => Value::Uuid(Uuid::from_u128(number.unsigned_abs().into())),
+            _ => Value::Int(number.into()),
+        };
+        record.set(mutation.schema.key.fields[0], given);
         let new = || PageRow::new(Meta::synced(Timestamp::UNIX_EPOCH), Arc::new(record));
         let known = log.numbered.entry(mutation.id).or_insert_with(new);
         mutation.key = mutation.schema.key_of(&*known.row)?;
@@ -499,7 +504,7 @@ impl Provider for Line {
         self.alive().await;
         // Whether a row is gone that was deleted under the key that the server has given: where that can't be asked, what was
         // queued before is for the application to decide.
-        let is_gone = schema == Card::schema() && query.as_key().is_some();
+        let is_gone = schema.key.kind == KeyKind::Server && query.as_key().is_some();
         let (before, after) = if is_gone { (Ok(()), Ok(())) } else { self.turn() };
         before?;
         let page = self.weather.server.get(cx, schema, query).await;

@@ -56,6 +56,16 @@ pub(crate) struct Card {
     pub(crate) right: i64,
 }
 
+/// The same with a key that does not tell whether the server has given it.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(crate) struct Badge {
+    #[model(key(server))]
+    pub(crate) number: larder::Uuid,
+    pub(crate) name: String,
+    pub(crate) left: i64,
+    pub(crate) right: i64,
+}
+
 /// What the remote does with the next requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Turn {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use larder_sim::{Disk, Network, Run, Simulation};
 use rstest::rstest;
 
-use shop::{act, busy, busy_step_by_step, busy_with_errands, crowded, orders};
+use shop::{busy, busy_step_by_step, busy_with_errands, crowded, edit, orders};
 
 fn lost_entry() -> Simulation {
     busy().over_store(store::loses_entries)
@@ -52,9 +52,9 @@ fn overlooked_parent() -> Simulation {
 }
 
 fn late_entry() -> Simulation {
-    // It is told by the order alone where the reply to the last one is lost, and there has to be a queue to be read again.
-    let network = Network::calm().losing_replies(98);
-    let queues = busy_step_by_step().devices_between(1, 3).acting(20, Duration::from_secs(20), act);
+    // There has to be a queue to be read again, and what comes late says something that the last one did not.
+    let network = Network::calm().losing_replies(70);
+    let queues = busy_step_by_step().devices_between(1, 3).acting(20, Duration::from_secs(20), edit);
     queues.network(network).kills(8).over_store(store::finds_entries_late)
 }
 

@@ -90,3 +90,17 @@ pub(crate) async fn act(device: Device, mut chance: Random) -> larder::Result<()
     }
     Ok(())
 }
+
+/// Changes one field or the other of two rows.
+pub(crate) async fn edit(device: Device, mut chance: Random) -> larder::Result<()> {
+    let repo = device.repo();
+    let amount = i64::try_from(chance.draw() % 1_000).unwrap_or(0);
+    let item = Item { id: format!("i{}", chance.below(2)), name: "new".to_owned(), amount };
+    let known = repo.reading(ReadPolicy::LocalOnly).find::<Item>(item.id.as_str()).await?;
+    match known {
+        None => drop(repo.upsert(&item).await?),
+        Some(known) if chance.below(2) == 0 => drop(repo.update(&known, |item| item.amount = amount).await?),
+        Some(known) => drop(repo.update(&known, |item| item.name = amount.to_string()).await?),
+    }
+    Ok(())
+}

@@ -10,7 +10,7 @@ use larder_core::{
 };
 use rstest::rstest;
 
-use super::{Ended, Rebase, Start, combined, rebased};
+use super::{Ended, Rebase, Start, combined, rebased, say_no_more};
 use crate::engine::settle::noted;
 
 static NOTE: Schema = Schema::new(
@@ -507,4 +507,16 @@ fn of_a_row_that_was_deleted_put_again_and_deleted_the_first_deletion_is_done_if
     assert_eq!(rebased.ended.iter().map(|(_, ended)| *ended).collect::<Vec<_>>(), [Ended::Done]);
     let goes: Vec<_> = rebased.moved.iter().map(|entry| (entry.seq, entry.operation)).collect();
     assert_eq!(goes, [(3, Operation::Insert), (4, Operation::Delete)]);
+}
+
+// Rules: m-key-server-refs, o-order
+#[test]
+fn what_was_written_before_and_comes_after_says_nothing_of_what_was_written_since() {
+    let later = Entry { row: Some(shared(note("later", "tag"))), ..update(2) };
+    let both = [1, 2].into_iter().collect();
+    let mut earlier = Entry { row: Some(shared(note("mine", "new"))), changed: both, ..update(1) };
+    say_no_more(&mut earlier, &later).unwrap();
+    assert_eq!(earlier.changed.iter().collect::<Vec<_>>(), [2]);
+    let row = Record::copy(&NOTE, &**earlier.row.as_ref().unwrap()).unwrap();
+    assert_eq!(row, note("later", "new"));
 }

@@ -110,6 +110,31 @@ fn what_waits_for_the_row_waits_for_the_removal(#[values(true, false)] serial: b
     assert_eq!(sent, if serial { vec![2, 3, 4] } else { vec![2, 3] });
 }
 
+// Rules: o-serial, o-marked, m-key-server-refs
+#[test]
+fn in_one_order_what_may_be_of_a_row_that_is_being_created_is_not_marked_before_its_turn() {
+    let gets_key = |seq: u64| Head { gets_key: true, ..head(seq, &format!("new {seq}"), KEYED) };
+    let other = Head { model: "Other", ..head(3, "c", KEYED) };
+    let heads = vec![head(1, "17", KEYED), gets_key(2), other, head(4, "18", KEYED), gets_key(5)];
+    let (mut engine, effects) = with(Settings { serial: true, ..Settings::default() }, heads);
+    assert_eq!(effects, [Effect::Mark(vec![1, 2, 3])]);
+    let mut next = marked(&mut engine, at(0), &[1, 2, 3]);
+    for seq in [1, 2, 3] {
+        assert_eq!(next, [Effect::Send { seq, repeated: false }]);
+        let settled = answered(&mut engine, at(0), seq, Answer::Accepted);
+        assert!(settled.contains(&Effect::Settle(seq, Verdict::Accept)), "{settled:?}");
+        next = tell(&mut engine, at(0), Event::Settled { seq, verdict: Verdict::Accept });
+        next.retain(|effect| !matches!(effect, Effect::Load { .. }));
+        let begun =
+            settled.into_iter().filter(|effect| matches!(effect, Effect::Send { .. } | Effect::Mark(_)));
+        next.extend(begun);
+        if let Some(at_once) = next.iter().position(|effect| matches!(effect, Effect::Mark(_))) {
+            assert_eq!(next.remove(at_once), Effect::Mark(vec![4, 5]), "nothing is created any more");
+            assert!(seq >= 2, "{seq}");
+        }
+    }
+}
+
 // Rules: o-marked
 #[rstest]
 fn no_more_are_marked_than_one_commit_takes_and_each_has_its_turn(#[values(false, true)] serial: bool) {

@@ -260,7 +260,7 @@ fn late_news_under_a_former_key_lets_nobody_overtake() {
 }
 
 /// How what is on its way comes to its end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     Accepted,
     Unreachable,
@@ -306,10 +306,12 @@ fn what_is_on_its_way_when_two_queues_become_one_is_waited_for(
     let next = match ends {
         Ends::Accepted => settled(Answer::Accepted, Verdict::Accept),
         Ends::Refused => settled(Answer::Refused, Verdict::Park(ParkReason::Rejected)),
-        Ends::Failed => answered(&mut engine, at(0), 3, BROKEN)
-            .into_iter()
-            .filter(|effect| matches!(effect, Effect::Mark(_)))
-            .collect(),
+        Ends::Failed => {
+            answered(&mut engine, at(0), 3, BROKEN);
+            let verdict = Verdict::Note;
+            assert_eq!(tell(&mut engine, at(0), Event::Settled { seq: 3, verdict }), []);
+            tell(&mut engine, at(9), Event::Tick)
+        }
         Ends::Unreachable => {
             assert_eq!(answered(&mut engine, at(0), 3, LOST), []);
             tell(&mut engine, at(0), Event::Nudge)
@@ -320,7 +322,13 @@ fn what_is_on_its_way_when_two_queues_become_one_is_waited_for(
         }
         Ends::GoneMeanwhile => tell(&mut engine, at(0), Event::Discarded(3)),
     };
-    let next: Vec<_> = next.into_iter().filter(|effect| !matches!(effect, Effect::Load { .. })).collect();
+    let mut next: Vec<_> = next.into_iter().filter(|effect| !matches!(effect, Effect::Load { .. })).collect();
+    if matches!(ends, Ends::Unreachable | Ends::Unauthorized | Ends::Failed) {
+        // It goes again before what was never sent: that is put on what comes of it.
+        assert_eq!(next, [Effect::Send { seq: 3, repeated: ends != Ends::Unauthorized }]);
+        answered(&mut engine, at(9), 3, Answer::Accepted);
+        next = tell(&mut engine, at(9), Event::Settled { seq: 3, verdict: Verdict::Accept });
+    }
     assert_eq!(next, [Effect::Mark(vec![2])]);
 }
 

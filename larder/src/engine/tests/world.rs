@@ -32,7 +32,7 @@ struct World {
     /// The first entry creates a row whose key the remote gives, and the row may be known by that before.
     gives: bool,
     given: bool,
-    /// What was on its way, or gone, under the given key as the row got it: it went before what was queued under the other.
+    /// What was on its way, gone, or marked, under the given key as the row got it: it goes before what was queued under the other.
     ahead: BTreeSet<u64>,
 }
 
@@ -194,7 +194,8 @@ impl World {
     /// The row of the first entry gets its key.
     fn exchange(&mut self, seq: u64) {
         let given = |seq: &&u64| self.heads[*seq].key == Key::from(GIVEN);
-        self.ahead = self.engine.window.busy().iter().chain(&self.gone).filter(given).copied().collect();
+        let begun = self.engine.window.busy().iter().chain(&self.gone).chain(&self.marked);
+        self.ahead = begun.filter(given).copied().collect();
         self.gone.push(seq);
         self.given = true;
         let renames = vec![(("Note", Key::from(TEMPORARY)), Key::from(GIVEN))];
@@ -231,10 +232,14 @@ impl World {
     /// to what it deletes.
     fn waits_for(&self, seq: u64) -> Vec<u64> {
         let Head { key, tied, .. } = &self.heads[&seq];
+        // What may have been sent goes first where two queues have become one.
+        let parallel = !self.engine.settings.serial;
+        let marked = self.engine.window.get(seq).is_some_and(|known| known.head.marked.is_some());
+        let ahead = parallel && self.ahead.contains(&seq) && marked;
         let waits = |other: &Head| {
             let creates = other.tied.creates && tied.refers.iter().any(|(_, refers)| *refers == other.key);
             let mut named = other.tied.refers.iter().chain(&other.tied.referred);
-            let in_row = self.row(other.seq) == self.row(seq);
+            let in_row = !ahead && self.row(other.seq) == self.row(seq);
             in_row || creates || (tied.deletes && named.any(|(_, named)| named == key))
         };
         self.heads.range(..seq).filter(|(_, other)| waits(other)).map(|(seq, _)| *seq).collect()

@@ -13,14 +13,17 @@ impl Window {
             self.entries.iter().filter(|(_, tracked)| tracked.stage.is_busy()).map(|(seq, _)| *seq).collect();
         assert_eq!(self.busy, busy);
         assert!(self.beside.is_subset(&busy), "{:?} of {busy:?}", self.beside);
-        for (at, lane) in &self.lanes {
+        for (at, lane) in self.lanes.all() {
+            let (head, lane) = (lane.head(), lane.entries());
             assert!(lane.iter().all(|seq| place(&self.entries[seq].head) == *at), "{at:?}: {lane:?}");
-            let behind: Vec<_> = lane.intersection(&busy).filter(|seq| Some(*seq) != lane.first()).collect();
+            let sent = |seq: &&u64| self.goes_first(&self.entries[*seq]) && self.ties.is_free(**seq);
+            assert_eq!(head.as_ref(), lane.iter().find(sent).or(lane.first()), "what was sent goes first");
+            let behind: Vec<_> = lane.intersection(&busy).filter(|seq| Some(**seq) != head).collect();
             assert!(behind.iter().all(|seq| self.beside.contains(seq)), "{behind:?} of {lane:?}");
         }
         for (seq, tracked) in &self.entries {
-            let lane = self.lanes.get(&place(&tracked.head)).filter(|lane| lane.first() == Some(seq));
-            let alone = lane.is_some_and(|lane| lane.intersection(&busy).all(|other| other == seq));
+            let lane = self.lanes.get(&place(&tracked.head)).filter(|lane| lane.head() == Some(*seq));
+            let alone = lane.is_some_and(|lane| lane.entries().intersection(&busy).all(|other| other == seq));
             let goes = tracked.stage == Stage::Ready && !tracked.foreign && alone && self.ties.is_free(*seq);
             let in_queue = self.queues.values().any(|queue| queue.is_ready(*seq));
             assert_eq!(in_queue, goes, "{seq}: {tracked:?}, {busy:?}, {:?}", self.beside);
@@ -29,7 +32,11 @@ impl Window {
 
     /// How many of a row are on their way.
     pub(in crate::engine) fn most_busy(&self) -> usize {
-        self.lanes.values().map(|lane| lane.intersection(&self.busy).count()).max().unwrap_or_default()
+        self.lanes
+            .all()
+            .map(|(_, lane)| lane.entries().intersection(&self.busy).count())
+            .max()
+            .unwrap_or_default()
     }
 
     fn may_go(&self) -> Vec<u64> {
@@ -71,11 +78,13 @@ fn seqs() -> impl Strategy<Value = u64> {
 fn heads() -> impl Strategy<Value = Head> {
     let kinds = [Idempotency::KEYED, Idempotency::Probe];
     let ties = (any::<bool>(), any::<bool>(), proptest::option::of(0..3_u64));
-    (seqs(), 0..3_u64, proptest::sample::select(kinds.to_vec()), ties).prop_map(
-        |(seq, at, kind, (creates, deletes, refers))| {
+    let marked = proptest::bool::weighted(0.2);
+    (seqs(), 0..3_u64, proptest::sample::select(kinds.to_vec()), ties, marked).prop_map(
+        |(seq, at, kind, (creates, deletes, refers), marked)| {
             let refers = refers.map(|refers| ("Note", key(refers))).into_iter().collect();
             let tied = Tied { creates, deletes: deletes && !creates, refers, ..Tied::default() };
-            Head { tied, ..head(seq, &at.to_string(), kind) }
+            let marked = marked.then_some(Timestamp::UNIX_EPOCH);
+            Head { tied, marked, ..head(seq, &at.to_string(), kind) }
         },
     )
 }
@@ -116,8 +125,8 @@ impl Window {
             Happens::Added(head) => self.add(head),
             Happens::Begun(at, stage) => {
                 let Some(seq) = nth(&self.may_go(), at) else { return };
-                let lane = self.lanes[&place(&self.entries[&seq].head)].clone();
-                assert!(self.busy.is_disjoint(&lane), "{seq} goes beside another of {lane:?}");
+                let lane = self.lanes.get(&place(&self.entries[&seq].head)).unwrap();
+                assert!(self.busy.is_disjoint(lane.entries()), "{seq} goes beside another of {lane:?}");
                 self.set(seq, stage);
             }
             Happens::Became(at, stage) => {
@@ -160,8 +169,9 @@ proptest! {
     #[test]
     fn what_may_go_is_what_nothing_stands_in_the_way_of(
         happens in proptest::collection::vec(happens(), 1..60),
+        serial in any::<bool>(),
     ) {
-        let mut window = Window::default();
+        let mut window = Window { serial, ..Window::default() };
         for what in happens {
             window.takes(what);
             window.check();

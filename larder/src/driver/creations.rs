@@ -1,0 +1,97 @@
+//! Creations that may have been sent, of rows to which the remote gives their keys. Until the answer is stored, such a row may
+//! be written under two keys: by its temporary one, and by that which the remote has given, if it has come by a pull.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use larder_core::{Entry, Key, KeyKind, Operation, Schema};
+
+use super::act::Acts;
+use crate::repository::looks_temporary;
+
+/// Where to look for them.
+#[derive(Debug, Default)]
+pub(crate) struct Creations(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Entries that were one when they were looked at last.
+    seqs: BTreeSet<u64>,
+    /// All that was queued before the start has been looked at.
+    all: bool,
+}
+
+/// True if the remote may have given a key to the row of an entry, or to one that goes in its request.
+fn is_one(entry: &Entry) -> bool {
+    let creates = entry.schema.key.kind == KeyKind::Server && entry.operation == Operation::Insert;
+    (creates || !entry.carries.is_empty()) && (entry.mark.is_some() || entry.attempts > 0)
+}
+
+impl Creations {
+    /// An entry has been marked or read.
+    pub(super) fn note(&self, entry: &Entry) {
+        if is_one(entry) {
+            self.lock().seqs.insert(entry.seq);
+        }
+    }
+
+    /// All that was queued before the start has been noted.
+    pub(super) fn noted_all(&self) {
+        self.lock().all = true;
+    }
+
+    /// True if there are none.
+    pub(crate) fn are_none(&self) -> bool {
+        let known = self.lock();
+        known.all && known.seqs.is_empty()
+    }
+
+    /// Where they are; `None` if there may be others.
+    fn known(&self) -> Option<Vec<u64>> {
+        let known = self.lock();
+        known.all.then(|| known.seqs.iter().copied().collect())
+    }
+
+    /// One is gone.
+    pub(super) fn forget(&self, seq: u64) {
+        self.lock().seqs.remove(&seq);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Acts {
+    /// Whether the row with `key` may be the one with one of the keys `others`.
+    pub(crate) async fn may_be_among(
+        &self,
+        schema: &'static Schema,
+        key: &Key,
+        others: &BTreeSet<Key>,
+    ) -> bool {
+        // Of two keys of one row the remote has given one at least.
+        let is_temporary = looks_temporary(schema, key);
+        let may_be = |other: &&Key| *other != key && !(is_temporary && looks_temporary(schema, other));
+        let others: Vec<&Key> = others.iter().filter(may_be).collect();
+        if others.is_empty() {
+            return false;
+        }
+        let Some(known) = self.creations.known() else { return true };
+        for seq in known {
+            match self.store.entry(&self.cx(), seq).await {
+                Ok(None) => self.creations.forget(seq),
+                // The keys of those that go in its request are not in it.
+                Ok(Some(entry)) if !entry.carries.is_empty() => return true,
+                Ok(Some(entry)) if entry.schema != schema => {}
+                // The other key of the row is the one that the remote has given.
+                Ok(Some(entry)) if entry.key == *key => return true,
+                Ok(Some(entry)) if others.contains(&&entry.key) => return true,
+                Ok(Some(_)) => {}
+                // What it created can't be told.
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+}
