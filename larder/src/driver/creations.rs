@@ -9,6 +9,9 @@ use larder_core::{Entry, Key, KeyKind, Operation, Schema};
 use super::act::Acts;
 use crate::repository::looks_temporary;
 
+/// Up to how many are looked at; of more it is taken for granted that one of them is of the row.
+const LOOK: usize = 256;
+
 /// Where to look for them.
 #[derive(Debug, Default)]
 pub(crate) struct Creations(Mutex<Known>);
@@ -46,10 +49,10 @@ impl Creations {
         known.all && known.seqs.is_empty()
     }
 
-    /// Where they are; `None` if there may be others.
+    /// Where they are; `None` if there may be others, or they are too many to look at.
     fn known(&self) -> Option<Vec<u64>> {
         let known = self.lock();
-        known.all.then(|| known.seqs.iter().copied().collect())
+        (known.all && known.seqs.len() <= LOOK).then(|| known.seqs.iter().copied().collect())
     }
 
     /// One is gone.
@@ -93,5 +96,39 @@ impl Acts {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::{FieldDef, IntKind, KeyDef, Kind, MutationId, SendMark, Timestamp, Uuid};
+
+    use super::*;
+
+    static TEAM: Schema =
+        Schema::new("Team", &[FieldDef::new("number", Kind::Int(IntKind::I64))], KeyDef::server(&[0]));
+
+    fn creation(seq: u64) -> Entry {
+        let id = MutationId(Uuid::from_u128(seq.into()));
+        let mark = Some(SendMark { first: Timestamp::UNIX_EPOCH });
+        let key = Key::Int(-i128::from(seq));
+        Entry { seq, mark, ..Entry::new(&TEAM, key, Operation::Insert, id, Timestamp::UNIX_EPOCH) }
+    }
+
+    // Rules: o-coalesce-apart
+    #[test]
+    fn they_are_looked_at_once_all_have_been_read_and_if_they_are_not_too_many() {
+        let creations = Creations::default();
+        assert!(!creations.are_none() && creations.known().is_none(), "there may be others");
+        creations.noted_all();
+        creations.note(&Entry { mark: None, ..creation(1) });
+        creations.note(&Entry { operation: Operation::Update, ..creation(2) });
+        assert!(creations.are_none(), "nothing that was sent creates anything");
+        (1..=256).for_each(|seq| creations.note(&creation(seq)));
+        assert_eq!(creations.known(), Some((1..=256).collect()));
+        creations.note(&creation(257));
+        assert_eq!(creations.known(), None);
+        creations.forget(257);
+        assert!(creations.known().is_some());
     }
 }
