@@ -58,6 +58,15 @@ impl Accepted {
         }
     }
 
+    /// The rows of a model of which something was accepted that was queued after `seq`.
+    pub(crate) fn after(&self, schema: &Schema, seq: u64) -> Vec<Key> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_later = |changes: &[Change]| changes.iter().any(|change| change.seq > seq);
+        let rows =
+            last.rows.iter().filter(|((model, _), changes)| *model == schema.model && is_later(changes));
+        rows.map(|((_, key), _)| key.clone()).collect()
+    }
+
     /// The last deletion of a row in the name of `account`; 0 if there was none.
     pub(super) fn deleted(&self, schema: &Schema, key: &Key, account: Option<&str>) -> u64 {
         let deletes = |change: &&Change| change.fields.is_none() && change.account.as_deref() == account;
@@ -144,6 +153,7 @@ mod tests {
         accepted.note(&change(17, 5, Operation::Update, &[1]), None);
         accepted.note(&change(17, 4, Operation::Update, &[0, 1]), None);
         assert_eq!(written(17), [(0, 4), (1, 5)]);
+        assert_eq!((accepted.after(&TEAM, 4), accepted.after(&TEAM, 5)), (vec![17.into()], vec![]));
         // Made anew, it is another row.
         accepted.note(&change(17, 6, Operation::Insert, &[0, 1]), Some(&18.into()));
         assert_eq!(written(18), [(0, 6), (1, 6)]);

@@ -115,6 +115,8 @@ impl Repository {
             }
             keys.extend(loaded.entries.iter().filter(is_of_model).map(|later| later.key.clone()));
             if loaded.entries.len() < READ {
+                // What was accepted is gone from the outbox.
+                keys.extend(remote.acts.accepted.after(entry.schema, entry.seq));
                 return Ok(!remote.acts.may_be_among(entry.schema, &entry.key, &keys).await);
             }
             after = loaded.last;
