@@ -139,10 +139,6 @@ impl Acts {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");
                 }
                 let count = loaded.entries.len() + loaded.unreadable.len();
-                loaded.entries.iter().for_each(|entry| self.creations.note(entry));
-                if count < limit {
-                    self.creations.noted_all();
-                }
                 let mut heads: Vec<Head> = loaded.entries.iter().map(|entry| self.head(entry)).collect();
                 // It holds back what comes after it in its lane.
                 let own = |entry: &Unreadable| Head::unreadable(entry, self.account.get());
@@ -229,7 +225,6 @@ impl Acts {
                 return Ok(marking);
             }
             if let CommitOutcome::Committed(done) = self.commit(batch).await? {
-                marked.iter().for_each(|(entry, _)| self.creations.note(entry));
                 self.recent.keep(done.revision, marked);
                 return Ok(marking);
             }

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use larder_core::{Entry, Key, KeyKind, Operation, Schema};
+use larder_core::{Key, Schema};
 
 use super::act::Acts;
+use crate::engine::{Engine, Event, Head, is_aside};
 use crate::repository::looks_temporary;
 
 /// Up to how many are looked at; of more it is taken for granted that one of them is of the row.
@@ -18,28 +19,76 @@ pub(crate) struct Creations(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Entries that were one when they were looked at last.
     seqs: BTreeSet<u64>,
     /// All that was queued before the start has been looked at.
     all: bool,
 }
 
+/// What an event says of creations.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// Entries that were one when they were read.
+    read: Vec<u64>,
+    /// Entries that may have become one, or may be one no more.
+    named: Vec<u64>,
+    /// Everything was removed.
+    wiped: bool,
+}
+
+impl Changed {
+    pub(super) fn by(engine: &Engine, event: &Event) -> Self {
+        let named = match event {
+            Event::Loaded { heads, wipes, .. } => {
+                let read = heads.iter().filter(|head| may_be_one(head)).map(|head| head.seq).collect();
+                return Self { read, wiped: *wipes > engine.wipes(), ..Self::default() };
+            }
+            Event::Wiped(wipes) => return Self { wiped: *wipes > engine.wipes(), ..Self::default() },
+            Event::Marked { seqs, gone, .. } => seqs.iter().chain(gone).copied().collect(),
+            Event::Settled { seq, .. } | Event::Exchanged { seq, .. } => vec![*seq],
+            Event::Discarded(seq) | Event::Requeued(seq) => vec![*seq],
+            Event::Revised { gone, .. } => gone.clone(),
+            Event::Reverted(seqs) => seqs.clone(),
+            Event::Rebased(moved) | Event::Resolved { moved, .. } => {
+                moved.ended.iter().map(|(seq, _)| *seq).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { named, ..Self::default() }
+    }
+}
+
 /// True if the remote may have given a key to the row of an entry, or to one that goes in its request.
-fn is_one(entry: &Entry) -> bool {
-    let creates = entry.schema.key.kind == KeyKind::Server && entry.operation == Operation::Insert;
-    (creates || !entry.carries.is_empty()) && (entry.mark.is_some() || entry.attempts > 0)
+fn may_be_one(head: &Head) -> bool {
+    (head.gets_key || head.tied.carries.is_some()) && head.may_have_been_sent()
 }
 
 impl Creations {
-    /// An entry has been marked or read.
-    pub(super) fn note(&self, entry: &Entry) {
-        if is_one(entry) {
-            self.lock().seqs.insert(entry.seq);
+    /// Takes over what an event has changed, of which the engine has been told.
+    pub(super) fn follow(&self, engine: &Engine, Changed { read, named, wiped }: Changed) {
+        if read.is_empty() && named.is_empty() && !wiped {
+            return;
+        }
+        let mut known = self.lock();
+        if wiped {
+            *known = Known::default();
+        }
+        known.seqs.extend(read);
+        for seq in named {
+            match engine.head(seq) {
+                Some(head) if may_be_one(head) => drop(known.seqs.insert(seq)),
+                // What has been sent once goes on being one until it is gone.
+                Some(head) if !is_aside(head.parked) => {}
+                _ => drop(known.seqs.remove(&seq)),
+            }
+        }
+        // Others may have gone with one of these.
+        if known.seqs.len() > LOOK {
+            known.seqs.retain(|seq| !engine.is_gone(*seq));
         }
     }
 
-    /// All that was queued before the start has been noted.
-    pub(super) fn noted_all(&self) {
+    /// All that was queued before the start has been read.
+    pub(super) fn read_all(&self) {
         self.lock().all = true;
     }
 
@@ -56,7 +105,7 @@ impl Creations {
     }
 
     /// One is gone.
-    pub(super) fn forget(&self, seq: u64) {
+    fn forget(&self, seq: u64) {
         self.lock().seqs.remove(&seq);
     }
 
@@ -101,34 +150,81 @@ impl Acts {
 
 #[cfg(test)]
 mod tests {
-    use larder_core::{FieldDef, IntKind, KeyDef, Kind, MutationId, SendMark, Timestamp, Uuid};
+    use larder_core::{Idempotency, ParkReason, Timestamp};
 
     use super::*;
+    use crate::engine::rebase::Ended;
+    use crate::engine::tests::{at, head, tell};
+    use crate::engine::{Moved, Settings, Verdict};
 
-    static TEAM: Schema =
-        Schema::new("Team", &[FieldDef::new("number", Kind::Int(IntKind::I64))], KeyDef::server(&[0]));
+    fn creation(seq: u64) -> Head {
+        Head { gets_key: true, ..head(seq, &format!("new {seq}"), Idempotency::KEYED) }
+    }
 
-    fn creation(seq: u64) -> Entry {
-        let id = MutationId(Uuid::from_u128(seq.into()));
-        let mark = Some(SendMark { first: Timestamp::UNIX_EPOCH });
-        let key = Key::Int(-i128::from(seq));
-        Entry { seq, mark, ..Entry::new(&TEAM, key, Operation::Insert, id, Timestamp::UNIX_EPOCH) }
+    struct Followed {
+        engine: Engine,
+        creations: Creations,
+    }
+
+    impl Followed {
+        fn new() -> Self {
+            Self { engine: Engine::new(Settings::default()), creations: Creations::default() }
+        }
+
+        fn tell(&mut self, event: Event) {
+            let changed = Changed::by(&self.engine, &event);
+            tell(&mut self.engine, at(0), event);
+            self.creations.follow(&self.engine, changed);
+        }
+
+        fn load(&mut self, heads: Vec<Head>) {
+            let last = heads.last().map_or(0, |head| head.seq);
+            self.tell(Event::Loaded { heads, last, more: false, wipes: 0 });
+            self.creations.read_all();
+        }
     }
 
     // Rules: o-coalesce-apart
     #[test]
     fn they_are_looked_at_once_all_have_been_read_and_if_they_are_not_too_many() {
-        let creations = Creations::default();
-        assert!(!creations.are_none() && creations.known().is_none(), "there may be others");
-        creations.noted_all();
-        creations.note(&Entry { mark: None, ..creation(1) });
-        creations.note(&Entry { operation: Operation::Update, ..creation(2) });
-        assert!(creations.are_none(), "nothing that was sent creates anything");
-        (1..=256).for_each(|seq| creations.note(&creation(seq)));
-        assert_eq!(creations.known(), Some((1..=256).collect()));
-        creations.note(&creation(257));
-        assert_eq!(creations.known(), None);
-        creations.forget(257);
-        assert!(creations.known().is_some());
+        let mut followed = Followed::new();
+        assert!(!followed.creations.are_none() && followed.creations.known().is_none(), "there may be others");
+        let sent = |head: Head| Head { marked: Some(Timestamp::UNIX_EPOCH), ..head };
+        followed.load(vec![creation(1), sent(Head { gets_key: false, ..creation(2) })]);
+        assert!(followed.creations.are_none(), "nothing that was sent creates anything");
+        followed.load((3..=258).map(|seq| sent(creation(seq))).collect());
+        assert_eq!(followed.creations.known(), Some((3..=258).collect()));
+        followed.load(vec![Head { tried: true, ..creation(259) }]);
+        assert_eq!(followed.creations.known(), None);
+        followed.tell(Event::Settled { seq: 259, verdict: Verdict::Accept });
+        assert!(followed.creations.known().is_some());
+    }
+
+    // Rules: o-coalesce-apart
+    #[test]
+    fn one_is_known_from_its_mark_on_until_it_is_gone_or_refused_however_that_came() {
+        let (mut followed, all) = (Followed::new(), 1..=7);
+        followed.load(all.clone().map(creation).collect());
+        assert!(followed.creations.are_none());
+        followed.tell(Event::Marked { seqs: all.collect(), at: at(0).wall, revised: vec![], gone: vec![] });
+        assert_eq!(followed.creations.known(), Some((1..=7).collect()));
+        followed.tell(Event::Retried(7));
+        let moved = Moved { ended: vec![(6, Ended::Overruled)], heads: vec![] };
+        let events = [
+            Event::Discarded(1),
+            Event::Requeued(2),
+            Event::Reverted(vec![3]),
+            Event::Revised { revised: vec![], gone: vec![4] },
+            Event::Settled { seq: 5, verdict: Verdict::Park(ParkReason::Refused) },
+            Event::Rebased(moved),
+        ];
+        for (left, event) in (2..).zip(events) {
+            followed.tell(event);
+            assert_eq!(followed.creations.known(), Some((left..=7).collect()));
+        }
+        followed.tell(Event::Wiped(1));
+        assert!(!followed.creations.are_none(), "what was salvaged is read once more");
+        followed.load(vec![]);
+        assert!(followed.creations.are_none());
     }
 }

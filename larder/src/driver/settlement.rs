@@ -229,9 +229,6 @@ impl Acts {
             let batch = std::mem::take(&mut settlement.batch);
             if let CommitOutcome::Committed(done) = self.commit(batch).await? {
                 let alone = settlement.rebased.is_none() && decision.renames.is_empty();
-                if matches!(verdict, Verdict::Accept) {
-                    self.creations.forget(seq);
-                }
                 if let Some(stored) = stored.filter(|_| alone && matches!(verdict, Verdict::Accept)) {
                     self.written.goes_on(&entry, &stored, done.revision);
                 }

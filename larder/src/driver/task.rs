@@ -11,8 +11,10 @@ use larder_core::{Connectivity, Key, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::act::Acts;
+use super::creations;
 use super::tell;
 use super::work::Work;
+use crate::engine::rebase::Ended;
 use crate::engine::{Effect, Engine, Event, Instants, Settings, Verdict};
 use crate::events::Teller;
 use crate::status::{RestingHost, Status};
@@ -373,8 +375,7 @@ impl Task {
         }
         let beside = std::mem::take(&mut *self.acts.beside.lock().unwrap_or_else(PoisonError::into_inner));
         beside.into_iter().for_each(|moved| self.feed(Event::Rebased(moved)));
-        let accepted =
-            matches!(event, Event::Settled { verdict: Verdict::Accept, .. } | Event::Exchanged { .. });
+        let accepted = self.is_acceptance(&event);
         self.accepted.fetch_add(u64::from(accepted), Ordering::Relaxed);
         let answered =
             if let Event::Answered { seq, answer, .. } = &event { Some((*seq, *answer)) } else { None };
@@ -387,8 +388,9 @@ impl Task {
         let runtime = &self.acts.runtime;
         let now = Instants { mono: runtime.monotonic(), wall: runtime.now() };
         let mut effects = Vec::new();
-        let read = self.what_is_read(&event);
+        let (read, changed) = (self.what_is_read(&event), creations::Changed::by(&self.engine, &event));
         self.engine.on(now, event, &mut effects);
+        self.acts.creations.follow(&self.engine, changed);
         if heard {
             let came = tell::after(&self.engine, &brought, answered, &effects);
             told.into_iter().chain(came).for_each(|event| self.teller.tell(event));
@@ -425,6 +427,20 @@ impl Task {
         }
         if self.engine.is_settled() {
             answer(std::mem::take(&mut self.settling));
+        }
+    }
+
+    /// True if the remote has taken something in. What is accepted while earlier changes of its row are still to go, or other
+    /// news of it have come, goes by a rebase.
+    fn is_acceptance(&self, event: &Event) -> bool {
+        match event {
+            Event::Settled { verdict, .. } => *verdict == Verdict::Accept,
+            Event::Exchanged { .. } => true,
+            Event::Rebased(moved) => {
+                let done = |(seq, ended): &(u64, Ended)| *ended == Ended::Done && self.engine.is_busy(*seq);
+                moved.ended.iter().any(done)
+            }
+            _ => false,
         }
     }
 
@@ -482,7 +498,10 @@ impl Task {
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
         let mut fresh = self.acts.fresh.lock();
         match read {
-            Some(Read::All(revision)) => fresh.is_read(revision),
+            Some(Read::All(revision)) => {
+                self.acts.creations.read_all();
+                fresh.is_read(revision);
+            }
             Some(Read::Upto(seq)) => fresh.is_read_upto(seq),
             None => {}
         }

@@ -533,6 +533,16 @@ impl Engine {
         self.window.get(seq).is_some()
     }
 
+    /// True if something is done about the entry: it is marked, or sent, or what came of that is made durable.
+    pub(crate) fn is_busy(&self, seq: u64) -> bool {
+        self.window.busy().contains(&seq)
+    }
+
+    /// True if the entry is gone, for the engine would look at it: all up to here has been read.
+    pub(crate) fn is_gone(&self, seq: u64) -> bool {
+        seq <= self.loaded && !self.tracks(seq)
+    }
+
     /// The entry of the same row that comes after `seq`, as far as it is loaded.
     pub(crate) fn follower(&self, seq: u64) -> Option<u64> {
         self.window.follower(seq)

@@ -83,8 +83,9 @@ pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Opti
     let Rebase { schema, key, stored, .. } = rebase;
     let expect = Expect::Row { schema, key: key.clone(), revision: stored.meta.revision };
     if let (Start::Heard, Some(first)) = (&rebase.start, rebase.queue.first()) {
-        // Where two queues have become one, what was sent may come later.
-        let sent = rebase.queue.iter().any(|entry| entry.mark.is_some());
+        // Where two queues have become one, what was sent may come later, and goes first; unless it waits for a decision.
+        let goes = |entry: &Entry| entry.mark.is_some() && entry.state == EntryState::Ready;
+        let sent = rebase.queue.iter().any(goes);
         if rebase.held || sent || is_frozen(first) {
             return beside(&rebase, first, expect);
         }
@@ -170,6 +171,8 @@ struct Run {
     refused: bool,
     /// The last entry asks: what comes after it waits.
     asks: bool,
+    /// One that may have been sent waits for a decision, as it did.
+    stopped: bool,
     now: Timestamp,
 }
 
@@ -191,6 +194,7 @@ impl Run {
             failure: None,
             refused: false,
             asks: false,
+            stopped: false,
             now: rebase.now,
         };
         match &rebase.start {
@@ -241,6 +245,13 @@ impl Run {
             return Ok(());
         }
         let mine = self.with(self.base.as_ref(), &entry)?;
+        let decided = self.id.is_some() || self.refused || fixed.is_some();
+        let is_done = entry.row.is_none() && self.under.is_none();
+        if entry.mark.is_some() && !decided && !is_done {
+            self.pass(entry)?;
+            (self.old, self.base) = (shown, mine);
+            return Ok(());
+        }
         if covered && fixed.is_none() && self.under.is_none() && entry.row.is_some() {
             self.end(entry, Ended::Covered);
             (self.old, self.base) = (shown, mine);
@@ -288,6 +299,26 @@ impl Run {
             }
         }
         (self.old, self.base) = (shown, mine);
+        Ok(())
+    }
+
+    /// The entry may have been sent: nothing of it is altered that the remote was told.
+    fn pass(&mut self, mut entry: Entry) -> Result<()> {
+        self.out.batch.expect.push(Expect::entry(&entry));
+        let under = self.with(self.under.as_ref(), &entry)?;
+        let version = self.version.take();
+        // What makes the row anew is made from nothing.
+        if entry.operation != Operation::Insert {
+            entry.base.clone_from(&self.under);
+        }
+        if let Some(theirs) = &mut entry.theirs {
+            (theirs.row, theirs.version) = (self.under.clone(), version);
+        }
+        entry.prev = self.prev;
+        self.prev = entry.seq;
+        self.under = under;
+        self.stopped |= entry.state != EntryState::Ready;
+        self.out.batch.ops.push(Op::Revise(Box::new(entry)));
         Ok(())
     }
 
@@ -389,6 +420,7 @@ impl Run {
         let state = match self.prev {
             _ if self.asks => RowState::Conflicted,
             0 => RowState::Synced,
+            _ if self.stopped => meta.sync.state,
             _ => RowState::Pending,
         };
         if state != meta.sync.state {
@@ -402,12 +434,13 @@ impl Run {
     }
 }
 
-/// What `later` has told the remote, `earlier` says no more, which was written before that and is still to go.
+/// What `later` has told the remote, `earlier` says no more, which was written before that and is still to go for the first
+/// time.
 ///
 /// # Errors
 /// `Serialization` or `Corrupt` if a row can't be shown.
 pub(crate) fn say_no_more(earlier: &mut Entry, later: &Entry) -> Result<()> {
-    if let (Some(row), Some(said)) = (&earlier.row, &later.row) {
+    if let (Some(row), Some(said), None) = (&earlier.row, &later.row, &earlier.mark) {
         earlier.row = Some(on_top(earlier.schema, &**row, &**said, &later.changed)?);
         earlier.changed = earlier.changed.iter().filter(|at| !later.changed.contains(*at)).collect();
     }

@@ -1,12 +1,13 @@
 //! Which entry may go next, and when to look again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use larder_core::{Idempotency, ParkReason};
 
 use super::hosts::{Host, Queue, Standing};
 use super::machine::Engine;
-use super::terms::{Effect, Head, Instants, Verdict};
+use super::terms::{Effect, Instants, Verdict};
 use super::tracked::{Stage, Tracked};
 
 /// What an entry that was marked as sent needs.
@@ -112,6 +113,7 @@ impl Engine {
             tracked.stage = stage;
             // What is sent is looked at as it is stored by then.
             tracked.revived &= stage != Stage::Sending;
+            tracked.head.tried |= stage != Stage::Settling;
             tracked.credentials = credentials;
         });
         out.push(effect);
@@ -164,17 +166,18 @@ impl Engine {
 
     /// Takes those out of `seqs` that come after the first one whose row may be the one that an earlier entry creates. Such a row
     /// may have been written under the temporary key before, and in one order that goes first: so this one is not to count as
-    /// sent.
+    /// sent before its turn.
     fn before_given_keys(&self, seqs: &mut Vec<u64>) {
-        let head = |seq: &u64| self.window.get(*seq).map(|tracked| &tracked.head);
-        let marked = self.window.queues().flat_map(|(_, queue)| &queue.sendable);
-        let sent: Vec<&Head> = self.window.busy().iter().chain(marked).filter_map(head).collect();
-        let mine: Vec<&Head> = seqs.iter().filter_map(head).collect();
-        let made = |of: &Head| {
-            let makes = |other: &&&Head| other.gets_key && other.seq < of.seq && other.model == of.model;
-            !of.gets_key && sent.iter().chain(&mine).any(|other| makes(&other))
+        let mut made = BTreeSet::new();
+        let waits = |seq: &u64| {
+            let Some(Tracked { head, .. }) = self.window.get(*seq) else { return false };
+            if head.gets_key {
+                made.insert(head.model);
+                return false;
+            }
+            made.contains(head.model) || (self.window.may_be_created_before(head) && !self.is_its_turn(*seq))
         };
-        let upto = mine.iter().position(|head| made(head)).unwrap_or(mine.len());
+        let upto = seqs.iter().position(waits).unwrap_or(seqs.len());
         seqs.truncate(upto);
     }
 

@@ -334,6 +334,14 @@ pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Ba
         }
     }
     let tail = later.last().or(view.earlier.last()).map_or(0, |last| last.seq);
+    // What was heard since is kept beside the first one until it is known what becomes of what was sent.
+    let mut later = later.to_vec();
+    let sent = later.iter_mut().find(|later| later.mark.is_some()).filter(|sent| sent.theirs.is_none());
+    if let (Some(sent), Some(theirs), true) = (sent, &entry.theirs, view.earlier.is_empty()) {
+        sent.theirs = Some(theirs.clone());
+        batch.expect.push(Expect::entry(sent));
+        batch.ops.push(Op::Revise(Box::new(sent.clone())));
+    }
     let version = if view.earlier.is_empty() { ground.version.clone() } else { stored.meta.version.clone() };
     let state = match () {
         () if !view.earlier.is_empty() => stored.meta.sync.state,
@@ -343,7 +351,7 @@ pub(crate) fn discarded(entry: &Entry, view: &View, now: Timestamp) -> Result<Ba
     };
     let since = if state == stored.meta.sync.state { stored.meta.sync.since } else { now };
     let meta = Meta { tail, version, sync: SyncState { state, since }, ..stored.meta.clone() };
-    let row = restack(&mut batch, schema, ground, view.earlier.iter().chain(later))?;
+    let row = restack(&mut batch, schema, ground, view.earlier.iter().chain(&later))?;
     batch.ops.push(match row {
         None if tail == 0 => Op::Remove { schema, key },
         row => rewritten(schema, key, row, meta),

@@ -13,6 +13,7 @@ use super::exchange::is_temporary;
 use super::hosts::Host;
 use super::rebase::Ended;
 use super::ties::{Place, Tied};
+use super::window::is_aside;
 use crate::contained::Panicked;
 
 /// What the engine is configured with.
@@ -94,6 +95,8 @@ pub(crate) struct Head {
     pub(crate) account: Option<Arc<str>>,
     pub(crate) parked: Option<ParkReason>,
     pub(crate) marked: Option<Timestamp>,
+    /// There was an attempt. It may go again as another one, and is not marked then.
+    pub(crate) tried: bool,
     pub(crate) strikes: u32,
     pub(crate) first_strike: Option<Timestamp>,
     /// The remote asked to be left alone until then.
@@ -119,6 +122,7 @@ impl Head {
             account,
             parked: Some(ParkReason::Unsendable),
             marked: None,
+            tried: false,
             strikes: 0,
             first_strike: None,
             not_before: None,
@@ -137,6 +141,11 @@ impl Head {
             && self.tied == known.tied
     }
 
+    /// True if the remote may have what it says, or has had it, and has not refused it.
+    pub(crate) fn may_have_been_sent(&self) -> bool {
+        (self.marked.is_some() || self.tried) && !is_aside(self.parked)
+    }
+
     pub(crate) fn of(entry: &Entry, idempotency: Idempotency, on_failure: PermanentFailure) -> Self {
         Self {
             seq: entry.seq,
@@ -153,6 +162,7 @@ impl Head {
                 _ => None,
             },
             marked: entry.mark.map(|mark| mark.first),
+            tried: entry.attempts > 0,
             strikes: entry.strikes,
             first_strike: entry.first_strike,
             not_before: entry.not_before,

@@ -38,6 +38,7 @@ pub(crate) fn head(seq: u64, key: &str, idempotency: Idempotency) -> Head {
         account: None,
         parked: None,
         marked: None,
+        tried: false,
         strikes: 0,
         first_strike: None,
         not_before: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use larder_core::{Key, ParkReason, Timestamp};
 
 use super::hosts::{Host, Queue};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Stand};
 use super::terms::{Counts, Head, PermanentFailure, Settings};
 use super::ties::{Place, Tied, Ties};
 use super::tracked::{Stage, Tracked};
@@ -19,6 +19,8 @@ pub(super) struct Window {
     /// The entries of each row, in order.
     lanes: Lanes,
     ties: Ties,
+    /// Those that may have created rows to which the remote gives their keys, by model.
+    created: BTreeMap<&'static str, BTreeSet<u64>>,
     /// The account in whose name entries are sent.
     account: Option<Arc<str>>,
     /// All entries go in one order.
@@ -59,7 +61,7 @@ fn place(head: &Head) -> Place {
 }
 
 /// True if it is a dead letter that stops nothing: it is in no lane.
-pub(super) fn is_aside(parked: Option<ParkReason>) -> bool {
+pub(crate) fn is_aside(parked: Option<ParkReason>) -> bool {
     matches!(parked, Some(ParkReason::Reverted | ParkReason::Refused))
 }
 
@@ -316,6 +318,7 @@ impl Window {
             tracked.revived &= tracked.stage == Stage::Settling || head.parked.is_none();
             let parked = head.parked.filter(|_| !revived);
             tracked.head.idempotency = head.idempotency;
+            tracked.head.gets_key = head.gets_key;
             tracked.head.parked = parked;
             if !tracked.stage.is_busy() {
                 tracked.head.marked = head.marked;
@@ -366,10 +369,12 @@ impl Window {
     fn refresh(&mut self, place: &Place, former: Option<u64>) {
         let (first, head) = (self.lanes.first(place), self.lanes.head(place));
         let others = [former, first].into_iter().filter(|seq| *seq != head);
-        for seq in others.chain([head]).flatten() {
+        let all = others.chain([head]).flatten();
+        for seq in all.clone() {
             self.leave(seq);
             self.enter(seq);
         }
+        all.for_each(|seq| self.weigh(seq));
     }
 
     /// Finds out whether an entry waits for a decision, or behind an entry that does; and if that has changed, those
@@ -378,7 +383,8 @@ impl Window {
         let mut open = vec![of];
         while let Some(seq) = open.pop() {
             let Some(tracked) = self.entries.get(&seq) else { continue };
-            let before = self.lanes.before(&place(&tracked.head), seq).filter(|_| !self.goes_first(tracked));
+            let place = place(&tracked.head);
+            let before = self.lanes.before(&place, seq).filter(|_| self.lanes.head(&place) != Some(seq));
             let stuck = tracked.is_stopped()
                 || before.into_iter().chain(self.ties.waits(seq)).any(|other| !self.live.contains(&other));
             let changed = if stuck { self.live.remove(&seq) } else { self.live.insert(seq) };
@@ -480,10 +486,25 @@ impl Window {
         self.add(Head { parked: Some(reason), ..head });
     }
 
-    /// True if an entry goes before those of its row that were never sent, wherever it stands: what comes before it is put on
-    /// what comes of it.
-    fn goes_first(&self, tracked: &Tracked) -> bool {
-        !self.serial && tracked.head.marked.is_some() && !tracked.is_stopped()
+    /// How an entry stands to the others of its row. What was deleted is not to come back, and what waits for a decision, or
+    /// for another account, is not to be overtaken.
+    fn stand(&self, seq: u64, tracked: &Tracked) -> Stand {
+        let sent = tracked.head.marked.is_some();
+        if tracked.is_stopped() || tracked.head.tied.deletes {
+            Stand::Stops
+        } else if sent && !self.serial && self.ties.is_free(seq) {
+            Stand::Sent
+        } else if sent {
+            Stand::Stops
+        } else {
+            Stand::Unsent
+        }
+    }
+
+    /// True if an entry may be of a row that an earlier one has created, and to which the remote has given its key.
+    pub(super) fn may_be_created_before(&self, head: &Head) -> bool {
+        let first = self.created.get(head.model).and_then(BTreeSet::first);
+        !head.gets_key && first.is_some_and(|first| *first < head.seq)
     }
 
     /// True for the one of its row that goes next, if it waits for none of another, and none of its row is on its way.
@@ -497,7 +518,11 @@ impl Window {
             return;
         };
         let place = place(&tracked.head);
-        self.lanes.set_sent(&place, seq, self.goes_first(tracked) && self.ties.is_free(seq));
+        let stand = self.stand(seq, tracked);
+        self.lanes.set(&place, seq, stand);
+        if tracked.head.gets_key && tracked.head.may_have_been_sent() {
+            self.created.entry(tracked.head.model).or_default().insert(seq);
+        }
         let halts = tracked.head.on_failure == PermanentFailure::Halt;
         let free = self.is_free(seq, &place);
         let queue = self.queues.entry(tracked.head.host.clone()).or_default();
@@ -545,6 +570,11 @@ impl Window {
             }
         }
         self.halting.remove(&seq);
+        if tracked.head.gets_key
+            && let Some(created) = self.created.get_mut(tracked.head.model)
+        {
+            created.remove(&seq);
+        }
         match tracked.stage {
             Stage::Held => drop(self.held.remove(&seq)),
             Stage::Parked if self.parked.remove(&seq) => {

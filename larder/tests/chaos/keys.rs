@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use larder::core::{Context, Datum, Field, Provider, Query, Store};
-use larder::{ErrorKind, Idempotency, Key, Model, ReadPolicy, Repository, Select, Uuid};
+use larder::{ErrorKind, Idempotency, Key, Model, OutboxEvent, ReadPolicy, Repository, Select, Uuid};
 use rstest::rstest;
 
 use crate::support::chaos::{Chance, Faulty, Line, Weather, memory};
@@ -240,6 +241,25 @@ impl Run {
         }
     }
 
+    /// What the outbox tells, beside what the server does.
+    fn listen(&self, life: &Life) -> impl Future<Output = ()> + use<> {
+        let (mut events, weather) = (life.repo.outbox().events(), Arc::clone(&self.weather));
+        async move {
+            while let Some(event) = events.next().await {
+                if let OutboxEvent::Mutation { seq, id, key, what, .. } = event {
+                    weather.log.lock().unwrap().story.push((key, format!("{seq} ({}) {what:?}", id.0)));
+                }
+            }
+        }
+    }
+
+    fn story<M: Numbered>(&self, own: &Own<M>) -> Vec<String> {
+        let keys: Vec<Key> = own.keys.iter().map(|key| (*key).into()).collect();
+        let log = self.weather.log.lock().unwrap();
+        let of_it = log.story.iter().filter(|(key, _)| keys.contains(key));
+        of_it.map(|(key, what)| format!("{key:?}: {what}")).collect()
+    }
+
     async fn rows<M: Numbered>(&self) -> (Vec<M>, Vec<M>) {
         let mut both = Vec::new();
         for side in [&self.disk, &self.weather.server] {
@@ -254,6 +274,7 @@ async fn run<M: Numbered>(disk: Arc<dyn Store>, seed: u64, merging: bool) {
     let weather = Weather::over(memory().await, !seed, Idempotency::KEYED);
     let run = Run::over(disk, weather, seed, merging);
     let life = run.start(1).await;
+    let listening = tokio::spawn(run.listen(&life));
     life.faults.failing.store(run.chance.below(8), Ordering::SeqCst);
     let done = AtomicBool::new(false);
     let tasks = async {
@@ -282,13 +303,14 @@ async fn run<M: Numbered>(disk: Arc<dyn Store>, seed: u64, merging: bool) {
     for own in &own {
         let there = there.get(&own.name).map(Numbered::sides);
         let expected = own.expected.as_ref().map(Numbered::sides);
-        assert_eq!(there, expected, "{own:#?}");
+        assert_eq!(there, expected, "{own:#?} {:#?}", run.story(own));
     }
     life.repo.sync().await.unwrap();
     let (client, server) = run.rows::<M>().await;
     assert_eq!(client, server);
     assert!(life.repo.status().is_settled());
     life.repo.close().await;
+    listening.await.unwrap();
 }
 
 /// How many seeds are tried, and the first of them.

@@ -46,9 +46,7 @@ async fn queued(repo: &Repository) -> usize {
 #[tokio::test]
 async fn a_write_under_one_key_goes_into_none_that_came_before_a_write_under_the_other() {
     let server = Server::default();
-    let wait = std::time::Duration::from_millis(1);
-    let merging = OutboxSettings::new().backoff(wait, 5 * wait);
-    let (repo, faults, blue) = with_a_team(&server, merging, None).await;
+    let (repo, faults, blue) = with_a_team(&server, merging(), None).await;
     let exchange = faults.gates.hold(dequeues);
     repo.outbox().resume();
     let meanwhile = async {
@@ -78,10 +76,10 @@ async fn a_write_goes_into_none_of_before_a_restart_if_the_row_was_written_under
 ) {
     let server = Server::default();
     let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
-    let wait = std::time::Duration::from_millis(1);
-    let merging = OutboxSettings::new().backoff(wait, 5 * wait);
-    let open = || builder(&server).store(Arc::clone(&disk)).outbox(merging.clone()).paused().build();
-    let repo = open().await.unwrap();
+    let builder = |store: Arc<dyn Store>| builder(&server).store(store).paused();
+    let hour = Duration::from_secs(3_600);
+    let once = OutboxSettings::new().backoff(hour, hour);
+    let repo = builder(Arc::clone(&disk)).outbox(once).build().await.unwrap();
     let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
     server.lose.store(i64::MAX, Ordering::Relaxed);
     repo.outbox().resume();
@@ -100,8 +98,7 @@ async fn a_write_goes_into_none_of_before_a_restart_if_the_row_was_written_under
     repo.close().await;
     let (store, faults) = Faulty::over(&disk, 0);
     let reading = faults.gates.hold(|call| matches!(call, Call::Outbox));
-    let builder = builder(&server).store(store).outbox(merging.clone()).paused();
-    let repo = builder.build().await.unwrap();
+    let repo = builder(store).outbox(merging()).build().await.unwrap();
     soon(reading.there.notified()).await;
     if read {
         reading.go.notify_one();
@@ -143,6 +140,30 @@ async fn nor_does_it_where_the_keys_do_not_tell_who_has_given_them() {
     settled(&repo).await;
     assert_eq!(server.rows::<Badge>().await[0].name, "cobalt", "{:?}", server.seen());
     assert_eq!(local::<Badge>(&repo).await.len(), 1);
+}
+
+// Rules: m-key-server-refs, o-coalesce-apart
+#[tokio::test]
+async fn nor_does_it_if_the_write_under_the_other_key_is_accepted_and_gone() {
+    let server = Server::default();
+    let (repo, faults, blue) = with_a_badge(&server).await;
+    let exchange = faults.gates.hold(dequeues);
+    repo.outbox().resume();
+    let meanwhile = async {
+        let given = Uuid::from_u128(17);
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Badge>(given).await.unwrap().unwrap();
+        rename(&repo, &blue, "sky").await;
+        drop(repo.delete(&came).await.unwrap());
+        while queued(&repo).await > 2 {
+            tokio::task::yield_now().await;
+        }
+        rename(&repo, &blue, "azure").await;
+        assert_eq!(queued(&repo).await, 3, "what was deleted in between is there again");
+    };
+    exchange.during(meanwhile).await;
+    settled(&repo).await;
+    let there: Vec<String> = server.rows::<Badge>().await.into_iter().map(|badge| badge.name).collect();
+    assert_eq!(there, ["azure"], "{:?}", server.seen());
 }
 
 // Rules: m-key-server-refs, o-coalesce-apart

@@ -408,6 +408,22 @@ async fn a_row_of_which_an_earlier_change_still_waits_is_pending_once_a_later_on
     Said::Parent.is_so(&repo, &server).await;
 }
 
+// Rules: m-key-server-refs, o-status
+#[tokio::test]
+async fn what_is_accepted_before_an_earlier_change_counts_as_pushed() {
+    let server = Server::default();
+    let (repo, sent) = under_both_keys(&server, Then::Accepted, Said::Parent).await;
+    let before = repo.status().last_pushed;
+    server.offline(true);
+    sent.go.notify_one();
+    while repo.outbox().list(0, 9).await.unwrap().len() > 1 || repo.status().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(repo.status().last_pushed > before);
+    server.offline(false);
+    Said::Parent.is_so(&repo, &server).await;
+}
+
 // Rules: m-key-server-refs, s-pending, c-fields
 #[rstest]
 #[tokio::test]

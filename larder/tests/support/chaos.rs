@@ -418,6 +418,8 @@ pub(crate) struct Log {
     pub(crate) written: BTreeMap<Key, Vec<Option<i64>>>,
     /// The rows that were numbered, as they were answered.
     pub(crate) numbered: BTreeMap<MutationId, PageRow>,
+    /// What has arrived of rows that the server numbers, and whatever else is told of them, to be read.
+    pub(crate) story: Vec<(Key, String)>,
     /// Which keys have requests under way.
     pub(crate) under_way: BTreeSet<Key>,
     /// Keys that had two requests under way at a time.
@@ -468,6 +470,7 @@ impl Line {
         } else {
             MutationId(Uuid::from_u128(self.weather.chance.below(u64::MAX).into()))
         };
+        let sent = mutation;
         let mutation = &self.weather.numbered(mutation)?;
         let mut applied = self.weather.server.apply(cx, &Mutation { id, ..mutation.clone() }).await?;
         if let Some(known) = self.weather.log.lock().unwrap().numbered.get(&mutation.id) {
@@ -477,6 +480,11 @@ impl Line {
         if !(keyed && known) && applied.outcome != Outcome::Missing {
             let mut log = self.weather.log.lock().unwrap();
             *log.effects.entry(mutation.id).or_default() += 1;
+            if mutation.schema.key.kind == KeyKind::Server {
+                let Mutation { operation, changed, .. } = mutation;
+                let what = format!("arrived {} {operation:?} {changed:?} of {:?}", mutation.id.0, mutation.key);
+                log.story.push((sent.key.clone(), what));
+            }
             if mutation.schema == Note::schema() {
                 let written = mutation.row.as_ref().map(|row| Note::from_row(&**row).unwrap().stars);
                 log.written.entry(mutation.key.clone()).or_default().push(written);

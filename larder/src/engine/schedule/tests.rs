@@ -135,6 +135,40 @@ fn in_one_order_what_may_be_of_a_row_that_is_being_created_is_not_marked_before_
     }
 }
 
+// Rules: o-serial, o-marked, m-key-server-refs
+#[rstest]
+#[case::waits_for_its_backoff(Answer::Failed { wait: None }, Verdict::Note, vec![])]
+#[case::is_parked(Answer::Unknowable, Verdict::Park(ParkReason::Uncertain), vec![vec![3], vec![4]])]
+#[case::is_refused(Answer::Refused, Verdict::Park(ParkReason::Refused), vec![vec![2, 3, 4]])]
+fn in_one_order_what_may_be_of_a_row_that_was_created_is_not_marked_before_its_turn(
+    #[case] answer: Answer,
+    #[case] verdict: Verdict,
+    #[case] goes: Vec<Vec<u64>>,
+) {
+    let creation = Head { gets_key: true, ..head(1, "new", KEYED) };
+    let heads = vec![creation, head(2, "new", KEYED), head(3, "17", KEYED), head(4, "18", KEYED)];
+    let (mut engine, effects) = with(Settings { serial: true, ..Settings::default() }, heads);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, answer);
+    let mut next = VecDeque::from(tell(&mut engine, at(0), Event::Settled { seq: 1, verdict }));
+    let mut marks = Vec::new();
+    while let Some(effect) = next.pop_front() {
+        match effect {
+            Effect::Mark(seqs) => {
+                next.extend(marked(&mut engine, at(0), &seqs));
+                marks.push(seqs);
+            }
+            Effect::Send { seq, .. } => next.extend(answered(&mut engine, at(0), seq, Answer::Accepted)),
+            Effect::Settle(seq, verdict) => {
+                next.extend(tell(&mut engine, at(0), Event::Settled { seq, verdict }));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(marks, goes);
+}
+
 // Rules: o-marked
 #[rstest]
 fn no_more_are_marked_than_one_commit_takes_and_each_has_its_turn(#[values(false, true)] serial: bool) {

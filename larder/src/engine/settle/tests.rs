@@ -309,3 +309,25 @@ fn what_may_have_been_sent_stays_what_it_is_when_one_before_it_is_given_up() {
     assert_eq!((entry.id, entry.base_version.as_deref()), (on_its_way.id, Some("1")));
     assert_eq!(batch.expect.len(), 2, "it is to be as it was read");
 }
+
+// Rules: s-rebase, o-discard
+#[rstest]
+#[case::what_was_sent(true)]
+#[case::and_no_other(false)]
+fn what_was_heard_stays_beside_what_was_sent_if_the_one_is_given_up_that_it_was_kept_beside(#[case] was_sent: bool) {
+    let row = shared(note("theirs", "tag"));
+    let heard = Theirs { row, version: Some("2".into()), extra: None, at: NOW };
+    let first = Entry { mark: None, theirs: Some(Box::new(heard)), ..sent() };
+    let later = Entry { mark: sent().mark.filter(|_| was_sent), ..behind() };
+    let stored = stored(Some(note("mine", "later")), 2, RowState::Pending);
+    let view = View { stored: Some(stored), earlier: Vec::new(), later: vec![later] };
+    let batch = discarded(&first, &view, NOW).unwrap();
+    let last = batch.ops.iter().rev().find_map(|op| match op {
+        Op::Revise(entry) if entry.seq == 2 => Some(&**entry),
+        _ => None,
+    });
+    let last = last.expect("there is none before it any more");
+    let beside = last.theirs.as_ref().map(|theirs| (shown(theirs.row.as_ref()), theirs.version.as_deref()));
+    let expected = was_sent.then_some((Some(note("theirs", "tag")), Some("2")));
+    assert_eq!(beside, expected);
+}

@@ -232,14 +232,19 @@ impl World {
     /// to what it deletes.
     fn waits_for(&self, seq: u64) -> Vec<u64> {
         let Head { key, tied, .. } = &self.heads[&seq];
-        // What may have been sent goes first where two queues have become one.
+        // What may have been sent goes before what never was, where two queues have become one; but past nothing that is
+        // decided about, and nothing that deletes the row.
         let parallel = !self.engine.settings.serial;
-        let marked = self.engine.window.get(seq).is_some_and(|known| known.head.marked.is_some());
-        let ahead = parallel && self.ahead.contains(&seq) && marked;
+        let marked = |seq| self.engine.window.get(seq).is_some_and(|known| known.head.marked.is_some());
+        let is_of_row = |other: &Head| self.row(other.seq) == self.row(seq);
+        let stops = |other: &Head| self.parked.contains(&other.seq) || other.tied.deletes;
+        let stopped = |other: &Head| !self.gone.contains(&other.seq) && is_of_row(other) && stops(other);
+        let ahead = parallel && self.ahead.contains(&seq) && marked(seq) && !tied.deletes;
+        let ahead = ahead && !self.heads.range(..seq).any(|(_, other)| stopped(other));
         let waits = |other: &Head| {
             let creates = other.tied.creates && tied.refers.iter().any(|(_, refers)| *refers == other.key);
             let mut named = other.tied.refers.iter().chain(&other.tied.referred);
-            let in_row = !ahead && self.row(other.seq) == self.row(seq);
+            let in_row = is_of_row(other) && !(ahead && !marked(other.seq));
             in_row || creates || (tied.deletes && named.any(|(_, named)| named == key))
         };
         self.heads.range(..seq).filter(|(_, other)| waits(other)).map(|(seq, _)| *seq).collect()

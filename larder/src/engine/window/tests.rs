@@ -16,11 +16,29 @@ impl Window {
         for (at, lane) in self.lanes.all() {
             let (head, lane) = (lane.head(), lane.entries());
             assert!(lane.iter().all(|seq| place(&self.entries[seq].head) == *at), "{at:?}: {lane:?}");
-            let sent = |seq: &&u64| self.goes_first(&self.entries[*seq]) && self.ties.is_free(**seq);
-            assert_eq!(head.as_ref(), lane.iter().find(sent).or(lane.first()), "what was sent goes first");
+            // What was sent goes before what never was, and past nothing else.
+            let stands = |seq: &&u64| self.stand(**seq, &self.entries[*seq]);
+            let first = lane.iter().find(|seq| stands(seq) != Stand::Unsent);
+            let first = first.filter(|seq| stands(seq) == Stand::Sent).or(lane.first());
+            assert_eq!(head.as_ref(), first, "{lane:?}");
             let behind: Vec<_> = lane.intersection(&busy).filter(|seq| Some(**seq) != head).collect();
             assert!(behind.iter().all(|seq| self.beside.contains(seq)), "{behind:?} of {lane:?}");
         }
+        let mut live = BTreeSet::new();
+        for (seq, tracked) in &self.entries {
+            let lane = self.lanes.get(&place(&tracked.head)).filter(|lane| lane.entries().contains(seq));
+            let turn = lane.filter(|lane| lane.head() != Some(*seq));
+            let before = turn.and_then(|lane| lane.entries().range(..seq).next_back().copied());
+            let mut waits = before.into_iter().chain(self.ties.waits(*seq));
+            if !tracked.is_stopped() && waits.all(|other| live.contains(&other)) {
+                live.insert(*seq);
+            }
+        }
+        assert_eq!(self.live, live, "what goes without a decision");
+        let heads = self.entries.values().map(|tracked| &tracked.head);
+        let created = heads.filter(|head| head.gets_key && head.may_have_been_sent()).map(|head| head.seq);
+        let created: Vec<u64> = created.collect();
+        assert_eq!(self.created.values().flatten().copied().collect::<Vec<_>>(), created);
         for (seq, tracked) in &self.entries {
             let lane = self.lanes.get(&place(&tracked.head)).filter(|lane| lane.head() == Some(*seq));
             let alone = lane.is_some_and(|lane| lane.entries().intersection(&busy).all(|other| other == seq));
@@ -78,13 +96,13 @@ fn seqs() -> impl Strategy<Value = u64> {
 fn heads() -> impl Strategy<Value = Head> {
     let kinds = [Idempotency::KEYED, Idempotency::Probe];
     let ties = (any::<bool>(), any::<bool>(), proptest::option::of(0..3_u64));
-    let marked = proptest::bool::weighted(0.2);
-    (seqs(), 0..3_u64, proptest::sample::select(kinds.to_vec()), ties, marked).prop_map(
-        |(seq, at, kind, (creates, deletes, refers), marked)| {
+    let (marked, gets_key) = (proptest::bool::weighted(0.2), proptest::bool::weighted(0.2));
+    (seqs(), 0..3_u64, proptest::sample::select(kinds.to_vec()), ties, marked, gets_key).prop_map(
+        |(seq, at, kind, (creates, deletes, refers), marked, gets_key)| {
             let refers = refers.map(|refers| ("Note", key(refers))).into_iter().collect();
             let tied = Tied { creates, deletes: deletes && !creates, refers, ..Tied::default() };
             let marked = marked.then_some(Timestamp::UNIX_EPOCH);
-            Head { tied, marked, ..head(seq, &at.to_string(), kind) }
+            Head { tied, marked, gets_key, ..head(seq, &at.to_string(), kind) }
         },
     )
 }
