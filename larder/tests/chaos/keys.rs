@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use larder::core::{Context, Datum, Field, Provider, Query, Store};
 use larder::{ErrorKind, Idempotency, Key, Model, OutboxEvent, ReadPolicy, Repository, Select, Uuid};
 use rstest::rstest;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder::core::Store;
 use larder::{OutboxSettings, Repository, Uuid};
 
 use super::*;
