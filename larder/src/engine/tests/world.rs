@@ -244,7 +244,7 @@ impl World {
         let waits = |other: &Head| {
             let creates = other.tied.creates && tied.refers.iter().any(|(_, refers)| *refers == other.key);
             let mut named = other.tied.refers.iter().chain(&other.tied.referred);
-            let in_row = is_of_row(other) && !(ahead && !marked(other.seq));
+            let in_row = is_of_row(other) && (!ahead || marked(other.seq));
             in_row || creates || (tied.deletes && named.any(|(_, named)| named == key))
         };
         self.heads.range(..seq).filter(|(_, other)| waits(other)).map(|(seq, _)| *seq).collect()
