@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use larder_core::{Key, Schema};
 
 use super::act::Acts;
-use crate::engine::{Engine, Event, Head, is_aside};
+use crate::engine::{Engine, Event, Head};
 use crate::repository::looks_temporary;
 
 /// Up to how many are looked at; of more it is taken for granted that one of them is of the row.
@@ -76,8 +76,6 @@ impl Creations {
         for seq in named {
             match engine.head(seq) {
                 Some(head) if may_be_one(head) => drop(known.seqs.insert(seq)),
-                // What has been sent once goes on being one until it is gone.
-                Some(head) if !is_aside(head.parked) => {}
                 _ => drop(known.seqs.remove(&seq)),
             }
         }

@@ -26,7 +26,6 @@ mod window;
 pub(crate) use machine::Engine;
 pub use terms::PermanentFailure;
 pub(crate) use terms::{Answer, Effect, Event, Head, Instants, Moved, Settings, Verdict};
-pub(crate) use window::is_aside;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -307,8 +307,8 @@ impl Run {
         self.out.batch.expect.push(Expect::entry(&entry));
         let under = self.with(self.under.as_ref(), &entry)?;
         let version = self.version.take();
-        // What makes the row anew is made from nothing.
-        if entry.operation != Operation::Insert {
+        // What makes the row anew is made from nothing; and what changes a row that is gone, from what that was.
+        if entry.operation != Operation::Insert && self.under.is_some() {
             entry.base.clone_from(&self.under);
         }
         if let Some(theirs) = &mut entry.theirs {

@@ -61,7 +61,7 @@ fn place(head: &Head) -> Place {
 }
 
 /// True if it is a dead letter that stops nothing: it is in no lane.
-pub(crate) fn is_aside(parked: Option<ParkReason>) -> bool {
+pub(super) fn is_aside(parked: Option<ParkReason>) -> bool {
     matches!(parked, Some(ParkReason::Reverted | ParkReason::Refused))
 }
 

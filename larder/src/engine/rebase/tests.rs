@@ -568,6 +568,11 @@ fn what_may_have_been_sent_is_not_altered_by_what_came_of_a_later_one(
     assert_eq!(left(&rebased), (Some(note("mine", "later")), 1));
     assert_eq!(meta(&rebased).sync.state, row_state);
     assert_eq!(rebased.batch.expect.len(), 2, "it is to be as it was read");
+    let start = answered(&accepted, note("base", "later"));
+    let gone = run(&row, vec![first.clone()], theirs(None), start).unwrap();
+    let entry = revised(&gone, 1);
+    is_the_same(entry, &first);
+    assert_eq!(shown(entry.base.as_ref()), Some(note("base", "tag")), "it changes what was there");
     let mut unaltered = first.clone();
     say_no_more(&mut unaltered, &accepted).unwrap();
     is_the_same(&unaltered, &first);
