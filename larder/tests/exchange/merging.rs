@@ -35,6 +35,12 @@ async fn badge(repo: &Repository, name: &str) -> Arc<Badge> {
     repo.upsert(&badge).await.unwrap().into_row()
 }
 
+/// The badge under the key that the server has given.
+async fn pulled(repo: &Repository) -> Arc<Badge> {
+    let given = Uuid::from_u128(17);
+    repo.reading(ReadPolicy::RemoteOnly).find::<Badge>(given).await.unwrap().unwrap()
+}
+
 async fn rename(repo: &Repository, badge: &Badge, name: &str) {
     drop(repo.update(badge, |badge| badge.name = name.into()).await.unwrap());
 }
@@ -124,8 +130,7 @@ async fn nor_does_it_where_the_keys_do_not_tell_who_has_given_them() {
     let exchange = faults.gates.hold(dequeues);
     repo.outbox().resume();
     let meanwhile = async {
-        let given = Uuid::from_u128(17);
-        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Badge>(given).await.unwrap().unwrap();
+        let came = pulled(&repo).await;
         repo.outbox().pause();
         for (badge, name) in [(&came, "sky"), (&blue, "azure"), (&came, "navy"), (&blue, "cyan")] {
             rename(&repo, badge, name).await;
@@ -151,8 +156,7 @@ async fn nor_does_it_if_the_write_under_the_other_key_is_accepted_and_gone() {
     let exchange = faults.gates.hold(dequeues);
     repo.outbox().resume();
     let meanwhile = async {
-        let given = Uuid::from_u128(17);
-        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Badge>(given).await.unwrap().unwrap();
+        let came = pulled(&repo).await;
         rename(&repo, &blue, "sky").await;
         drop(repo.delete(&came).await.unwrap());
         while queued(&repo).await > 2 {
