@@ -386,3 +386,31 @@ fn what_is_found_to_have_the_given_key_as_it_is_marked_waits_for_what_is_on_its_
     let next = tell(&mut engine, at(0), Event::Settled { seq: 3, verdict: Verdict::Accept });
     assert_eq!(next, [Effect::Mark(vec![2])]);
 }
+
+// Rules: m-key-server-refs, o-lanes
+#[test]
+fn what_may_have_been_sent_does_not_overtake_what_may_have_been_sent_before_though_that_waits_for_another_row() {
+    let was_sent = |head: Head| Head { marked: Some(at(0).wall), ..head };
+    // The row that the first one refers to is to be made anew.
+    let heads = vec![creating(team(1, "a")), was_sent(refers(2, "17", "a")), was_sent(head(3, "17", KEYED))];
+    let (mut engine, effects) = loaded(at(0), heads);
+    assert_eq!(effects, [Effect::Mark(vec![1])]);
+    sent(&mut engine, 1);
+    answered(&mut engine, at(0), 1, Answer::Accepted);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept });
+    assert_eq!(next, [Effect::Send { seq: 2, repeated: true }]);
+}
+
+// Rules: m-key-server-refs, o-serial, o-marked
+#[test]
+fn in_one_order_what_is_to_be_made_anew_counts_as_a_creation_once_it_is_marked() {
+    let heads = vec![head(1, "new", KEYED), head(2, "other", KEYED), head(3, "17", KEYED)];
+    let (mut engine, _) = with(Settings { serial: true, marks: 1, ..Settings::default() }, heads);
+    // The row is gone over there: what changed it makes it anew.
+    let anew = Head { gets_key: true, ..head(1, "new", KEYED) };
+    rebased(&mut engine, anew);
+    assert_eq!(marked(&mut engine, at(0), &[1]), [Effect::Send { seq: 1, repeated: false }]);
+    answered(&mut engine, at(0), 1, BROKEN);
+    let next = tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Note });
+    assert_eq!(next, [], "neither of the others is marked before its turn");
+}
