@@ -220,9 +220,26 @@ mod tests {
             followed.tell(event);
             assert_eq!(followed.creations.known(), Some((left..=7).collect()));
         }
-        followed.tell(Event::Wiped(1));
-        assert!(!followed.creations.are_none(), "what was salvaged is read once more");
-        followed.load(vec![]);
+        for event in [Event::Wiped(1), Event::Loaded { heads: vec![], last: 0, more: true, wipes: 2 }] {
+            followed.tell(event);
+            assert!(followed.creations.known().is_none(), "what was salvaged is read once more");
+            followed.creations.read_all();
+            assert!(followed.creations.are_none());
+        }
+    }
+
+    // Rules: o-coalesce-apart
+    #[test]
+    fn what_goes_with_another_is_forgotten_with_it_if_there_are_many() {
+        let sent = |head: Head| Head { marked: Some(Timestamp::UNIX_EPOCH), ..head };
+        let id = creation(1).id;
+        let mut heads: Vec<Head> = (1..=300).map(|seq| sent(creation(seq))).collect();
+        heads[0].tied.carries = Some(id);
+        heads[1..].iter_mut().for_each(|head| head.tied.carrier = Some(id));
+        let mut followed = Followed::new();
+        followed.load(heads);
+        assert_eq!(followed.creations.known(), None, "they are too many");
+        followed.tell(Event::Settled { seq: 1, verdict: Verdict::Accept });
         assert!(followed.creations.are_none());
     }
 }

@@ -596,3 +596,23 @@ fn what_is_heard_waits_for_what_may_have_been_sent_unless_that_waits_itself(#[ca
     is_the_same(revised(&rebased, 2), &sent);
     assert_eq!(left(&rebased), (Some(note("mine", "later")), 2));
 }
+
+// Rules: c-again, o-coalesce-sent
+#[rstest]
+#[case::refused(refused(9), "theirs")]
+#[case::settled(Start::Settled { id: MutationId(Uuid::from_u128(9)), outcome: Outcome::Mine, before: 0 }, "tag")]
+fn what_was_sent_and_is_decided_about_goes_on_as_another_one_of_which_nothing_was_sent(
+    #[case] start: Start,
+    #[case] tag: &str,
+) {
+    let [first, later] = both([true, true], [EntryState::Ready; 2]);
+    let there = theirs(Some(note("base", "theirs")));
+    let row = stored(note("mine", "later"), 2);
+    let rebased = run(&row, vec![first, later.clone()], there, start).unwrap();
+    let goes = revised(&rebased, 1);
+    assert_eq!((goes.id.0, goes.mark), (Uuid::from_u128(9), None));
+    assert_eq!(shown(goes.row.as_ref()), Some(note("mine", tag)));
+    // What comes after it may have been sent as well, and is what it was.
+    is_the_same(revised(&rebased, 2), &later);
+    assert_eq!(left(&rebased), (Some(note("mine", "later")), 2));
+}

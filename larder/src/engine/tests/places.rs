@@ -414,3 +414,34 @@ fn in_one_order_what_is_to_be_made_anew_counts_as_a_creation_once_it_is_marked()
     let next = tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Note });
     assert_eq!(next, [], "neither of the others is marked before its turn");
 }
+
+// Rules: m-key-server-refs, o-serial, o-marked
+#[test]
+fn in_one_order_a_creation_that_goes_once_more_counts_as_one_though_its_mark_is_gone() {
+    let creation = Head { gets_key: true, ..head(1, "new", Idempotency::AtMostOnce) };
+    let (mut engine, _) = with(Settings { serial: true, ..Settings::default() }, vec![creation]);
+    sent(&mut engine, 1);
+    tell(&mut engine, at(0), Event::Pause);
+    let verdict = Verdict::Park(ParkReason::Uncertain);
+    assert_eq!(answered(&mut engine, at(0), 1, LOST), [Effect::Settle(1, verdict)]);
+    assert_eq!(tell(&mut engine, at(0), Event::Settled { seq: 1, verdict }), []);
+    assert_eq!(tell(&mut engine, at(0), Event::Retried(1)), []);
+    // The row has come by a pull, and was written again.
+    tell(&mut engine, at(0), Event::Stored);
+    let heads = vec![head(2, "17", KEYED)];
+    assert_eq!(tell(&mut engine, at(0), Event::Loaded { heads, last: 2, more: false, wipes: 0 }), []);
+    assert_eq!(resumed(&mut engine), [Effect::Mark(vec![1])]);
+}
+
+// Rules: m-key-server-refs, o-lanes, o-status
+#[test]
+fn what_was_sent_is_blocked_no_more_once_nothing_that_comes_before_it_waits_for_a_decision() {
+    let stopped = creating(parked(team(1, "a"), ParkReason::Rejected));
+    let was_sent = Head { marked: Some(at(0).wall), ..head(4, "17", KEYED) };
+    let heads = vec![stopped, parked(head(2, "17", KEYED), ParkReason::Rejected), refers(3, "17", "a"), was_sent];
+    let (mut engine, effects) = loaded(at(0), heads);
+    assert_eq!((effects, engine.counts().blocked), (vec![], 2));
+    // It goes before the second, which was never sent; the third waits for the first.
+    assert_eq!(tell(&mut engine, at(0), Event::Retried(2)), [Effect::Send { seq: 4, repeated: true }]);
+    assert_eq!(engine.counts().blocked, 1);
+}
