@@ -556,7 +556,8 @@ fn what_may_have_been_sent_is_not_altered_by_what_came_of_a_later_one(
     #[case] state: EntryState,
     #[case] row_state: RowState,
 ) {
-    let [first, accepted] = both([true, true], [state, EntryState::Ready]);
+    let [mut first, accepted] = both([true, true], [state, EntryState::Ready]);
+    first.theirs = Some(Box::new(Theirs { version: Some("1".into()), ..theirs(Some(note("base", "before"))) }));
     let mut row = stored(note("mine", "later"), 2);
     row.meta.sync.state = row_state;
     let start = answered(&accepted, note("base", "later"));
@@ -565,6 +566,8 @@ fn what_may_have_been_sent_is_not_altered_by_what_came_of_a_later_one(
     let entry = revised(&rebased, 1);
     is_the_same(entry, &first);
     assert_eq!((shown(entry.base.as_ref()), entry.prev), (Some(note("elsewhere", "later")), 0));
+    let newest = entry.theirs.as_ref().map(|theirs| (shown(theirs.row.as_ref()), theirs.version.as_deref()));
+    assert_eq!(newest, Some((Some(note("elsewhere", "later")), Some("2"))), "what is decided is about this");
     assert_eq!(left(&rebased), (Some(note("mine", "later")), 1));
     assert_eq!(meta(&rebased).sync.state, row_state);
     assert_eq!(rebased.batch.expect.len(), 2, "it is to be as it was read");
