@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::poll;
 use larder::core::Context;
 use larder::core::runtime::BoxFuture;
-use larder::{Connectivity, ErrorKind, OutboxSettings, Repository, RowState};
+use larder::{Connectivity, ErrorKind, OutboxSettings, Pushed, Repository, RowState};
 use rstest::rstest;
 use support::chaos::memory;
 use support::clock::{Clock, rest};
@@ -52,6 +52,22 @@ async fn when_something_was_pushed_or_pulled_last_is_told_until_it_happens_again
     assert!(pulled.is_some());
     drained(&repo).await;
     assert_eq!((repo.status().last_pushed, repo.status().last_pulled), (pushed, pulled));
+}
+
+// Rules: o-status
+#[tokio::test]
+async fn what_the_remote_turns_out_to_have_anyway_was_not_pushed() {
+    let net = Switches::new();
+    let repo = serial(&net).await;
+    repo.upsert(&note("1", "", 0)).await.unwrap().accepted().await.unwrap();
+    until(|| repo.status().last_pushed.is_some()).await;
+    let pushed = repo.status().last_pushed;
+    repo.outbox().pause();
+    drop(repo.update(&note("1", "", 0), |note| note.stars = 1).await.unwrap());
+    assert_eq!(repo.status().pending, 1);
+    repo.pushed(Pushed::rows([note("1", "", 1)])).await.unwrap();
+    until(|| repo.status().pending == 0).await;
+    assert_eq!(repo.status().last_pushed, pushed);
 }
 
 // Rules: o-pause, o-status
