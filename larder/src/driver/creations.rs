@@ -186,7 +186,10 @@ mod tests {
     #[test]
     fn they_are_looked_at_once_all_have_been_read_and_if_they_are_not_too_many() {
         let mut followed = Followed::new();
-        assert!(!followed.creations.are_none() && followed.creations.known().is_none(), "there may be others");
+        assert!(
+            !followed.creations.are_none() && followed.creations.known().is_none(),
+            "there may be others"
+        );
         let sent = |head: Head| Head { marked: Some(Timestamp::UNIX_EPOCH), ..head };
         followed.load(vec![creation(1), sent(Head { gets_key: false, ..creation(2) })]);
         assert!(followed.creations.are_none(), "nothing that was sent creates anything");

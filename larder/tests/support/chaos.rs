@@ -482,7 +482,8 @@ impl Line {
             *log.effects.entry(mutation.id).or_default() += 1;
             if mutation.schema.key.kind == KeyKind::Server {
                 let Mutation { operation, changed, .. } = mutation;
-                let what = format!("arrived {} {operation:?} {changed:?} of {:?}", mutation.id.0, mutation.key);
+                let what =
+                    format!("arrived {} {operation:?} {changed:?} of {:?}", mutation.id.0, mutation.key);
                 log.story.push((sent.key.clone(), what));
             }
             if mutation.schema == Note::schema() {

@@ -314,7 +314,9 @@ fn what_may_have_been_sent_stays_what_it_is_when_one_before_it_is_given_up() {
 #[rstest]
 #[case::what_was_sent(true)]
 #[case::and_no_other(false)]
-fn what_was_heard_stays_beside_what_was_sent_if_the_one_is_given_up_that_it_was_kept_beside(#[case] was_sent: bool) {
+fn what_was_heard_stays_beside_what_was_sent_if_the_one_is_given_up_that_it_was_kept_beside(
+    #[case] was_sent: bool,
+) {
     let row = shared(note("theirs", "tag"));
     let heard = Theirs { row, version: Some("2".into()), extra: None, at: NOW };
     let first = Entry { mark: None, theirs: Some(Box::new(heard)), ..sent() };

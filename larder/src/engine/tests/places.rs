@@ -389,7 +389,8 @@ fn what_is_found_to_have_the_given_key_as_it_is_marked_waits_for_what_is_on_its_
 
 // Rules: m-key-server-refs, o-lanes
 #[test]
-fn what_may_have_been_sent_does_not_overtake_what_may_have_been_sent_before_though_that_waits_for_another_row() {
+fn what_may_have_been_sent_does_not_overtake_what_may_have_been_sent_before_though_that_waits_for_another_row()
+ {
     let was_sent = |head: Head| Head { marked: Some(at(0).wall), ..head };
     // The row that the first one refers to is to be made anew.
     let heads = vec![creating(team(1, "a")), was_sent(refers(2, "17", "a")), was_sent(head(3, "17", KEYED))];
@@ -438,7 +439,8 @@ fn in_one_order_a_creation_that_goes_once_more_counts_as_one_though_its_mark_is_
 fn what_was_sent_is_blocked_no_more_once_nothing_that_comes_before_it_waits_for_a_decision() {
     let stopped = creating(parked(team(1, "a"), ParkReason::Rejected));
     let was_sent = Head { marked: Some(at(0).wall), ..head(4, "17", KEYED) };
-    let heads = vec![stopped, parked(head(2, "17", KEYED), ParkReason::Rejected), refers(3, "17", "a"), was_sent];
+    let heads =
+        vec![stopped, parked(head(2, "17", KEYED), ParkReason::Rejected), refers(3, "17", "a"), was_sent];
     let (mut engine, effects) = loaded(at(0), heads);
     assert_eq!((effects, engine.counts().blocked), (vec![], 2));
     // It goes before the second, which was never sent; the third waits for the first.
