@@ -1,10 +1,17 @@
 //! What the remote has accepted last of rows whose keys it gives: one of them may have been made by a creation whose answer is
-//! still to come, under whose temporary key something earlier is queued.
+//! still to come, under whose temporary key something earlier is queued. While there may be such a creation it is noted in the
+//! store as well, for that answer may come after a restart.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use larder_core::{Entry, FieldSet, Key, KeyKind, Operation, Schema};
+use larder_core::{
+    Batch, Context, Entry, ErrorKind, FieldSet, Key, KeyKind, Op, Operation, Result, Schema, Store,
+};
+use serde::{Deserialize, Serialize};
+
+use super::act::Acts;
+use crate::engine::rebase::{Ended, Rebased};
 
 /// How many changes are remembered.
 const KEPT: usize = 1_024;
@@ -30,37 +37,82 @@ struct Change {
     fields: Option<FieldSet>,
 }
 
+/// A change as it is noted in the store, whatever version of the model comes to read it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Noted {
+    model: String,
+    key: Key,
+    seq: u64,
+    account: Option<String>,
+    fields: Option<Vec<String>>,
+}
+
+/// Where a change is noted: over one that is older by so many mutations.
+fn scope(seq: u64) -> String {
+    format!("accepted/{}", seq % KEPT as u64)
+}
+
 impl Accepted {
+    /// What was noted in the store. Where nothing is queued, it has served.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub(crate) async fn load(store: &dyn Store, schemas: &[&'static Schema]) -> Result<Self> {
+        let (accepted, cx) = (Self::default(), Context::new());
+        if store.outbox_counts(&cx).await?.entries == 0 {
+            return Ok(accepted);
+        }
+        let mut found = Vec::new();
+        for at in 0..KEPT as u64 {
+            let noted = match store.cursor(&cx, &scope(at)).await {
+                Ok(None) => continue,
+                Ok(Some(noted)) => serde_json::from_str::<Noted>(&noted).map_err(|error| error.to_string()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => Err(error.to_string()),
+                Err(error) => return Err(error),
+            };
+            match noted {
+                Ok(noted) => found.push(noted),
+                Err(error) => {
+                    tracing::warn!(%error, "which change the remote has accepted can't be read: it is not known");
+                }
+            }
+        }
+        found.sort_by_key(|noted| noted.seq);
+        let mut last = accepted.lock();
+        for Noted { model, key, seq, account, fields } in found {
+            // One that is not registered any more has no rows.
+            let Some(schema) = schemas.iter().find(|schema| schema.model == model) else { continue };
+            let at = |name: &String| schema.fields.iter().position(|field| field.name == name);
+            let fields = fields.map(|names| names.iter().filter_map(at).collect());
+            last.add((schema.model, key), Change { seq, account: account.map(Into::into), fields });
+        }
+        drop(last);
+        Ok(accepted)
+    }
+
     /// The remote has accepted `entry`, and given its row the key `given`.
     pub(super) fn note(&self, entry: &Entry, given: Option<&Key>) {
-        let Entry { schema, seq, .. } = *entry;
-        if schema.key.kind != KeyKind::Server {
-            return;
+        if let Some(place) = self.place(entry, given) {
+            let fields = entry.row.as_ref().map(|_| entry.changed.clone());
+            self.lock().add(place, Change { seq: entry.seq, account: entry.account.clone(), fields });
         }
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (schema.model, entry.key.clone());
-        let again = entry.operation == Operation::Insert;
+    }
+
+    /// The row of which a change that is accepted is remembered.
+    fn place(&self, entry: &Entry, given: Option<&Key>) -> Option<Place> {
+        let Schema { model, key, .. } = entry.schema;
+        let place = (*model, entry.key.clone());
         // A row that nobody has deleted is created once, and nothing was accepted of it before.
-        if again && !last.rows.contains_key(&place) {
-            return;
+        let again = entry.operation == Operation::Insert;
+        if key.kind != KeyKind::Server || again && !self.lock().rows.contains_key(&place) {
+            return None;
         }
-        let place = (schema.model, given.cloned().unwrap_or(place.1));
-        let changes = last.rows.entry(place.clone()).or_default();
-        // What can't be made durable is tried again.
-        if changes.iter().any(|change| change.seq == seq) {
-            return;
-        }
-        let fields = entry.row.as_ref().map(|_| entry.changed.clone());
-        changes.push(Change { seq, account: entry.account.clone(), fields });
-        last.order.push_back(place);
-        if last.order.len() > KEPT {
-            last.forget();
-        }
+        Some((model, given.cloned().unwrap_or(place.1)))
     }
 
     /// The rows of a model of which something was accepted that was queued after `seq`.
     pub(crate) fn after(&self, schema: &Schema, seq: u64) -> Vec<Key> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.lock();
         let is_later = |changes: &[Change]| changes.iter().any(|change| change.seq > seq);
         let rows =
             last.rows.iter().filter(|((model, _), changes)| *model == schema.model && is_later(changes));
@@ -88,13 +140,59 @@ impl Accepted {
     }
 
     fn of<T: Default>(&self, schema: &Schema, key: &Key, what: impl FnOnce(&[Change]) -> Option<T>) -> T {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.lock();
         let changes = last.rows.get(&(schema.model, key.clone()));
         changes.and_then(|changes| what(changes)).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Last> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Acts {
+    /// Notes with `batch` what has to be known after a restart of `entry`, which the remote has accepted, and whose row it has
+    /// given the key `given`.
+    pub(super) fn note_accepted(&self, batch: &mut Batch, entry: &Entry, given: Option<&Key>) {
+        if self.creations.are_none() {
+            return;
+        }
+        let Some((_, key)) = self.accepted.place(entry, given) else { return };
+        let name = |at: usize| entry.schema.fields.get(at).map(|field| field.name.to_owned());
+        let noted = Noted {
+            model: entry.schema.model.to_owned(),
+            key,
+            seq: entry.seq,
+            account: entry.account.as_deref().map(str::to_owned),
+            fields: entry.row.as_ref().map(|_| entry.changed.iter().filter_map(name).collect()),
+        };
+        // Keys that were stored can be written down.
+        let value = serde_json::to_string(&noted).ok();
+        batch.ops.push(Op::Cursor { scope: scope(entry.seq), value });
+    }
+
+    /// The same of all that the remote turned out to have.
+    pub(super) fn note_done(&self, rebased: &mut Rebased) {
+        for (entry, _) in rebased.ended.iter().filter(|(_, ended)| *ended == Ended::Done) {
+            self.note_accepted(&mut rebased.batch, entry, None);
+        }
     }
 }
 
 impl Last {
+    fn add(&mut self, place: Place, change: Change) {
+        let changes = self.rows.entry(place.clone()).or_default();
+        // What can't be made durable is tried again.
+        if changes.iter().any(|known| known.seq == change.seq) {
+            return;
+        }
+        changes.push(change);
+        self.order.push_back(place);
+        if self.order.len() > KEPT {
+            self.forget();
+        }
+    }
+
     /// Forgets the one that was accepted first.
     fn forget(&mut self) {
         let Some(place) = self.order.pop_front() else { return };

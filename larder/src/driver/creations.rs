@@ -37,7 +37,7 @@ pub(super) struct Changed {
 
 impl Changed {
     pub(super) fn by(engine: &Engine, event: &Event) -> Self {
-        let named = match event {
+        let named: Vec<u64> = match event {
             Event::Loaded { heads, wipes, .. } => {
                 let read = heads.iter().filter(|head| may_be_one(head)).map(|head| head.seq).collect();
                 return Self { read, wiped: *wipes > engine.wipes(), ..Self::default() };
@@ -53,7 +53,8 @@ impl Changed {
             }
             _ => Vec::new(),
         };
-        Self { named, ..Self::default() }
+        let carried: Vec<u64> = named.iter().flat_map(|seq| engine.carried(*seq)).collect();
+        Self { named: [named, carried].concat(), ..Self::default() }
     }
 }
 
@@ -78,10 +79,6 @@ impl Creations {
                 Some(head) if may_be_one(head) => drop(known.seqs.insert(seq)),
                 _ => drop(known.seqs.remove(&seq)),
             }
-        }
-        // Others may have gone with one of these.
-        if known.seqs.len() > LOOK {
-            known.seqs.retain(|seq| !engine.is_gone(*seq));
         }
     }
 
@@ -233,7 +230,7 @@ mod tests {
 
     // Rules: o-coalesce-apart
     #[test]
-    fn what_goes_with_another_is_forgotten_with_it_if_there_are_many() {
+    fn what_goes_with_another_is_forgotten_with_it() {
         let sent = |head: Head| Head { marked: Some(Timestamp::UNIX_EPOCH), ..head };
         let id = creation(1).id;
         let mut heads: Vec<Head> = (1..=300).map(|seq| sent(creation(seq))).collect();

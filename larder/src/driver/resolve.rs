@@ -77,6 +77,7 @@ impl Acts {
             if let Some(rebased) = &mut rebased {
                 self.rebase_carried(rebased, entry, Some(heard)).await?;
                 self.regroup(rebased).await?;
+                self.note_done(rebased);
             }
             Ok(rebased)
         };
@@ -195,6 +196,7 @@ impl Acts {
         let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
         if let Some(rebased) = &mut rebased {
             self.regroup(rebased).await?;
+            self.note_done(rebased);
         }
         Ok(rebased)
     }
@@ -206,6 +208,9 @@ impl Acts {
             self.fates.rename(former, id);
         }
         for (entry, ended) in &rebased.ended {
+            if *ended == Ended::Done {
+                self.accepted.note(entry, None);
+            }
             let fate = match ended {
                 // Whoever waits for what has become one with a deletion has the fate of that.
                 Ended::Done | Ended::Covered => Fate::Accepted(None),
@@ -301,6 +306,7 @@ impl Acts {
             let Some(mut rebased) = rebased(rebase, self.resolvers.of(schema))? else { continue };
             self.rebase_carried(&mut rebased, &entry, None).await?;
             self.regroup(&mut rebased).await?;
+            self.note_done(&mut rebased);
             let mut batch = std::mem::take(&mut rebased.batch);
             batch.expect.append(&mut relied_on);
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {

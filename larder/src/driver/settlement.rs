@@ -310,7 +310,7 @@ impl Acts {
         decision.given.clone_from(&given);
         self.accepted.note(entry, given.as_ref());
         let mut covered = self.covered(entry, &mut decision.gone).await?;
-        let mut settlement: Settlement = match (stored, row, given) {
+        let mut settlement: Settlement = match (stored, row, given.clone()) {
             (Some(stored), Some(row), Some(key)) => {
                 let mut key_alone = None;
                 if decision.key_alone {
@@ -338,6 +338,7 @@ impl Acts {
                 }
             },
         };
+        self.note_accepted(&mut settlement.batch, entry, given.as_ref());
         settlement.batch.expect.append(&mut covered.batch.expect);
         settlement.batch.ops.append(&mut covered.batch.ops);
         settlement.brought = self.accept_nested(&mut settlement.batch, entry, row, now).await?;

@@ -538,11 +538,6 @@ impl Engine {
         self.window.busy().contains(&seq)
     }
 
-    /// True if the entry is gone, for the engine would look at it: all up to here has been read.
-    pub(crate) fn is_gone(&self, seq: u64) -> bool {
-        seq <= self.loaded && !self.tracks(seq)
-    }
-
     /// The entry of the same row that comes after `seq`, as far as it is loaded.
     pub(crate) fn follower(&self, seq: u64) -> Option<u64> {
         self.window.follower(seq)

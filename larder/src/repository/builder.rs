@@ -278,7 +278,7 @@ impl Builder {
                     answers: Mutex::default(),
                     heard: Mutex::default(),
                     written: driver::again::Written::default(),
-                    accepted: driver::accepted::Accepted::default(),
+                    accepted: driver::accepted::Accepted::load(&*store, &schemas).await?,
                     creations: driver::creations::Creations::default(),
                     recent: driver::Recent::default(),
                     beside: Mutex::default(),

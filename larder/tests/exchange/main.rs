@@ -15,6 +15,7 @@ mod merging;
 mod naming;
 mod natural;
 mod races;
+mod restarts;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
