@@ -1,10 +1,45 @@
 //! The process is killed before the answer that gives a row its key is stored; the row was changed under both keys by then.
 
+use larder::Repository;
 use larder::core::Store;
 
 use super::*;
 use crate::races::settings;
-use crate::support::gates::dequeues;
+use crate::support::chaos::Faults;
+use crate::support::gates::{Held, dequeues};
+
+/// A team whose creation the server has accepted, which is not stored yet, and which has come by a pull.
+struct Created {
+    repo: Repository,
+    disk: Arc<dyn Store>,
+    faults: Arc<Faults>,
+    exchange: Arc<Held>,
+    /// Under its temporary key.
+    blue: Arc<Team>,
+    /// Under the given one.
+    came: Arc<Team>,
+}
+
+impl Created {
+    async fn at(server: &Server) -> Self {
+        let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
+        let (store, faults) = Faulty::over(&disk, 0);
+        let repo = builder(server).store(store).outbox(settings()).build().await.unwrap();
+        let exchange = faults.gates.hold(dequeues);
+        let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
+        soon(exchange.there.notified()).await;
+        let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+        Self { repo, disk, faults, exchange, blue, came }
+    }
+
+    /// The process is killed, and started again.
+    async fn killed(self, server: &Server) -> Repository {
+        self.faults.dead.store(true, Ordering::Relaxed);
+        drop(self.repo);
+        let store = Faulty::over(&self.disk, 0).0;
+        builder(server).store(store).outbox(settings()).build().await.unwrap()
+    }
+}
 
 /// What is accepted under the given key.
 #[derive(Clone, Copy, Debug)]
@@ -24,32 +59,23 @@ async fn what_was_accepted_under_the_given_key_stands_though_what_was_queued_bef
 ) {
     let server = Server::default();
     server.unversioned.store(unversioned, Ordering::Relaxed);
-    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
-    let builder = |store: Arc<dyn Store>| builder(&server).store(store).outbox(settings());
-    let (store, faults) = Faulty::over(&disk, 0);
-    let repo = builder(store).build().await.unwrap();
-    let exchange = faults.gates.hold(dequeues);
-    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().into_row();
-    soon(exchange.there.notified()).await;
-    let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
+    let created = Created::at(&server).await;
+    let Created { repo, blue, came, .. } = &created;
     if named {
-        drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
+        drop(repo.update(blue, |team| team.name = "sky".into()).await.unwrap());
     }
     match said {
         Said::Name => {
-            let renamed = repo.update(&came, |team| team.name = "azure".into()).await.unwrap();
+            let renamed = repo.update(came, |team| team.name = "azure".into()).await.unwrap();
             drop(renamed.accepted().await.unwrap());
         }
         Said::Parent => {
-            let moved = repo.update(&came, |team| team.parent = Some(One::to(17))).await.unwrap();
+            let moved = repo.update(came, |team| team.parent = Some(One::to(17))).await.unwrap();
             drop(moved.accepted().await.unwrap());
         }
-        Said::Deletion => drop(repo.delete(&came).await.unwrap().accepted().await.unwrap()),
+        Said::Deletion => drop(repo.delete(came).await.unwrap().accepted().await.unwrap()),
     }
-    faults.dead.store(true, Ordering::Relaxed);
-    drop(repo);
-
-    let repo = builder(Faulty::over(&disk, 0).0).build().await.unwrap();
+    let repo = created.killed(&server).await;
     settled(&repo).await;
     at_peace(&repo, &server).await;
     let rows = server.rows::<Team>().await;
@@ -60,4 +86,30 @@ async fn what_was_accepted_under_the_given_key_stands_though_what_was_queued_bef
         Said::Deletion => &[],
     };
     assert_eq!(rows, expected, "{:?}", server.seen());
+}
+
+// Rules: m-key-server-refs, o-order
+#[rstest]
+#[tokio::test]
+async fn a_change_that_the_server_has_anyway_is_the_last_one_as_well(#[values(false, true)] killed: bool) {
+    let server = Server::default();
+    let created = Created::at(&server).await;
+    let Created { repo, blue, came, .. } = &created;
+    repo.outbox().pause();
+    for (team, name) in [(blue, "sky"), (came, "azure")] {
+        drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
+    }
+    server.elsewhere(&Team { name: "azure".into(), ..Team::clone(came) }).await;
+    let _ = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap();
+    assert_eq!(repo.outbox().len().await.unwrap(), 2, "nobody has to be told");
+    let repo = if killed {
+        created.killed(&server).await
+    } else {
+        created.exchange.go.notify_one();
+        created.repo
+    };
+    repo.outbox().resume();
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
 }
