@@ -1,7 +1,7 @@
 //! Rows that were changed here and at the remote: what is queued for them is put on what the remote has now.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use larder_core::conflict::Outcome;
 use larder_core::{
@@ -157,6 +157,45 @@ impl Acts {
             rebased.ended.push((entry.clone(), Ended::Done));
         }
         Ok(rebased)
+    }
+
+    /// Puts what comes before an entry that the remote has not accepted, and was never sent itself, on what was heard of the row
+    /// while that was on its way. `true` if something is to be put so, which needs `marking`, and is if `alone` says that it
+    /// is held.
+    pub(super) async fn catch_up(
+        &self,
+        entry: &Entry,
+        stored: Option<&StoredRow>,
+        alone: bool,
+    ) -> Result<bool> {
+        let Some(stored) = stored else { return Ok(false) };
+        let mut queue = self.earlier(entry).await?;
+        let first = queue.first().filter(|first| first.mark.is_none() && first.state == EntryState::Ready);
+        let Some(theirs) = first.and_then(|first| first.theirs.as_deref().cloned()) else { return Ok(false) };
+        queue.push(entry.clone());
+        queue.extend(self.later(entry, stored).await?);
+        let (schema, key, start) = (entry.schema, &entry.key, Start::Answered(entry.seq));
+        let now = self.runtime.now();
+        let rebase = Rebase { schema, key, stored, queue, theirs, start, held: false, now };
+        let mut rebased = match rebased(rebase, self.resolvers.of(schema)) {
+            Ok(Some(rebased)) => rebased,
+            Ok(None) => return Ok(false),
+            Err(error) if is_unfit(&error) => {
+                tracing::warn!(seq = entry.seq, %error, "what was heard meanwhile can't be used: earlier changes go as they are");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        if alone {
+            self.regroup(&mut rebased).await?;
+            self.note_done(&mut rebased);
+            let batch = std::mem::take(&mut rebased.batch);
+            if let CommitOutcome::Committed(_) = self.commit(batch).await? {
+                let moved = self.tell(&rebased);
+                self.beside.lock().unwrap_or_else(PoisonError::into_inner).push(moved);
+            }
+        }
+        Ok(true)
     }
 
     /// What the remote has of the row of an entry.

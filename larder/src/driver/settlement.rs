@@ -256,6 +256,11 @@ impl Acts {
         if decision.verdict == Verdict::Park(ParkReason::Conflict) {
             decision.dispute(entry);
         }
+        let is_held_no_more =
+            matches!(decision.verdict, Verdict::Park(_) | Verdict::Resolve | Verdict::Unmark);
+        if is_held_no_more && self.catch_up(entry, stored, alone).await? {
+            return Ok(None);
+        }
         let failure = |decision: &Decision| decision.error().map(|error| Failure::of(error, now));
         let until = decision.until;
         Ok(Some(match decision.verdict {

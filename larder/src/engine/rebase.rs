@@ -37,6 +37,8 @@ pub(crate) struct Rebase<'a> {
 pub(crate) enum Start {
     /// Nothing but what stands in it.
     Heard,
+    /// The same; but one behind it that was on its way, by its sequence number, is so no more, and was not accepted.
+    Answered(u64),
     /// It was refused for what the remote has now: it goes on under this identity. `before` is the entry of the row before it,
     /// 0 if there is none.
     Refused { id: MutationId, failure: Option<Failure>, before: u64 },
@@ -82,9 +84,15 @@ fn is_frozen(entry: &Entry) -> bool {
 pub(crate) fn rebased(rebase: Rebase<'_>, resolver: &dyn Resolve) -> Result<Option<Rebased>> {
     let Rebase { schema, key, stored, .. } = rebase;
     let expect = Expect::Row { schema, key: key.clone(), revision: stored.meta.revision };
-    if let (Start::Heard, Some(first)) = (&rebase.start, rebase.queue.first()) {
+    let heard = match rebase.start {
+        Start::Heard => Some(0),
+        Start::Answered(seq) => Some(seq),
+        _ => None,
+    };
+    if let (Some(answered), Some(first)) = (heard, rebase.queue.first()) {
         // Where two queues have become one, what was sent may come later, and goes first; unless it waits for a decision.
-        let goes = |entry: &Entry| entry.mark.is_some() && entry.state == EntryState::Ready;
+        let goes =
+            |entry: &Entry| entry.mark.is_some() && entry.state == EntryState::Ready && entry.seq != answered;
         let sent = rebase.queue.iter().any(goes);
         if rebase.held || sent || is_frozen(first) {
             return beside(&rebase, first, expect);
@@ -198,7 +206,7 @@ impl Run {
             now: rebase.now,
         };
         match &rebase.start {
-            Start::Heard => {}
+            Start::Heard | Start::Answered(_) => {}
             Start::Refused { id, failure, before } => {
                 run.id = Some(*id);
                 run.prev = *before;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,6 +76,10 @@ pub(crate) struct Server {
     /// Says of this many creations of teams that there is a conflict.
     pub(crate) disputes: Arc<AtomicI64>,
     pub(crate) next: Arc<AtomicI64>,
+    /// Nothing is repeated that may have arrived.
+    pub(crate) once: Arc<AtomicBool>,
+    /// How many changes of another device it has taken.
+    others: Arc<AtomicU64>,
     /// Keeps the next change of a row that has had a key, and does then what is said.
     held: Arc<Mutex<Option<Kept>>>,
     /// It knows no versions, and takes each row as it comes.
@@ -159,14 +163,15 @@ impl Server {
         there == Presence::Present
     }
 
-    /// Another device changes a row.
+    /// Another device changes a row, or makes it.
     pub(crate) async fn elsewhere<M: Model + Clone>(&self, row: &M) {
-        let id = MutationId(Uuid::from_u64_pair(2, self.seen().len() as u64));
+        let id = MutationId(Uuid::from_u64_pair(2, self.others.fetch_add(1, Ordering::Relaxed)));
+        let there = self.has(M::schema(), &row.key().unwrap()).await;
         let mutation = Mutation {
             id,
             schema: M::schema(),
             key: row.key().unwrap(),
-            operation: Operation::Update,
+            operation: if there { Operation::Update } else { Operation::Insert },
             row: Some(Arc::new(row.clone())),
             changed: Some((0..M::schema().fields.len()).collect()),
             base_version: None,
@@ -199,7 +204,10 @@ impl Provider for Server {
     }
 
     fn idempotency(&self, _: &'static Schema, _: Operation) -> Idempotency {
-        Idempotency::Keyed { life: Duration::from_secs(3600) }
+        match self.once.load(Ordering::Relaxed) {
+            true => Idempotency::AtMostOnce,
+            false => Idempotency::Keyed { life: Duration::from_secs(3600) },
+        }
     }
 
     fn explain(&self, schema: &'static Schema, query: &Query) -> Result<Plan> {

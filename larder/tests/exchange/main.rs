@@ -10,6 +10,7 @@ mod club;
 mod deleted;
 mod giving_up;
 mod graphs;
+mod heard;
 mod held;
 mod merging;
 mod naming;

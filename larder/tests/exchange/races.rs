@@ -181,7 +181,7 @@ async fn what_is_deleted_under_the_temporary_key_is_not_found_by_it_as_that_is_e
 
 /// What is written under the given key, after the name was changed under the temporary one.
 #[derive(Clone, Copy, Debug)]
-enum Said {
+pub(crate) enum Said {
     Name,
     Parent,
 }
@@ -210,8 +210,18 @@ impl Said {
 
 /// A team whose name was changed under its temporary key, and that was changed under the given one before that took its
 /// place: this change is on its way, alone, and ends when it is let go.
-async fn under_both_keys(server: &Server, then: Then, said: Said) -> (Repository, Arc<Held>) {
-    let (repo, faults, blue) = with_a_team(server, settings(), None).await;
+pub(crate) async fn under_both_keys(server: &Server, then: Then, said: Said) -> (Repository, Arc<Held>) {
+    both_keys(server, settings(), then, said).await
+}
+
+/// The same, with settings.
+pub(crate) async fn both_keys(
+    server: &Server,
+    settings: OutboxSettings,
+    then: Then,
+    said: Said,
+) -> (Repository, Arc<Held>) {
+    let (repo, faults, blue) = with_a_team(server, settings, None).await;
     drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
     let exchange = faults.gates.hold(dequeues);
     let sent = server.hold(then);
