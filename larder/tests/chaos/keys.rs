@@ -124,12 +124,12 @@ impl Run {
     async fn task<M: Numbered>(&self, life: &Life, nth: u64, own: &mut Vec<Own<M>>) {
         for step in 0..STEPS {
             self.chance.dawdle().await;
-            if own.is_empty() || own.len() < ROWS && self.chance.below(6) == 0 {
-                own.extend(self.create(life, format!("{nth}/{step}")).await);
+            let known: Vec<usize> = (0..own.len()).filter(|at| !own[*at].keys.is_empty()).collect();
+            if known.is_empty() || known.len() < ROWS && self.chance.below(6) == 0 {
+                own.extend(self.create(life, format!("{nth}/{step}/{}", own.len())).await);
                 continue;
             }
-            let at = usize::try_from(self.chance.below(own.len() as u64)).unwrap();
-            self.step(life, &mut own[at]).await;
+            self.step(life, &mut own[self.any(&known)]).await;
             if self.chance.below(3) == 0 {
                 self.look(life, own).await;
             }
@@ -195,6 +195,16 @@ impl Run {
     async fn seen<M: Numbered>(&self, life: &Life, key: M::Number) -> Option<M> {
         let local = life.repo.reading(ReadPolicy::LocalOnly);
         local.find::<M>(key).await.unwrap().map(|card| (*card).clone())
+    }
+
+    /// After a restart a row is known by the keys under which it is here.
+    async fn find_again<M: Numbered>(&self, life: &Life, own: &mut [Own<M>]) {
+        let rows = life.repo.reading(ReadPolicy::LocalOnly).get(Select::<M>::all()).await.unwrap();
+        for own in own {
+            own.keys = rows.iter().filter(|row| row.name() == own.name).map(|row| row.number()).collect();
+            own.did.push(format!("killed, and found {:?}", own.keys));
+            assert!(own.expected.is_none() || !own.keys.is_empty(), "{own:#?} is not there");
+        }
     }
 
     /// Asks the server what there is: by that a key may be known before the answer tells it.
@@ -269,28 +279,37 @@ impl Run {
     }
 }
 
-async fn run<M: Numbered>(disk: Arc<dyn Store>, seed: u64, merging: bool) {
+/// Writes for so many days, each of which but the last ends with the death of the process.
+async fn run<M: Numbered>(disk: Arc<dyn Store>, seed: u64, merging: bool, days: u64) {
     let weather = Weather::over(memory().await, !seed, Idempotency::KEYED);
     let run = Run::over(disk, weather, seed, merging);
-    let life = run.start(1).await;
-    let listening = tokio::spawn(run.listen(&life));
-    life.faults.failing.store(run.chance.below(8), Ordering::SeqCst);
-    let done = AtomicBool::new(false);
-    let tasks = async {
-        let tasks = (0..TASKS).map(|nth| {
-            let (run, life) = (&run, &life);
-            async move {
-                let mut own = Vec::new();
-                run.task(life, nth, &mut own).await;
-                own
+    let mut life = run.start(1).await;
+    let mut listening = tokio::spawn(run.listen(&life));
+    let mut all: Vec<Vec<Own<M>>> = (0..TASKS).map(|_| Vec::new()).collect();
+    for day in 1..=days {
+        life.faults.failing.store(run.chance.below(8), Ordering::SeqCst);
+        let done = AtomicBool::new(false);
+        let tasks = async {
+            let tasks = (0..).zip(&mut all).map(|(nth, own)| run.task(&life, nth, own));
+            futures_util::future::join_all(tasks).await;
+            done.store(true, Ordering::SeqCst);
+        };
+        let both = futures_util::future::join(tasks, run.decide(&life, &done));
+        within("a task", Some(&life.repo), both).await;
+        if day < days {
+            // What is under way stays under way for ever; the disk stays as it is.
+            life.faults.dead.store(true, Ordering::SeqCst);
+            run.weather.dead.store(day, Ordering::SeqCst);
+            run.weather.log.lock().unwrap().under_way.clear();
+            listening.abort();
+            std::mem::forget(std::mem::replace(&mut life, run.start(day + 1).await));
+            listening = tokio::spawn(run.listen(&life));
+            for own in &mut all {
+                run.find_again(&life, own).await;
             }
-        });
-        let all: Vec<Own<M>> = futures_util::future::join_all(tasks).await.into_iter().flatten().collect();
-        done.store(true, Ordering::SeqCst);
-        all
-    };
-    let both = futures_util::future::join(tasks, run.decide(&life, &done));
-    let (own, ()) = within("a task", Some(&life.repo), both).await;
+        }
+    }
+    let own: Vec<Own<M>> = all.into_iter().flatten().collect();
     run.calm_down(&life, &own).await;
     check(&run.weather.log.lock().unwrap(), Idempotency::KEYED);
     let (client, server) = run.rows::<M>().await;
@@ -327,11 +346,11 @@ fn seeds(otherwise: u64) -> (u64, u64) {
     (told("CHAOS_SEEDS").unwrap_or(otherwise), told("CHAOS_FIRST").unwrap_or(0))
 }
 
-async fn in_memory<M: Numbered>(merging: bool, count: u64) {
+async fn in_memory<M: Numbered>(merging: bool, count: u64, days: u64) {
     let (count, first) = seeds(count);
     for seed in first..first + count {
         println!("seed {seed}");
-        run::<M>(memory().await, seed, merging).await;
+        run::<M>(memory().await, seed, merging, days).await;
     }
 }
 
@@ -342,7 +361,7 @@ async fn on_a_file<M: Numbered>() {
         println!("seed {seed}");
         let folder = tempfile::tempdir().unwrap();
         let disk = crate::support::chaos::opened(larder::Redb::at(folder.path().join("app.redb"))).await;
-        run::<M>(disk, seed, seed % 2 == 0).await;
+        run::<M>(disk, seed, seed % 2 == 0, 1 + seed / 2 % 2).await;
     }
 }
 
@@ -350,13 +369,28 @@ async fn on_a_file<M: Numbered>() {
 #[rstest]
 #[tokio::test]
 async fn whatever_happens_to_rows_that_the_server_numbers(#[values(false, true)] merging: bool) {
-    in_memory::<Card>(merging, 20).await;
+    in_memory::<Card>(merging, 20, 1).await;
 }
 
 // Rules: o-crash, m-key-server-refs, m-key-server-held, o-coalesce-apart
 #[tokio::test]
 async fn whatever_happens_to_rows_whose_keys_do_not_tell_who_gave_them() {
-    in_memory::<Badge>(true, 20).await;
+    in_memory::<Badge>(true, 20, 1).await;
+}
+
+// Rules: o-crash, m-key-server-refs, o-order
+#[rstest]
+#[tokio::test]
+async fn whatever_happens_to_rows_that_the_server_numbers_and_to_the_process(
+    #[values(false, true)] merging: bool,
+) {
+    in_memory::<Card>(merging, 20, 3).await;
+}
+
+// Rules: o-crash, m-key-server-refs, o-order, o-coalesce-apart
+#[tokio::test]
+async fn whatever_happens_to_rows_whose_keys_do_not_tell_who_gave_them_and_to_the_process() {
+    in_memory::<Badge>(true, 20, 3).await;
 }
 
 // Rules: o-crash, m-key-server-refs, m-key-server-held
