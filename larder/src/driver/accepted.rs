@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use larder_core::packed::DIALECT;
 use larder_core::{
-    Batch, Context, Entry, ErrorKind, FieldSet, Key, KeyKind, Op, Operation, Result, Schema, Store,
+    Batch, Context, Entry, ErrorKind, FieldDef, FieldSet, Key, KeyKind, Op, Operation, Result, Schema, Store,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,13 @@ fn scope(seq: u64) -> String {
     format!("accepted/{}", seq % KEPT as u64)
 }
 
+/// The field that the store knows by this name, or knew by it once.
+fn position(schema: &Schema, name: &str) -> Option<usize> {
+    let once = |field: &FieldDef| field.alias_in(DIALECT).contains(&name);
+    let position = schema.fields.iter().position(|field| field.name_in(DIALECT) == name);
+    position.or_else(|| schema.fields.iter().position(once))
+}
+
 impl Accepted {
     /// What was noted in the store. Where nothing is queued, or no key is given, there is nothing to know.
     ///
@@ -83,8 +91,7 @@ impl Accepted {
         for Noted { model, key, seq, account, fields } in found {
             // One that is not registered any more has no rows.
             let Some(schema) = schemas.iter().find(|schema| schema.model == model) else { continue };
-            let at = |name: &String| schema.fields.iter().position(|field| field.name == name);
-            let fields = fields.map(|names| names.iter().filter_map(at).collect());
+            let fields = fields.map(|names| names.iter().filter_map(|name| position(schema, name)).collect());
             last.add((schema.model, key), Change { seq, account: account.map(Into::into), fields });
         }
         drop(last);
@@ -159,7 +166,7 @@ impl Acts {
             return;
         }
         let Some((_, key)) = self.accepted.place(entry, given) else { return };
-        let name = |at: usize| entry.schema.fields.get(at).map(|field| field.name.to_owned());
+        let name = |at: usize| entry.schema.fields.get(at).map(|field| field.name_in(DIALECT).to_owned());
         let noted = Noted {
             model: entry.schema.model.to_owned(),
             key,
@@ -172,9 +179,16 @@ impl Acts {
         batch.ops.push(Op::Cursor { scope: scope(entry.seq), value });
     }
 
-    /// The same of all that the remote turned out to have.
-    pub(super) fn note_done(&self, rebased: &mut Rebased) {
-        for (entry, _) in rebased.ended.iter().filter(|(_, ended)| *ended == Ended::Done) {
+    /// Remembers all that the remote turned out to have as if it had been accepted, and all that gave way to what the remote has:
+    /// nor does anything earlier stand over that.
+    pub(super) fn note_ended(&self, rebased: &mut Rebased) {
+        let counts = |entry: &Entry, ended: Ended| match ended {
+            Ended::Done => true,
+            Ended::Overruled => entry.row.is_some(),
+            Ended::Covered => false,
+        };
+        for (entry, _) in rebased.ended.iter().filter(|(entry, ended)| counts(entry, *ended)) {
+            self.accepted.note(entry, None);
             self.note_accepted(&mut rebased.batch, entry, None);
         }
     }
@@ -208,7 +222,7 @@ impl Last {
 
 #[cfg(test)]
 mod tests {
-    use larder_core::{FieldDef, IntKind, KeyDef, Kind, MutationId, Record, Timestamp, Uuid, Value};
+    use larder_core::{FieldDialect, IntKind, KeyDef, Kind, MutationId, Record, Timestamp, Uuid, Value};
 
     use super::*;
 
@@ -259,5 +273,22 @@ mod tests {
         // What was never deleted is made once.
         accepted.note(&change(-1, 7, Operation::Insert, &[0, 1]), Some(&19.into()));
         assert_eq!((written(19), written(-1)), (vec![], vec![]));
+    }
+
+    // Rules: m-key-server-refs, m-alias
+    #[test]
+    fn a_field_is_found_by_the_name_that_it_had_when_it_was_noted() {
+        const ROW: [(&str, FieldDialect); 1] =
+            [(DIALECT, FieldDialect { name: Some("called"), alias: &["name"], ..FieldDialect::PLAIN })];
+        static RENAMED: Schema = Schema::new(
+            "Team",
+            &[
+                FieldDef::new("number", Kind::Int(IntKind::I64)),
+                FieldDef::new("title", Kind::Str).with_dialects(&ROW),
+            ],
+            KeyDef::server(&[0]),
+        );
+        let found = ["number", "called", "name", "title"].map(|name| position(&RENAMED, name));
+        assert_eq!(found, [Some(0), Some(1), Some(1), None]);
     }
 }

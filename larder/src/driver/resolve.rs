@@ -9,7 +9,7 @@ use larder_core::{
     ParkReason, Query, Record, Resolve, Result, Row, RuntimeExt, Schema, StoredRow, Theirs, Timestamp,
 };
 
-use super::act::{Acts, Heard};
+use super::act::{Acts, Heard, is_damage};
 use super::dependants::depended_on;
 use super::settlement::{is_unfit, parked_error};
 use crate::engine::Moved;
@@ -77,7 +77,7 @@ impl Acts {
             if let Some(rebased) = &mut rebased {
                 self.rebase_carried(rebased, entry, Some(heard)).await?;
                 self.regroup(rebased).await?;
-                self.note_done(rebased);
+                self.note_ended(rebased);
             }
             Ok(rebased)
         };
@@ -154,25 +154,27 @@ impl Acts {
         if let Some(rebased) = &mut rebased {
             // What goes in the request of one that has ended has to go by itself.
             self.regroup(rebased).await?;
+            self.note_ended(rebased);
             rebased.ended.push((entry.clone(), Ended::Done));
         }
         Ok(rebased)
     }
 
-    /// Puts what comes before an entry that the remote has not accepted, and was never sent itself, on what was heard of the row
-    /// while that was on its way. `true` if something is to be put so, which needs `marking`, and is if `alone` says that it
-    /// is held.
+    /// Puts what was never sent on what was heard of the row while `entry` was on its way, which the remote has not accepted:
+    /// what comes before that, and itself if it has not left. `true` if something is to be put so, which needs `marking`, and
+    /// is if `alone` says that it is held.
     pub(super) async fn catch_up(
         &self,
         entry: &Entry,
         stored: Option<&StoredRow>,
+        has_left: bool,
         alone: bool,
     ) -> Result<bool> {
         let Some(stored) = stored else { return Ok(false) };
         let mut queue = self.earlier(entry).await?;
+        queue.push(Entry { mark: entry.mark.clone().filter(|_| has_left), ..entry.clone() });
         let first = queue.first().filter(|first| first.mark.is_none() && first.state == EntryState::Ready);
         let Some(theirs) = first.and_then(|first| first.theirs.as_deref().cloned()) else { return Ok(false) };
-        queue.push(entry.clone());
         queue.extend(self.later(entry, stored).await?);
         let (schema, key, start) = (entry.schema, &entry.key, Start::Answered(entry.seq));
         let now = self.runtime.now();
@@ -180,7 +182,7 @@ impl Acts {
         let mut rebased = match rebased(rebase, self.resolvers.of(schema)) {
             Ok(Some(rebased)) => rebased,
             Ok(None) => return Ok(false),
-            Err(error) if is_unfit(&error) => {
+            Err(error) if is_unfit(&error) || is_damage(&error) => {
                 tracing::warn!(seq = entry.seq, %error, "what was heard meanwhile can't be used: earlier changes go as they are");
                 return Ok(false);
             }
@@ -188,7 +190,7 @@ impl Acts {
         };
         if alone {
             self.regroup(&mut rebased).await?;
-            self.note_done(&mut rebased);
+            self.note_ended(&mut rebased);
             let batch = std::mem::take(&mut rebased.batch);
             if let CommitOutcome::Committed(_) = self.commit(batch).await? {
                 let moved = self.tell(&rebased);
@@ -235,7 +237,7 @@ impl Acts {
         let mut rebased = rebased(rebase, self.resolvers.of(schema))?;
         if let Some(rebased) = &mut rebased {
             self.regroup(rebased).await?;
-            self.note_done(rebased);
+            self.note_ended(rebased);
         }
         Ok(rebased)
     }
@@ -247,9 +249,6 @@ impl Acts {
             self.fates.rename(former, id);
         }
         for (entry, ended) in &rebased.ended {
-            if *ended == Ended::Done {
-                self.accepted.note(entry, None);
-            }
             let fate = match ended {
                 // Whoever waits for what has become one with a deletion has the fate of that.
                 Ended::Done | Ended::Covered => Fate::Accepted(None),
@@ -345,7 +344,7 @@ impl Acts {
             let Some(mut rebased) = rebased(rebase, self.resolvers.of(schema))? else { continue };
             self.rebase_carried(&mut rebased, &entry, None).await?;
             self.regroup(&mut rebased).await?;
-            self.note_done(&mut rebased);
+            self.note_ended(&mut rebased);
             let mut batch = std::mem::take(&mut rebased.batch);
             batch.expect.append(&mut relied_on);
             if self.store.commit(&self.cx(), batch).await? != CommitOutcome::Stale {

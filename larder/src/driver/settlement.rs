@@ -256,9 +256,9 @@ impl Acts {
         if decision.verdict == Verdict::Park(ParkReason::Conflict) {
             decision.dispute(entry);
         }
-        let is_held_no_more =
-            matches!(decision.verdict, Verdict::Park(_) | Verdict::Resolve | Verdict::Unmark);
-        if is_held_no_more && self.catch_up(entry, stored, alone).await? {
+        let has_left = decision.verdict != Verdict::Unmark;
+        let is_answered = matches!(decision.verdict, Verdict::Park(_) | Verdict::Resolve);
+        if (is_answered || !has_left) && self.catch_up(entry, stored, has_left, alone).await? {
             return Ok(None);
         }
         let failure = |decision: &Decision| decision.error().map(|error| Failure::of(error, now));

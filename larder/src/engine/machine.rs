@@ -464,7 +464,8 @@ impl Engine {
             Verdict::Note | Verdict::Defer | Verdict::Revert | Verdict::Resolve => {}
             Verdict::Unmark => self.window.update(seq, |tracked| {
                 tracked.head.marked = None;
-                tracked.stage = Stage::Ready;
+                // What was heard meanwhile may be in conflict with it.
+                tracked.stage = if tracked.head.parked.is_some() { Stage::Parked } else { Stage::Ready };
             }),
         }
     }

@@ -37,7 +37,7 @@ pub(crate) struct Rebase<'a> {
 pub(crate) enum Start {
     /// Nothing but what stands in it.
     Heard,
-    /// The same; but one behind it that was on its way, by its sequence number, is so no more, and was not accepted.
+    /// The same, but one, by its sequence number, is on its way no more, and was not accepted.
     Answered(u64),
     /// It was refused for what the remote has now: it goes on under this identity. `before` is the entry of the row before it,
     /// 0 if there is none.
@@ -181,6 +181,8 @@ struct Run {
     asks: bool,
     /// One that may have been sent waits for a decision, as it did.
     stopped: bool,
+    /// The one of [`Start::Answered`], and what is kept beside it: until its fate is durable it may have been accepted.
+    answered: Option<(u64, Theirs)>,
     now: Timestamp,
 }
 
@@ -203,10 +205,12 @@ impl Run {
             refused: false,
             asks: false,
             stopped: false,
+            answered: None,
             now: rebase.now,
         };
         match &rebase.start {
-            Start::Heard | Start::Answered(_) => {}
+            Start::Heard => {}
+            Start::Answered(seq) => run.answered = Some((*seq, theirs.clone())),
             Start::Refused { id, failure, before } => {
                 run.id = Some(*id);
                 run.prev = *before;
@@ -315,12 +319,16 @@ impl Run {
         self.out.batch.expect.push(Expect::entry(&entry));
         let under = self.with(self.under.as_ref(), &entry)?;
         let version = self.version.take();
-        // What makes the row anew is made from nothing; and what changes a row that is gone, from what that was.
-        if entry.operation != Operation::Insert && self.under.is_some() {
-            entry.base.clone_from(&self.under);
-        }
-        if let Some(theirs) = &mut entry.theirs {
-            (theirs.row, theirs.version) = (self.under.clone(), version);
+        if let Some((_, theirs)) = self.answered.take_if(|(seq, _)| *seq == entry.seq) {
+            entry.theirs = Some(Box::new(theirs));
+        } else {
+            // What makes the row anew is made from nothing; and what changes a row that is gone, from what that was.
+            if entry.operation != Operation::Insert && self.under.is_some() {
+                entry.base.clone_from(&self.under);
+            }
+            if let Some(theirs) = &mut entry.theirs {
+                (theirs.row, theirs.version) = (self.under.clone(), version);
+            }
         }
         entry.prev = self.prev;
         self.prev = entry.seq;

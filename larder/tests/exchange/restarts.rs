@@ -91,7 +91,10 @@ async fn what_was_accepted_under_the_given_key_stands_though_what_was_queued_bef
 // Rules: m-key-server-refs, o-order
 #[rstest]
 #[tokio::test]
-async fn a_change_that_the_server_has_anyway_is_the_last_one_as_well(#[values(false, true)] killed: bool) {
+async fn a_change_that_the_server_has_anyway_is_the_last_one_as_well(
+    #[values(false, true)] killed: bool,
+    #[values(false, true)] with_more: bool,
+) {
     let server = Server::default();
     let created = Created::at(&server).await;
     let Created { repo, blue, came, .. } = &created;
@@ -99,7 +102,8 @@ async fn a_change_that_the_server_has_anyway_is_the_last_one_as_well(#[values(fa
     for (team, name) in [(blue, "sky"), (came, "azure")] {
         drop(repo.update(team, |team| team.name = name.into()).await.unwrap());
     }
-    server.elsewhere(&Team { name: "azure".into(), ..Team::clone(came) }).await;
+    let parent = with_more.then(|| One::to(17));
+    server.elsewhere(&Team { name: "azure".into(), parent, ..Team::clone(came) }).await;
     let _ = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap();
     assert_eq!(repo.outbox().len().await.unwrap(), 2, "nobody has to be told");
     let repo = if killed {
@@ -112,4 +116,37 @@ async fn a_change_that_the_server_has_anyway_is_the_last_one_as_well(#[values(fa
     settled(&repo).await;
     at_peace(&repo, &server).await;
     assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
+}
+
+// Rules: m-key-server-refs, o-order
+#[rstest]
+#[tokio::test]
+async fn nor_does_an_earlier_change_go_over_one_that_ends_as_another_is_accepted(
+    #[values(false, true)] killed: bool,
+) {
+    let server = Server::default();
+    let created = Created::at(&server).await;
+    let Created { repo, blue, came, .. } = &created;
+    drop(repo.update(blue, |team| team.name = "sky".into()).await.unwrap());
+    let settling = created.faults.gates.hold(dequeues);
+    let moved = repo.update(came, |team| team.parent = Some(One::to(17))).await.unwrap();
+    let meanwhile = async {
+        drop(repo.update(came, |team| team.name = "azure".into()).await.unwrap());
+        let there = server.rows::<Team>().await.remove(0);
+        server.elsewhere(&Team { name: "azure".into(), ..there }).await;
+        let _ = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap();
+    };
+    settling.during(meanwhile).await;
+    drop(soon(moved.accepted()).await.unwrap());
+    assert_eq!(repo.outbox().len().await.unwrap(), 2, "nobody has to be told");
+    let repo = if killed {
+        created.killed(&server).await
+    } else {
+        created.exchange.go.notify_one();
+        created.repo
+    };
+    settled(&repo).await;
+    at_peace(&repo, &server).await;
+    let there = server.rows::<Team>().await.remove(0);
+    assert_eq!((there.name.as_str(), there.parent), ("azure", Some(One::to(17))), "{:?}", server.seen());
 }

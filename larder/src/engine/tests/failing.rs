@@ -8,7 +8,9 @@ use rstest::rstest;
 use super::{BROKEN, KEYED, LONG, LOST, UNREACHABLE, answered, at, head, loaded, marked, marks, tell};
 use crate::engine::terms::Counts;
 use crate::engine::ties::Tied;
-use crate::engine::{Answer, Effect, Engine, Event, Head, Instants, PermanentFailure, Settings, Verdict};
+use crate::engine::{
+    Answer, Effect, Engine, Event, Head, Instants, Moved, PermanentFailure, Settings, Verdict,
+};
 
 const FAILED: Answer = Answer::Failed { wait: None };
 
@@ -298,4 +300,19 @@ fn what_went_in_the_request_of_another_is_settled_with_it() {
     answered(&mut engine, at(0), 1, Answer::Accepted);
     assert_eq!(tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Accept }), []);
     assert_eq!(engine.counts(), Counts::default());
+}
+
+// Rules: o-parked, s-pending
+#[test]
+fn what_never_left_and_is_in_conflict_with_what_was_heard_meanwhile_waits_for_the_application() {
+    let entry = head(1, "a", Idempotency::AtMostOnce);
+    let (mut engine, _) = loaded(at(0), vec![entry.clone()]);
+    marked(&mut engine, at(0), &[1]);
+    answered(&mut engine, at(0), 1, UNREACHABLE);
+    let heads = vec![Head { parked: Some(ParkReason::Conflict), ..entry }];
+    tell(&mut engine, at(0), Event::Rebased(Moved { ended: Vec::new(), heads }));
+    tell(&mut engine, at(0), Event::Settled { seq: 1, verdict: Verdict::Unmark });
+    assert_eq!(tell(&mut engine, at(600), Event::Tick), []);
+    assert!(engine.is_settled());
+    assert_eq!(tell(&mut engine, at(600), Event::Retried(1)), [Effect::Mark(vec![1])]);
 }

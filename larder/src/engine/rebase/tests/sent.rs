@@ -100,3 +100,19 @@ fn what_was_sent_and_is_decided_about_goes_on_as_another_one_of_which_nothing_wa
     is_the_same(revised(&rebased, 2), &later);
     assert_eq!(left(&rebased), (Some(note("mine", "later")), 2));
 }
+
+// Rules: s-rebase, m-key-server-refs
+#[test]
+fn once_the_fate_of_what_was_sent_is_known_what_comes_before_it_is_put_on_what_was_heard() {
+    let [first, sent] = both([false, true], [EntryState::Ready; 2]);
+    let heard = || theirs(Some(note("base", "theirs")));
+    let row = stored(note("mine", "later"), 2);
+    let rebased = run(&row, vec![first, sent.clone()], heard(), Start::Answered(2)).unwrap();
+    let goes = revised(&rebased, 1);
+    assert_eq!((shown(goes.base.as_ref()), goes.theirs.is_some()), (Some(note("base", "theirs")), false));
+    let stays = revised(&rebased, 2);
+    is_the_same(stays, &sent);
+    assert_eq!(shown(stays.base.as_ref()), shown(sent.base.as_ref()), "what it was made from is known");
+    let kept = stays.theirs.as_ref().and_then(|theirs| shown(theirs.row.as_ref()));
+    assert_eq!(kept, Some(note("base", "theirs")), "after a restart it may be accepted");
+}
