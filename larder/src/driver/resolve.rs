@@ -172,7 +172,7 @@ impl Acts {
     ) -> Result<bool> {
         let Some(stored) = stored else { return Ok(false) };
         let mut queue = self.earlier(entry).await?;
-        queue.push(Entry { mark: entry.mark.clone().filter(|_| has_left), ..entry.clone() });
+        queue.push(Entry { mark: entry.mark.filter(|_| has_left), ..entry.clone() });
         let first = queue.first().filter(|first| first.mark.is_none() && first.state == EntryState::Ready);
         let Some(theirs) = first.and_then(|first| first.theirs.as_deref().cloned()) else { return Ok(false) };
         queue.extend(self.later(entry, stored).await?);

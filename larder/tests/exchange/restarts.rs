@@ -73,7 +73,7 @@ async fn what_was_accepted_under_the_given_key_stands_though_what_was_queued_bef
             let moved = repo.update(came, |team| team.parent = Some(One::to(17))).await.unwrap();
             drop(moved.accepted().await.unwrap());
         }
-        Said::Deletion => drop(repo.delete(came).await.unwrap().accepted().await.unwrap()),
+        Said::Deletion => repo.delete(came).await.unwrap().accepted().await.unwrap(),
     }
     let repo = created.killed(&server).await;
     settled(&repo).await;
