@@ -47,6 +47,8 @@ struct Decision {
     gone: Gone,
     /// Who is to have the fate of another mutation, once it is durable.
     joined: Vec<Renamed>,
+    /// The entry is not in the outbox any more.
+    missing: bool,
 }
 
 impl Decision {
@@ -147,6 +149,7 @@ impl Acts {
             moved: None,
             gone: Gone::new(),
             joined: Vec::new(),
+            missing: false,
         };
         let mut failures = 0;
         loop {
@@ -164,6 +167,8 @@ impl Acts {
                         (Verdict::Resolve, Some(moved)) => Event::Resolved { seq, moved, jitter },
                         (_, Some(moved)) => Event::Rebased(moved),
                         (Verdict::Resolve, None) => Event::Discarded(seq),
+                        // Nobody could ever decide about it.
+                        (Verdict::Park(_), None) if decision.missing => Event::Discarded(seq),
                         (Verdict::Revert, None) if nothing => Event::Discarded(seq),
                         (Verdict::Revert, None) => {
                             decision.reverted.sort_unstable();
@@ -202,7 +207,10 @@ impl Acts {
             let _alone = if alone { Some(self.marking.lock().await) } else { None };
             let (entry, mut stored) = match self.look(seq).await {
                 Ok(Some(found)) => found,
-                Ok(None) => break,
+                Ok(None) => {
+                    decision.missing = true;
+                    break;
+                }
                 // It stays stored as it is, and is not looked at before the next start.
                 Err(error) if is_damage(&error) => {
                     tracing::error!(seq, %error, "an outbox entry can't be read; it stays stored");

@@ -298,7 +298,7 @@ async fn run<M: Numbered>(disk: Arc<dyn Store>, seed: u64, merging: bool, days: 
         within("a task", Some(&life.repo), both).await;
         if day < days {
             // What is under way stays under way for ever; the disk stays as it is.
-            life.faults.dead.store(true, Ordering::SeqCst);
+            life.faults.kill().await;
             run.weather.dead.store(day, Ordering::SeqCst);
             run.weather.log.lock().unwrap().under_way.clear();
             listening.abort();

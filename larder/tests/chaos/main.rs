@@ -344,7 +344,7 @@ async fn run(disk: Arc<dyn Store>, seed: u64, kind: Kind) -> (usize, usize) {
         if day == 1 {
             if crashes {
                 // What is under way stays under way for ever; the disk stays as it is.
-                life.faults.dead.store(true, Ordering::SeqCst);
+                life.faults.kill().await;
                 run.weather.dead.store(1, Ordering::SeqCst);
                 run.weather.log.lock().unwrap().under_way.clear();
                 std::mem::forget(life);

@@ -1,9 +1,10 @@
 //! The process is killed before the answer that gives a row its key is stored; the row was changed under both keys by then.
 
 use larder::Repository;
-use larder::core::Store;
+use larder::core::{Batch, Context, Op, Store};
 
 use super::*;
+use crate::club::Then;
 use crate::races::settings;
 use crate::support::chaos::Faults;
 use crate::support::gates::{Held, dequeues};
@@ -149,4 +150,26 @@ async fn nor_does_an_earlier_change_go_over_one_that_ends_as_another_is_accepted
     at_peace(&repo, &server).await;
     let there = server.rows::<Team>().await.remove(0);
     assert_eq!((there.name.as_str(), there.parent), ("azure", Some(One::to(17))), "{:?}", server.seen());
+}
+
+// Rules: o-parked
+#[tokio::test]
+async fn nothing_waits_for_the_decision_about_a_mutation_that_is_not_in_the_outbox_any_more() {
+    let server = Server::default();
+    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
+    let (store, _) = Faulty::over(&disk, 0);
+    let repo = builder(&server).store(store).outbox(settings()).build().await.unwrap();
+    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().accepted().await.unwrap();
+    let sent = server.hold(Then::Refused);
+    drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
+    let meanwhile = async {
+        let seq = repo.outbox().list(0, 9).await.unwrap()[0].seq;
+        let removed = Batch { ops: vec![Op::Dequeue(seq)], ..Batch::default() };
+        drop(disk.commit(&Context::new(), removed).await.unwrap());
+    };
+    sent.during(meanwhile).await;
+    let status = soon(repo.outbox().settled()).await;
+    assert_eq!((status.parked, status.pending), (0, 0));
+    let azure = repo.update(&blue, |team| team.name = "azure".into()).await.unwrap();
+    assert_eq!(soon(azure.accepted()).await.unwrap().name, "azure");
 }

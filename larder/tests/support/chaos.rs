@@ -68,6 +68,8 @@ pub(crate) struct Faults {
     pub(crate) failing: AtomicU64,
     /// The process is dead: nothing comes back.
     pub(crate) dead: AtomicBool,
+    /// Commits that the store has been told of.
+    committing: AtomicU64,
     /// After so many commits the process dies; 0: it does not. Whether the last one is durable.
     fuse: AtomicU64,
     durable: AtomicBool,
@@ -120,6 +122,14 @@ impl Faults {
     fn may_be_cursed(&self, seq: u64) {
         let cursed = self.cursed.lock().unwrap().contains(&seq);
         assert!(!cursed, "entry {seq} is beyond it");
+    }
+
+    /// Kills the process: from here on it writes nothing, as no process does whose file another one has opened.
+    pub(crate) async fn kill(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        while self.committing.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Ends when the process is dead.
@@ -225,7 +235,13 @@ impl Store for Faulty {
             self.faults.dead.store(true, Ordering::SeqCst);
             self.alive().await;
         }
+        self.faults.committing.fetch_add(1, Ordering::SeqCst);
+        if self.faults.dead.load(Ordering::SeqCst) {
+            self.faults.committing.fetch_sub(1, Ordering::SeqCst);
+            self.alive().await;
+        }
         let outcome = self.inner.commit(cx, batch).await;
+        self.faults.committing.fetch_sub(1, Ordering::SeqCst);
         self.faults.dead.fetch_or(burns, Ordering::SeqCst);
         if crowded {
             let note = Op::Cursor { scope: "another".into(), value: Some(String::new()) };
