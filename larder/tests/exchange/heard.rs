@@ -83,7 +83,7 @@ async fn a_change_that_never_left_is_put_on_what_was_heard_meanwhile(
     assert_eq!((there.name, there.parent), last, "{:?}", server.seen());
 }
 
-// Rules: s-pending, o-once
+// Rules: s-pending
 #[rstest]
 #[tokio::test]
 async fn nor_does_one_undo_another_device_s_change_that_was_alone_and_never_left(
