@@ -131,6 +131,14 @@ impl Schema {
         self.fields.iter().position(|field| field.name == name)
     }
 
+    /// The position of the field that is called `name` in `dialect`, or was once: an alias counts where no field has that name.
+    #[must_use]
+    pub fn position_in(&self, dialect: &str, name: &str) -> Option<usize> {
+        let named = |field: &FieldDef| field.name_in(dialect) == name;
+        let once = |field: &FieldDef| field.alias_in(dialect).contains(&name);
+        self.fields.iter().position(named).or_else(|| self.fields.iter().position(once))
+    }
+
     /// The field at `position`.
     ///
     /// # Errors

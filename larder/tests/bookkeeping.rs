@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder::core::Store;
-use larder::{Idempotency, Memory, OutboxSettings, ParkReason, Repository, RowState};
+use larder::core::{Batch, Context, EntryState, Op, Store};
+use larder::{ErrorKind, Idempotency, Memory, Model, OutboxSettings, ParkReason, Repository, RowState};
 use rstest::rstest;
 use support::chaos::{Faults, Faulty, memory};
 use support::counting::{Counting, Reads};
+use support::gates::Call;
 use support::{Net, Note, Switches, Turn, User, drained, note, parked, settled, soon};
 
 async fn open(store: Arc<dyn Store>, net: &Arc<Switches>) -> Repository {
@@ -226,4 +227,27 @@ async fn a_long_queue_of_one_row_is_settled_without_reading_it_again_and_again()
     let (many, row) = reads_for(200).await;
     assert!(many <= 12 * few, "{few} reads for 20 changes, {many} for 200");
     assert_eq!((row.text.as_str(), row.tag.as_deref()), ("199", Some("answer 200")));
+}
+
+// Rules: o-parked
+#[tokio::test]
+async fn nothing_waits_for_a_decision_about_a_mutation_that_is_not_in_the_outbox_any_more() {
+    let (disk, net) = (memory().await, Switches::new());
+    let (repo, faults) = faulty(&disk, &net).await;
+    let parks = |op: &Op| matches!(op, Op::Revise(entry) if entry.state != EntryState::Ready);
+    let parking =
+        faults.gates.hold(move |call| matches!(call, Call::Commit(batch) if batch.ops.iter().any(parks)));
+    net.next(Turn::Say(ErrorKind::Rejected, 422));
+    drop(repo.upsert(&note("1", "refused", 0)).await.unwrap());
+    let removal = async {
+        let seq = repo.outbox().list(0, 9).await.unwrap()[0].seq;
+        let row = Op::Remove { schema: Note::schema(), key: "1".into() };
+        let batch = Batch { ops: vec![Op::Dequeue(seq), row], ..Batch::default() };
+        drop(disk.commit(&Context::new(), batch).await.unwrap());
+    };
+    parking.during(removal).await;
+    let status = soon(repo.outbox().settled()).await;
+    assert_eq!((status.parked, status.pending), (0, 0));
+    let next = repo.upsert(&note("1", "taken", 0)).await.unwrap();
+    assert_eq!(soon(next.accepted()).await.unwrap().text, "taken");
 }

@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::mutation::{FieldSet, MutationId, Operation};
 use crate::outbox::{Entry, EntryState, Failure, SendMark, Theirs, Within};
 use crate::row::Row;
-use crate::schema::{FieldDef, Schema};
+use crate::schema::Schema;
 use crate::value::ValueRef;
 
 /// The head of a stored entry. Named, so that later versions can add to it; a name has less than 32 bytes, or
@@ -338,11 +338,7 @@ impl EncodedEntry<'_> {
         let moment = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
         let (mark, head) = (self.head.mark(), self.head);
         // As rows are bound to today's model: by the name in the store, or by a former one.
-        let position = |name: &Cow<'_, str>| {
-            let named = |field: &FieldDef| field.name_in(super::DIALECT) == name;
-            let once = |field: &FieldDef| field.alias_in(super::DIALECT).contains(&&**name);
-            schema.fields.iter().position(named).or_else(|| schema.fields.iter().position(once))
-        };
+        let position = |name: &Cow<'_, str>| schema.position_in(super::DIALECT, name);
         let mut changed: FieldSet = head.changed.iter().filter_map(position).collect();
         if schema.steps(head.model_version).next().is_some() {
             changed_by_steps(&mut changed, schema, row.as_deref(), base.as_deref());

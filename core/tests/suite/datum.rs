@@ -207,6 +207,8 @@ fn the_schema_says_what_the_attributes_say() {
     assert_eq!(age.alias_in("row"), ["years", "y"]);
     assert_eq!(age.alias_in("toml"), ["years", "b"]);
     assert_eq!(age.alias_in("of a third party"), ["years"]);
+    let found = ["nickName", "mail", "years", "y", "b"].map(|name| schema.position_in("row", name));
+    assert_eq!(found, [Some(0), Some(2), Some(4), Some(4), None], "by its name there, or by a former one");
     assert_eq!((age.default_in("toml"), age.default_in("json")), (Some(Value::Int(3)), Some(Value::Null)));
     assert_eq!((Person::BY_NICK_NAME.position(), Person::BY_AGE.position()), (0, 4));
     assert!(std::ptr::eq(Person::schema(), Person::schema()), "one address");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder_core::packed::DIALECT;
 use larder_core::{
-    Batch, Context, Entry, ErrorKind, FieldDef, FieldSet, Key, KeyKind, Op, Operation, Result, Schema, Store,
+    Batch, Context, Entry, ErrorKind, FieldSet, Key, KeyKind, Op, Operation, Result, Schema, Store,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,23 +53,16 @@ fn scope(seq: u64) -> String {
     format!("accepted/{}", seq % KEPT as u64)
 }
 
-/// The field that the store knows by this name, or knew by it once.
-fn position(schema: &Schema, name: &str) -> Option<usize> {
-    let once = |field: &FieldDef| field.alias_in(DIALECT).contains(&name);
-    let position = schema.fields.iter().position(|field| field.name_in(DIALECT) == name);
-    position.or_else(|| schema.fields.iter().position(once))
-}
-
 impl Accepted {
     /// What was noted in the store. Where nothing is queued, or no key is given, there is nothing to know.
     ///
     /// # Errors
     /// `Storage`.
     pub(crate) async fn load(store: &dyn Store, schemas: &[&'static Schema]) -> Result<Self> {
-        let (accepted, cx) = (Self::default(), Context::new());
+        let cx = Context::new();
         let gives_keys = schemas.iter().any(|schema| schema.key.kind == KeyKind::Server);
         if !gives_keys || store.outbox_counts(&cx).await?.entries == 0 {
-            return Ok(accepted);
+            return Ok(Self::default());
         }
         let mut found = Vec::new();
         for at in 0..KEPT as u64 {
@@ -87,35 +80,31 @@ impl Accepted {
             }
         }
         found.sort_by_key(|noted| noted.seq);
-        let mut last = accepted.lock();
+        let mut last = Last::default();
         for Noted { model, key, seq, account, fields } in found {
             // One that is not registered any more has no rows.
             let Some(schema) = schemas.iter().find(|schema| schema.model == model) else { continue };
-            let fields = fields.map(|names| names.iter().filter_map(|name| position(schema, name)).collect());
+            let fields = fields
+                .map(|names| names.iter().filter_map(|name| schema.position_in(DIALECT, name)).collect());
             last.add((schema.model, key), Change { seq, account: account.map(Into::into), fields });
         }
-        drop(last);
-        Ok(accepted)
+        Ok(Self(Mutex::new(last)))
     }
 
-    /// The remote has accepted `entry`, and given its row the key `given`.
-    pub(super) fn note(&self, entry: &Entry, given: Option<&Key>) {
-        if let Some(place) = self.place(entry, given) {
-            let fields = entry.row.as_ref().map(|_| entry.changed.clone());
-            self.lock().add(place, Change { seq: entry.seq, account: entry.account.clone(), fields });
-        }
-    }
-
-    /// The row of which a change that is accepted is remembered.
-    fn place(&self, entry: &Entry, given: Option<&Key>) -> Option<Place> {
+    /// The remote has accepted `entry`, and given its row the key `given`. Gives the key under which that is remembered, if it
+    /// says anything of other entries.
+    fn note(&self, entry: &Entry, given: Option<&Key>) -> Option<Key> {
         let Schema { model, key, .. } = entry.schema;
-        let place = (*model, entry.key.clone());
+        let mut last = self.lock();
         // A row that nobody has deleted is created once, and nothing was accepted of it before.
         let again = entry.operation == Operation::Insert;
-        if key.kind != KeyKind::Server || again && !self.lock().rows.contains_key(&place) {
+        if key.kind != KeyKind::Server || again && !last.rows.contains_key(&(*model, entry.key.clone())) {
             return None;
         }
-        Some((model, given.cloned().unwrap_or(place.1)))
+        let key = given.unwrap_or(&entry.key);
+        let fields = entry.row.as_ref().map(|_| entry.changed.clone());
+        last.add((model, key.clone()), Change { seq: entry.seq, account: entry.account.clone(), fields });
+        Some(key.clone())
     }
 
     /// The rows of a model of which something was accepted that was queued after `seq`.
@@ -159,13 +148,13 @@ impl Accepted {
 }
 
 impl Acts {
-    /// Notes with `batch` what has to be known after a restart of `entry`, which the remote has accepted, and whose row it has
-    /// given the key `given`.
+    /// Remembers that the remote has accepted `entry`, and given its row the key `given`. What has to be known of that after a
+    /// restart is noted with `batch`.
     pub(super) fn note_accepted(&self, batch: &mut Batch, entry: &Entry, given: Option<&Key>) {
+        let Some(key) = self.accepted.note(entry, given) else { return };
         if self.creations.are_none() {
             return;
         }
-        let Some((_, key)) = self.accepted.place(entry, given) else { return };
         let name = |at: usize| entry.schema.fields.get(at).map(|field| field.name_in(DIALECT).to_owned());
         let noted = Noted {
             model: entry.schema.model.to_owned(),
@@ -179,8 +168,8 @@ impl Acts {
         batch.ops.push(Op::Cursor { scope: scope(entry.seq), value });
     }
 
-    /// Remembers all that the remote turned out to have as if it had been accepted, and all that gave way to what the remote has:
-    /// nor does anything earlier stand over that.
+    /// The same of all that the remote turned out to have, and of all that gave way to what the remote has: nor does anything
+    /// earlier stand over that.
     pub(super) fn note_ended(&self, rebased: &mut Rebased) {
         let counts = |entry: &Entry, ended: Ended| match ended {
             Ended::Done => true,
@@ -188,7 +177,6 @@ impl Acts {
             Ended::Covered => false,
         };
         for (entry, _) in rebased.ended.iter().filter(|(entry, ended)| counts(entry, *ended)) {
-            self.accepted.note(entry, None);
             self.note_accepted(&mut rebased.batch, entry, None);
         }
     }
@@ -222,7 +210,7 @@ impl Last {
 
 #[cfg(test)]
 mod tests {
-    use larder_core::{FieldDialect, IntKind, KeyDef, Kind, MutationId, Record, Timestamp, Uuid, Value};
+    use larder_core::{FieldDef, IntKind, KeyDef, Kind, MutationId, Record, Timestamp, Uuid, Value};
 
     use super::*;
 
@@ -252,9 +240,10 @@ mod tests {
         accepted.note(&Entry { account: Some("bob".into()), ..deletion(17, 3) }, None);
         let of = |key: i64, account| accepted.deleted(&TEAM, &key.into(), account);
         assert_eq!((of(17, None), of(17, Some("bob")), of(18, None)), (2, 3, 0));
-        (0..KEPT).for_each(|_| accepted.note(&deletion(100, 4), None));
+        (0..KEPT).for_each(|_| drop(accepted.note(&deletion(100, 4), None)));
         assert_eq!((of(17, None), of(100, None)), (2, 4), "one that is tried again takes one place");
-        (5..KEPT as i64 + 4).for_each(|seq| accepted.note(&deletion(100 + seq, seq.unsigned_abs()), None));
+        (5..KEPT as i64 + 4)
+            .for_each(|seq| drop(accepted.note(&deletion(100 + seq, seq.unsigned_abs()), None)));
         assert_eq!((of(17, None), of(17, Some("bob")), of(100, None)), (0, 0, 4));
     }
 
@@ -273,22 +262,5 @@ mod tests {
         // What was never deleted is made once.
         accepted.note(&change(-1, 7, Operation::Insert, &[0, 1]), Some(&19.into()));
         assert_eq!((written(19), written(-1)), (vec![], vec![]));
-    }
-
-    // Rules: m-key-server-refs, m-alias
-    #[test]
-    fn a_field_is_found_by_the_name_that_it_had_when_it_was_noted() {
-        const ROW: [(&str, FieldDialect); 1] =
-            [(DIALECT, FieldDialect { name: Some("called"), alias: &["name"], ..FieldDialect::PLAIN })];
-        static RENAMED: Schema = Schema::new(
-            "Team",
-            &[
-                FieldDef::new("number", Kind::Int(IntKind::I64)),
-                FieldDef::new("title", Kind::Str).with_dialects(&ROW),
-            ],
-            KeyDef::server(&[0]),
-        );
-        let found = ["number", "called", "name", "title"].map(|name| position(&RENAMED, name));
-        assert_eq!(found, [Some(0), Some(1), Some(1), None]);
     }
 }

@@ -210,7 +210,6 @@ impl Acts {
         let mut overtaken = Vec::new();
         for within in self.carried(entry).await? {
             let Some((within, stored)) = self.look(within.seq).await? else { continue };
-            self.accepted.note(&within, None);
             self.note_accepted(batch, &within, None);
             let stored = stored.as_ref();
             let shown = embedded(&within, answer).map(|embedded| shown(embedded, now));

@@ -321,9 +321,10 @@ impl Acts {
         let given = exchange::given(entry, row);
         decision.renames.clear();
         decision.given.clone_from(&given);
-        self.accepted.note(entry, given.as_ref());
+        let mut noted = Batch::default();
+        self.note_accepted(&mut noted, entry, given.as_ref());
         let mut covered = self.covered(entry, &mut decision.gone).await?;
-        let mut settlement: Settlement = match (stored, row, given.clone()) {
+        let mut settlement: Settlement = match (stored, row, given) {
             (Some(stored), Some(row), Some(key)) => {
                 let mut key_alone = None;
                 if decision.key_alone {
@@ -351,7 +352,7 @@ impl Acts {
                 }
             },
         };
-        self.note_accepted(&mut settlement.batch, entry, given.as_ref());
+        settlement.batch.ops.append(&mut noted.ops);
         settlement.batch.expect.append(&mut covered.batch.expect);
         settlement.batch.ops.append(&mut covered.batch.ops);
         settlement.brought = self.accept_nested(&mut settlement.batch, entry, row, now).await?;

@@ -13,6 +13,7 @@ mod keys;
 mod lookups;
 mod nested;
 mod nested_conflicts;
+mod nested_keys;
 mod nested_queues;
 mod nested_races;
 mod nested_targets;

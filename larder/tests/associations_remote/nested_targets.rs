@@ -89,25 +89,25 @@ struct Product {
 
 /// Its key is the server's.
 #[derive(Model, Clone, Debug, PartialEq)]
-struct Ticket {
+pub(super) struct Ticket {
     #[model(key(server))]
-    number: i64,
+    pub(super) number: i64,
     #[model(json(send = "nested"))]
-    queue: Option<One<Queue>>,
+    pub(super) queue: Option<One<Queue>>,
     #[model(children = "ticket", json(send = "nested"))]
-    steps: Many<Step>,
+    pub(super) steps: Many<Step>,
 }
 
 #[derive(Model, Clone, Debug, PartialEq)]
-struct Step {
+pub(super) struct Step {
     #[model(key(server))]
-    number: i64,
-    ticket: One<Ticket>,
-    text: String,
+    pub(super) number: i64,
+    pub(super) ticket: One<Ticket>,
+    pub(super) text: String,
 }
 
 #[derive(Model, Clone, Debug, PartialEq)]
-struct Queue {
+pub(super) struct Queue {
     #[model(key(server))]
     number: i64,
     name: String,
@@ -144,7 +144,7 @@ fn shown(name: &str) -> Value {
     json!({ "name": name, "city": null, "town": null })
 }
 
-async fn over(store: impl OpenStore + 'static, stubs: &Stubs) -> Repository {
+pub(super) async fn over(store: impl OpenStore + 'static, stubs: &Stubs) -> Repository {
     let rest = Rest::at("https://api.example.com")
         .idempotency_header("Idempotency-Key")
         .model::<Order>(Endpoint::new("/orders"))
@@ -187,7 +187,7 @@ fn agreeable() -> Stubs {
     })
 }
 
-fn requests(stubs: &Stubs) -> Vec<(String, Value)> {
+pub(super) fn requests(stubs: &Stubs) -> Vec<(String, Value)> {
     let shown = |call: Call| {
         let body = call.json().unwrap_or_default();
         (format!("{} {}", call.method, call.segments.join("/")), body)
@@ -200,7 +200,7 @@ fn names(stubs: &Stubs) -> Vec<String> {
 }
 
 /// Until nothing is queued.
-async fn settled(repo: &Repository) {
+pub(super) async fn settled(repo: &Repository) {
     let empty = async {
         while !repo.outbox().list(0, 1).await.unwrap().is_empty() {
             tokio::task::yield_now().await;

@@ -1,10 +1,9 @@
 //! The process is killed before the answer that gives a row its key is stored; the row was changed under both keys by then.
 
 use larder::Repository;
-use larder::core::{Batch, Context, Op, Store};
+use larder::core::Store;
 
 use super::*;
-use crate::club::Then;
 use crate::races::settings;
 use crate::support::chaos::Faults;
 use crate::support::gates::{Held, dequeues};
@@ -31,6 +30,16 @@ impl Created {
         soon(exchange.there.notified()).await;
         let came = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap().unwrap();
         Self { repo, disk, faults, exchange, blue, came }
+    }
+
+    /// The answer is stored, or the process is killed before that and started again.
+    async fn goes_on(self, server: &Server, killed: bool) -> Repository {
+        if killed {
+            return self.killed(server).await;
+        }
+        self.exchange.go.notify_one();
+        self.repo.outbox().resume();
+        self.repo
     }
 
     /// The process is killed, and started again.
@@ -107,13 +116,7 @@ async fn a_change_that_the_server_has_anyway_is_the_last_one_as_well(
     server.elsewhere(&Team { name: "azure".into(), parent, ..Team::clone(came) }).await;
     let _ = repo.reading(ReadPolicy::RemoteOnly).find::<Team>(17).await.unwrap();
     assert_eq!(repo.outbox().len().await.unwrap(), 2, "nobody has to be told");
-    let repo = if killed {
-        created.killed(&server).await
-    } else {
-        created.exchange.go.notify_one();
-        created.repo
-    };
-    repo.outbox().resume();
+    let repo = created.goes_on(&server, killed).await;
     settled(&repo).await;
     at_peace(&repo, &server).await;
     assert_eq!(server.rows::<Team>().await[0].name, "azure", "{:?}", server.seen());
@@ -140,36 +143,9 @@ async fn nor_does_an_earlier_change_go_over_one_that_ends_as_another_is_accepted
     settling.during(meanwhile).await;
     drop(soon(moved.accepted()).await.unwrap());
     assert_eq!(repo.outbox().len().await.unwrap(), 2, "nobody has to be told");
-    let repo = if killed {
-        created.killed(&server).await
-    } else {
-        created.exchange.go.notify_one();
-        created.repo
-    };
+    let repo = created.goes_on(&server, killed).await;
     settled(&repo).await;
     at_peace(&repo, &server).await;
     let there = server.rows::<Team>().await.remove(0);
     assert_eq!((there.name.as_str(), there.parent), ("azure", Some(One::to(17))), "{:?}", server.seen());
-}
-
-// Rules: o-parked
-#[tokio::test]
-async fn nothing_waits_for_the_decision_about_a_mutation_that_is_not_in_the_outbox_any_more() {
-    let server = Server::default();
-    let disk = OpenStore::open(Box::new(Memory::new()), &opening()).await.unwrap();
-    let (store, _) = Faulty::over(&disk, 0);
-    let repo = builder(&server).store(store).outbox(settings()).build().await.unwrap();
-    let blue = repo.upsert(&team(&repo, "blue", None).await).await.unwrap().accepted().await.unwrap();
-    let sent = server.hold(Then::Refused);
-    drop(repo.update(&blue, |team| team.name = "sky".into()).await.unwrap());
-    let meanwhile = async {
-        let seq = repo.outbox().list(0, 9).await.unwrap()[0].seq;
-        let removed = Batch { ops: vec![Op::Dequeue(seq)], ..Batch::default() };
-        drop(disk.commit(&Context::new(), removed).await.unwrap());
-    };
-    sent.during(meanwhile).await;
-    let status = soon(repo.outbox().settled()).await;
-    assert_eq!((status.parked, status.pending), (0, 0));
-    let azure = repo.update(&blue, |team| team.name = "azure".into()).await.unwrap();
-    assert_eq!(soon(azure.accepted()).await.unwrap().name, "azure");
 }
